@@ -1,0 +1,158 @@
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/covey-network/covey/engine/model/bert"
+	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/nn"
+)
+
+// The architectures, as manifests name them.
+const (
+	ArchLlama = "llama" // decoders: Llama, Mistral, Qwen2, Qwen3
+	ArchBert  = "bert"  // encoders: BERT, MiniLM
+)
+
+// What a model is for.
+const (
+	TaskGenerate = "generate" // text, token by token
+	TaskEmbed    = "embed"    // a vector for a text
+	TaskClassify = "classify" // scores of labels for a text
+)
+
+// MaxConfigBytes bounds the JSON of a configuration.
+const MaxConfigBytes = 1 << 20
+
+// Parts, ranges and tensors' sources are shared with the architectures.
+type (
+	// Part names a piece of a model that is fetched and loaded as a unit.
+	Part = nn.Part
+	// PartKind says which piece a Part is.
+	PartKind = nn.PartKind
+	// Range is the piece of a model that a stage runs.
+	Range = nn.Range
+	// Weights gives the tensors of a model by part and canonical name.
+	Weights = nn.Weights
+	// Spec names a tensor of a part and its shape.
+	Spec = nn.Spec
+	// Session is the memory of one sequence on one stage.
+	Session = nn.Session
+)
+
+// The kinds of parts, in the order in which a token passes them.
+const (
+	Embedding = nn.Embedding
+	Block     = nn.Block
+	Head      = nn.Head
+)
+
+// Errors of sessions that callers tell apart.
+var (
+	ErrSessionFull   = nn.ErrSessionFull
+	ErrSessionClosed = nn.ErrSessionClosed
+	ErrSessionBusy   = nn.ErrSessionBusy
+)
+
+// Config describes a model: the architecture's name and the one configuration that it
+// names. It goes into the manifest as JSON.
+type Config struct {
+	Arch  string        `json:"arch"`
+	Llama *llama.Config `json:"llama,omitempty"`
+	Bert  *bert.Config  `json:"bert,omitempty"`
+}
+
+// ParseConfig reads a configuration from a manifest's JSON and validates it. Unknown
+// fields are errors: they would change what the model computes.
+func ParseConfig(data []byte) (Config, error) {
+	var c Config
+	if len(data) > MaxConfigBytes {
+		return c, fmt.Errorf("parse model configuration: %d bytes, at most %d", len(data), MaxConfigBytes)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return Config{}, fmt.Errorf("parse model configuration: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Config{}, errors.New("parse model configuration: more than one value")
+	}
+	return c, c.Validate()
+}
+
+// Validate reports every field that is out of range.
+func (c Config) Validate() error {
+	switch {
+	case c.Arch == ArchLlama && c.Llama != nil && c.Bert == nil:
+		return c.Llama.Validate()
+	case c.Arch == ArchBert && c.Bert != nil && c.Llama == nil:
+		return c.Bert.Validate()
+	case c.Arch == ArchLlama || c.Arch == ArchBert:
+		return fmt.Errorf("check model configuration: architecture %s needs its configuration and no other", c.Arch)
+	}
+	return fmt.Errorf("check model configuration: architecture %.40q is not one of %s, %s", c.Arch, ArchLlama, ArchBert)
+}
+
+// The getters below want a valid configuration.
+
+// Blocks returns the number of transformer blocks.
+func (c Config) Blocks() int {
+	if c.Bert != nil {
+		return c.Bert.Blocks
+	}
+	return c.Llama.Blocks
+}
+
+// Dim returns the width of the hidden states that go from stage to stage.
+func (c Config) Dim() int {
+	if c.Bert != nil {
+		return c.Bert.Dim
+	}
+	return c.Llama.Dim
+}
+
+// Vocab returns the number of token ids.
+func (c Config) Vocab() int {
+	if c.Bert != nil {
+		return c.Bert.Vocab
+	}
+	return c.Llama.Vocab
+}
+
+// ContextLen returns the longest sequence in tokens; an encoder's texts are cut to it.
+func (c Config) ContextLen() int {
+	if c.Bert != nil {
+		return c.Bert.MaxTokens
+	}
+	return c.Llama.Context
+}
+
+// Task returns what the model is for: TaskGenerate, TaskEmbed or TaskClassify.
+func (c Config) Task() string {
+	switch {
+	case c.Bert == nil:
+		return TaskGenerate
+	case c.Bert.Classifier():
+		return TaskClassify
+	}
+	return TaskEmbed
+}
+
+// Whole returns the range of the whole model.
+func (c Config) Whole() Range { return Range{Last: c.Blocks(), Embed: true, Head: true} }
+
+// Parts lists the parts of the model, in the order in which a token passes them.
+func (c Config) Parts() []Part { return c.Whole().Parts() }
+
+// Specs lists the tensors of a part, by canonical name, and their shapes. The head of an
+// embedding model has none.
+func (c Config) Specs(part Part) []Spec {
+	if c.Bert != nil {
+		return c.Bert.Specs(part)
+	}
+	return c.Llama.Specs(part)
+}
