@@ -1,0 +1,133 @@
+package model
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/covey-network/covey/engine/tensor"
+)
+
+// chunkBytes is about how much of a tensor one worker converts at a time.
+const chunkBytes = 1 << 20
+
+// TensorSource is a tensor of a checkpoint that has not been read yet. Read fills dst,
+// which must have Bytes bytes, with the tensor in the type and layout told here.
+type TensorSource struct {
+	Part  Part
+	Name  string // canonical: the same for every file format
+	DType tensor.DType
+	Shape tensor.Shape
+	Bytes int64
+	Read  func(dst []byte) error
+}
+
+// rawTensor is a tensor as it lies in a file.
+type rawTensor struct {
+	name  string
+	dtype tensor.DType
+	shape tensor.Shape
+	bytes int64
+	data  io.ReaderAt // offset 0 is the tensor's first byte
+}
+
+// conversion reads a raw tensor in another type, or with the rows of each head in another
+// order.
+type conversion struct {
+	raw    rawTensor
+	to     tensor.DType
+	unpair int // rows of a head whose interleaved halves are to be put apart; 0 for none
+}
+
+// source makes the conversion a TensorSource. Vectors are a single row.
+func (c conversion) source(part Part, name string) (TensorSource, error) {
+	bytes, err := c.to.Bytes(c.raw.shape)
+	if err != nil {
+		return TensorSource{}, err
+	}
+	return TensorSource{Part: part, Name: name, DType: c.to, Shape: c.raw.shape, Bytes: bytes, Read: c.read}, nil
+}
+
+func (c conversion) read(dst []byte) error {
+	rows := c.rows()
+	src, out := c.raw.bytes/int64(rows), int64(len(dst))/int64(rows)
+	if want, err := c.to.Bytes(c.raw.shape); err != nil || want != int64(len(dst)) {
+		return fmt.Errorf("read tensor %q: destination has %d bytes, want %d", c.raw.name, len(dst), want)
+	}
+	if c.unpair == 0 && c.to == c.raw.dtype {
+		return c.readAt(dst, 0)
+	}
+	step := int(max(1, chunkBytes/src))
+	if c.unpair > 0 {
+		step = max(1, step/c.unpair) * c.unpair
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for lo := 0; lo < rows; lo += step {
+		hi := min(lo+step, rows)
+		g.Go(func() error {
+			return c.chunk(dst[int64(lo)*out:int64(hi)*out], int64(lo)*src, hi-lo)
+		})
+	}
+	return g.Wait()
+}
+
+// chunk converts a number of rows that lie at an offset of the raw tensor.
+func (c conversion) chunk(dst []byte, offset int64, rows int) error {
+	buf := make([]byte, int64(rows)*(c.raw.bytes/int64(c.rows())))
+	if err := c.readAt(buf, offset); err != nil {
+		return err
+	}
+	if c.unpair > 0 {
+		apart := dst
+		if c.to != c.raw.dtype {
+			apart = make([]byte, len(buf))
+		}
+		unpairRows(apart, buf, rows, c.unpair)
+		buf = apart
+	}
+	if c.to == c.raw.dtype {
+		return nil
+	}
+	floats := make([]float32, len(buf)/c.raw.dtype.BlockBytes()*c.raw.dtype.BlockLen())
+	if err := tensor.Dequantize(floats, c.raw.dtype, buf); err != nil {
+		return fmt.Errorf("convert tensor %q: %w", c.raw.name, err)
+	}
+	if err := tensor.Quantize(dst, c.to, floats); err != nil {
+		return fmt.Errorf("convert tensor %q: %w", c.raw.name, err)
+	}
+	return nil
+}
+
+// rows returns the number of rows a conversion works in: a vector is one row unless its
+// elements are to be moved.
+func (c conversion) rows() int {
+	if len(c.raw.shape) > 1 || c.unpair > 0 {
+		return c.raw.shape[0]
+	}
+	return 1
+}
+
+func (c conversion) readAt(dst []byte, offset int64) error {
+	if n, err := c.raw.data.ReadAt(dst, offset); n < len(dst) {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("read tensor %q at %d: %w", c.raw.name, offset, err)
+	}
+	return nil
+}
+
+// unpairRows undoes what llama.cpp's converter does to queries and keys of the llama
+// architecture: there the two halves of a head's rows, which turn together, alternate.
+func unpairRows(dst, src []byte, rows, head int) {
+	size := len(src) / rows
+	for base := 0; base < rows; base += head {
+		for i := range head {
+			from := base + 2*(i%(head/2)) + i/(head/2)
+			copy(dst[(base+i)*size:(base+i+1)*size], src[from*size:(from+1)*size])
+		}
+	}
+}
