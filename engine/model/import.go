@@ -1,0 +1,38 @@
+package model
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/covey-network/covey/engine/tensor"
+)
+
+// ImportOptions says how a checkpoint is taken in. The zero value keeps it as it is.
+type ImportOptions struct {
+	// Quantize, if not nil, is Q8_0 or Q4_0: the type that float matrices of the blocks,
+	// the token embedding and the output are converted to while they are read, where
+	// their width allows.
+	Quantize *tensor.DType
+}
+
+// Import opens a Hugging Face directory or a GGUF file. It reads configuration and
+// tokenizer and checks the list of tensors; the tensors themselves are read through the
+// checkpoint, which the caller closes.
+func Import(path string, opt ImportOptions) (*Checkpoint, error) {
+	if err := checkQuantize(opt.Quantize); err != nil {
+		return nil, fmt.Errorf("import %q: %w", path, err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("import model: %w", err)
+	}
+	open := importGGUF
+	if info.IsDir() {
+		open = importHF
+	}
+	c, err := open(path, opt)
+	if err != nil {
+		return nil, fmt.Errorf("import %q: %w", path, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,126 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/covey-network/covey/engine/format/hf"
+)
+
+// importHF opens a Hugging Face directory.
+func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
+	dir, err := hf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			dir.Close()
+		}
+	}()
+	cfg, h, err := parseHFConfig(dir.Config)
+	if err != nil {
+		return nil, err
+	}
+	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, close: dir.Close}
+	if abs, err := filepath.Abs(path); err == nil {
+		c.Name = filepath.Base(abs)
+	}
+	if err := c.specials(dir, h); err != nil {
+		return nil, err
+	}
+	a := assembly{cfg: cfg, raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return ignorable(cfg, name) }}
+	for i, t := range dir.Tensors {
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
+	}
+	if cfg.Bert != nil {
+		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
+	} else {
+		a.names = hfLlamaNames(cfg.Llama)
+	}
+	c.Tensors, err = a.sources()
+	return c, err
+}
+
+// specials reads the tokens that begin and end a text. generation_config.json, which says
+// where generation stops, goes before config.json.
+func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
+	var gen struct {
+		EOS json.RawMessage `json:"eos_token_id"`
+	}
+	if len(dir.GenerationConfig) > 0 {
+		if err := json.Unmarshal(dir.GenerationConfig, &gen); err != nil {
+			return fmt.Errorf("parse generation_config.json: %w", err)
+		}
+	}
+	var err error
+	if c.EOSIDs, err = tokenIDs(gen.EOS); err == nil && len(c.EOSIDs) == 0 {
+		c.EOSIDs, err = tokenIDs(h.EOS)
+	}
+	if err != nil {
+		return fmt.Errorf("read eos_token_id: %w", err)
+	}
+	for _, id := range c.EOSIDs {
+		if id < 0 || int(id) >= c.Config.Vocab() {
+			return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+		}
+	}
+	var tok struct {
+		BOS specialToken `json:"bos_token"`
+		EOS specialToken `json:"eos_token"`
+	}
+	if len(dir.TokenizerConfig) > 0 {
+		if err := json.Unmarshal(dir.TokenizerConfig, &tok); err != nil {
+			return fmt.Errorf("parse tokenizer_config.json: %w", err)
+		}
+	}
+	c.BOS, c.EOS = string(tok.BOS), string(tok.EOS)
+	return c.specialsByID(dir.Tokenizer, h)
+}
+
+// specialsByID fills in what tokenizer_config.json does not name from the ids.
+func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
+	var tok struct {
+		Added []struct {
+			ID      int32  `json:"id"`
+			Content string `json:"content"`
+		} `json:"added_tokens"`
+	}
+	if err := json.Unmarshal(tokenizer, &tok); err != nil {
+		return fmt.Errorf("parse tokenizer.json: %w", err)
+	}
+	bos, err := tokenIDs(h.BOS)
+	if err != nil {
+		return fmt.Errorf("read bos_token_id: %w", err)
+	}
+	for _, t := range tok.Added {
+		if c.BOS == "" && len(bos) > 0 && t.ID == bos[0] {
+			c.BOS = t.Content
+		}
+		if c.EOS == "" && len(c.EOSIDs) > 0 && t.ID == c.EOSIDs[0] {
+			c.EOS = t.Content
+		}
+		if len(c.EOSIDs) == 0 && c.EOS != "" && t.Content == c.EOS {
+			c.EOSIDs = []int32{t.ID}
+		}
+	}
+	return nil
+}
+
+// specialToken is a token in tokenizer_config.json: text, or an object with the text.
+type specialToken string
+
+func (s *specialToken) UnmarshalJSON(data []byte) error {
+	var object struct {
+		Content string `json:"content"`
+	}
+	if len(data) > 0 && data[0] == '{' {
+		if err := json.Unmarshal(data, &object); err != nil {
+			return err
+		}
+		*s = specialToken(object.Content)
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(s))
+}
