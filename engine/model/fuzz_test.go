@@ -1,0 +1,62 @@
+package model
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(`{"arch":"llama","llama":{"dim":64,"blocks":2,"heads":4,"kv_heads":2,"head_dim":16,"ffn":128,"vocab":100,"context":512,"eps":1e-5,"rope":{"theta":10000,"scaling":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_context":32}}}`))
+	f.Add([]byte(`{"arch":"bert","bert":{"dim":32,"blocks":2,"heads":4,"ffn":96,"vocab":30,"types":2,"context":64,"max_tokens":64,"eps":1e-12,"activation":"gelu","pooling":"mean","normalize":true}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := ParseConfig(data)
+		if err != nil {
+			return
+		}
+		checkConfig(t, c)
+		again, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseConfig(again); err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+	})
+}
+
+func FuzzParseHFConfig(f *testing.F) {
+	f.Add([]byte(`{"model_type":"llama","architectures":["LlamaForCausalLM"],"hidden_size":64,"intermediate_size":176,"num_attention_heads":8,"num_hidden_layers":3,"num_key_value_heads":2,"vocab_size":1024,"max_position_embeddings":512,"rms_norm_eps":1e-5,"rope_parameters":{"factor":8.0,"high_freq_factor":4.0,"low_freq_factor":1.0,"original_max_position_embeddings":32,"rope_theta":500000.0,"rope_type":"llama3"},"tie_word_embeddings":true,"eos_token_id":[2,3]}`))
+	f.Add([]byte(`{"model_type":"mistral","hidden_size":64,"intermediate_size":176,"num_attention_heads":4,"num_hidden_layers":3,"head_dim":32,"sliding_window":16,"vocab_size":1024,"num_key_value_heads":2,"layer_types":["full_attention","sliding_attention","full_attention"]}`))
+	f.Add([]byte(`{"model_type":"qwen2","hidden_size":64,"intermediate_size":176,"num_attention_heads":4,"num_hidden_layers":3,"use_sliding_window":true,"sliding_window":16,"max_window_layers":1,"vocab_size":1024,"rope_scaling":{"type":"linear","factor":2}}`))
+	f.Add([]byte(`{"model_type":"bert","architectures":["BertForSequenceClassification"],"hidden_size":32,"intermediate_size":96,"num_attention_heads":4,"num_hidden_layers":2,"vocab_size":30,"id2label":{"0":"a","1":"b"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, h, err := parseHFConfig(data)
+		if err != nil {
+			return
+		}
+		checkConfig(t, c)
+		_, _ = tokenIDs(h.EOS)
+	})
+}
+
+// checkConfig wants an accepted configuration to be harmless: its tensors have sizes.
+func checkConfig(t *testing.T, c Config) {
+	t.Helper()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range c.Parts() {
+		for _, s := range c.Specs(part) {
+			if n, err := s.Shape.Elems(); err != nil || n < 1 {
+				t.Fatalf("%v %s has shape %v", part, s.Name, s.Shape)
+			}
+		}
+	}
+	if c.Llama != nil {
+		for i, f := range c.Llama.Rope.Frequencies(c.Llama.HeadDim) {
+			if !(f >= 0 && f <= 2) {
+				t.Fatalf("frequency %d is %v", i, f)
+			}
+		}
+	}
+}
