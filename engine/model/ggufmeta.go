@@ -1,0 +1,124 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/covey-network/covey/engine/format/gguf"
+	"github.com/covey-network/covey/engine/token"
+)
+
+// Kinds of tokens in GGUF files (enum llama_token_type) that can end a text.
+const (
+	tokenControl     = 3
+	tokenUserDefined = 4
+)
+
+// ggufMeta reads metadata of expected types. The first value of another type is kept in
+// err; what is absent has the default.
+type ggufMeta struct {
+	values map[string]gguf.Value
+	err    error
+}
+
+func (m *ggufMeta) fail(key, want string) {
+	if m.err == nil {
+		m.err = fmt.Errorf("%s is not %s", key, want)
+	}
+}
+
+func (m *ggufMeta) text(key string) string {
+	v, ok := m.values[key]
+	if !ok {
+		return ""
+	}
+	s, ok := v.V.(string)
+	if !ok {
+		m.fail(key, "text")
+	}
+	return s
+}
+
+// integer accepts integers that fit in 31 bits.
+func (m *ggufMeta) integer(key string, otherwise int) int {
+	v, ok := m.values[key]
+	if !ok {
+		return otherwise
+	}
+	if n, ok := small(v.V); ok {
+		return n
+	}
+	m.fail(key, "a small integer")
+	return otherwise
+}
+
+func small(v any) (int, bool) {
+	switch n := v.(type) {
+	case uint64:
+		return int(n & math.MaxInt32), n <= math.MaxInt32
+	case int64:
+		return int(n), n >= math.MinInt32 && n <= math.MaxInt32
+	}
+	return 0, false
+}
+
+func (m *ggufMeta) float(key string, otherwise float64) float64 {
+	v, ok := m.values[key]
+	if !ok {
+		return otherwise
+	}
+	f, ok := v.V.(float64)
+	if !ok {
+		m.fail(key, "a float")
+	}
+	return f
+}
+
+func (m *ggufMeta) flag(key string, otherwise bool) bool {
+	v, ok := m.values[key]
+	if !ok {
+		return otherwise
+	}
+	b, ok := v.V.(bool)
+	if !ok {
+		m.fail(key, "true or false")
+	}
+	return b
+}
+
+func (m *ggufMeta) texts(key string) []string {
+	var out []string
+	v, ok := m.values[key]
+	if !ok {
+		return nil
+	}
+	for _, x := range v.V.([]any) {
+		out = append(out, x.(string))
+	}
+	return out
+}
+
+func (m *ggufMeta) integers(key string) []int32 {
+	var out []int32
+	v, ok := m.values[key]
+	if !ok {
+		return nil
+	}
+	for _, x := range v.V.([]any) {
+		n, _ := small(x)
+		out = append(out, int32(n))
+	}
+	return out
+}
+
+// vocabulary makes a tokenizer's data of the tokens and the rest of the metadata.
+func (m *ggufMeta) vocabulary(tokens []string, types []int32) (TokenizerSpec, error) {
+	if len(tokens) == 0 {
+		return TokenizerSpec{}, errors.New("read metadata: tokenizer.ggml.tokens is missing")
+	}
+	v := token.Vocab{Model: m.text("tokenizer.ggml.model"), Tokens: tokens, Types: types}
+	data, err := json.Marshal(v)
+	return TokenizerSpec{Kind: TokenizerGGUF, Data: data}, err
+}
