@@ -1,0 +1,25 @@
+package protocol
+
+// Capability is what this build can do. It grows by one with every new field or meaning on
+// the wire, never shrinks, and no number is reused. MinCapability is the oldest peer this
+// build still talks to.
+//
+//	1  2026-11-24  hello, blocks, infer 1.0.0; signed adverts; join tokens covey1
+const (
+	Capability    = 1
+	MinCapability = 1
+)
+
+// Change is one dated entry of the capability history.
+type Change struct {
+	Capability uint32
+	Date       string // YYYY-MM-DD
+	Summary    string
+}
+
+// History returns the dated capability history, oldest first. The caller owns the slice.
+func History() []Change {
+	return []Change{
+		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
+	}
+}

@@ -1,0 +1,25 @@
+package protocol
+
+import "strings"
+
+// The stream protocols. The version changes only when a peer of the old version could not
+// make sense of the new one; everything else is a capability.
+const (
+	// Hello is spoken first on every connection: version and proof of membership.
+	Hello = "/covey/hello/1.0.0"
+	// Blocks moves content-addressed blocks.
+	Blocks = "/covey/blocks/1.0.0"
+	// Infer runs a session on a stage of a model.
+	Infer = "/covey/infer/1.0.0"
+	// DHTPrefix keeps our routing table apart from every other network's.
+	DHTPrefix = "/covey"
+	// MDNSService is the name under which peers of a local network find each other.
+	MDNSService = "_covey._udp"
+)
+
+// AdvertTopic returns the gossip topic of a swarm's capacity adverts. The swarm's text
+// form keeps two swarms that share a peer apart.
+func AdvertTopic(swarm string) string { return "/covey/" + swarm + "/advert/1.0.0" }
+
+// IsOurs reports whether a protocol identifier is one of this network's stream protocols.
+func IsOurs(id string) bool { return strings.HasPrefix(id, "/covey/") }

@@ -1,0 +1,87 @@
+package protocol
+
+import "time"
+
+// Sizes of frames, in bytes. A reader checks them before it allocates.
+const (
+	// MaxFrame bounds every frame, type byte included, whatever its type: the largest
+	// tensor and its header.
+	MaxFrame = MaxTensor + MaxTensorHeader + 1
+	// MaxTensor bounds the data of a tensor frame: 512 positions of width 16384 in float32.
+	MaxTensor = 32 << 20
+	// MaxTensorHeader bounds dtype, rank and dimensions in front of the data.
+	MaxTensorHeader = 2 + MaxTensorRank*10
+	// MaxTensorRank is enough for (batch, heads, positions, width).
+	MaxTensorRank = 4
+	// MaxHello bounds a hello: a membership is about 300 bytes, the rest is room to grow.
+	MaxHello = 4 << 10
+	// MaxControl bounds the small control messages: errors, closes, acknowledgements.
+	MaxControl = 8 << 10
+	// MaxBlock is the largest block: 1 MiB keeps verification fine-grained and the loss of
+	// one transfer small.
+	MaxBlock = 1 << 20
+	// MaxBlocksRequest bounds a request of MaxBlockCIDs identifiers of 36 bytes and framing.
+	MaxBlocksRequest = 16 << 10
+	// MaxInferOpen bounds an open with MaxHops hops and their addresses.
+	MaxInferOpen = 64 << 10
+	// MaxInferStep bounds a step of MaxStepTokens token ids of at most five bytes.
+	MaxInferStep = 32 << 10
+	// MaxInferResult bounds a result of MaxStepTokens samples of which few carry logprobs.
+	MaxInferResult = 256 << 10
+	// MaxAdvert bounds a signed advert. Gossip floods every message to every peer, and
+	// GossipSub drops messages over its own limit silently.
+	MaxAdvert = 64 << 10
+	// MaxToken bounds the text of a join token: it is pasted by hand.
+	MaxToken = 8 << 10
+)
+
+// Counts and text lengths inside messages.
+const (
+	// MaxBlockCIDs is the longest list in one blocks request: 256 MiB in flight at most.
+	MaxBlockCIDs = 256
+	// MaxHops is the longest chain: more would spend its time on the network.
+	MaxHops = 64
+	// MaxStepTokens is the largest prefill chunk; longer prompts take several steps.
+	MaxStepTokens = 4096
+	// MaxSessionTokens is the longest context a session may ask for.
+	MaxSessionTokens = 1 << 20
+	// MaxBlocksOfModel bounds block numbers: no published model has a tenth of it.
+	MaxBlocksOfModel = 4096
+	// MaxLogprobs is the OpenAI limit of alternatives at each position.
+	MaxLogprobs = 20
+	// MaxTextVersion, MaxTextMessage and MaxTextName bound short texts in bytes.
+	MaxTextVersion = 64
+	MaxTextMessage = 1 << 10
+	MaxTextName    = 128
+	// MaxRoles and MaxScopes bound the short lists of words in hellos and grants.
+	MaxRoles  = 8
+	MaxScopes = 8
+	// MaxWord bounds a role or a scope.
+	MaxWord = 16
+	// MaxAddrs bounds the addresses of one peer, MaxTextAddr the text of one address.
+	MaxAddrs    = 16
+	MaxTextAddr = 256
+	// MaxAdvertModels, MaxAdvertRanges and MaxAdvertRTTs bound the lists of an advert so
+	// that a full one stays below MaxAdvert.
+	MaxAdvertModels = 64
+	MaxAdvertRanges = 16
+	MaxAdvertRTTs   = 64
+)
+
+// Times.
+const (
+	// HelloTimeout is how long a new connection may stay without a verified hello.
+	HelloTimeout = 10 * time.Second
+	// StreamOpenTimeout bounds dialling and protocol negotiation of one stream.
+	StreamOpenTimeout = 10 * time.Second
+	// StreamIdleTimeout is the default deadline of one read or write on a stream.
+	StreamIdleTimeout = 30 * time.Second
+	// MaxClockSkew is how far peers' clocks may be apart: home machines without NTP.
+	MaxClockSkew = 2 * time.Minute
+	// MaxAdvertTTL bounds how long a silent peer stays in other peers' tables.
+	MaxAdvertTTL = 10 * time.Minute
+	// MaxInferTimeout bounds the life of one inference session.
+	MaxInferTimeout = 24 * time.Hour
+	// MaxGrant bounds the life of a grant: a leaked one ends some day.
+	MaxGrant = 10 * 365 * 24 * time.Hour
+)
