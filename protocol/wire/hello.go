@@ -1,0 +1,41 @@
+package wire
+
+import "github.com/covey-network/covey/protocol"
+
+// The roles a peer announces; they inform, grants decide.
+const (
+	RoleGateway = "gateway" // answers clients
+	RoleRelay   = "relay"   // relays connections
+	RoleServe   = "serve"   // hosts stages
+	RoleStore   = "store"   // keeps blocks
+)
+
+// Hello is the first message of either side of a connection.
+type Hello struct {
+	Capability    uint32     `cbor:"1,keyasint"`
+	MinCapability uint32     `cbor:"2,keyasint"`
+	Version       string     `cbor:"3,keyasint"` // of the program, for people
+	Swarm         SwarmID    `cbor:"4,keyasint"`
+	Membership    Membership `cbor:"5,keyasint"`
+	Roles         []string   `cbor:"6,keyasint"` // sorted, unique
+}
+
+// Validate checks form; Membership.Verify decides.
+func (h *Hello) Validate() error {
+	if h.Capability == 0 || h.MinCapability == 0 || h.MinCapability > h.Capability {
+		return invalid("capabilities %d to %d", h.MinCapability, h.Capability)
+	}
+	if err := validText("version", h.Version, protocol.MaxTextVersion); err != nil {
+		return err
+	}
+	if err := validWords("role", h.Roles, protocol.MaxRoles); err != nil {
+		return err
+	}
+	return h.Membership.Validate()
+}
+
+// Common returns the capability that this build and the sender of h share, false if none.
+func (h *Hello) Common() (uint32, bool) {
+	c := min(h.Capability, protocol.Capability)
+	return c, c >= h.MinCapability && c >= protocol.MinCapability
+}

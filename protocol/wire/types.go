@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+)
+
+// The frame types, one space for all protocols. No number is reused.
+const (
+	TypeHello frame.Type = 1 // Hello
+	TypeError frame.Type = 2 // Error: on any protocol
+
+	TypeBlocksRequest frame.Type = 16 // BlocksRequest
+	TypeBlock         frame.Type = 17 // a block: digest and bytes, see AppendBlockHead
+	TypeBlocksMissing frame.Type = 18 // BlocksMissing
+
+	TypeInferOpen   frame.Type = 32 // InferOpen
+	TypeInferOpened frame.Type = 33 // InferOpened
+	TypeInferStep   frame.Type = 34 // InferStep
+	TypeInferResult frame.Type = 35 // InferResult
+	TypeInferClose  frame.Type = 36 // InferClose
+	TypeTensor      frame.Type = 37 // a tensor, after a step or result that announces it
+)
+
+// HelloLimits returns what either side of a hello stream accepts.
+func HelloLimits() frame.Limits {
+	return frame.Limits{TypeHello: protocol.MaxHello, TypeError: protocol.MaxControl}
+}
+
+// BlocksServerLimits returns what the serving side of a blocks stream accepts.
+func BlocksServerLimits() frame.Limits {
+	return frame.Limits{TypeBlocksRequest: protocol.MaxBlocksRequest, TypeError: protocol.MaxControl}
+}
+
+// BlocksClientLimits returns what the asking side of a blocks stream accepts.
+func BlocksClientLimits() frame.Limits {
+	return frame.Limits{
+		TypeBlock:         BlockHeadSize + protocol.MaxBlock,
+		TypeBlocksMissing: protocol.MaxBlocksRequest,
+		TypeError:         protocol.MaxControl,
+	}
+}
+
+// InferServerLimits returns what a worker accepts from the side that opened the session.
+// maxTensor is the largest tensor payload of the stage, header included: a worker that
+// knows its model gives less than protocol.MaxTensor.
+func InferServerLimits(maxTensor int) frame.Limits {
+	return frame.Limits{
+		TypeInferOpen:  protocol.MaxInferOpen,
+		TypeInferStep:  protocol.MaxInferStep,
+		TypeInferClose: protocol.MaxControl,
+		TypeError:      protocol.MaxControl,
+		TypeTensor:     min(maxTensor, protocol.MaxTensor+protocol.MaxTensorHeader),
+	}
+}
+
+// InferClientLimits returns what the side that opened the session accepts.
+func InferClientLimits(maxTensor int) frame.Limits {
+	return frame.Limits{
+		TypeInferOpened: protocol.MaxControl,
+		TypeInferResult: protocol.MaxInferResult,
+		TypeInferClose:  protocol.MaxControl,
+		TypeError:       protocol.MaxControl,
+		TypeTensor:      min(maxTensor, protocol.MaxTensor+protocol.MaxTensorHeader),
+	}
+}
