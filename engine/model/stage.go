@@ -42,9 +42,9 @@ type Stage struct {
 	pass
 }
 
-// Load reads the weights of a range of a model, tensor by tensor, and packs them for the
-// kernels: at no time are two copies of more than one tensor in memory. The pool stays
-// the caller's and may be shared.
+// Load reads the weights of a range of a model, as many parts at once as the pool has
+// threads, and packs them for the kernels tensor by tensor: a thread holds two copies of at
+// most one tensor. The pool stays the caller's and may be shared.
 func Load(ctx context.Context, cfg Config, r Range, w Weights, pool *kernel.Pool) (*Stage, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("load stage: %w", err)

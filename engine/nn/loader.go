@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
 // Loader reads the tensors of one part and turns them into layers. The first error stops
 // it: later calls return zero layers, and Err tells what went wrong. Tensors are packed
-// one after another, so that at most one is held twice.
+// one after another, so that a loader holds at most one twice.
 type Loader struct {
 	ctx     context.Context
 	weights Weights
@@ -22,6 +24,30 @@ type Loader struct {
 // NewLoader returns a loader for a part. The context ends it between two tensors.
 func NewLoader(ctx context.Context, w Weights, part Part) *Loader {
 	return &Loader{ctx: ctx, weights: w, part: part}
+}
+
+// LoadParts calls load with a loader for each part, of several parts at once, and returns
+// the memory of all layers. load gets the part's number in the list and must touch nothing
+// that it shares with others.
+func LoadParts(ctx context.Context, w Weights, parts []Part, workers int, load func(l *Loader, i int)) (bytes int64, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, workers))
+	sizes := make([]int64, len(parts))
+	for i, part := range parts {
+		g.Go(func() error {
+			l := NewLoader(ctx, w, part)
+			load(l, i)
+			sizes[i] = l.bytes
+			return l.err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	for _, n := range sizes {
+		bytes += n
+	}
+	return bytes, nil
 }
 
 // Err returns the first error.

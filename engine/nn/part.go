@@ -84,7 +84,7 @@ func (r Range) Parts() []Part {
 }
 
 // Weights gives the tensors of a model by part and canonical name. The returned data
-// belongs to the caller, who may keep it but not change it.
+// belongs to the caller, who may keep it but not change it. Several goroutines call at once.
 type Weights interface {
 	Tensor(ctx context.Context, part Part, name string) (tensor.Tensor, error)
 }

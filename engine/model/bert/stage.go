@@ -39,26 +39,27 @@ type block struct {
 // validated.
 func Load(ctx context.Context, cfg Config, r nn.Range, w nn.Weights, pool *kernel.Pool) (*Stage, error) {
 	s := &Stage{cfg: cfg, rng: r, pool: pool, eps: float32(cfg.Eps)}
-	for _, part := range r.Parts() {
-		l := nn.NewLoader(ctx, w, part)
-		switch part.Kind {
+	s.blocks = make([]block, r.Last-r.First)
+	parts := r.Parts()
+	var err error
+	s.bytes, err = nn.LoadParts(ctx, w, parts, pool.Threads(), func(l *nn.Loader, i int) {
+		switch part := parts[i]; part.Kind {
 		case nn.Embedding:
 			s.tokens = l.Table("tokens.weight", cfg.Vocab, cfg.Dim)
 			s.positions = l.Table("positions.weight", cfg.Context, cfg.Dim)
 			s.types = l.Table("types.weight", cfg.Types, cfg.Dim)
 			s.embedNorm = s.loadNorm(l, "norm")
 		case nn.Block:
-			s.blocks = append(s.blocks, s.loadBlock(l))
+			s.blocks[part.Index-r.First] = s.loadBlock(l)
 		case nn.Head:
 			if cfg.Classifier() {
 				s.pooler = l.Linear("pooler", cfg.Dim, cfg.Dim, true)
 				s.classifier = l.Linear("classifier", len(cfg.Labels), cfg.Dim, true)
 			}
 		}
-		if err := l.Err(); err != nil {
-			return nil, err
-		}
-		s.bytes += l.Bytes()
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.s.bind(s)
 	return s, nil

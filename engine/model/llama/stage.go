@@ -40,21 +40,22 @@ type block struct {
 // validated.
 func Load(ctx context.Context, cfg Config, r nn.Range, w nn.Weights, pool *kernel.Pool) (*Stage, error) {
 	s := &Stage{cfg: cfg, rng: r, pool: pool, eps: float32(cfg.Eps), freqs: cfg.Rope.Frequencies(cfg.HeadDim)}
-	for _, part := range r.Parts() {
-		l := nn.NewLoader(ctx, w, part)
-		switch part.Kind {
+	s.blocks = make([]block, r.Last-r.First)
+	parts := r.Parts()
+	var err error
+	s.bytes, err = nn.LoadParts(ctx, w, parts, pool.Threads(), func(l *nn.Loader, i int) {
+		switch part := parts[i]; part.Kind {
 		case nn.Embedding:
 			s.embed = l.Table("tokens.weight", cfg.Vocab, cfg.Dim)
 		case nn.Block:
-			s.blocks = append(s.blocks, s.loadBlock(l, part.Index))
+			s.blocks[part.Index-r.First] = s.loadBlock(l, part.Index)
 		case nn.Head:
 			s.norm = l.Norm("norm", cfg.Dim)
 			s.output = l.Linear("output", cfg.Vocab, cfg.Dim, false)
 		}
-		if err := l.Err(); err != nil {
-			return nil, err
-		}
-		s.bytes += l.Bytes()
+	})
+	if err != nil {
+		return nil, err
 	}
 	s.s.bind(s)
 	return s, nil
