@@ -11,11 +11,22 @@ const (
 	Blocks = "/covey/blocks/1.0.0"
 	// Infer runs a session on a stage of a model.
 	Infer = "/covey/infer/1.0.0"
+	// Adverts hands the adverts that a peer knows to one that has just arrived.
+	Adverts = "/covey/adverts/1.0.0"
 	// DHTPrefix keeps our routing table apart from every other network's.
 	DHTPrefix = "/covey"
-	// MDNSService is the name under which peers of a local network find each other.
-	MDNSService = "_covey._udp"
 )
+
+// mdnsLabel is how many characters of the swarm's text form fit into a service name:
+// DNS-SD allows 15 after the underscore (RFC 6763, section 7).
+const mdnsLabel = 9
+
+// MDNSService returns the service name under which the peers of a swarm find each other on
+// a local network. It differs between swarms, so that two in one house do not knock at
+// each other's doors.
+func MDNSService(swarm string) string {
+	return "_covey-" + swarm[:min(len(swarm), mdnsLabel)] + "._udp"
+}
 
 // AdvertTopic returns the gossip topic of a swarm's capacity adverts. The swarm's text
 // form keeps two swarms that share a peer apart.

@@ -61,6 +61,8 @@ const (
 	// MaxAddrs bounds the addresses of one peer, MaxTextAddr the text of one address.
 	MaxAddrs    = 16
 	MaxTextAddr = 256
+	// MaxAdverts bounds how many peers' adverts a peer keeps, and hands on at once.
+	MaxAdverts = 4096
 	// MaxAdvertModels, MaxAdvertRanges and MaxAdvertRTTs bound the lists of an advert so
 	// that a full one stays below MaxAdvert.
 	MaxAdvertModels = 64

@@ -189,7 +189,9 @@ func TestBadTensors(t *testing.T) {
 // FuzzReader checks that any bytes give frames within the limits or an error, and that
 // frames read are written back as the same bytes.
 func FuzzReader(f *testing.F) {
-	f.Add(written(f, func(w *frame.Writer) error { return errors.Join(w.Write(1, []byte("abc")), w.Write(2, make([]byte, 300))) }))
+	f.Add(written(f, func(w *frame.Writer) error {
+		return errors.Join(w.Write(1, []byte("abc")), w.Write(2, make([]byte, 300)))
+	}))
 	f.Add([]byte{0xff, 0xff, 0xff, 0x7f, 2})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := frame.NewReader(bytes.NewReader(data), limits())

@@ -10,7 +10,7 @@ import (
 	"github.com/covey-network/covey/protocol"
 )
 
-// Memory or disk in bytes: what the machine has, what the owner lends, what is free of it.
+// Space is memory or disk in bytes: what the machine has, what the owner lends, what is free of it.
 type Space struct {
 	Total uint64 `cbor:"1,keyasint" json:"total"`
 	Lent  uint64 `cbor:"2,keyasint" json:"lent"`
@@ -74,6 +74,12 @@ type Advert struct {
 	Addrs      []Addr        `cbor:"15,keyasint,omitempty" json:"addrs"`
 	Name       string        `cbor:"16,keyasint,omitempty" json:"name,omitempty"` // of the machine, for people
 	Relayed    bool          `cbor:"17,keyasint,omitempty" json:"relayed,omitempty"`
+	Membership Membership    `cbor:"18,keyasint" json:"-"` // peers that never met the sender check it too
+}
+
+// Grant verifies the membership of the sender at a time and returns its grant.
+func (a *Advert) Grant(now time.Time) (*Grant, error) {
+	return a.Membership.Verify(a.Swarm, a.Peer, now)
 }
 
 // TTL returns how long the advert counts.
@@ -105,6 +111,9 @@ func (a *Advert) Validate() error {
 	}
 	if a.Speeds.MemBytesPerSec > math.MaxInt64 || a.Speeds.DotOpsPerSec > math.MaxInt64 || a.Limits.UploadBytesPerSec > math.MaxInt64 {
 		return invalid("speed out of range")
+	}
+	if err := a.Membership.Validate(); err != nil {
+		return err
 	}
 	return a.validLists()
 }
@@ -175,7 +184,8 @@ func SignAdvert(key ed25519.PrivateKey, a *Advert) ([]byte, error) {
 	return b, err
 }
 
-// OpenAdvert reads and verifies a gossiped advert of a swarm, but for its time.
+// OpenAdvert reads a gossiped advert of a swarm and verifies the sender's signature. Its
+// time and its membership (Advert.Grant) are for the caller to check.
 func OpenAdvert(data []byte, swarm SwarmID) (*Advert, error) {
 	if len(data) > protocol.MaxAdvert {
 		return nil, invalid("advert of %d bytes", len(data))

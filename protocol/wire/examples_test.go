@@ -58,6 +58,10 @@ func token(tb testing.TB) *wire.Token {
 }
 
 func advert() *wire.Advert {
+	grant, err := wire.SignGrant(key(swarmKey), grant(nil))
+	if err != nil {
+		panic(err)
+	}
 	return &wire.Advert{
 		Swarm: wire.SwarmIDOf(public(swarmKey)), Peer: wire.PeerIDOf(public(peerA)), Seq: 5,
 		Issued: start.UnixMilli(), TTLSec: 90, Capability: 1, Version: "0.1.0", Cores: 4,
@@ -70,6 +74,7 @@ func advert() *wire.Advert {
 		}},
 		RTTs:  []wire.PeerRTT{{Peer: wire.PeerIDOf(public(peerB)), Micros: 1200}},
 		Addrs: []wire.Addr{"/ip4/192.168.1.2/tcp/4001"}, Name: "attic",
+		Membership: wire.Admit(grant, key(holderKey), wire.PeerIDOf(public(peerA))),
 	}
 }
 

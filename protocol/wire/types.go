@@ -20,11 +20,18 @@ const (
 	TypeInferResult frame.Type = 35 // InferResult
 	TypeInferClose  frame.Type = 36 // InferClose
 	TypeTensor      frame.Type = 37 // a tensor, after a step or result that announces it
+
+	TypeAdvert frame.Type = 48 // a signed advert, as it is gossiped
 )
 
 // HelloLimits returns what either side of a hello stream accepts.
 func HelloLimits() frame.Limits {
 	return frame.Limits{TypeHello: protocol.MaxHello, TypeError: protocol.MaxControl}
+}
+
+// AdvertsLimits returns what the asking side of an adverts stream accepts.
+func AdvertsLimits() frame.Limits {
+	return frame.Limits{TypeAdvert: protocol.MaxAdvert, TypeError: protocol.MaxControl}
 }
 
 // BlocksServerLimits returns what the serving side of a blocks stream accepts.
