@@ -70,6 +70,25 @@ const (
 	MaxAdvertRTTs   = 64
 )
 
+// Limits of manifests.
+const (
+	// MaxModelBytes bounds the tensors of a model: 16 TiB is far above what is published,
+	// and sums of it cannot overflow.
+	MaxModelBytes = 16 << 40
+	// MaxModelConfig bounds the JSON of a model's configuration.
+	MaxModelConfig = 256 << 10
+	// MaxChatTemplate bounds a chat template; the longest published ones have 30 KiB.
+	MaxChatTemplate = 256 << 10
+	// MaxTokenizer bounds a tokenizer's data; the largest published ones have 35 MB.
+	MaxTokenizer = 128 << 20
+	// MaxEOSIDs bounds the tokens that end a text.
+	MaxEOSIDs = 64
+	// MaxManifestLists bounds the part lists of a manifest: 64 MiB name 2 TiB of weights.
+	MaxManifestLists = 64
+	// MaxPartTensors bounds the tensors of one part: 512 experts of 8 tensors each.
+	MaxPartTensors = 4096
+)
+
 // Times.
 const (
 	// HelloTimeout is how long a new connection may stay without a verified hello.
