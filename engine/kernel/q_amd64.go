@@ -1,0 +1,57 @@
+//go:build !noasm
+
+package kernel
+
+import (
+	"unsafe"
+
+	"github.com/covey-network/covey/engine/tensor"
+)
+
+// quantGroup computes 16 rows of one panel on a chosen instruction set. dst is
+// (tokens, stride).
+func quantGroup(isa ISA, f *quantFormat, dst []float32, stride int, group []byte, cells int, p *actPanel) {
+	_ = dst[(p.tokens-1)*stride+lanes-1]
+	to, scales := unsafe.SliceData(dst), unsafe.SliceData(group)
+	planes, acts := &group[f.planesAt(cells)], unsafe.SliceData(p.data)
+	switch isa {
+	case AVX512:
+		quantGroupAVX512(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
+	default:
+		quantGroupGeneric(f, dst, stride, group, cells, *p)
+	}
+}
+
+func quantGroupAVX512(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
+	switch d {
+	case tensor.Q4_0:
+		quantQ40AVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q4_1:
+		quantQ41AVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_0:
+		quantQ50AVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_1:
+		quantQ51AVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q8_0:
+		quantQ80AVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q2_K:
+		quantQ2KAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q3_K:
+		quantQ3KAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q4_K:
+		quantQ4KAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_K:
+		quantQ5KAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q6_K:
+		quantQ6KAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.IQ4_NL:
+		quantIQ4NLAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.IQ4_XS:
+		quantIQ4XSAVX512(dst, stride, scales, planes, acts, cells, tokens)
+	}
+}
+
+// quantizeRow writes x as token number t of the panel.
+func quantizeRow(isa ISA, p *actPanel, t int, x []float32) {
+	quantizeRowGeneric(p, t, x)
+}
