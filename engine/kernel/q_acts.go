@@ -100,7 +100,7 @@ func panelTokens(isa ISA, left int) int {
 // panelSizes lists the numbers of tokens that each instruction set has kernels for.
 var panelSizes = [...][]int{
 	Generic: {1, 2, 4, 8, 16},
-	AVX2:    {1, 2, 4},
+	AVX2:    {1, 2, 3, 4},
 	AVX512:  {1, 2, 3, 4, 6, 8, 12, 16},
 }
 

@@ -17,6 +17,8 @@ func quantGroup(isa ISA, f *quantFormat, dst []float32, stride int, group []byte
 	switch isa {
 	case AVX512:
 		quantGroupAVX512(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
+	case AVX2:
+		quantGroupAVX2(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
 	default:
 		quantGroupGeneric(f, dst, stride, group, cells, *p)
 	}
@@ -51,7 +53,42 @@ func quantGroupAVX512(d tensor.DType, dst *float32, stride int, scales, planes, 
 	}
 }
 
+func quantGroupAVX2(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
+	switch d {
+	case tensor.Q4_0:
+		quantQ40AVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q4_1:
+		quantQ41AVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_0:
+		quantQ50AVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_1:
+		quantQ51AVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q8_0:
+		quantQ80AVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q2_K:
+		quantQ2KAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q3_K:
+		quantQ3KAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q4_K:
+		quantQ4KAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q5_K:
+		quantQ5KAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.Q6_K:
+		quantQ6KAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.IQ4_NL:
+		quantIQ4NLAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	case tensor.IQ4_XS:
+		quantIQ4XSAVX2(dst, stride, scales, planes, acts, cells, tokens)
+	}
+}
+
 // quantizeRow writes x as token number t of the panel.
 func quantizeRow(isa ISA, p *actPanel, t int, x []float32) {
-	quantizeRowGeneric(p, t, x)
+	if isa == Generic {
+		quantizeRowGeneric(p, t, x)
+		return
+	}
+	values := &p.data[t*subLen]
+	fields := &p.data[p.tokens*subLen+4*t]
+	quantizeRowAVX2(values, fields, unsafe.SliceData(x), len(x)/subLen, p.tokens*actTokenBytes, 4*p.tokens)
 }

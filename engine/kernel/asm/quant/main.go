@@ -189,6 +189,7 @@ func main() {
 		avx512()
 	case "avx2":
 		avx2()
+		acts()
 	default:
 		fmt.Fprintln(os.Stderr, "quant: -isa must be avx512 or avx2")
 		os.Exit(2)
