@@ -83,20 +83,21 @@ func geluTanhf(x float32) float32 {
 	return x / (1 + expf(float32(x*v)))
 }
 
-// The upper tail of the normal distribution is exp(-a*a/2) u P(u) with u = 1/(1+0.3a).
-// P is minimax on [0, 14], relative error 3.5e-9. From geluMax on the tail is 0.
+// The upper tail of the normal distribution is exp(-a*a/2) u P(u - 0.625) with
+// u = 1/(1+0.3a). P is minimax on [0, 14], relative error 3.5e-9. From geluMax on the tail is 0.
 const (
 	geluMax float32 = 20
 	geluU   float32 = 0.3
-	geluC0  float32 = 0.119686634144
-	geluC1  float32 = 0.119572840041
-	geluC2  float32 = 0.110227334874
-	geluC3  float32 = 0.0784255223701
-	geluC4  float32 = 0.0960580141771
-	geluC5  float32 = -0.07924772107
-	geluC6  float32 = 0.191582197928
-	geluC7  float32 = -0.228067924266
-	geluC8  float32 = 0.11237596641
+	geluV   float32 = 0.625
+	geluC0  float32 = 0.268963202813
+	geluC1  float32 = 0.426245490423
+	geluC2  float32 = 0.430580454468
+	geluC3  float32 = 0.223403088461
+	geluC4  float32 = -0.0252472624416
+	geluC5  float32 = -0.0915985022657
+	geluC6  float32 = 0.000172364067863
+	geluC7  float32 = 0.0439434750029
+	geluC8  float32 = -0.00357140670244
 	geluC9  float32 = -0.0206128663311
 )
 
@@ -104,15 +105,16 @@ const (
 func geluf(x float32) float32 {
 	a := minps(geluMax, absf(x))
 	u := 1 / fma32(a, geluU, 1)
-	p := fma32(geluC9, u, geluC8)
-	p = fma32(p, u, geluC7)
-	p = fma32(p, u, geluC6)
-	p = fma32(p, u, geluC5)
-	p = fma32(p, u, geluC4)
-	p = fma32(p, u, geluC3)
-	p = fma32(p, u, geluC2)
-	p = fma32(p, u, geluC1)
-	p = fma32(p, u, geluC0)
+	v := u - geluV
+	p := fma32(geluC9, v, geluC8)
+	p = fma32(p, v, geluC7)
+	p = fma32(p, v, geluC6)
+	p = fma32(p, v, geluC5)
+	p = fma32(p, v, geluC4)
+	p = fma32(p, v, geluC3)
+	p = fma32(p, v, geluC2)
+	p = fma32(p, v, geluC1)
+	p = fma32(p, v, geluC0)
 	p = float32(p * u)
 	s := float32(a * a)
 	low := fma32(a, a, -s) // what rounding took from s

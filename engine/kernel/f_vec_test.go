@@ -26,10 +26,10 @@ var elementwise = []struct {
 }{
 	{"Exp", func(i kernel.ISA, x []float32) { kernel.ExpISA(i, x, x) }, math.Exp, 1, 0x1p-125, -110, 90},
 	{"Tanh", kernel.TanhISA, math.Tanh, 2, 0, -12, 12},
-	{"GELU", kernel.GELUISA, func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }, 5, 0x1p-120, -15, 15},
+	{"GELU", kernel.GELUISA, func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) }, 8, 0x1p-120, -15, 15},
 	{"GELUTanh", kernel.GELUTanhISA, func(x float64) float64 {
 		return x / (1 + math.Exp(-2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)))
-	}, 3, 1e-6, -15, 15},
+	}, 8, 1e-8, -15, 15},
 	{"SiLU", func(i kernel.ISA, x []float32) {
 		one := make([]float32, len(x))
 		for i := range one {
