@@ -1,0 +1,248 @@
+package router
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// unknownRTT is assumed between peers of which neither has told the other's distance: a
+// link within a continent, so that measured near peers are preferred.
+const unknownRTT = 50 * time.Millisecond
+
+// relayPenalty is added to a peer that is reached over a relay: those links are slow and
+// cut after 128 KiB.
+const relayPenalty = 2 * time.Second
+
+// ErrNoChain means that no chain of peers covers the model now.
+var ErrNoChain = errors.New("no chain of peers covers the model")
+
+// Link is a stage of a chain and what it is expected to cost a token.
+type Link struct {
+	Peer    host.ID       `json:"peer"`
+	Name    string        `json:"name,omitempty"`
+	Range   wire.Range    `json:"range"`
+	Compute time.Duration `json:"compute_ns"`
+	Queue   time.Duration `json:"queue_ns"`
+	RTT     time.Duration `json:"rtt_ns"` // from the stage before, there and back
+
+	addrs []wire.Addr
+}
+
+// Chain is a way through a model.
+type Chain struct {
+	Model cid.Cid       `json:"model"`
+	Links []Link        `json:"links"`
+	Token time.Duration `json:"token_ns"` // expected time of a token
+}
+
+// String names the peers and ranges of a chain, for logs.
+func (c *Chain) String() string {
+	var parts []string
+	for _, l := range c.Links {
+		parts = append(parts, fmt.Sprintf("%s[%d:%d]", l.Peer, l.Range.First, l.Range.Last))
+	}
+	return strings.Join(parts, " > ")
+}
+
+// Left is a stage that the choice did not consider, and why.
+type Left struct {
+	Peer   host.ID    `json:"peer"`
+	Range  wire.Range `json:"range"`
+	Reason string     `json:"reason"`
+}
+
+// Choice is a plan with what speaks for and against it.
+type Choice struct {
+	Chain   *Chain `json:"chain,omitempty"`
+	Stages  int    `json:"stages"` // considered
+	LeftOut []Left `json:"left_out,omitempty"`
+	Missing string `json:"missing,omitempty"` // what nobody serves, if there is no chain
+}
+
+// candidate is a stage that may become part of a chain.
+type candidate struct {
+	link   Link
+	advert *wire.Advert
+	cost   time.Duration // of the best chain up to and with it
+	prev   *candidate
+}
+
+// Plan chooses the chain with the least expected time for a token of a session of
+// maxTokens positions, from the adverts known now. If there is none, the choice says what
+// is missing and the error is ErrNoChain.
+func (r *Router) Plan(model cid.Cid, blocks, maxTokens int) (*Choice, error) {
+	all, left := r.candidates(model, maxTokens)
+	choice := &Choice{Stages: len(all), LeftOut: left}
+	// Stages in the order in which a token can pass them: a stage only follows one that
+	// ends where it begins, so all its predecessors come first.
+	slices.SortFunc(all, func(a, b *candidate) int {
+		x, y := a.link.Range, b.link.Range
+		return cmp.Or(cmp.Compare(x.First, y.First), boolCompare(y.Embed, x.Embed), cmp.Compare(x.Last, y.Last), cmp.Compare(a.link.Peer, b.link.Peer))
+	})
+	var best *candidate
+	for i, c := range all {
+		c.cost = -1
+		if c.link.Range.Embed {
+			c.arrive(nil, r.rtt(nil, c))
+		} else {
+			for _, p := range all[:i] {
+				if p.cost >= 0 && !p.link.Range.Head && p.link.Range.Last == c.link.Range.First {
+					c.arrive(p, r.rtt(p, c))
+				}
+			}
+		}
+		if c.cost >= 0 && c.link.Range.Head && int(c.link.Range.Last) == blocks && (best == nil || c.cost < best.cost) {
+			best = c
+		}
+	}
+	if best == nil {
+		choice.Missing = missing(all, blocks)
+		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
+	}
+	choice.Chain = &Chain{Model: model, Token: best.cost}
+	for c := best; c != nil; c = c.prev {
+		choice.Chain.Links = append(choice.Chain.Links, c.link)
+	}
+	slices.Reverse(choice.Chain.Links)
+	return choice, nil
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// arrive takes p as the predecessor of c if that is cheaper than what is known.
+func (c *candidate) arrive(p *candidate, rtt time.Duration) {
+	cost := rtt + c.link.Compute + c.link.Queue
+	if p != nil {
+		cost += p.cost
+	}
+	if c.cost < 0 || cost < c.cost {
+		c.cost, c.prev, c.link.RTT = cost, p, rtt
+	}
+}
+
+// candidates lists the stages of a model that could take a session.
+func (r *Router) candidates(model cid.Cid, maxTokens int) (all []*candidate, left []Left) {
+	for _, a := range r.cfg.Adverts() {
+		for _, m := range a.Models {
+			if m.Model != model {
+				continue
+			}
+			for _, s := range m.Served {
+				if reason := r.unfit(a, s, maxTokens); reason != "" {
+					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason})
+					continue
+				}
+				blocks := time.Duration(max(1, int64(s.Range.Last)-int64(s.Range.First)))
+				step := blocks * time.Duration(s.StepNs)
+				all = append(all, &candidate{advert: a, link: Link{
+					Peer: a.Peer, Name: a.Name, Range: s.Range, Compute: step, Queue: step * time.Duration(s.Queue), addrs: a.Addrs,
+				}})
+			}
+		}
+	}
+	return all, left
+}
+
+func (r *Router) unfit(a *wire.Advert, s wire.Served, maxTokens int) string {
+	switch {
+	case r.avoided(a.Peer):
+		return "failed a moment ago"
+	case s.FreeSessions == 0:
+		return "no session free"
+	case s.FreeTokens < uint64(maxTokens):
+		return fmt.Sprintf("memory for %d tokens, the request needs %d", s.FreeTokens, maxTokens)
+	}
+	return ""
+}
+
+// rtt estimates the round trip between two stages, from this peer if p is nil.
+func (r *Router) rtt(p, c *candidate) time.Duration {
+	from, to := r.cfg.Self, c.link.Peer
+	if p != nil {
+		from = p.link.Peer
+	}
+	var penalty time.Duration
+	if c.advert.Relayed {
+		penalty = relayPenalty
+	}
+	if from == to {
+		return 0
+	}
+	if from == r.cfg.Self || to == r.cfg.Self {
+		other := to
+		if to == r.cfg.Self {
+			other = from
+		}
+		if d, ok := r.cfg.RTT(other); ok {
+			return d + penalty
+		}
+	}
+	for _, side := range []struct {
+		c    *candidate
+		peer host.ID
+	}{{p, to}, {c, from}} {
+		if side.c == nil {
+			continue
+		}
+		for _, t := range side.c.advert.RTTs {
+			if t.Peer == side.peer {
+				return time.Duration(t.Micros)*time.Microsecond + penalty
+			}
+		}
+	}
+	return unknownRTT + penalty
+}
+
+// missing says which piece of a model no stage covers.
+func missing(all []*candidate, blocks int) string {
+	if len(all) == 0 {
+		return "no peer serves any of it"
+	}
+	var embed, head bool
+	served := make([]bool, blocks)
+	for _, c := range all {
+		r := c.link.Range
+		embed, head = embed || r.Embed, head || r.Head
+		for b := r.First; b < r.Last && int(b) < blocks; b++ {
+			served[b] = true
+		}
+	}
+	var gaps []string
+	if !embed {
+		gaps = append(gaps, "the embedding")
+	}
+	for b := 0; b < blocks; b++ {
+		if served[b] {
+			continue
+		}
+		first := b
+		for b+1 < blocks && !served[b+1] {
+			b++
+		}
+		gaps = append(gaps, fmt.Sprintf("blocks %d-%d", first, b))
+	}
+	if !head {
+		gaps = append(gaps, "the head")
+	}
+	if len(gaps) == 0 {
+		return "the ranges that are served do not fit together"
+	}
+	return "nobody serves " + strings.Join(gaps, ", ")
+}

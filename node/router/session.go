@@ -1,0 +1,224 @@
+package router
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/infer"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// prefillChunk is how many tokens of a prompt go through the chain at once.
+const prefillChunk = 512
+
+// maxAttempts bounds the chains that one call tries.
+const maxAttempts = 6
+
+// The time a peer has for a step: enough for a prompt chunk on a slow machine, short
+// enough that a peer which hangs is noticed.
+const (
+	stepTimeout  = 20 * time.Second
+	tokenTimeout = 250 * time.Millisecond // more for each token of a chunk
+	openTimeout  = 15 * time.Second
+)
+
+// Request is what a session is for.
+type Request struct {
+	Model     cid.Cid
+	Blocks    int // of the model
+	MaxTokens int // positions: prompt and answer
+	Timeout   time.Duration
+	Sampling  wire.Sampling
+}
+
+// Session is a conversation with a model over a chain. Its history outlives the chain.
+type Session struct {
+	r        *Router
+	req      Request
+	id       []byte
+	deadline time.Time
+	chain    *Chain
+	client   *infer.Client
+	tokens   []int32 // what the chain has seen
+	reroutes int
+	last     *wire.InferResult
+}
+
+// Open plans a chain and opens a session on it, trying others if one fails.
+func (r *Router) Open(ctx context.Context, req Request) (*Session, error) {
+	id := make([]byte, wire.SessionIDSize)
+	rand.Read(id) // never errs since Go 1.24
+	s := &Session{r: r, req: req, id: id, deadline: r.cfg.Now().Add(req.Timeout)}
+	return s, s.retry(ctx, func() error { return s.connect(ctx) })
+}
+
+// Chain returns the chain in use.
+func (s *Session) Chain() *Chain { return s.chain }
+
+// Reroutes returns how often the session had to go on over another chain.
+func (s *Session) Reroutes() int { return s.reroutes }
+
+// Timings returns what each hop spent on the last step.
+func (s *Session) Timings() []wire.Timing {
+	if s.last == nil {
+		return nil
+	}
+	return s.last.Timings
+}
+
+// Next feeds tokens and draws the one that follows them. promptLen is how many tokens of
+// the whole history are prompt.
+func (s *Session) Next(ctx context.Context, tokens []int32, promptLen int) (wire.Sampled, error) {
+	res, _, err := s.feed(ctx, tokens, wire.InferStep{Want: wire.WantToken, PromptLen: uint32(promptLen)})
+	if err != nil {
+		return wire.Sampled{}, err
+	}
+	if len(res.Tokens) != 1 {
+		return wire.Sampled{}, fmt.Errorf("chain %s gave %d tokens, want 1", s.chain, len(res.Tokens))
+	}
+	return res.Tokens[0], nil
+}
+
+// Pooled feeds a whole text and returns its vector: an embedding or the scores of labels.
+func (s *Session) Pooled(ctx context.Context, tokens []int32) ([]float32, error) {
+	s.tokens = s.tokens[:0]
+	_, vec, err := s.feed(ctx, tokens, wire.InferStep{Want: wire.WantPooled})
+	if err == nil && vec == nil {
+		err = fmt.Errorf("chain %s gave no vector", s.chain)
+	}
+	return vec, err
+}
+
+// Close ends the session on all peers.
+func (s *Session) Close() {
+	if s.client != nil {
+		if err := s.client.Close("done"); err != nil {
+			s.r.cfg.Log.Debug("close session", "chain", s.chain, "err", err)
+		}
+		s.client = nil
+	}
+}
+
+// feed runs tokens after the history, and the history again after a change of chain.
+func (s *Session) feed(ctx context.Context, tokens []int32, last wire.InferStep) (res *wire.InferResult, vec []float32, err error) {
+	if len(tokens) == 0 {
+		return nil, nil, errors.New("no tokens to run")
+	}
+	all := append(s.tokens[:len(s.tokens):len(s.tokens)], tokens...)
+	pos := len(s.tokens)
+	err = s.retry(ctx, func() error {
+		if s.client == nil {
+			s.reroutes++
+			if err := s.connect(ctx); err != nil {
+				return err
+			}
+			pos = 0
+		}
+		res, vec, err = s.steps(ctx, all, pos, last)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	s.tokens, s.last = all, res
+	s.r.worked(s.chain)
+	return res, vec, nil
+}
+
+// steps runs all[pos:] in chunks; only the last one wants a result. A text for an encoder
+// goes in one piece: its tokens see each other.
+func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.InferStep) (*wire.InferResult, []float32, error) {
+	for {
+		n := min(prefillChunk, len(all)-pos)
+		if last.Want == wire.WantPooled {
+			n = len(all) - pos
+		}
+		st := wire.InferStep{Position: uint32(pos), Tokens: all[pos : pos+n]}
+		final := pos+n == len(all)
+		if final {
+			st.Want, st.PromptLen = last.Want, last.PromptLen
+		}
+		stepCtx, cancel := context.WithTimeoutCause(ctx, stepTimeout+time.Duration(n)*tokenTimeout, errSlow)
+		res, vec, err := s.client.Step(stepCtx, &st, nil)
+		cancel()
+		if err != nil {
+			s.client = nil
+			return nil, nil, err
+		}
+		if pos += n; final {
+			return res, vec, nil
+		}
+	}
+}
+
+var errSlow = errors.New("peer took too long")
+
+// connect opens the session on the best chain there is now.
+func (s *Session) connect(ctx context.Context) error {
+	choice, err := s.r.Plan(s.req.Model, s.req.Blocks, s.req.MaxTokens)
+	if err != nil {
+		return err
+	}
+	s.chain = choice.Chain
+	open := &wire.InferOpen{
+		Session: s.id, Model: s.req.Model, Range: s.chain.Links[0].Range, MaxTokens: uint32(s.req.MaxTokens),
+		TimeoutMs: uint64(max(1, s.deadline.Sub(s.r.cfg.Now()).Milliseconds())), Sampling: s.req.Sampling,
+	}
+	for _, l := range s.chain.Links[1:] {
+		open.Route = append(open.Route, wire.Hop{Peer: l.Peer, Range: l.Range, Addrs: l.addrs})
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errSlow)
+	defer cancel()
+	first := s.chain.Links[0]
+	stream, err := s.r.cfg.Dial(ctx, wire.Hop{Peer: first.Peer, Range: first.Range, Addrs: first.addrs})
+	if err != nil {
+		return err
+	}
+	s.client, err = infer.Open(ctx, stream, open)
+	return err
+}
+
+// retry calls f until it works, fails for good, or too many chains have failed.
+func (s *Session) retry(ctx context.Context, f func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := f()
+		if err == nil {
+			return nil
+		}
+		if s.client != nil {
+			s.client.Close("error")
+			s.client = nil
+		}
+		blamed, again := s.judge(ctx, err)
+		if !again || attempt == maxAttempts {
+			return err
+		}
+		s.r.failed(blamed)
+		s.r.cfg.Log.Info("peer failed, trying another chain", "peer", blamed, "attempt", attempt, "err", err)
+	}
+}
+
+// judge says which peer an error is to be blamed on and whether another chain may help.
+func (s *Session) judge(ctx context.Context, err error) (host.ID, bool) {
+	if ctx.Err() != nil || errors.Is(err, ErrNoChain) || s.chain == nil {
+		return "", false
+	}
+	peer := s.chain.Links[0].Peer
+	var refusal *wire.Error
+	if errors.As(err, &refusal) {
+		switch refusal.Code {
+		case wire.CodeBadRequest, wire.CodeDeadline, wire.CodeForbidden, wire.CodeUnsupported:
+			return "", false
+		}
+		if refusal.Peer != "" {
+			peer = refusal.Peer
+		}
+	}
+	return peer, true
+}

@@ -1,0 +1,369 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/infer"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Draw samples the token after history from the logits of its last position. promptLen is
+// how many tokens of history are prompt. It must depend on its arguments only.
+type Draw func(p wire.Sampling, logits []float32, history []int32, promptLen int) (wire.Sampled, error)
+
+// session is one stream's session on a stage.
+type session struct {
+	w       *Worker
+	s       host.Stream
+	r       *frame.Reader
+	out     *frame.Writer
+	stage   *stage
+	open    wire.InferOpen
+	memory  *model.Session // nil for encoders
+	next    *infer.Client  // nil on the last stage
+	history []int32
+	hidden  []float32
+	buf     []byte
+}
+
+// Serve handles one infer stream: a session from its open to its end. It returns when the
+// session is over, and has then closed s.
+func (w *Worker) Serve(ctx context.Context, s host.Stream) {
+	ses := &session{w: w, s: s, r: frame.NewReader(s, wire.InferServerLimits(protocol.MaxTensor+protocol.MaxTensorHeader)), out: frame.NewWriter(s)}
+	err := ses.run(ctx)
+	if err == nil {
+		_ = s.Close() // everything was answered
+		return
+	}
+	var refusal *wire.Error
+	if !errors.As(err, &refusal) {
+		refusal = wire.Errorf(wire.CodeInternal, "%v", err)
+	}
+	w.cfg.Log.Debug("session ended", "peer", s.Peer(), "err", err)
+	if ses.send(wire.TypeError, refusal) == nil && ses.out.Flush() == nil {
+		_ = s.Close()
+		return
+	}
+	_ = s.Reset() // the peer is gone
+}
+
+func (ses *session) run(ctx context.Context) error {
+	if err := ses.readOpen(); err != nil {
+		return err
+	}
+	w := ses.w
+	deadline := w.cfg.Now().Add(ses.open.Timeout())
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if err := ses.s.SetDeadline(deadline); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ses.s.Reset() })
+	defer stop()
+	if err := ses.begin(); err != nil {
+		return err
+	}
+	defer ses.end()
+	if err := ses.dialNext(ctx, deadline); err != nil {
+		return err
+	}
+	opened := &wire.InferOpened{MaxTokens: ses.open.MaxTokens}
+	if !ses.open.Last() {
+		opened.Hidden = uint32(ses.stage.loaded.Config().Dim())
+	}
+	if err := ses.send(wire.TypeInferOpened, opened); err != nil {
+		return err
+	}
+	if err := ses.out.Flush(); err != nil {
+		return err
+	}
+	for {
+		more, err := ses.step(ctx)
+		if err != nil || !more {
+			ses.closeNext(err)
+			return err
+		}
+	}
+}
+
+func (ses *session) readOpen() error {
+	t, payload, err := ses.r.Next()
+	if err != nil {
+		return err
+	}
+	if t != wire.TypeInferOpen {
+		return wire.Errorf(wire.CodeBadRequest, "first frame has type %d, want an open", t)
+	}
+	if err := wire.Decode(payload, &ses.open); err != nil {
+		return wire.Errorf(wire.CodeBadRequest, "%v", err)
+	}
+	return nil
+}
+
+// begin finds the stage and reserves the session's memory.
+func (ses *session) begin() error {
+	w, o := ses.w, &ses.open
+	ses.stage = w.find(o.Model, o.Range)
+	if ses.stage == nil {
+		return wire.Errorf(wire.CodeNotHosting, "%s of model %s is not served here", Describe(o.Range), o.Model)
+	}
+	need := ses.stage.loaded.SessionBytes(int(o.MaxTokens))
+	w.mu.Lock()
+	full := w.sessions >= w.cfg.MaxSessions
+	if !full {
+		w.sessions++
+	}
+	w.mu.Unlock()
+	if full {
+		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions are taken", w.cfg.MaxSessions), RetryAfterMs: 1000}
+	}
+	err := w.reserve(need)
+	if err == nil && ses.stage.loaded.Config().Task() == model.TaskGenerate {
+		if ses.memory, err = ses.stage.loaded.NewSession(int(o.MaxTokens)); err != nil {
+			w.release(need)
+			err = wire.Errorf(wire.CodeBadRequest, "%v", err)
+		}
+	} else if err != nil {
+		err = wire.Errorf(wire.CodeNoMemory, "%v", err)
+	}
+	if err != nil {
+		w.mu.Lock()
+		w.sessions--
+		w.mu.Unlock()
+	}
+	return err
+}
+
+// end gives back what begin took.
+func (ses *session) end() {
+	if ses.memory != nil {
+		ses.memory.Close()
+	}
+	ses.w.mu.Lock()
+	defer ses.w.mu.Unlock()
+	ses.w.sessions--
+	ses.w.used -= ses.stage.loaded.SessionBytes(int(ses.open.MaxTokens))
+}
+
+// dialNext opens the rest of the chain.
+func (ses *session) dialNext(ctx context.Context, deadline time.Time) error {
+	if ses.open.Last() {
+		return nil
+	}
+	hop, open := ses.open.Next(deadline.Sub(ses.w.cfg.Now()))
+	s, err := ses.w.cfg.Dialer.Dial(ctx, hop)
+	if err != nil {
+		return upstream(hop.Peer, err)
+	}
+	if ses.next, err = infer.Open(ctx, s, open); err != nil {
+		return upstream(hop.Peer, err)
+	}
+	return nil
+}
+
+func (ses *session) closeNext(err error) {
+	if ses.next == nil {
+		return
+	}
+	reason := "done"
+	if err != nil {
+		reason = "error"
+	}
+	_ = ses.next.Close(reason) // it ends by its deadline if it does not hear this
+}
+
+// upstream makes the failure of a later hop an error that names it: the peer itself, or
+// the one that it blames.
+func upstream(peer host.ID, err error) error {
+	var refusal *wire.Error
+	if errors.As(err, &refusal) && refusal.Peer != "" {
+		return refusal
+	}
+	e := wire.Errorf(wire.CodeUpstream, "%v", err)
+	if refusal != nil && (refusal.Code == wire.CodeBadRequest || refusal.Code == wire.CodeDeadline) {
+		e.Code = refusal.Code
+	}
+	e.Peer = peer
+	return e
+}
+
+// step reads one frame and does what it asks for. It returns false after the last.
+func (ses *session) step(ctx context.Context) (bool, error) {
+	t, payload, err := ses.r.Next()
+	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	switch t {
+	case wire.TypeInferClose:
+		return false, nil
+	case wire.TypeInferStep:
+	default:
+		return false, wire.Errorf(wire.CodeUnsupported, "frame type %d", t)
+	}
+	var st wire.InferStep
+	if err := wire.Decode(payload, &st); err != nil {
+		return false, wire.Errorf(wire.CodeBadRequest, "%v", err)
+	}
+	if err := ses.readInput(&st); err != nil {
+		return false, err
+	}
+	res, vec, err := ses.compute(ctx, &st)
+	if err != nil {
+		return false, stepError(st.Seq, err)
+	}
+	res.Seq = st.Seq
+	return !st.Final, ses.answer(res, vec)
+}
+
+func stepError(seq uint64, err error) error {
+	var e *wire.Error
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, errFull):
+		e = &wire.Error{Code: wire.CodeBusy, Message: err.Error(), RetryAfterMs: 500}
+	case errors.Is(err, errStopped):
+		e = wire.Errorf(wire.CodeNotHosting, "%v", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		e = wire.Errorf(wire.CodeDeadline, "session's time is over")
+	case errors.Is(err, context.Canceled):
+		e = wire.Errorf(wire.CodeClosed, "peer is stopping")
+	default:
+		e = wire.Errorf(wire.CodeInternal, "%v", err)
+	}
+	e.Seq = seq
+	return e
+}
+
+// readInput reads the hidden state if one follows, and brings history and memory to the
+// step's position.
+func (ses *session) readInput(st *wire.InferStep) error {
+	ses.hidden = ses.hidden[:0]
+	if st.Tensor {
+		t, payload, err := ses.r.Next()
+		if err != nil {
+			return err
+		}
+		if t != wire.TypeTensor {
+			return wire.Errorf(wire.CodeBadRequest, "frame type %d, want the step's tensor", t)
+		}
+		var rows int
+		if ses.hidden, rows, err = infer.ReadVector(ses.hidden, payload); err != nil {
+			return wire.Errorf(wire.CodeBadRequest, "%v", err)
+		}
+		if dim := ses.stage.loaded.Config().Dim(); rows != len(st.Tokens) || len(ses.hidden) != rows*dim {
+			return wire.Errorf(wire.CodeBadRequest, "hidden state of %d rows and %d values for %d tokens of width %d", rows, len(ses.hidden), len(st.Tokens), dim)
+		}
+	}
+	if st.Tensor == ses.open.Range.Embed {
+		return wire.Errorf(wire.CodeBadRequest, "a stage takes tokens if it has the embedding, else a hidden state")
+	}
+	pos := int(st.Position)
+	if pos > len(ses.history) || pos+len(st.Tokens) > int(ses.open.MaxTokens) {
+		return wire.Errorf(wire.CodeBadRequest, "step at %d of %d tokens in a session of %d with %d", pos, len(st.Tokens), ses.open.MaxTokens, len(ses.history))
+	}
+	if int(st.PromptLen) > pos+len(st.Tokens) {
+		return wire.Errorf(wire.CodeBadRequest, "prompt of %d tokens in a session of %d", st.PromptLen, pos+len(st.Tokens))
+	}
+	if ses.memory != nil && pos < ses.memory.Len() {
+		if err := ses.memory.Rollback(pos); err != nil {
+			return wire.Errorf(wire.CodeBadRequest, "%v", err)
+		}
+	}
+	ses.history = append(ses.history[:pos], st.Tokens...)
+	return nil
+}
+
+// compute runs the stage and what is behind it.
+func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.InferResult, []float32, error) {
+	in := model.Input{Session: ses.memory, Hidden: ses.hidden}
+	if ses.open.Range.Embed {
+		in.Tokens, in.Hidden = st.Tokens, nil
+	}
+	if ses.open.Range.Head {
+		switch st.Want {
+		case wire.WantToken, wire.WantLogits:
+			in.Logits = model.LogitsLast
+		case wire.WantAll:
+			in.Logits = model.LogitsAll
+		}
+	}
+	done := ses.stage.do(ctx, in)
+	if done.err != nil {
+		return nil, nil, done.err
+	}
+	timing := wire.Timing{Peer: ses.w.cfg.Self, ComputeNs: uint64(max(0, done.compute)), QueueNs: uint64(max(0, done.queue))}
+	if ses.next != nil {
+		forward := *st
+		res, vec, err := ses.next.Step(ctx, &forward, done.out.Hidden)
+		if err != nil {
+			return nil, nil, upstream(ses.next.Peer(), err)
+		}
+		res.Timings = slices.Insert(res.Timings, 0, timing)
+		return res, vec, nil
+	}
+	res := &wire.InferResult{Length: uint32(len(ses.history)), Timings: []wire.Timing{timing}}
+	vec, err := ses.finish(st, done.out, res)
+	return res, vec, err
+}
+
+// finish makes the result of the last stage.
+func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.InferResult) ([]float32, error) {
+	switch st.Want {
+	case wire.WantToken, wire.WantAll:
+		if out.Logits == nil {
+			return nil, wire.Errorf(wire.CodeBadRequest, "tokens wanted from a stage that gives none")
+		}
+		vocab := ses.stage.loaded.Config().Vocab()
+		first := len(ses.history) - len(out.Logits)/vocab + 1
+		for i := 0; i < len(out.Logits)/vocab; i++ {
+			tok, err := ses.w.cfg.Draw(ses.open.Sampling, out.Logits[i*vocab:(i+1)*vocab], ses.history[:first+i], min(int(st.PromptLen), first+i))
+			if err != nil {
+				return nil, wire.Errorf(wire.CodeInternal, "%v", err)
+			}
+			res.Tokens = append(res.Tokens, tok)
+		}
+		return nil, nil
+	case wire.WantLogits:
+		return out.Logits, nil
+	case wire.WantPooled:
+		if out.Pooled == nil {
+			return nil, wire.Errorf(wire.CodeBadRequest, "pooled vector wanted from a model that gives none")
+		}
+		return out.Pooled, nil
+	}
+	return nil, nil
+}
+
+func (ses *session) answer(res *wire.InferResult, vec []float32) error {
+	res.Tensor = vec != nil
+	if err := ses.send(wire.TypeInferResult, res); err != nil {
+		return err
+	}
+	if vec != nil {
+		var err error
+		if ses.buf, err = infer.WriteVector(ses.out, ses.buf, vec, 1); err != nil {
+			return err
+		}
+	}
+	return ses.out.Flush()
+}
+
+func (ses *session) send(t frame.Type, m wire.Message) error {
+	b, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	return ses.out.Write(t, b)
+}

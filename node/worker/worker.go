@@ -1,0 +1,237 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// ErrNoMemory means that a stage or session does not fit into what the owner lends.
+var ErrNoMemory = errors.New("not enough memory lent")
+
+// Models gives the models that this node holds.
+type Models interface {
+	// Model returns the configuration of a model and its weights, which are read from the
+	// store and may be fetched from peers.
+	Model(ctx context.Context, id cid.Cid) (model.Config, model.Weights, error)
+}
+
+// Dialer opens an infer stream to the next hop of a chain.
+type Dialer interface {
+	Dial(ctx context.Context, h wire.Hop) (host.Stream, error)
+}
+
+// Config is what a Worker needs. All fields but the limits are required.
+type Config struct {
+	Self   host.ID
+	Models Models
+	Dialer Dialer
+	Pool   *kernel.Pool
+	Log    *slog.Logger
+	Now    func() time.Time
+
+	MemoryBytes int64 // for weights and sessions together; 0 is 1 GiB
+	MaxSessions int   // at once on all stages; 0 is 64
+	MaxQueue    int   // steps that wait for a stage; 0 is 64
+	Draw        Draw  // samples tokens on a last stage
+}
+
+// Worker serves stages.
+type Worker struct {
+	cfg Config
+
+	mu       sync.Mutex
+	run      context.Context // of Run, nil before it and after it ended
+	stages   []*stage
+	used     int64 // bytes of weights, activations and sessions
+	sessions int
+	tasks    sync.WaitGroup // the stages' loops
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config) (*Worker, error) {
+	if cfg.Models == nil || cfg.Dialer == nil || cfg.Pool == nil || cfg.Log == nil || cfg.Now == nil || cfg.Draw == nil {
+		return nil, errors.New("new worker: models, dialer, pool, log, clock and sampler are required")
+	}
+	if cfg.MemoryBytes == 0 {
+		cfg.MemoryBytes = 1 << 30
+	}
+	if cfg.MaxSessions == 0 {
+		cfg.MaxSessions = 64
+	}
+	if cfg.MaxQueue == 0 {
+		cfg.MaxQueue = 64
+	}
+	return &Worker{cfg: cfg}, nil
+}
+
+// Run lets the worker serve until ctx ends, then waits for its stages.
+func (w *Worker) Run(ctx context.Context) error {
+	w.mu.Lock()
+	w.run = ctx
+	for _, s := range w.stages {
+		w.start(s)
+	}
+	w.mu.Unlock()
+	<-ctx.Done()
+	w.mu.Lock()
+	w.run = nil
+	w.mu.Unlock()
+	w.tasks.Wait()
+	return nil
+}
+
+// start runs the loop of a stage. The caller holds mu, and run is set.
+func (w *Worker) start(s *stage) {
+	ctx, cancel := context.WithCancel(w.run)
+	s.cancel = cancel
+	w.tasks.Add(1)
+	go func() {
+		defer w.tasks.Done()
+		s.loop(ctx)
+	}()
+}
+
+// Load reads a stage into memory, measures it and serves it from then on. Loading what is
+// loaded already does nothing.
+func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
+	if w.find(id, r) != nil {
+		return nil
+	}
+	cfg, weights, err := w.cfg.Models.Model(ctx, id)
+	if err != nil {
+		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
+	}
+	need := estimate(ctx, cfg, r, weights)
+	if err := w.reserve(need); err != nil {
+		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
+	}
+	loaded, err := model.Load(ctx, cfg, engineRange(r), weights, w.cfg.Pool)
+	if err != nil {
+		w.release(need)
+		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
+	}
+	s := newStage(id, r, loaded, w.cfg)
+	if err := s.measure(ctx); err != nil {
+		w.release(need)
+		return fmt.Errorf("measure %s of model %s: %w", Describe(r), id, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.bytes = loaded.WeightBytes() + loaded.ScratchBytes()
+	w.used += s.bytes - need
+	w.stages = append(w.stages, s)
+	if w.run != nil {
+		w.start(s)
+	}
+	w.cfg.Log.Info("stage loaded", "model", id, "range", Describe(r), "bytes", s.bytes, "block_step", s.stepTime())
+	return nil
+}
+
+// Unload stops serving a stage, or all stages of a model if r is nil. Its sessions end
+// with an error, and their routers go to other peers.
+func (w *Worker) Unload(id cid.Cid, r *wire.Range) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stages = slices.DeleteFunc(w.stages, func(s *stage) bool {
+		if s.model != id || r != nil && s.rng != *r {
+			return false
+		}
+		if s.cancel != nil {
+			s.cancel()
+		}
+		w.used -= s.bytes
+		return true
+	})
+}
+
+// Served describes the stages of each model, for adverts.
+func (w *Worker) Served() map[cid.Cid][]wire.Served {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make(map[cid.Cid][]wire.Served)
+	free := max(0, w.cfg.MemoryBytes-w.used)
+	for _, s := range w.stages {
+		v := wire.Served{
+			Range: s.rng, StepNs: uint64(s.stepTime()), PrefillNs: uint64(s.prefillTime()),
+			FreeSessions: uint32(max(0, w.cfg.MaxSessions-w.sessions)), Queue: uint32(len(s.queue)),
+			FreeTokens: uint64(1) << 20,
+		}
+		if per := s.loaded.SessionBytes(2) - s.loaded.SessionBytes(1); per > 0 {
+			v.FreeTokens = uint64(free / per)
+		}
+		out[s.model] = append(out[s.model], v)
+	}
+	return out
+}
+
+// Memory returns the bytes lent and the bytes in use.
+func (w *Worker) Memory() (lent, used int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cfg.MemoryBytes, w.used
+}
+
+// Sessions returns the number of open sessions.
+func (w *Worker) Sessions() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sessions
+}
+
+func (w *Worker) find(id cid.Cid, r wire.Range) *stage {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.stages {
+		if s.model == id && s.rng == r {
+			return s
+		}
+	}
+	return nil
+}
+
+func (w *Worker) reserve(n int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n > w.cfg.MemoryBytes-w.used {
+		return fmt.Errorf("%w: need %d bytes, %d of %d are free", ErrNoMemory, n, w.cfg.MemoryBytes-w.used, w.cfg.MemoryBytes)
+	}
+	w.used += n
+	return nil
+}
+
+func (w *Worker) release(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.used -= n
+}
+
+// Describe returns a range as people read it, with the last block named.
+func Describe(r wire.Range) string {
+	text := fmt.Sprintf("blocks %d-%d", r.First, int(r.Last)-1)
+	if r.First == r.Last {
+		text = "no blocks"
+	}
+	if r.Embed {
+		text = "embedding and " + text
+	}
+	if r.Head {
+		text += " and head"
+	}
+	return text
+}
+
+func engineRange(r wire.Range) model.Range {
+	return model.Range{First: int(r.First), Last: int(r.Last), Embed: r.Embed, Head: r.Head}
+}
