@@ -62,7 +62,7 @@ DATA quantAdd30<>+56(SB)/8, $0x3030303030303030
 GLOBL quantAdd30<>(SB), RODATA|NOPTR, $64
 
 // func quantQ40AVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ40AVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -89,6 +89,10 @@ TEXT ·quantQ40AVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -131,6 +135,10 @@ t2:
 t2cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -188,6 +196,10 @@ t3:
 t3cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -260,6 +272,10 @@ t4:
 t4cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -348,6 +364,10 @@ t6:
 t6cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -466,6 +486,10 @@ t8:
 t8cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -616,6 +640,10 @@ t12:
 t12cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -826,6 +854,10 @@ t16:
 t16cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -1072,7 +1104,7 @@ t16cell:
 	RET
 
 // func quantQ41AVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ41AVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -1099,6 +1131,10 @@ TEXT ·quantQ41AVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1143,6 +1179,10 @@ t2:
 t2cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1203,6 +1243,10 @@ t3:
 t3cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1279,6 +1323,10 @@ t4:
 t4cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1372,6 +1420,10 @@ t6:
 t6cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1497,6 +1549,10 @@ t8:
 t8cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1656,6 +1712,10 @@ t12:
 t12cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1879,6 +1939,10 @@ t16:
 t16cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -2142,7 +2206,7 @@ t16cell:
 	RET
 
 // func quantQ50AVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ50AVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -2170,6 +2234,11 @@ TEXT ·quantQ50AVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2228,6 +2297,11 @@ t2:
 t2cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2301,6 +2375,11 @@ t3:
 t3cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2389,6 +2468,11 @@ t4:
 t4cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2493,6 +2577,11 @@ t6:
 t6cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2627,6 +2716,11 @@ t8:
 t8cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2793,6 +2887,11 @@ t12:
 t12cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -3019,6 +3118,11 @@ t16:
 t16cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -3281,7 +3385,7 @@ t16cell:
 	RET
 
 // func quantQ51AVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ51AVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -3309,6 +3413,11 @@ TEXT ·quantQ51AVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3369,6 +3478,11 @@ t2:
 t2cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3445,6 +3559,11 @@ t3:
 t3cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3537,6 +3656,11 @@ t4:
 t4cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3646,6 +3770,11 @@ t6:
 t6cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3787,6 +3916,11 @@ t8:
 t8cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3962,6 +4096,11 @@ t12:
 t12cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -4201,6 +4340,11 @@ t16:
 t16cell:
 	MOVQ              SI, R8
 	ADDQ              $0x00000040, SI
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -4480,7 +4624,7 @@ t16cell:
 	RET
 
 // func quantQ80AVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ80AVX512(SB), NOSPLIT, $0-56
 	MOVQ   scales+16(FP), SI
 	MOVQ   planes+24(FP), DX
@@ -4506,6 +4650,14 @@ TEXT ·quantQ80AVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4544,6 +4696,14 @@ t2:
 t2cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4597,6 +4757,14 @@ t3:
 t3cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4665,6 +4833,14 @@ t4:
 t4cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4749,6 +4925,14 @@ t6:
 t6cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4863,6 +5047,14 @@ t8:
 t8cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5009,6 +5201,14 @@ t12:
 t12cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5215,6 +5415,14 @@ t16:
 t16cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
+	PREFETCHT0       2432(DX)
+	PREFETCHT0       2496(DX)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5457,7 +5665,7 @@ t16cell:
 	RET
 
 // func quantQ2KAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ2KAVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -5487,6 +5695,8 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5563,6 +5773,8 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5661,6 +5873,8 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5781,6 +5995,8 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5924,6 +6140,8 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6111,6 +6329,8 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6344,6 +6564,8 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6665,6 +6887,8 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -7047,7 +7271,7 @@ t16block:
 	RET
 
 // func quantQ3KAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ3KAVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -7078,6 +7302,9 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7155,6 +7382,9 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7250,6 +7480,9 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7363,6 +7596,9 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7495,6 +7731,9 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7663,6 +7902,9 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7869,6 +8111,9 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -8147,6 +8392,9 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -8470,7 +8718,7 @@ t16block:
 	RET
 
 // func quantQ4KAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ4KAVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -8500,6 +8748,10 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8556,6 +8808,10 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8628,6 +8884,10 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8716,6 +8976,10 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8821,6 +9085,10 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8958,6 +9226,10 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9129,6 +9401,10 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9364,6 +9640,10 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9636,7 +9916,7 @@ t16block:
 	RET
 
 // func quantQ5KAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ5KAVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -9667,6 +9947,11 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9739,6 +10024,11 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9827,6 +10117,11 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9931,6 +10226,11 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10052,6 +10352,11 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10205,6 +10510,11 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10392,6 +10702,11 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10643,6 +10958,11 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0        2048(DX)
+	PREFETCHT0        2112(DX)
+	PREFETCHT0        2176(DX)
+	PREFETCHT0        2240(DX)
+	PREFETCHT0        2304(DX)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10931,7 +11251,7 @@ t16block:
 	RET
 
 // func quantQ6KAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantQ6KAVX512(SB), NOSPLIT, $0-56
 	MOVQ      scales+16(FP), SI
 	MOVQ      planes+24(FP), DX
@@ -10962,6 +11282,12 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11035,6 +11361,12 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11126,6 +11458,12 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11235,6 +11573,12 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11363,6 +11707,12 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11527,6 +11877,12 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11729,6 +12085,12 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12003,6 +12365,12 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
+	PREFETCHT0       2304(DX)
+	PREFETCHT0       2368(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12322,7 +12690,7 @@ t16block:
 	RET
 
 // func quantIQ4NLAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantIQ4NLAVX512(SB), NOSPLIT, $0-56
 	MOVQ            scales+16(FP), SI
 	MOVQ            planes+24(FP), DX
@@ -12350,6 +12718,10 @@ TEXT ·quantIQ4NLAVX512(SB), NOSPLIT, $0-56
 t1cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12400,6 +12772,10 @@ t2:
 t2cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12465,6 +12841,10 @@ t3:
 t3cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12545,6 +12925,10 @@ t4:
 t4cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12641,6 +13025,10 @@ t6:
 t6cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12767,6 +13155,10 @@ t8:
 t8cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12925,6 +13317,10 @@ t12:
 t12cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13143,6 +13539,10 @@ t16:
 t16cell:
 	MOVQ             SI, R8
 	ADDQ             $0x00000020, SI
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13397,7 +13797,7 @@ t16cell:
 	RET
 
 // func quantIQ4XSAVX512(dst *float32, stride int, scales *byte, planes *byte, acts *byte, cells int, tokens int)
-// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI, MMX+
 TEXT ·quantIQ4XSAVX512(SB), NOSPLIT, $0-56
 	MOVQ            scales+16(FP), SI
 	MOVQ            planes+24(FP), DX
@@ -13428,6 +13828,10 @@ t1cell:
 	MOVQ $0x00000008, R10
 
 t1block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13487,6 +13891,10 @@ t2cell:
 	MOVQ $0x00000008, R10
 
 t2block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13561,6 +13969,10 @@ t3cell:
 	MOVQ $0x00000008, R10
 
 t3block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13650,6 +14062,10 @@ t4cell:
 	MOVQ $0x00000008, R10
 
 t4block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13755,6 +14171,10 @@ t6cell:
 	MOVQ $0x00000008, R10
 
 t6block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13890,6 +14310,10 @@ t8cell:
 	MOVQ $0x00000008, R10
 
 t8block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14057,6 +14481,10 @@ t12cell:
 	MOVQ $0x00000008, R10
 
 t12block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14284,6 +14712,10 @@ t16cell:
 	MOVQ $0x00000008, R10
 
 t16block:
+	PREFETCHT0       2048(DX)
+	PREFETCHT0       2112(DX)
+	PREFETCHT0       2176(DX)
+	PREFETCHT0       2240(DX)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18

@@ -79,6 +79,7 @@ func (n narrow) section(label string) {
 		VMOVUPS(ymm[0], n.sums.Offset(32*i))
 	}
 	loop(n.format, label, n.tokens, func() {
+		prefetch(n.format)
 		n.scales()
 		switch {
 		case n.bytes || n.table:

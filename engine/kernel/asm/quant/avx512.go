@@ -57,6 +57,7 @@ func (w wide) section(tokens int, label string) {
 		VPXORD(zmm[t], zmm[t], zmm[t])
 	}
 	loop(w.format, label, tokens, func() {
+		prefetch(w.format)
 		w.codes()
 		w.scales()
 		step := 2

@@ -143,6 +143,19 @@ func loop(f format, label string, tokens int, body func()) {
 	JNZ(LabelRef(label + "cell"))
 }
 
+// prefetchAhead is how far ahead of their use the planes are fetched, in bytes. The
+// processor's own prefetchers stop at the end of a page; without this, products that read
+// memory are 10 to 25 % slower (of 1, 2, 4 and 8 KiB, 2 was best on Zen 4).
+const prefetchAhead = 2048
+
+// prefetch asks for the planes of a later block.
+func prefetch(f format) {
+	_, _, size := f.planes()
+	for i := 0; i < size; i += 64 {
+		PREFETCHT0(Mem{Base: at.planes, Disp: prefetchAhead + i})
+	}
+}
+
 // sections emits a section for each number of tokens.
 func sections(sizes []int, section func(tokens int, label string)) {
 	count := reg.RAX
