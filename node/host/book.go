@@ -1,0 +1,252 @@
+package host
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// maxBook bounds the peers remembered: enough to find a swarm again.
+	maxBook = 1024
+	// rttSamples is how many round trips the smallest is taken of: single ones are late by
+	// whatever else the machines do, the smallest is the network's.
+	rttSamples = 5
+	// forgetAfter is how long a peer that does not answer is remembered.
+	forgetAfter = 14 * 24 * time.Hour
+	bookVersion = 1
+)
+
+// known is what the book has on a peer.
+type known struct {
+	addrs    []wire.Addr
+	seen     time.Time // when it was last a verified peer; zero if never
+	sticky   bool      // a bootstrap peer: never forgotten
+	failures int
+	next     time.Time // no dial before
+	rtts     [rttSamples]time.Duration
+	rttCount int
+}
+
+// book remembers peers over restarts, when to dial them, and their round trips.
+type book struct {
+	mu      sync.Mutex
+	peers   map[ID]*known
+	rng     *rand.Rand // jitter of backoffs
+	backoff time.Duration
+	dirty   bool
+}
+
+func newBook(self ID, backoff time.Duration) *book {
+	k := self.PublicKey()
+	return &book{
+		peers: make(map[ID]*known), backoff: backoff,
+		rng: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:]))),
+	}
+}
+
+// add notes where a peer may be. Nothing is known yet of whether it is a member.
+func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil {
+		if len(b.peers) >= maxBook && !b.evict() {
+			return
+		}
+		k = new(known)
+		b.peers[id] = k
+	}
+	k.sticky = k.sticky || sticky
+	for _, a := range addrs {
+		a = withoutPeer(a)
+		if i := slices.Index(k.addrs, a); i >= 0 { // the latest news first
+			k.addrs = slices.Delete(k.addrs, i, i+1)
+		} else {
+			k.next = time.Time{} // a new address is worth an immediate try
+		}
+		k.addrs = slices.Insert(k.addrs, 0, a)
+	}
+	k.addrs = k.addrs[:min(len(k.addrs), protocol.MaxAddrs)]
+}
+
+// evict makes room: the peer longest not seen goes.
+func (b *book) evict() bool {
+	var oldest ID
+	for id, k := range b.peers {
+		if !k.sticky && (oldest == "" || k.seen.Before(b.peers[oldest].seen)) {
+			oldest = id
+		}
+	}
+	delete(b.peers, oldest)
+	return oldest != ""
+}
+
+func withoutPeer(a wire.Addr) wire.Addr {
+	if i := strings.LastIndex(string(a), "/p2p/"); i > 0 && !strings.Contains(string(a), "/p2p-circuit") {
+		return a[:i]
+	}
+	return a
+}
+
+// verified notes that a peer is a member and where it was found.
+func (b *book) verified(id ID, addrs []wire.Addr, now time.Time) {
+	b.add(id, addrs, false)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		k.seen, k.failures, k.next, b.dirty = now, 0, time.Time{}, true
+	}
+}
+
+// failed puts off the next dial, twice as long as the last time.
+func (b *book) failed(id ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil {
+		return
+	}
+	wait := min(b.backoff<<min(k.failures, 20), MaxBackoff)
+	k.failures++
+	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
+	if !k.sticky && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
+		delete(b.peers, id)
+	}
+}
+
+// target is a peer that is due for a dial.
+type target struct {
+	id     ID
+	addrs  []wire.Addr
+	sticky bool
+}
+
+// due returns the peers that may be dialled now, bootstrap peers first, then by id.
+func (b *book) due(now time.Time) []target {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []target
+	for id, k := range b.peers {
+		if len(k.addrs) > 0 && !now.Before(k.next) {
+			out = append(out, target{id, slices.Clone(k.addrs), k.sticky})
+		}
+	}
+	slices.SortFunc(out, func(x, y target) int {
+		if x.sticky != y.sticky {
+			if x.sticky {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(string(x.id), string(y.id))
+	})
+	return out
+}
+
+// addrs returns where a peer may be.
+func (b *book) addrs(id ID) []wire.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		return slices.Clone(k.addrs)
+	}
+	return nil
+}
+
+// measured notes a round trip.
+func (b *book) measured(id ID, rtt time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil && rtt > 0 {
+		k.rtts[k.rttCount%rttSamples] = rtt
+		k.rttCount++
+	}
+}
+
+// rtt returns the smallest of the last round trips.
+func (b *book) rtt(id ID) (time.Duration, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil || k.rttCount == 0 {
+		return 0, false
+	}
+	return slices.Min(k.rtts[:min(k.rttCount, rttSamples)]), true
+}
+
+// savedBook is the peers file.
+type savedBook struct {
+	Version int         `json:"version"`
+	Peers   []savedPeer `json:"peers"`
+}
+
+type savedPeer struct {
+	ID    ID          `json:"id"`
+	Addrs []wire.Addr `json:"addrs"`
+	Seen  time.Time   `json:"seen"`
+}
+
+// load reads the peers file. No file is an empty book.
+func (b *book) load(path string) error {
+	data, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var s savedBook
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("read %q: %w", path, err)
+	}
+	if s.Version != bookVersion {
+		return fmt.Errorf("read %q: version %d, want %d", path, s.Version, bookVersion)
+	}
+	for _, p := range s.Peers {
+		if p.ID.Validate() != nil {
+			continue
+		}
+		good := slices.DeleteFunc(p.Addrs, func(a wire.Addr) bool { return a.Validate() != nil })
+		b.add(p.ID, good, false)
+		b.mu.Lock()
+		if k := b.peers[p.ID]; k != nil {
+			k.seen = p.Seen
+		}
+		b.mu.Unlock()
+	}
+	return nil
+}
+
+// save writes the verified peers to the peers file if something changed.
+func (b *book) save(path string) error {
+	b.mu.Lock()
+	if !b.dirty {
+		b.mu.Unlock()
+		return nil
+	}
+	b.dirty = false
+	s := savedBook{Version: bookVersion}
+	for id, k := range b.peers {
+		if !k.seen.IsZero() && len(k.addrs) > 0 {
+			s.Peers = append(s.Peers, savedPeer{id, slices.Clone(k.addrs), k.seen.UTC()})
+		}
+	}
+	b.mu.Unlock()
+	slices.SortFunc(s.Peers, func(x, y savedPeer) int { return strings.Compare(string(x.ID), string(y.ID)) })
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(data, '\n'))
+}

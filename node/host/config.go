@@ -1,0 +1,99 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Config is what New needs. Default gives all but Credentials.
+type Config struct {
+	Credentials *Credentials // required
+	Dir         string       // keeps the peers book and revocations; "" keeps them in memory
+	Listen      []string     // multiaddrs; none: only dials
+	Bootstrap   []wire.Addr  // besides those of the credentials; each names its peer
+	Version     string       // of the program, told to peers
+	Roles       []string     // sorted; told to peers
+	MDNS        bool         // find and be found on the local network
+	DHT         bool         // find peers and holders of models in the swarm's routing table
+	NAT         bool         // port mapping, reachability checks, relays, hole punching
+	PeersLow    int          // connections above PeersHigh are cut down to PeersLow
+	PeersHigh   int
+	PeersPerIP  int // connections from one IPv4 address or one IPv6 /56
+	Times       Times
+
+	Log        *slog.Logger          // nil: discard
+	Registerer prometheus.Registerer // nil: no metrics
+	Now        func() time.Time      // nil: time.Now
+}
+
+// Times are the intervals of the host's loops.
+type Times struct {
+	Hello    time.Duration // a new connection may stay without a verified hello
+	Dial     time.Duration // looks for peers to dial
+	Backoff  time.Duration // first wait after a failed dial; doubles to MaxBackoff
+	Ping     time.Duration // measures round trips
+	Save     time.Duration // writes the peers book, checks expiries
+	Discover time.Duration // asks the DHT for peers of the swarm and announces this one
+}
+
+// MaxBackoff is the longest wait between two dials of a peer that does not answer.
+const MaxBackoff = 5 * time.Minute
+
+// Default returns the configuration of an ordinary node.
+func Default() Config {
+	return Config{
+		Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
+		MDNS:   true, DHT: true, NAT: true,
+		PeersLow: 160, PeersHigh: 192, // the library's own defaults
+		PeersPerIP: 256, // a lecture hall behind one address
+		Times: Times{
+			Hello: protocol.HelloTimeout,
+			Dial:  2 * time.Second, Backoff: time.Second, Ping: 10 * time.Second,
+			Save: 30 * time.Second, Discover: time.Minute,
+		},
+	}
+}
+
+// Validate returns all that is wrong with c.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Credentials == nil {
+		bad("credentials are missing")
+	}
+	for _, a := range c.Listen {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			bad("listen address %q: %w", a, err)
+		}
+	}
+	for _, a := range c.Bootstrap {
+		if _, ok := a.Peer(); !ok {
+			bad("bootstrap address %q names no peer", a)
+		}
+	}
+	if c.PeersLow <= 0 || c.PeersHigh < c.PeersLow {
+		bad("peers low %d, high %d", c.PeersLow, c.PeersHigh)
+	}
+	if c.PeersPerIP <= 0 {
+		bad("peers per address %d", c.PeersPerIP)
+	}
+	t := c.Times
+	if min(t.Hello, t.Dial, t.Backoff, t.Ping, t.Save, t.Discover) <= 0 {
+		bad("an interval is not positive: %+v", t)
+	}
+	if c.Credentials != nil {
+		h := c.hello()
+		if err := h.Validate(); err != nil {
+			bad("hello: %w", err)
+		}
+	}
+	return errors.Join(errs...)
+}

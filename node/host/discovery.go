@@ -1,0 +1,118 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	cid "github.com/ipfs/go-cid"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
+	"github.com/libp2p/go-libp2p/p2p/discovery/routing"
+
+	"github.com/covey-network/covey/protocol"
+)
+
+// maxFound bounds how many peers one look-up of the swarm brings in.
+const maxFound = 64
+
+// ErrNoDHT is returned by what needs the routing table when it is off.
+var ErrNoDHT = errors.New("the routing table is off in the configuration")
+
+// startDiscovery starts what finds peers besides bootstrap and book.
+func (r *running) startDiscovery(gated p2phost.Host) (stop func(), err error) {
+	stop = func() {}
+	if r.cfg.MDNS {
+		m := mdns.NewMdnsService(r.host, protocol.MDNSService(r.Swarm().String()), found{r})
+		if err := m.Start(); err != nil { // no multicast here, as in many containers
+			r.log.Warn("local discovery is off", "err", err)
+		} else {
+			stop = func() { _ = m.Close() }
+		}
+	}
+	if !r.cfg.DHT {
+		return stop, nil
+	}
+	// The default mode would serve nobody on a LAN or behind NAT.
+	r.dht, err = dht.New(gated, dht.Mode(dht.ModeAutoServer), dht.ProtocolPrefix(libprotocol.ID(protocol.DHTPrefix)),
+		dht.BootstrapPeersFunc(r.routingPeers), dht.DisableValues())
+	if err != nil {
+		return stop, fmt.Errorf("start routing table: %w", err)
+	}
+	stopMDNS := stop
+	return func() {
+		_ = r.dht.Close()
+		stopMDNS()
+	}, nil
+}
+
+// found receives what mDNS finds.
+type found struct{ r *running }
+
+// HandlePeerFound notes a peer of the local network; the dial loop takes it up.
+func (f found) HandlePeerFound(info peer.AddrInfo) {
+	id := ID(info.ID)
+	if id != f.r.ID() && id.Validate() == nil {
+		f.r.book.add(id, fromLibrary(info), false)
+	}
+}
+
+// routingPeers are where the routing table starts from.
+func (r *running) routingPeers() []peer.AddrInfo {
+	var out []peer.AddrInfo
+	for id := range r.gate.members() {
+		out = append(out, r.host.Peerstore().PeerInfo(native(id)))
+	}
+	return out
+}
+
+// discover announces this peer under the swarm's name and looks for others.
+func (r *running) discover(ctx context.Context) {
+	if r.dht.RoutingTable().Size() == 0 {
+		return // nobody to ask yet
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Times.Discover)
+	defer cancel()
+	d := routing.NewRoutingDiscovery(r.dht)
+	name := "covey/" + r.Swarm().String()
+	if _, err := d.Advertise(ctx, name); err != nil {
+		r.log.Debug("swarm not announced", "err", err)
+	}
+	peers, err := d.FindPeers(ctx, name)
+	if err != nil {
+		r.log.Debug("swarm not looked up", "err", err)
+		return
+	}
+	n := 0
+	for info := range peers {
+		if n++; n <= maxFound && len(info.Addrs) > 0 {
+			found{r}.HandlePeerFound(info)
+		}
+	}
+}
+
+func (r *running) provide(ctx context.Context, c cid.Cid) error {
+	if r.dht == nil {
+		return ErrNoDHT
+	}
+	return r.dht.Provide(ctx, c, true)
+}
+
+func (r *running) findProviders(ctx context.Context, c cid.Cid, n int) ([]ID, error) {
+	if r.dht == nil {
+		return nil, ErrNoDHT
+	}
+	var out []ID
+	for info := range r.dht.FindProvidersAsync(ctx, c, n) {
+		id := ID(info.ID)
+		if id == r.ID() || id.Validate() != nil {
+			continue
+		}
+		r.book.add(id, fromLibrary(info), false)
+		out = append(out, id)
+	}
+	return out, nil
+}

@@ -1,0 +1,161 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// ErrUnverified means that a peer has not proved its membership in time.
+var ErrUnverified = errors.New("peer has not proved its membership")
+
+// member is a verified peer.
+type member struct {
+	hello wire.Hello
+	grant wire.Grant
+	since time.Time
+}
+
+// entry is what the gate knows of a connected peer.
+type entry struct {
+	done   chan struct{} // closed when the outcome is known
+	member *member       // set before done is closed, nil if refused
+	err    error         // why it was refused
+}
+
+// gate keeps which connected peers are members. Every other protocol waits at it.
+type gate struct {
+	timeout time.Duration // for a hello
+
+	mu      sync.Mutex
+	entries map[ID]*entry
+}
+
+func newGate(timeout time.Duration) *gate {
+	return &gate{timeout: timeout, entries: make(map[ID]*entry)}
+}
+
+// begin notes a new connection: a peer that was refused before gets another chance.
+func (g *gate) begin(id ID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e == nil || e.err != nil {
+		g.entries[id] = &entry{done: make(chan struct{})}
+	}
+}
+
+// admit lets a peer in and reports whether it was not in before.
+func (g *gate) admit(id ID, m *member) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[id]
+	if e == nil || e.err != nil {
+		e = &entry{done: make(chan struct{})}
+		g.entries[id] = e
+	}
+	fresh := e.member == nil
+	if !fresh {
+		m.since = e.member.since
+	}
+	// A new entry instead of a new field: whoever waits reads the old one unlocked.
+	g.entries[id] = &entry{done: e.done, member: m}
+	if fresh {
+		e.member = m
+		close(e.done)
+	}
+	return fresh
+}
+
+// refuse records why a peer does not get in, unless it has. It reports whether it did.
+func (g *gate) refuse(id ID, err error) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[id]
+	if e == nil || e.member != nil || e.err != nil {
+		return false
+	}
+	e.err = err
+	close(e.done)
+	return true
+}
+
+// drop forgets a peer unless connected says that it is still there, and returns the
+// member it was. connected is called under the lock, so that no admission on a newer
+// connection falls in between; it must not block.
+func (g *gate) drop(id ID, connected func() bool) *member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[id]
+	if e == nil || connected() {
+		return nil
+	}
+	delete(g.entries, id)
+	if e.member == nil && e.err == nil {
+		e.err = fmt.Errorf("%w: it disconnected", ErrUnverified)
+		close(e.done)
+	}
+	return e.member
+}
+
+// expel takes a member out, for an expired or revoked grant.
+func (g *gate) expel(id ID, err error) *member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := g.entries[id]
+	if e == nil || e.member == nil {
+		return nil
+	}
+	g.entries[id] = &entry{done: e.done, err: err}
+	return e.member
+}
+
+// wait blocks until the peer's hello is decided, at most the gate's timeout. A peer
+// that is not connected is an error at once.
+func (g *gate) wait(ctx context.Context, id ID) (*member, error) {
+	g.mu.Lock()
+	e := g.entries[id]
+	g.mu.Unlock()
+	if e == nil {
+		return nil, fmt.Errorf("peer %s: %w: not connected", id, ErrUnverified)
+	}
+	t := time.NewTimer(g.timeout)
+	defer t.Stop()
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("peer %s: %w: %w", id, ErrUnverified, ctx.Err())
+	case <-t.C:
+		return nil, fmt.Errorf("peer %s: %w in %v", id, ErrUnverified, g.timeout)
+	}
+	if e.err != nil {
+		return nil, fmt.Errorf("peer %s: %w", id, e.err)
+	}
+	return e.member, nil
+}
+
+// get returns a verified peer, nil if it is none.
+func (g *gate) get(id ID) *member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e != nil {
+		return e.member
+	}
+	return nil
+}
+
+// members returns all verified peers.
+func (g *gate) members() map[ID]*member {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make(map[ID]*member, len(g.entries))
+	for id, e := range g.entries {
+		if e.member != nil {
+			out[id] = e.member
+		}
+	}
+	return out
+}

@@ -1,0 +1,215 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pubsubpb "github.com/libp2p/go-libp2p-pubsub/pb"
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// maxGossip bounds one gossip RPC: an advert and the control messages beside it.
+	maxGossip = 2 * protocol.MaxAdvert
+	// maxSubscriptions bounds the topics in one RPC; without a filter a single peer can
+	// make us keep hundreds of megabytes of them.
+	maxSubscriptions = 16
+	// pullTimeout bounds handing over the adverts of a whole table.
+	pullTimeout = 30 * time.Second
+)
+
+// The verdicts of the advert validator, in metrics.
+const (
+	verdictAccept = "accept"
+	verdictIgnore = "ignore"
+	verdictReject = "reject"
+)
+
+// startGossip joins the topic of the swarm's adverts.
+func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(r.ctx)
+	name := protocol.AdvertTopic(r.Swarm().String())
+	params, thresholds := scoring(name)
+	ps, err := pubsub.NewGossipSub(ctx, gated,
+		// Adverts are signed by themselves; equal bytes are the same message.
+		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
+		pubsub.WithMessageIdFn(func(m *pubsubpb.Message) string { sum := sha256.Sum256(m.Data); return string(sum[:]) }),
+		pubsub.WithMaxMessageSize(maxGossip),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name), maxSubscriptions)),
+		pubsub.WithPeerScore(params, thresholds),
+		pubsub.WithLogger(r.log), pubsub.WithRPCLogger(r.log))
+	if err != nil {
+		cancel()
+		return func() {}, fmt.Errorf("start gossip: %w", err)
+	}
+	r.gossip = ps
+	if err := ps.RegisterTopicValidator(name, r.validate); err != nil {
+		cancel()
+		return func() {}, fmt.Errorf("start gossip: %w", err)
+	}
+	if r.topic, err = ps.Join(name); err != nil {
+		cancel()
+		return func() {}, fmt.Errorf("start gossip: %w", err)
+	}
+	// The validator is the receiver; the relay makes us a full member of the mesh.
+	if _, err := r.topic.Relay(); err != nil {
+		cancel()
+		return func() {}, fmt.Errorf("start gossip: %w", err)
+	}
+	return cancel, nil
+}
+
+// scoring returns what peers lose their place in the mesh for. All here are members, and
+// honest ones never forward an invalid advert: three of those and we no longer publish to
+// the peer, five and we do not listen to it. Deliveries are not scored: an advert per half
+// minute and peer is too rare to tell a lazy peer from a quiet one. The colocation
+// threshold lets a household through.
+func scoring(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
+	return &pubsub.PeerScoreParams{
+			AppSpecificScore:  func(peer.ID) float64 { return 0 },
+			AppSpecificWeight: 1, DecayInterval: time.Minute, DecayToZero: 0.01, RetainScore: 6 * time.Hour,
+			IPColocationFactorWeight: -1, IPColocationFactorThreshold: 64,
+			BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: 0.9,
+			Topics: map[string]*pubsub.TopicScoreParams{topic: {
+				SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second,
+				InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
+			}},
+		}, &pubsub.PeerScoreThresholds{
+			GossipThreshold: -500, PublishThreshold: -800, GraylistThreshold: -2500,
+			AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
+		}
+}
+
+// validate decides on an advert: reject is what no honest peer forwards, and costs the
+// forwarder; ignore is what can happen to anyone.
+func (r *running) validate(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+	verdict := r.receive(m.GetData())
+	r.metrics.adverts.WithLabelValues(verdict).Inc()
+	switch verdict {
+	case verdictAccept:
+		return pubsub.ValidationAccept
+	case verdictIgnore:
+		return pubsub.ValidationIgnore
+	}
+	r.log.Debug("bad advert", "from", ID(from))
+	return pubsub.ValidationReject
+}
+
+// receive takes an advert into the table.
+func (r *running) receive(data []byte) (verdict string) {
+	// [REJECT] more than protocol.MaxAdvert, not canonical, not valid, another swarm's,
+	// not signed by its peer.
+	a, err := wire.OpenAdvert(data, r.Swarm())
+	if err != nil {
+		return verdictReject
+	}
+	now := r.now()
+	// [IGNORE] issued in the future or run out, as clocks differ and messages linger.
+	if a.IssuedAt().After(now.Add(protocol.MaxClockSkew)) || now.After(a.IssuedAt().Add(a.TTL()+protocol.MaxClockSkew)) {
+		return verdictIgnore
+	}
+	g, err := a.Grant(now)
+	switch {
+	// [IGNORE] grants that are over or not valid yet, or revoked: others may not know yet.
+	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
+		return verdictIgnore
+	// [REJECT] no membership.
+	case err != nil:
+		return verdictReject
+	case r.revoked(g, a.Peer):
+		return verdictIgnore
+	}
+	// [IGNORE] not newer than what is known.
+	if !r.table.put(a, append([]byte(nil), data...), now) {
+		return verdictIgnore
+	}
+	if a.Peer != r.ID() {
+		r.AddAddrs(a.Peer, a.Addrs)
+		r.events.emit(EvtAdvertReceived{Advert: a})
+	}
+	return verdictAccept
+}
+
+// PublishAdvert gossips this peer's capacity. It fills in who, when and where; the caller
+// gives capacity, speeds, models and a TTL, and publishes again well before it is over and
+// whenever a peer joins or something changes.
+func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
+	r, err := h.running()
+	if err != nil {
+		return err
+	}
+	now := h.now()
+	h.mu.Lock()
+	h.seq = max(h.seq+1, uint64(now.UnixMilli())) // grows over restarts, too
+	a.Seq = h.seq
+	h.mu.Unlock()
+	c := h.cfg.Credentials
+	a.Swarm, a.Peer, a.Issued, a.Membership = c.Swarm, c.ID, now.UnixMilli(), c.Membership
+	a.Capability, a.Version = protocol.Capability, h.cfg.Version
+	a.Addrs, a.RTTs = nil, nil
+	for _, addr := range h.Addrs() {
+		a.Addrs = append(a.Addrs, withoutPeer(addr))
+	}
+	for _, p := range h.Peers() {
+		if p.RTT > 0 && len(a.RTTs) < protocol.MaxAdvertRTTs {
+			a.RTTs = append(a.RTTs, wire.PeerRTT{Peer: p.ID, Micros: uint32(min(p.RTT.Microseconds(), 1<<31))})
+		}
+	}
+	data, err := wire.SignAdvert(c.Key, &a)
+	if err != nil {
+		return fmt.Errorf("publish advert: %w", err)
+	}
+	if err := r.topic.Publish(ctx, data); err != nil {
+		return fmt.Errorf("publish advert: %w", err)
+	}
+	return nil
+}
+
+// handleAdverts hands over the table to a peer that has just arrived, so that it need not
+// wait for everybody's next advert.
+func (r *running) handleAdverts(_ context.Context, s Stream) {
+	err := s.SetDeadline(time.Now().Add(pullTimeout))
+	w := frame.NewWriter(s)
+	for _, raw := range r.table.raws(r.now()) {
+		if err == nil {
+			err = w.Write(wire.TypeAdvert, raw)
+		}
+	}
+	if errors.Join(err, w.Flush()) != nil {
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
+// pullAdverts asks a peer for the adverts it knows.
+func (r *running) pullAdverts(id ID) {
+	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
+	defer cancel()
+	s, err := r.open(ctx, id, protocol.Adverts)
+	if err != nil {
+		return
+	}
+	if err := errors.Join(s.SetDeadline(time.Now().Add(pullTimeout)), s.CloseWrite()); err != nil {
+		_ = s.Reset()
+		return
+	}
+	fr := frame.NewReader(s, wire.AdvertsLimits())
+	for range protocol.MaxAdverts {
+		typ, data, err := fr.Next()
+		if err != nil || typ != wire.TypeAdvert {
+			break
+		}
+		r.metrics.adverts.WithLabelValues(r.receive(data)).Inc()
+	}
+	_ = s.Close()
+}

@@ -1,0 +1,201 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// lingerTimeout is how long a refused peer may take to read why, before it is cut off.
+const lingerTimeout = 2 * time.Second
+
+// hello returns what this peer says first.
+func (c *Config) hello() *wire.Hello {
+	return &wire.Hello{
+		Capability: protocol.Capability, MinCapability: protocol.MinCapability, Version: c.Version,
+		Swarm: c.Credentials.Swarm, Membership: c.Credentials.Membership, Roles: c.Roles,
+	}
+}
+
+// connected is called for each new connection. The side that dialled says hello; the
+// other gives it Times.Hello to do so.
+func (r *running) connected(conn network.Conn) {
+	id := ID(conn.RemotePeer())
+	r.gate.begin(id)
+	r.tasks.start(func() {
+		if conn.Stat().Direction == network.DirOutbound {
+			r.sayHello(id)
+			return
+		}
+		if _, err := r.gate.wait(r.ctx, id); err != nil {
+			r.turnAway(id, err)
+		}
+	})
+}
+
+// disconnected is called for each connection that has ended.
+func (r *running) disconnected(conn network.Conn) {
+	id := ID(conn.RemotePeer())
+	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
+	if m != nil {
+		r.left(id)
+	}
+}
+
+func (r *running) isConnected(id ID) bool {
+	switch r.host.Network().Connectedness(native(id)) {
+	case network.Connected, network.Limited:
+		return true
+	}
+	return false
+}
+
+// sayHello speaks the dialling side's part.
+func (r *running) sayHello(id ID) {
+	h, err := r.exchangeHello(id)
+	if err == nil {
+		err = r.verify(id, h)
+	}
+	if err != nil {
+		r.turnAway(id, err)
+	}
+}
+
+func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
+	defer cancel()
+	ls, err := r.host.NewStream(network.WithAllowLimitedConn(ctx, "hello"), native(id), protocol.Hello)
+	if err != nil {
+		return nil, err
+	}
+	s := r.newStream(ls)
+	h, err := r.askHello(s)
+	var refused *wire.Error
+	if err != nil && !errors.As(err, &refused) {
+		return nil, errors.Join(err, s.Reset())
+	}
+	return h, errors.Join(err, s.Close()) // the close tells a peer that refuses that we have read why
+}
+
+func (r *running) askHello(s *stream) (*wire.Hello, error) {
+	if err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)); err != nil {
+		return nil, err
+	}
+	w := frame.NewWriter(s)
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+		return nil, err
+	}
+	return readHello(s)
+}
+
+func readHello(s *stream) (*wire.Hello, error) {
+	typ, payload, err := frame.NewReader(s, wire.HelloLimits()).Next()
+	if err != nil {
+		return nil, err
+	}
+	if typ == wire.TypeError {
+		e := new(wire.Error)
+		if err := wire.Decode(payload, e); err != nil {
+			return nil, err
+		}
+		return nil, e
+	}
+	h := new(wire.Hello)
+	return h, wire.Decode(payload, h)
+}
+
+// handleHello speaks the listening side's part: it checks before it answers, so that a
+// stranger learns nothing but the reason.
+func (r *running) handleHello(s *stream) {
+	id := s.Peer()
+	if err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)); err != nil {
+		_ = s.Reset()
+		return
+	}
+	h, err := readHello(s)
+	if err != nil {
+		_ = s.Reset()
+		r.turnAway(id, err)
+		return
+	}
+	w := frame.NewWriter(s)
+	if err := r.verify(id, h); err != nil {
+		err = errors.Join(err, writeMessage(w, wire.TypeError, refusal(err)), w.Flush(), s.CloseWrite())
+		_ = s.SetDeadline(time.Now().Add(lingerTimeout))
+		_, _ = io.Copy(io.Discard, io.LimitReader(s, protocol.MaxHello)) // until it has read and closed
+		_ = s.Close()
+		r.turnAway(id, err)
+		return
+	}
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
+// verify decides on a hello and lets the peer in.
+func (r *running) verify(id ID, h *wire.Hello) error {
+	if _, ok := h.Common(); !ok {
+		return wire.Errorf(wire.CodeVersion, "capability %d to %d here, %d to %d there",
+			protocol.MinCapability, protocol.Capability, h.MinCapability, h.Capability)
+	}
+	if h.Swarm != r.cfg.Credentials.Swarm {
+		return wire.ErrForeign
+	}
+	g, err := h.Membership.Verify(r.cfg.Credentials.Swarm, id, r.now())
+	if err != nil {
+		return err
+	}
+	if r.revoked(g, id) {
+		return wire.ErrRevoked
+	}
+	r.metrics.hellos.WithLabelValues("ok").Inc()
+	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now()}) {
+		r.joined(id, h)
+	}
+	return nil
+}
+
+// refusal makes the message that tells a peer why it does not get in.
+func refusal(err error) *wire.Error {
+	var e *wire.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, wire.ErrForeign):
+		return wire.Errorf(wire.CodeForeign, "%v", wire.ErrForeign)
+	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
+		return wire.Errorf(wire.CodeExpired, "%v", err)
+	case errors.Is(err, wire.ErrInvalid):
+		return wire.Errorf(wire.CodeBadRequest, "malformed hello")
+	}
+	return wire.Errorf(wire.CodeRefused, "%v", err)
+}
+
+// turnAway records that a peer is no member and cuts it off, unless it is one by now.
+func (r *running) turnAway(id ID, err error) {
+	if r.ctx.Err() != nil || r.gate.get(id) != nil {
+		return
+	}
+	if r.gate.refuse(id, err) {
+		r.metrics.hellos.WithLabelValues(refusal(err).Code.String()).Inc()
+		r.log.Debug("peer turned away", "peer", id, "err", err)
+	}
+	_ = r.host.Network().ClosePeer(native(id)) // it may be gone already
+}
+
+func writeMessage(w *frame.Writer, t frame.Type, m wire.Message) error {
+	b, err := wire.Encode(m)
+	if err != nil {
+		return err
+	}
+	return w.Write(t, b)
+}

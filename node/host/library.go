@@ -1,0 +1,112 @@
+package host
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
+)
+
+const (
+	// connGrace is how long a new connection is safe from the connection manager.
+	connGrace = 20 * time.Second
+	// newConnsPerSecond is how fast one address may come back once its first PeersPerIP
+	// connections are used up; the library's 0.2 with a burst of 16 locks out a classroom.
+	newConnsPerSecond = 5
+)
+
+// newLibrary makes the library's host. It does not listen yet, so that no connection
+// comes in before the gate stands.
+func (r *running) newLibrary() (p2phost.Host, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(r.cfg.Credentials.Key)
+	if err != nil {
+		return nil, err
+	}
+	limits, err := newResources(&r.cfg)
+	if err != nil {
+		return nil, err
+	}
+	manager, err := connmgr.NewConnManager(r.cfg.PeersLow, r.cfg.PeersHigh, connmgr.WithGracePeriod(connGrace))
+	if err != nil {
+		return nil, err
+	}
+	opts := []libp2p.Option{
+		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent("covey/" + r.cfg.Version),
+		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
+		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager),
+	}
+	if r.cfg.Registerer != nil {
+		opts = append(opts, libp2p.PrometheusRegisterer(r.cfg.Registerer))
+	} else {
+		opts = append(opts, libp2p.DisableMetrics())
+	}
+	if r.cfg.NAT {
+		opts = append(opts, libp2p.EnableRelay(), libp2p.EnableHolePunching(), libp2p.NATPortMap(),
+			libp2p.EnableNATService(), libp2p.EnableAutoNATv2(), libp2p.EnableRelayService(),
+			libp2p.EnableAutoRelayWithPeerSource(r.relays, autorelay.WithMinCandidates(1)))
+	} else {
+		opts = append(opts, libp2p.DisableRelay())
+	}
+	return libp2p.New(opts...)
+}
+
+// relays proposes verified peers as relays: a stranger's would see who talks to whom.
+func (r *running) relays(_ context.Context, n int) <-chan peer.AddrInfo {
+	members := r.gate.members()
+	out := make(chan peer.AddrInfo, len(members))
+	defer close(out)
+	for id := range members {
+		if len(out) < n {
+			out <- r.host.Peerstore().PeerInfo(native(id))
+		}
+	}
+	return out
+}
+
+// newResources makes the resource manager: the library's limits, but for the number of
+// connections. Its default of 8 from one address turns away a household.
+func newResources(cfg *Config) (network.ResourceManager, error) {
+	defaults := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&defaults)
+	conns := rcmgr.LimitVal(4 * cfg.PeersHigh) // short peaks above what the connection manager keeps
+	limits := rcmgr.PartialLimitConfig{
+		System:    rcmgr.ResourceLimits{Conns: 2 * conns, ConnsInbound: conns, ConnsOutbound: conns},
+		Transient: rcmgr.ResourceLimits{Conns: 2 * conns, ConnsInbound: conns, ConnsOutbound: conns},
+	}.Build(defaults.AutoScale())
+	loopback := rate.PrefixLimit{Prefix: netip.MustParsePrefix("127.0.0.0/8")}
+	loopback6 := rate.PrefixLimit{Prefix: netip.MustParsePrefix("::1/128")}
+	slow := rate.Limit{RPS: newConnsPerSecond, Burst: cfg.PeersPerIP}
+	opts := []rcmgr.Option{
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: cfg.PeersPerIP}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: cfg.PeersPerIP}}),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{
+			NetworkPrefixLimits: []rate.PrefixLimit{loopback, loopback6},
+			SubnetRateLimiter: rate.SubnetLimiter{
+				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: slow}},
+				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: slow}},
+				GracePeriod:      time.Minute,
+			},
+		}),
+	}
+	if cfg.Registerer != nil {
+		reporter, err := rcmgr.NewStatsTraceReporter()
+		if err != nil {
+			return nil, err
+		}
+		rcmgr.MustRegisterWith(cfg.Registerer)
+		opts = append(opts, rcmgr.WithTraceReporter(reporter))
+	}
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits), opts...)
+}

@@ -1,0 +1,370 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	p2phost "github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	libprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// dialsAtOnce bounds the dials of known peers in parallel.
+	dialsAtOnce = 8
+	// pingTimeout bounds one round trip; what is slower is not usable.
+	pingTimeout = 5 * time.Second
+)
+
+// running is a Host between the start and the end of Run.
+type running struct {
+	*Host
+	ctx    context.Context // of Run
+	host   p2phost.Host
+	gate   *gate
+	tasks  tasks
+	dht    *dht.IpfsDHT // nil unless configured
+	gossip *pubsub.PubSub
+	topic  *pubsub.Topic
+}
+
+// Run joins the network and blocks until ctx ends, which is no error. It may be called
+// once.
+func (h *Host) Run(ctx context.Context) (err error) {
+	h.mu.Lock()
+	if h.started {
+		h.mu.Unlock()
+		return errors.New("host was run before")
+	}
+	h.started = true
+	h.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello)}
+	if r.host, err = r.newLibrary(); err != nil {
+		return fmt.Errorf("start host: %w", err)
+	}
+	defer func() { // streams are reset, handlers return, then their goroutines are gone
+		cancel()
+		err = errors.Join(err, r.host.Close())
+		r.tasks.wait()
+	}()
+	stop, err := r.start()
+	defer stop()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("start host: %w", err)
+	}
+	defer h.leave()
+	err = r.loops()
+	return errors.Join(err, r.save())
+}
+
+// start builds the gate, what works behind it, and then opens the doors. stop undoes it.
+func (r *running) start() (stop func(), err error) {
+	var stops []func()
+	stop = func() {
+		for i := len(stops) - 1; i >= 0; i-- {
+			stops[i]()
+		}
+	}
+	notifiee := &network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, c network.Conn) { r.connected(c) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { r.disconnected(c) },
+	}
+	r.host.Network().Notify(notifiee)
+	stops = append(stops, func() { r.host.Network().StopNotify(notifiee) })
+	r.host.SetStreamHandler(protocol.Hello, func(ls network.Stream) {
+		r.tasks.run(func() { r.handleHello(r.newStream(ls)) })
+	})
+	r.serve(protocol.Adverts, r.handleAdverts)
+
+	gated := &gatedHost{Host: r.host, r: r}
+	stopGossip, err := r.startGossip(gated)
+	stops = append(stops, stopGossip)
+	if err != nil {
+		return stop, err
+	}
+	stopDiscovery, err := r.startDiscovery(gated)
+	stops = append(stops, stopDiscovery)
+	if err != nil {
+		return stop, err
+	}
+	if err := r.host.Network().Listen(addrsOf(textAddrs(r.cfg.Listen))...); err != nil && len(r.cfg.Listen) > 0 {
+		return stop, fmt.Errorf("listen: %w", err)
+	}
+	r.enter()
+	return stop, nil
+}
+
+func textAddrs(texts []string) []wire.Addr {
+	out := make([]wire.Addr, len(texts))
+	for i, t := range texts {
+		out[i] = wire.Addr(t)
+	}
+	return out
+}
+
+// enter makes the host usable by others.
+func (r *running) enter() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run = r
+	for proto, f := range r.handlers {
+		r.serve(proto, f)
+	}
+	close(r.ready)
+	r.log.Info("host up", "peer", r.ID(), "swarm", r.Swarm(), "addrs", r.host.Addrs())
+}
+
+func (h *Host) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.run = nil
+}
+
+// loops runs what happens at intervals.
+func (r *running) loops() error {
+	g, ctx := errgroup.WithContext(r.ctx)
+	every := func(d time.Duration, f func(ctx context.Context)) {
+		g.Go(func() error {
+			t := time.NewTicker(d)
+			defer t.Stop()
+			for {
+				f(ctx)
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-t.C:
+				}
+			}
+		})
+	}
+	every(r.cfg.Times.Dial, r.dialDue)
+	every(r.cfg.Times.Ping, r.pingAll)
+	every(r.cfg.Times.Save, r.housekeeping)
+	if r.dht != nil {
+		every(r.cfg.Times.Discover, r.discover)
+	}
+	return g.Wait()
+}
+
+// newStream wraps a stream of the library.
+func (r *running) newStream(ls network.Stream) *stream {
+	proto := string(ls.Protocol())
+	return newStream(ls, func() { r.metrics.resets.WithLabelValues(proto).Inc() })
+}
+
+// serve hands streams of a protocol to f once their peer is verified.
+func (r *running) serve(proto string, f Handler) {
+	r.host.SetStreamHandler(libprotocol.ID(proto), func(ls network.Stream) {
+		served := r.tasks.run(func() {
+			s := r.newStream(ls)
+			m, err := r.gate.wait(r.ctx, s.Peer())
+			if err != nil {
+				_ = s.Reset()
+				return
+			}
+			if !m.grant.Allows(wire.ScopeUse) {
+				w := frame.NewWriter(s)
+				_ = errors.Join(writeMessage(w, wire.TypeError, wire.Errorf(wire.CodeForbidden, "the grant lacks %q", wire.ScopeUse)), w.Flush(), s.Close())
+				return
+			}
+			f(r.ctx, s)
+		})
+		if !served {
+			_ = ls.Reset()
+		}
+	})
+}
+
+// reach returns a verified peer, dialling it if need be.
+func (r *running) reach(ctx context.Context, id ID) (*member, error) {
+	if id == r.ID() {
+		return nil, errors.New("peer is this one")
+	}
+	if err := id.Validate(); err != nil {
+		return nil, err
+	}
+	info := peer.AddrInfo{ID: native(id), Addrs: addrsOf(r.book.addrs(id))}
+	if err := r.host.Connect(ctx, info); err != nil {
+		return nil, err
+	}
+	return r.gate.wait(ctx, id)
+}
+
+func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error) {
+	ls, err := r.host.NewStream(ctx, native(id), libprotocol.ID(proto))
+	if err != nil {
+		return nil, err
+	}
+	return r.newStream(ls), nil
+}
+
+// joined is called once a peer is verified.
+func (r *running) joined(id ID, h *wire.Hello) {
+	r.book.verified(id, r.listenAddrs(id), r.now())
+	r.host.ConnManager().TagPeer(native(id), "covey", 100) // strangers are cut off first
+	r.metrics.peers.Inc()
+	r.log.Info("peer joined", "peer", id, "version", h.Version)
+	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
+	r.tasks.start(func() { r.ping(r.ctx, id, rttSamples) })
+	r.tasks.start(func() { r.pullAdverts(id) })
+}
+
+// left is called once a verified peer is gone or expelled.
+func (r *running) left(id ID) {
+	r.metrics.peers.Dec()
+	r.log.Info("peer left", "peer", id)
+	r.events.emit(EvtPeerLeft{Peer: id})
+}
+
+// listenAddrs returns where a peer says it listens.
+func (r *running) listenAddrs(id ID) []wire.Addr {
+	addrs := fromLibrary(r.host.Peerstore().PeerInfo(native(id)))
+	return addrs[:min(len(addrs), protocol.MaxAddrs)]
+}
+
+// dialDue dials known peers that are not connected, while there is room for more.
+func (r *running) dialDue(ctx context.Context) {
+	room := r.cfg.PeersLow - len(r.gate.members())
+	var g errgroup.Group
+	g.SetLimit(dialsAtOnce)
+	for _, t := range r.book.due(r.now()) {
+		if t.id == r.ID() || r.isConnected(t.id) || room <= 0 && !t.sticky {
+			continue
+		}
+		room--
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, protocol.StreamOpenTimeout+r.cfg.Times.Hello)
+			defer cancel()
+			if _, err := r.reach(ctx, t.id); err != nil {
+				r.metrics.dials.WithLabelValues("error").Inc()
+				r.book.failed(t.id, r.now())
+				r.log.Debug("peer not reached", "peer", t.id, "err", err)
+				return nil
+			}
+			r.metrics.dials.WithLabelValues("ok").Inc()
+			return nil
+		})
+	}
+	_ = g.Wait() // each has noted its own outcome
+}
+
+func (r *running) pingAll(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(dialsAtOnce)
+	for id := range r.gate.members() {
+		g.Go(func() error { r.ping(ctx, id, 1); return nil })
+	}
+	_ = g.Wait()
+}
+
+// ping measures n round trips.
+func (r *running) ping(ctx context.Context, id ID, n int) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	results := ping.Ping(ctx, r.host, native(id))
+	for range n {
+		res, ok := <-results
+		if !ok || res.Error != nil {
+			return
+		}
+		r.book.measured(id, res.RTT)
+	}
+}
+
+// housekeeping ends memberships that are over, forgets old adverts, saves the book.
+func (r *running) housekeeping(context.Context) {
+	now := r.now()
+	for id, m := range r.gate.members() {
+		switch {
+		case now.Unix() >= m.grant.Expires:
+			r.expel(id, wire.ErrExpired)
+		case r.revoked(&m.grant, id):
+			r.expel(id, wire.ErrRevoked)
+		}
+		if r.isConnected(id) {
+			r.book.verified(id, r.listenAddrs(id), now)
+		}
+	}
+	for _, id := range r.table.sweep(now) {
+		r.events.emit(EvtAdvertExpired{Peer: id})
+	}
+	if err := r.save(); err != nil {
+		r.log.Warn("peers book not saved", "err", err)
+	}
+}
+
+// expel cuts off a verified peer.
+func (r *running) expel(id ID, why error) {
+	if r.gate.expel(id, why) == nil {
+		return
+	}
+	r.log.Info("peer expelled", "peer", id, "err", why)
+	r.table.drop(id)
+	r.left(id)
+	_ = r.host.Network().ClosePeer(native(id))
+}
+
+func (r *running) save() error {
+	if r.cfg.Dir == "" {
+		return nil
+	}
+	return r.book.save(filepath.Join(r.cfg.Dir, peersFile))
+}
+
+// gatedHost is the host that gossip and DHT see: their streams, too, wait until the peer is
+// verified.
+type gatedHost struct {
+	p2phost.Host
+	r *running
+}
+
+// NewStream opens a stream to a verified peer.
+func (g *gatedHost) NewStream(ctx context.Context, id peer.ID, protos ...libprotocol.ID) (network.Stream, error) {
+	if _, err := g.r.reach(ctx, ID(id)); err != nil {
+		return nil, err
+	}
+	return g.Host.NewStream(ctx, id, protos...)
+}
+
+// SetStreamHandler serves a protocol to verified peers.
+func (g *gatedHost) SetStreamHandler(proto libprotocol.ID, f network.StreamHandler) {
+	g.Host.SetStreamHandler(proto, g.gate(f))
+}
+
+// SetStreamHandlerMatch serves protocols to verified peers.
+func (g *gatedHost) SetStreamHandlerMatch(proto libprotocol.ID, match func(libprotocol.ID) bool, f network.StreamHandler) {
+	g.Host.SetStreamHandlerMatch(proto, match, g.gate(f))
+}
+
+func (g *gatedHost) gate(f network.StreamHandler) network.StreamHandler {
+	return func(s network.Stream) {
+		served := g.r.tasks.run(func() {
+			if _, err := g.r.gate.wait(g.r.ctx, ID(s.Conn().RemotePeer())); err != nil {
+				_ = s.Reset()
+				return
+			}
+			f(s)
+		})
+		if !served {
+			_ = s.Reset()
+		}
+	}
+}

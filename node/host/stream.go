@@ -1,0 +1,94 @@
+package host
+
+import (
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// ID is a peer's identifier. It is comparable; see wire.PeerID.
+type ID = wire.PeerID
+
+// ParseID reads the text form of an ID.
+func ParseID(text string) (ID, error) { return wire.ParsePeerID(text) }
+
+// Stream is a two-way byte stream to a verified peer. Each Read and Write has a deadline:
+// protocol.StreamIdleTimeout from its start, or what SetDeadline said. One goroutine may
+// read while another writes.
+type Stream interface {
+	io.Reader
+	io.Writer
+	// CloseWrite tells the peer that nothing follows; reading goes on.
+	CloseWrite() error
+	// Close ends the stream in good order. What was written still arrives.
+	Close() error
+	// Reset ends it at once, on both sides, and counts as an error.
+	Reset() error
+	// SetDeadline replaces the deadline of each operation by a fixed time, and the zero
+	// time takes that back.
+	SetDeadline(t time.Time) error
+	// Peer returns the peer on the other side.
+	Peer() ID
+	// Relayed reports whether a third peer carries the stream: never move bulk over it.
+	Relayed() bool
+}
+
+// stream makes a Stream of the library's.
+type stream struct {
+	network.Stream
+	fixed atomic.Bool // the user has set a deadline
+	onErr func()      // counts resets
+}
+
+var _ Stream = (*stream)(nil)
+
+func newStream(s network.Stream, onErr func()) *stream {
+	return &stream{Stream: s, onErr: onErr}
+}
+
+// Read reads with a deadline.
+func (s *stream) Read(p []byte) (int, error) {
+	if !s.fixed.Load() {
+		if err := s.Stream.SetReadDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return s.Stream.Read(p)
+}
+
+// Write writes with a deadline.
+func (s *stream) Write(p []byte) (int, error) {
+	if !s.fixed.Load() {
+		if err := s.Stream.SetWriteDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return s.Stream.Write(p)
+}
+
+// SetDeadline fixes the deadline.
+func (s *stream) SetDeadline(t time.Time) error {
+	s.fixed.Store(!t.IsZero())
+	return s.Stream.SetDeadline(t)
+}
+
+// Reset ends the stream on both sides.
+func (s *stream) Reset() error {
+	s.onErr()
+	return s.Stream.Reset()
+}
+
+// Peer returns the peer on the other side.
+func (s *stream) Peer() ID { return ID(s.Conn().RemotePeer()) }
+
+// Relayed reports whether a third peer carries the stream.
+func (s *stream) Relayed() bool { return s.Conn().Stat().Limited }
+
+// native returns the library's form of an ID; both are the same bytes.
+func native(id ID) peer.ID { return peer.ID(id) }
