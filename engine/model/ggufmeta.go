@@ -89,26 +89,30 @@ func (m *ggufMeta) flag(key string, otherwise bool) bool {
 }
 
 func (m *ggufMeta) texts(key string) []string {
-	var out []string
 	v, ok := m.values[key]
 	if !ok {
 		return nil
 	}
-	for _, x := range v.V.([]any) {
-		out = append(out, x.(string))
+	out, ok := v.Strings()
+	if !ok {
+		m.fail(key, "a list of texts")
 	}
 	return out
 }
 
 func (m *ggufMeta) integers(key string) []int32 {
-	var out []int32
 	v, ok := m.values[key]
 	if !ok {
 		return nil
 	}
-	for _, x := range v.V.([]any) {
-		n, _ := small(x)
-		out = append(out, int32(n))
+	all, ok := v.Ints()
+	out := make([]int32, len(all))
+	for i, n := range all {
+		ok = ok && n >= math.MinInt32 && n <= math.MaxInt32
+		out[i] = int32(n)
+	}
+	if !ok {
+		m.fail(key, "a list of small integers")
 	}
 	return out
 }
