@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/covey-network/covey/engine/format/hf"
+	"github.com/covey-network/covey/engine/model/bert"
 )
 
 // importHF opens a Hugging Face directory.
@@ -21,6 +22,9 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	}()
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
 	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, close: dir.Close}
@@ -41,6 +45,22 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	}
 	c.Tensors, err = a.sources()
 	return c, err
+}
+
+// applySentence takes over how sentence-transformers makes embeddings with an encoder.
+func (c *Config) applySentence(s *hf.Sentence) error {
+	if s == nil || c.Bert == nil {
+		return nil
+	}
+	b := c.Bert
+	b.Pooling, b.Normalize, b.Labels = bert.PoolMean, s.Normalize, nil
+	if s.CLS {
+		b.Pooling = bert.PoolCLS
+	}
+	if s.MaxTokens > 0 {
+		b.MaxTokens = min(s.MaxTokens, b.Context)
+	}
+	return c.Validate()
 }
 
 // specials reads the tokens that begin and end a text. generation_config.json, which says
