@@ -106,10 +106,11 @@ func (t *Tokenizer) guessEnds() {
 	}
 }
 
-// addTokens enters the added tokens: the model's id of the same text goes first, as in the
-// reference.
+// addTokens enters the added tokens. As in the reference the model's id of the same text
+// goes first, and a new text gets the next free id whatever the file says.
 func (t *Tokenizer) addTokens(list []hfAdded) error {
 	var raw, cooked []addedToken
+	next := int32(len(t.ids))
 	for i, a := range list {
 		path := fmt.Sprintf("added_tokens[%d]", i)
 		if a.Content == "" {
@@ -123,7 +124,7 @@ func (t *Tokenizer) addTokens(list []hfAdded) error {
 		}
 		id, known := t.ids[a.Content]
 		if !known {
-			id = int32(a.ID)
+			id = next
 			t.grow(int(id) + 1)
 			if t.tokens[id] != "" {
 				return fmt.Errorf("%s: id %d is taken by %q", path, id, t.tokens[id])
@@ -131,14 +132,17 @@ func (t *Tokenizer) addTokens(list []hfAdded) error {
 			t.tokens[id] = a.Content
 			t.ids[a.Content] = id
 		}
+		next = max(next, id+1)
 		t.special[id] = t.special[id] || a.Special
 		t.skip[id] = t.special[id]
 		e := addedToken{content: a.Content, id: id, singleWord: a.SingleWord, lstrip: a.LStrip, rstrip: a.RStrip, special: a.Special}
-		if !a.Normalized || t.normalize == nil {
+		if !a.Normalized {
 			raw = append(raw, e)
 			continue
 		}
-		e.content = t.normalize(a.Content, place{})
+		if t.normalize != nil {
+			e.content = t.normalize(a.Content, place{})
+		}
 		cooked = append(cooked, e)
 		t.hasLiteral = t.hasLiteral || a.Special
 	}

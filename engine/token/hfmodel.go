@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -174,6 +175,9 @@ func (b *hfBuilder) newBPE(t *Tokenizer, m *hfModel) error {
 		}
 		return nil
 	}
+	if unk < 0 && !p.complete() {
+		return nil // unknown characters vanish, so what is around them may merge
+	}
 	p.cuts = newCutTable()
 	for _, e := range m.Merges {
 		_, l := byteToken(e.left)
@@ -203,6 +207,11 @@ func (p *bpe) useBytes(t *Tokenizer) {
 			p.words[raw] = id
 		}
 	}
+}
+
+// complete reports whether every byte has a token.
+func (p *bpe) complete() bool {
+	return p.fallback != nil && !slices.Contains(p.fallback[:], -1)
 }
 
 func value(s *string) string {
