@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/covey-network/covey/engine/sample"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// The reasons for which an answer ends, as the API names them.
+const (
+	finishStop   = "stop"
+	finishLength = "length"
+)
+
+// piece is a token of an answer: the text that is safe to show by now, which may be empty
+// or span earlier tokens, and what was drawn.
+type piece struct {
+	text    string
+	sampled *wire.Sampled // nil for text that was held back until the end
+}
+
+// generation is one answer.
+type generation struct {
+	g      *Gateway
+	model  *Model
+	prompt []int32
+	opts   *options
+	onStep func(*router.Session) // for the route of an answer; may be nil
+
+	completion int    // tokens drawn, the ending one included
+	finish     string // set when run returns nil
+}
+
+// run draws tokens until the answer ends, and gives each piece to emit.
+func (n *generation) run(ctx context.Context, emit func(piece) error) error {
+	room := n.model.Context - len(n.prompt)
+	if len(n.prompt) == 0 {
+		return badRequest("prompt", "the prompt is empty")
+	}
+	if room < 1 {
+		return &apiError{status: 400, Type: "invalid_request_error", Param: "messages", Code: "context_length_exceeded", Message: fmt.Sprintf("the prompt has %d tokens, the model's context is %d", len(n.prompt), n.model.Context)}
+	}
+	most := n.opts.maxTokens
+	if most == 0 {
+		most = defaultTokens
+	}
+	most = min(most, room)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := n.g.cfg.Router.Open(ctx, router.Request{
+		Model: n.model.ID, Blocks: n.model.Blocks, MaxTokens: len(n.prompt) + most, Timeout: requestTimeout, Sampling: n.opts.wire,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return n.loop(ctx, s, most, emit)
+}
+
+func (n *generation) loop(ctx context.Context, s *router.Session, most int, emit func(piece) error) error {
+	decoder := n.model.Tokenizer.NewDecoder(true)
+	stops := sample.NewStopMatcher(n.opts.stops)
+	feed := n.prompt
+	for {
+		drawn, err := s.Next(ctx, feed, len(n.prompt))
+		if err != nil {
+			return err
+		}
+		if n.onStep != nil {
+			n.onStep(s)
+		}
+		n.completion++
+		if slices.Contains(n.model.EOSIDs, drawn.Token) {
+			n.finish = finishStop
+			return n.last(emit, stops, decoder.Flush())
+		}
+		text, stopped := stops.Next(decoder.Next(drawn.Token))
+		if err := emit(piece{text: text, sampled: &drawn}); err != nil {
+			return err
+		}
+		if stopped {
+			n.finish = finishStop
+			return nil
+		}
+		if n.completion == most {
+			n.finish = finishLength
+			return n.last(emit, stops, decoder.Flush())
+		}
+		feed = []int32{drawn.Token}
+	}
+}
+
+// last gives out what was held back.
+func (n *generation) last(emit func(piece) error, stops *sample.StopMatcher, tail string) error {
+	text, stopped := stops.Next(tail)
+	if !stopped {
+		text += stops.Flush()
+	} else {
+		n.finish = finishStop
+	}
+	if text == "" {
+		return nil
+	}
+	return emit(piece{text: text})
+}
+
+// usage counts the tokens of an answer.
+type usage struct {
+	Prompt     int `json:"prompt_tokens"`
+	Completion int `json:"completion_tokens"`
+	Total      int `json:"total_tokens"`
+}
+
+func (n *generation) usage() *usage {
+	return &usage{len(n.prompt), n.completion, len(n.prompt) + n.completion}
+}

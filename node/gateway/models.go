@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+)
+
+type modelEntry struct {
+	ID      string `json:"id"`
+	Object  string `json:"object"`
+	Created int64  `json:"created"`
+	Owner   string `json:"owned_by"`
+}
+
+func entryOf(e Entry) modelEntry {
+	return modelEntry{ID: e.Name, Object: "model", Created: e.Created, Owner: e.Owner}
+}
+
+func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
+	all, err := g.cfg.Models.List(r.Context())
+	if err == nil {
+		data := []modelEntry{}
+		for _, e := range all {
+			data = append(data, entryOf(e))
+		}
+		err = writeJSON(w, map[string]any{"object": "list", "data": data})
+	}
+	if err != nil {
+		writeError(w, asAPIError(err))
+	}
+}
+
+func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request) {
+	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+	if err == nil {
+		err = writeJSON(w, entryOf(Entry{ID: m.ID, Name: m.Name, Created: m.Created, Owner: "covey"}))
+	}
+	if err != nil {
+		writeError(w, asAPIError(err))
+	}
+}
+
+// openModel finds a model that does a task.
+func (g *Gateway) openModel(ctx context.Context, name, task string) (*Model, error) {
+	if name == "" {
+		return nil, badRequest("model", "model is missing")
+	}
+	m, err := g.cfg.Models.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if m.Task != task {
+		return nil, badRequest("model", "model %s is for the task %q, this route needs %q", m.Name, m.Task, task)
+	}
+	return m, nil
+}

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/covey-network/covey/engine/chat"
+	"github.com/covey-network/covey/engine/token"
+)
+
+// message is one turn of a chat request. Content is a text, or a list of text parts.
+type message struct {
+	Role    string          `json:"role"`
+	Content json.RawMessage `json:"content"`
+}
+
+// text returns the content; other parts than text are refused, not dropped.
+func (m *message) text(i int) (string, error) {
+	param := fmt.Sprintf("messages.[%d].content", i)
+	var s string
+	if len(m.Content) == 0 || json.Unmarshal(m.Content, &s) == nil {
+		return s, nil
+	}
+	var parts []struct {
+		Type string `json:"type"`
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(m.Content, &parts); err != nil {
+		return "", badRequest(param, "content must be a text or a list of text parts")
+	}
+	for _, p := range parts {
+		if p.Type != "text" {
+			return "", badRequest(param, "content parts of type %.40q are not supported, only text", p.Type)
+		}
+		s += p.Text
+	}
+	return s, nil
+}
+
+// The marks that stand for a text in a template's output. They are private-use characters
+// around a number, and a request that holds one is refused.
+const markOpen, markClose = "\uF8F0", "\uF8F1"
+
+// chatPrompt renders messages with the model's template and encodes the result. Special
+// tokens come from the template only: what a message says is text, whatever it says.
+func chatPrompt(m *Model, messages []message, now func() time.Time) ([]int32, error) {
+	if m.Template == nil {
+		return nil, badRequest("model", "model %s has no chat template: use /v1/completions", m.Name)
+	}
+	in := chat.Input{AddGenerationPrompt: true, BOS: m.BOS, EOS: m.EOS, Now: now}
+	var marked []string
+	for i := range messages {
+		text, err := messages[i].text(i)
+		if err != nil {
+			return nil, err
+		}
+		if messages[i].Role == "developer" { // OpenAI's newer name; templates know the older
+			messages[i].Role = "system"
+		}
+		if strings.Contains(text, markOpen) || m.Tokenizer.HasSpecial(messages[i].Role) {
+			return nil, badRequest("messages", "message %d holds characters that are reserved", i)
+		}
+		if m.Tokenizer.HasSpecial(text) {
+			// The template may trim the text, so blanks stay outside of the mark.
+			core := strings.TrimFunc(text, unicode.IsSpace)
+			at := strings.Index(text, core)
+			text = text[:at] + fmt.Sprintf("%s%d%s", markOpen, len(marked), markClose) + text[at+len(core):]
+			marked = append(marked, core)
+		}
+		in.Messages = append(in.Messages, chat.Message(messages[i].Role, text))
+	}
+	text, err := m.Template.Render(in)
+	if err != nil {
+		return nil, badRequest("messages", "the model's chat template refuses: %v", err)
+	}
+	text, spans := unmark(text, marked)
+	return m.Tokenizer.EncodeOpts(text, token.Options{ParseSpecial: true, Literal: spans}), nil
+}
+
+// unmark puts the marked texts back and tells where they stand.
+func unmark(text string, marked []string) (string, []token.Span) {
+	var out strings.Builder
+	var spans []token.Span
+	for {
+		before, rest, found := strings.Cut(text, markOpen)
+		out.WriteString(before)
+		if !found {
+			return out.String(), spans
+		}
+		number, after, _ := strings.Cut(rest, markClose)
+		var i int
+		if _, err := fmt.Sscan(number, &i); err == nil && i >= 0 && i < len(marked) {
+			spans = append(spans, token.Span{Start: out.Len(), End: out.Len() + len(marked[i])})
+			out.WriteString(marked[i])
+		}
+		text = after
+	}
+}
