@@ -13,6 +13,9 @@ import (
 // ErrUnverified means that a peer has not proved its membership in time.
 var ErrUnverified = errors.New("peer has not proved its membership")
 
+// errGone is the case of ErrUnverified that a new connection may mend.
+var errGone = fmt.Errorf("%w: not connected", ErrUnverified)
+
 // member is a verified peer.
 type member struct {
 	hello wire.Hello
@@ -95,7 +98,7 @@ func (g *gate) drop(id ID, connected func() bool) *member {
 	}
 	delete(g.entries, id)
 	if e.member == nil && e.err == nil {
-		e.err = fmt.Errorf("%w: it disconnected", ErrUnverified)
+		e.err = errGone
 		close(e.done)
 	}
 	return e.member
@@ -120,7 +123,7 @@ func (g *gate) wait(ctx context.Context, id ID) (*member, error) {
 	e := g.entries[id]
 	g.mu.Unlock()
 	if e == nil {
-		return nil, fmt.Errorf("peer %s: %w: not connected", id, ErrUnverified)
+		return nil, fmt.Errorf("peer %s: %w", id, errGone)
 	}
 	t := time.NewTimer(g.timeout)
 	defer t.Stop()

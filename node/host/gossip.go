@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -23,8 +24,10 @@ const (
 	// maxSubscriptions bounds the topics in one RPC; without a filter a single peer can
 	// make us keep hundreds of megabytes of them.
 	maxSubscriptions = 16
-	// pullTimeout bounds handing over the adverts of a whole table.
-	pullTimeout = 30 * time.Second
+	// swapTimeout bounds handing over the adverts of a whole table.
+	swapTimeout = 30 * time.Second
+	// maxPushed bounds the adverts that a peer hands over unasked: its own.
+	maxPushed = 4
 )
 
 // The verdicts of the advert validator, in metrics.
@@ -43,7 +46,8 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		// Adverts are signed by themselves; equal bytes are the same message.
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithMessageIdFn(func(m *pubsubpb.Message) string { sum := sha256.Sum256(m.Data); return string(sum[:]) }),
-		pubsub.WithMaxMessageSize(maxGossip),
+		// An advert goes to all neighbours: otherwise those not yet in the mesh miss it.
+		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithFloodPublish(true),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name), maxSubscriptions)),
 		pubsub.WithPeerScore(params, thresholds),
 		pubsub.WithLogger(r.log), pubsub.WithRPCLogger(r.log))
@@ -65,7 +69,13 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		cancel()
 		return func() {}, fmt.Errorf("start gossip: %w", err)
 	}
-	return cancel, nil
+	events, err := r.topic.EventHandler()
+	if err != nil {
+		cancel()
+		return func() {}, fmt.Errorf("start gossip: %w", err)
+	}
+	r.tasks.start(func() { r.watchTopic(events) })
+	return func() { events.Cancel(); cancel() }, nil
 }
 
 // scoring returns what peers lose their place in the mesh for. All here are members, and
@@ -174,42 +184,85 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	return nil
 }
 
-// handleAdverts hands over the table to a peer that has just arrived, so that it need not
-// wait for everybody's next advert.
+// handleAdverts takes the latest adverts of a peer that has just subscribed and hands over
+// the table, so that neither need wait for the next round of adverts.
 func (r *running) handleAdverts(_ context.Context, s Stream) {
-	err := s.SetDeadline(time.Now().Add(pullTimeout))
-	w := frame.NewWriter(s)
-	for _, raw := range r.table.raws(r.now()) {
-		if err == nil {
-			err = w.Write(wire.TypeAdvert, raw)
-		}
+	err := s.SetDeadline(time.Now().Add(swapTimeout))
+	if err == nil {
+		err = r.readAdverts(s, maxPushed)
 	}
-	if errors.Join(err, w.Flush()) != nil {
+	if err := errors.Join(err, writeAdverts(s, r.table.raws(r.now()))); err != nil {
 		_ = s.Reset()
 		return
 	}
 	_ = s.Close()
 }
 
-// pullAdverts asks a peer for the adverts it knows.
-func (r *running) pullAdverts(id ID) {
+// swapAdverts gives a peer this one's latest advert, which it may have missed while the
+// gossip stream came up, and asks for all that it knows.
+func (r *running) swapAdverts(id ID) error {
 	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
 	defer cancel()
 	s, err := r.open(ctx, id, protocol.Adverts)
 	if err != nil {
-		return
+		return err
 	}
-	if err := errors.Join(s.SetDeadline(time.Now().Add(pullTimeout)), s.CloseWrite()); err != nil {
-		_ = s.Reset()
-		return
+	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeAdverts(s, r.table.own(r.ID(), r.now())), s.CloseWrite())
+	if err == nil {
+		err = r.readAdverts(s, protocol.MaxAdverts)
 	}
-	fr := frame.NewReader(s, wire.AdvertsLimits())
-	for range protocol.MaxAdverts {
-		typ, data, err := fr.Next()
-		if err != nil || typ != wire.TypeAdvert {
-			break
+	if err != nil {
+		return errors.Join(err, s.Reset())
+	}
+	return s.Close()
+}
+
+func writeAdverts(s Stream, raws [][]byte) error {
+	w := frame.NewWriter(s)
+	for _, raw := range raws {
+		if err := w.Write(wire.TypeAdvert, raw); err != nil {
+			return err
 		}
-		r.metrics.adverts.WithLabelValues(r.receive(data)).Inc()
 	}
-	_ = s.Close()
+	return w.Flush()
+}
+
+// readAdverts takes in up to most adverts until the sender has no more. One that is not
+// valid ends it: no honest peer has such.
+func (r *running) readAdverts(s Stream, most int) error {
+	fr := frame.NewReader(s, wire.AdvertsLimits())
+	for n := 0; ; n++ {
+		typ, data, err := fr.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if typ != wire.TypeAdvert || n == most {
+			return fmt.Errorf("frame %d of type %d among adverts", n, typ)
+		}
+		verdict := r.receive(data)
+		r.metrics.adverts.WithLabelValues(verdict).Inc()
+		if verdict == verdictReject {
+			return errors.New("invalid advert")
+		}
+	}
+}
+
+// watchTopic swaps adverts with each peer that subscribes to the topic.
+func (r *running) watchTopic(events *pubsub.TopicEventHandler) {
+	for {
+		e, err := events.NextPeerEvent(r.ctx)
+		if err != nil {
+			return
+		}
+		if e.Type == pubsub.PeerJoin {
+			r.tasks.start(func() {
+				if err := r.swapAdverts(ID(e.Peer)); err != nil {
+					r.log.Debug("adverts not swapped", "peer", ID(e.Peer), "err", err)
+				}
+			})
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,8 @@ import (
 const (
 	// dialsAtOnce bounds the dials of known peers in parallel.
 	dialsAtOnce = 8
+	// dialTries is how often reach dials a peer whose connection ends before its hello.
+	dialTries = 3
 	// pingTimeout bounds one round trip; what is slower is not usable.
 	pingTimeout = 5 * time.Second
 )
@@ -72,6 +75,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	}
 	defer h.leave()
 	err = r.loops()
+	r.noteAddrs() // while the connections still stand
 	return errors.Join(err, r.save())
 }
 
@@ -201,11 +205,23 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	if err := id.Validate(); err != nil {
 		return nil, err
 	}
-	info := peer.AddrInfo{ID: native(id), Addrs: addrsOf(r.book.addrs(id))}
-	if err := r.host.Connect(ctx, info); err != nil {
-		return nil, err
+	if s, ok := r.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		s.Backoff().Clear(native(id)) // the book has its own
 	}
-	return r.gate.wait(ctx, id)
+	info := peer.AddrInfo{ID: native(id), Addrs: addrsOf(r.book.addrs(id))}
+	var m *member
+	var err error
+	// A connection that ends while we use it is dialled again: the other side may have
+	// restarted, or is about to tell why it does not want us.
+	for range dialTries {
+		if err = r.host.Connect(ctx, info); err != nil {
+			return nil, err
+		}
+		if m, err = r.gate.wait(ctx, id); !errors.Is(err, errGone) {
+			break
+		}
+	}
+	return m, err
 }
 
 func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error) {
@@ -224,7 +240,6 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { r.ping(r.ctx, id, rttSamples) })
-	r.tasks.start(func() { r.pullAdverts(id) })
 }
 
 // left is called once a verified peer is gone or expelled.
@@ -299,15 +314,22 @@ func (r *running) housekeeping(context.Context) {
 		case r.revoked(&m.grant, id):
 			r.expel(id, wire.ErrRevoked)
 		}
-		if r.isConnected(id) {
-			r.book.verified(id, r.listenAddrs(id), now)
-		}
 	}
+	r.noteAddrs()
 	for _, id := range r.table.sweep(now) {
 		r.events.emit(EvtAdvertExpired{Peer: id})
 	}
 	if err := r.save(); err != nil {
 		r.log.Warn("peers book not saved", "err", err)
+	}
+}
+
+// noteAddrs writes down where the members listen: they tell some time after their hello.
+func (r *running) noteAddrs() {
+	for id := range r.gate.members() {
+		if r.isConnected(id) {
+			r.book.verified(id, r.listenAddrs(id), r.now())
+		}
 	}
 }
 

@@ -100,3 +100,13 @@ func (t *table) raws(now time.Time) [][]byte {
 	}
 	return out
 }
+
+// own returns a peer's live advert as it was signed, if there is one.
+func (t *table) own(id ID, now time.Time) [][]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.rows[id]; r != nil && r.raw != nil && now.Before(r.expires) {
+		return [][]byte{r.raw}
+	}
+	return nil
+}
