@@ -93,6 +93,7 @@ t1cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -139,6 +140,7 @@ t2cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -200,6 +202,7 @@ t3cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -276,6 +279,7 @@ t4cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -368,6 +372,7 @@ t6cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -490,6 +495,7 @@ t8cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -644,6 +650,7 @@ t12cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -858,6 +865,7 @@ t16cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -1135,6 +1143,7 @@ t1cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1183,6 +1192,7 @@ t2cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1247,6 +1257,7 @@ t3cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1327,6 +1338,7 @@ t4cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1424,6 +1436,7 @@ t6cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1553,6 +1566,7 @@ t8cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1716,6 +1730,7 @@ t12cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -1943,6 +1958,7 @@ t16cell:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        512(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -2239,6 +2255,7 @@ t1cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2302,6 +2319,7 @@ t2cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2380,6 +2398,7 @@ t3cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2473,6 +2492,7 @@ t4cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2582,6 +2602,7 @@ t6cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2721,6 +2742,7 @@ t8cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -2892,6 +2914,7 @@ t12cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -3123,6 +3146,7 @@ t16cell:
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -3418,6 +3442,7 @@ t1cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3483,6 +3508,7 @@ t2cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3564,6 +3590,7 @@ t3cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3661,6 +3688,7 @@ t4cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3775,6 +3803,7 @@ t6cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -3921,6 +3950,7 @@ t8cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -4101,6 +4131,7 @@ t12cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -4345,6 +4376,7 @@ t16cell:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        384(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -4658,6 +4690,7 @@ t1cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4704,6 +4737,7 @@ t2cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4765,6 +4799,7 @@ t3cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4841,6 +4876,7 @@ t4cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -4933,6 +4969,7 @@ t6cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5055,6 +5092,7 @@ t8cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5209,6 +5247,7 @@ t12cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5423,6 +5462,7 @@ t16cell:
 	PREFETCHT0       2368(DX)
 	PREFETCHT0       2432(DX)
 	PREFETCHT0       2496(DX)
+	PREFETCHT0       128(SI)
 	VMOVDQU64        (DX), Z16
 	VMOVDQU64        64(DX), Z17
 	VMOVDQU64        128(DX), Z18
@@ -5697,6 +5737,7 @@ t1cell:
 t1block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5775,6 +5816,7 @@ t2cell:
 t2block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5875,6 +5917,7 @@ t3cell:
 t3block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -5997,6 +6040,7 @@ t4cell:
 t4block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6142,6 +6186,7 @@ t6cell:
 t6block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6331,6 +6376,7 @@ t8cell:
 t8block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6566,6 +6612,7 @@ t12cell:
 t12block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -6889,6 +6936,7 @@ t16cell:
 t16block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
+	PREFETCHT0       512(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSRLW           $0x02, (DX), Z17
@@ -7305,6 +7353,7 @@ t1block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7385,6 +7434,7 @@ t2block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7483,6 +7533,7 @@ t3block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7599,6 +7650,7 @@ t4block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7734,6 +7786,7 @@ t6block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -7905,6 +7958,7 @@ t8block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -8114,6 +8168,7 @@ t12block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -8395,6 +8450,7 @@ t16block:
 	PREFETCHT0       2048(DX)
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
+	PREFETCHT0       320(SI)
 	VMOVDQU64        (DX), Z16
 	VPANDD           Z31, Z16, Z16
 	VPSLLW           $0x02, 128(DX), Z28
@@ -8752,6 +8808,7 @@ t1block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8812,6 +8869,7 @@ t2block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8888,6 +8946,7 @@ t3block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -8980,6 +9039,7 @@ t4block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9089,6 +9149,7 @@ t6block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9230,6 +9291,7 @@ t8block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9405,6 +9467,7 @@ t12block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9644,6 +9707,7 @@ t16block:
 	PREFETCHT0        2112(DX)
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
+	PREFETCHT0        256(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -9952,6 +10016,7 @@ t1block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10029,6 +10094,7 @@ t2block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10122,6 +10188,7 @@ t3block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10231,6 +10298,7 @@ t4block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10357,6 +10425,7 @@ t6block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10515,6 +10584,7 @@ t8block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10707,6 +10777,7 @@ t12block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -10963,6 +11034,7 @@ t16block:
 	PREFETCHT0        2176(DX)
 	PREFETCHT0        2240(DX)
 	PREFETCHT0        2304(DX)
+	PREFETCHT0        192(SI)
 	VPANDD            (DX), Z31, Z16
 	VPANDD            64(DX), Z31, Z17
 	VPANDD            128(DX), Z31, Z18
@@ -11288,6 +11360,7 @@ t1block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11367,6 +11440,7 @@ t2block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11464,6 +11538,7 @@ t3block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11579,6 +11654,7 @@ t4block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11713,6 +11789,7 @@ t6block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -11883,6 +11960,7 @@ t8block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12091,6 +12169,7 @@ t12block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12371,6 +12450,7 @@ t16block:
 	PREFETCHT0       2240(DX)
 	PREFETCHT0       2304(DX)
 	PREFETCHT0       2368(DX)
+	PREFETCHT0       192(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12722,6 +12802,7 @@ t1cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12776,6 +12857,7 @@ t2cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12845,6 +12927,7 @@ t3cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -12929,6 +13012,7 @@ t4cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13029,6 +13113,7 @@ t6cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13159,6 +13244,7 @@ t8cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13321,6 +13407,7 @@ t12cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13543,6 +13630,7 @@ t16cell:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       256(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13832,6 +13920,7 @@ t1block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13895,6 +13984,7 @@ t2block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -13973,6 +14063,7 @@ t3block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14066,6 +14157,7 @@ t4block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14175,6 +14267,7 @@ t6block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14314,6 +14407,7 @@ t8block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14485,6 +14579,7 @@ t12block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18
@@ -14716,6 +14811,7 @@ t16block:
 	PREFETCHT0       2112(DX)
 	PREFETCHT0       2176(DX)
 	PREFETCHT0       2240(DX)
+	PREFETCHT0       128(SI)
 	VPANDD           (DX), Z31, Z16
 	VPANDD           64(DX), Z31, Z17
 	VPANDD           128(DX), Z31, Z18

@@ -8,23 +8,23 @@ import (
 	"github.com/covey-network/covey/engine/tensor"
 )
 
-// quantGroup computes 16 rows of one panel on a chosen instruction set. dst is
+// multiplyGroup computes 16 rows of one panel on a chosen instruction set. dst is
 // (tokens, stride).
-func quantGroup(isa ISA, f *quantFormat, dst []float32, stride int, group []byte, cells int, p *actPanel) {
+func multiplyGroup(isa ISA, f *quantFormat, dst []float32, stride int, group quantGroup, cells int, p *actPanel) {
 	_ = dst[(p.tokens-1)*stride+lanes-1]
-	to, scales := unsafe.SliceData(dst), unsafe.SliceData(group)
-	planes, acts := &group[f.planesAt(cells)], unsafe.SliceData(p.data)
+	to, acts := unsafe.SliceData(dst), unsafe.SliceData(p.data)
+	scales, planes := unsafe.SliceData(group.scales), unsafe.SliceData(group.planes)
 	switch isa {
 	case AVX512:
-		quantGroupAVX512(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
+		multiplyGroupAVX512(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
 	case AVX2:
-		quantGroupAVX2(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
+		multiplyGroupAVX2(f.dtype, to, 4*stride, scales, planes, acts, cells, p.tokens)
 	default:
-		quantGroupGeneric(f, dst, stride, group, cells, *p)
+		multiplyGroupGeneric(f, dst, stride, group, cells, *p)
 	}
 }
 
-func quantGroupAVX512(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
+func multiplyGroupAVX512(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
 	switch d {
 	case tensor.Q4_0:
 		quantQ40AVX512(dst, stride, scales, planes, acts, cells, tokens)
@@ -53,7 +53,7 @@ func quantGroupAVX512(d tensor.DType, dst *float32, stride int, scales, planes, 
 	}
 }
 
-func quantGroupAVX2(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
+func multiplyGroupAVX2(d tensor.DType, dst *float32, stride int, scales, planes, acts *byte, cells, tokens int) {
 	switch d {
 	case tensor.Q4_0:
 		quantQ40AVX2(dst, stride, scales, planes, acts, cells, tokens)

@@ -85,3 +85,18 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*float64(8*len(data))/b.Elapsed().Seconds()/1e9, "GB/s")
 }
+
+// BenchmarkNewMatrix measures packing on one thread.
+func BenchmarkNewMatrix(b *testing.B) {
+	for _, d := range quantTypes {
+		b.Run(d.String(), func(b *testing.B) {
+			const rows, cols = 1024, 2048
+			data := repeatedBlocks(d, rows, cols)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				newMatrix(b, d, rows, cols, data)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(rows*cols), "ns/weight")
+		})
+	}
+}

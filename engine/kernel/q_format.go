@@ -13,9 +13,10 @@ const (
 	stepBytes = lanes * 4
 )
 
-// quantFormat describes how a block type is packed. A group of 16 rows is a run of cells
-// (one per block of the file's type): first the scales of all cells, padded to 64 bytes,
-// then the bit planes of all cells. Within a cell:
+// quantFormat describes how a block type is packed. A group of 16 rows is a run of cells,
+// one for each block of the file's type. The scales of all cells of all groups come first,
+// padded to 64 bytes, then the bit planes of all cells, so that a product reads two
+// streams without a gap. Within a cell:
 //
 //	scales: d, 16 halves; dmin, 16 halves (if mins); sub-scales, 16 bytes for each
 //	sub-block (a second 16 bytes of sub-mins each if wideMins)
@@ -101,12 +102,5 @@ func (f *quantFormat) subBytes() int {
 	return n
 }
 
-// planesAt returns the offset of the planes in a group of that many cells.
-func (f *quantFormat) planesAt(cells int) int {
-	return (f.scaleBytes()*cells + stepBytes - 1) / stepBytes * stepBytes
-}
-
-// groupBytes returns the size of a group of that many cells.
-func (f *quantFormat) groupBytes(cells int) int {
-	return f.planesAt(cells) + cells*f.len/subLen*f.subBytes()
-}
+// planeBytes returns the size of the planes of a cell.
+func (f *quantFormat) planeBytes() int { return f.len / subLen * f.subBytes() }

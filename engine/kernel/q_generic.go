@@ -23,17 +23,17 @@ type quantTile struct {
 	scale, min [2][lanes]float32 // second ones for types with halves
 }
 
-// quantGroupGeneric computes 16 rows for the tokens of a panel. dst is (tokens, stride).
-func quantGroupGeneric(f *quantFormat, dst []float32, stride int, group []byte, cells int, p actPanel) {
+// multiplyGroupGeneric computes 16 rows for the tokens of a panel. dst is (tokens, stride).
+func multiplyGroupGeneric(f *quantFormat, dst []float32, stride int, group quantGroup, cells int, p actPanel) {
 	var acc [maxPanel][lanes]float32
 	var tile quantTile
 	subs := f.len / subLen
 	for c := range cells {
-		scales := group[c*f.scaleBytes():]
+		scales := group.scales[c*f.scaleBytes():]
 		for j := range subs {
 			f.unpackScales(&tile, scales, j)
 			b := c*subs + j
-			f.unpackCodes(&tile, group[f.planesAt(cells)+b*f.subBytes():])
+			f.unpackCodes(&tile, group.planes[b*f.subBytes():])
 			for t := range p.tokens {
 				f.addBlock(&acc[t], &tile, p.block(b, t))
 			}

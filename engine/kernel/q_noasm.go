@@ -2,8 +2,8 @@
 
 package kernel
 
-func quantGroup(_ ISA, f *quantFormat, dst []float32, stride int, group []byte, cells int, p *actPanel) {
-	quantGroupGeneric(f, dst, stride, group, cells, *p)
+func multiplyGroup(_ ISA, f *quantFormat, dst []float32, stride int, group quantGroup, cells int, p *actPanel) {
+	multiplyGroupGeneric(f, dst, stride, group, cells, *p)
 }
 
 func quantizeRow(_ ISA, p *actPanel, t int, x []float32) { quantizeRowGeneric(p, t, x) }

@@ -14,7 +14,13 @@ type quantMatrix struct {
 	format *quantFormat
 	rows   int
 	cells  int    // of a row
-	data   []byte // (groups, groupBytes), starts on a multiple of 64
+	scales []byte // (groups, cells, scaleBytes)
+	planes []byte // (groups, columns / 32, subBytes), starts on a multiple of 64
+}
+
+// quantGroup is the packed form of 16 rows.
+type quantGroup struct {
+	scales, planes []byte
 }
 
 // packQuant packs row-major blocks; the caller has checked the size of data.
@@ -24,7 +30,10 @@ func packQuant(d tensor.DType, rows, cols int, data []byte) (*quantMatrix, error
 		return nil, fmt.Errorf("matrix of %s: this type has no kernel, it can only be dequantised", d)
 	}
 	m := &quantMatrix{format: f, rows: rows, cells: cols / f.len}
-	m.data = alignedBytes(m.groups() * f.groupBytes(m.cells))
+	scaleBytes := m.groups() * m.cells * f.scaleBytes()
+	planesAt := (scaleBytes + stepBytes - 1) / stepBytes * stepBytes
+	packed := alignedBytes(planesAt + m.groups()*m.cells*f.planeBytes())
+	m.scales, m.planes = packed[:scaleBytes:scaleBytes], packed[planesAt:]
 	blockBytes := d.BlockBytes()
 	var cell quantCell
 	for r := range rows {
@@ -32,8 +41,8 @@ func packQuant(d tensor.DType, rows, cols int, data []byte) (*quantMatrix, error
 		for c := range m.cells {
 			at := (r*m.cells + c) * blockBytes
 			cell.decode(d, data[at:at+blockBytes])
-			f.packScales(group[c*f.scaleBytes():], r%lanes, &cell)
-			f.packPlanes(group[f.planesAt(m.cells)+c*f.len/subLen*f.subBytes():], r%lanes, &cell)
+			f.packScales(group.scales[c*f.scaleBytes():], r%lanes, &cell)
+			f.packPlanes(group.planes[c*f.planeBytes():], r%lanes, &cell)
 		}
 	}
 	return m, nil
@@ -49,12 +58,17 @@ func alignedBytes(n int) []byte {
 func (m *quantMatrix) groups() int { return (m.rows + lanes - 1) / lanes }
 
 // group returns the packed rows 16g to 16g+15.
-func (m *quantMatrix) group(g int) []byte {
-	n := m.format.groupBytes(m.cells)
-	return m.data[g*n : (g+1)*n]
+func (m *quantMatrix) group(g int) quantGroup {
+	ns, np := m.cells*m.format.scaleBytes(), m.cells*m.format.planeBytes()
+	return quantGroup{m.scales[g*ns : (g+1)*ns], m.planes[g*np : (g+1)*np]}
 }
 
-func (m *quantMatrix) bytes() int64 { return int64(cap(m.data)) }
+// groupBytes returns the size of a group.
+func (m *quantMatrix) groupBytes() int {
+	return m.cells * (m.format.scaleBytes() + m.format.planeBytes())
+}
+
+func (m *quantMatrix) bytes() int64 { return int64(len(m.scales) + len(m.planes)) }
 
 // packScales writes the scales of a row to the scales of a cell.
 func (f *quantFormat) packScales(dst []byte, row int, c *quantCell) {

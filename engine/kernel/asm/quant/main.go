@@ -148,12 +148,17 @@ func loop(f format, label string, tokens int, body func()) {
 // memory are 10 to 25 % slower (of 1, 2, 4 and 8 KiB, 2 was best on Zen 4).
 const prefetchAhead = 2048
 
-// prefetch asks for the planes of a later block.
+// prefetch asks for the planes of a later block and for the scales of about the same one.
 func prefetch(f format) {
 	_, _, size := f.planes()
 	for i := 0; i < size; i += 64 {
 		PREFETCHT0(Mem{Base: at.planes, Disp: prefetchAhead + i})
 	}
+	perBlock := f.subScaleBytes()
+	if !f.super {
+		perBlock = f.headBytes()
+	}
+	PREFETCHT0(Mem{Base: at.scales, Disp: (prefetchAhead/size*perBlock + 63) / 64 * 64})
 }
 
 // sections emits a section for each number of tokens.
