@@ -210,7 +210,7 @@ func distance(got, want []float32) (largest, relative float64) {
 
 // thirds splits a model of n blocks into three stages.
 func thirds(n int) []model.Range {
-	return []model.Range{{Last: (n + 1) / 3, Embed: true}, {First: (n + 1) / 3, Last: n - 1}, {First: n - 1, Last: n, Head: true}}
+	return []model.Range{{Last: n / 3, Embed: true}, {First: n / 3, Last: n - 1}, {First: n - 1, Last: n, Head: true}}
 }
 
 func label(r model.Range) string { return fmt.Sprintf("blocks %d to %d", r.First, r.Last) }
