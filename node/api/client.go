@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxLine bounds a line of a progress answer, and an error.
+const maxLine = 1 << 20
+
+// Client talks to a node. The zero value is not usable.
+type Client struct {
+	Base string       // http://127.0.0.1:8420
+	Key  string       // API key, "" for none
+	HTTP *http.Client // http.DefaultClient if nil
+}
+
+// Get reads the answer to GET path?query into v.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, v any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	return c.call(ctx, http.MethodGet, path, nil, v)
+}
+
+// Post sends body as JSON and reads the answer into v, which may be nil.
+func (c *Client) Post(ctx context.Context, path string, body, v any) error {
+	return c.call(ctx, http.MethodPost, path, body, v)
+}
+
+// Delete sends DELETE path.
+func (c *Client) Delete(ctx context.Context, path string) error {
+	return c.call(ctx, http.MethodDelete, path, nil, nil)
+}
+
+func (c *Client) call(ctx context.Context, method, path string, body, v any) error {
+	res, err := c.Do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if v == nil {
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
+		return fmt.Errorf("read answer of the node: %w", err)
+	}
+	return nil
+}
+
+// Do sends a request and returns the answer if its status is a success. The caller closes
+// its body.
+func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var data io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		data = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.Base+path, data)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the node: %w", err)
+	}
+	if res.StatusCode/100 == 2 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	return nil, readError(res)
+}
+
+// StatusError is an answer of the node that is no success.
+type StatusError struct {
+	Status  int
+	Message string
+}
+
+// Error returns the node's message.
+func (e *StatusError) Error() string { return e.Message }
+
+func readError(res *http.Response) error {
+	var doc struct {
+		Error struct{ Message string }
+	}
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxLine))
+	if err == nil && json.Unmarshal(b, &doc) == nil && doc.Error.Message != "" {
+		return &StatusError{Status: res.StatusCode, Message: doc.Error.Message}
+	}
+	return &StatusError{Status: res.StatusCode, Message: fmt.Sprintf("the node answered %s: %.200s", res.Status, strings.TrimSpace(string(b)))}
+}
+
+// Watch sends a request for long work and calls progress with each event until the work is
+// done. It returns the last event.
+func (c *Client) Watch(ctx context.Context, path string, body any, progress func(Event)) (*Event, error) {
+	res, err := c.Do(ctx, http.MethodPost, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var e Event
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			return nil, fmt.Errorf("read progress of the node: %w", err)
+		}
+		switch {
+		case e.Error != "":
+			return nil, errors.New(e.Error)
+		case e.Done:
+			return &e, nil
+		}
+		progress(e)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read progress of the node: %w", err)
+	}
+	return nil, errors.New("the node went away before the work was done")
+}

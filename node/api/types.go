@@ -1,0 +1,147 @@
+package api
+
+import (
+	"time"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Status describes a node.
+type Status struct {
+	Version    string        `json:"version"`
+	Name       string        `json:"name,omitempty"`
+	Peer       wire.PeerID   `json:"peer"`
+	Swarm      wire.SwarmID  `json:"swarm"`
+	Owner      bool          `json:"owner"` // holds the swarm's key: may invite
+	Capability uint32        `json:"capability"`
+	Addrs      []wire.Addr   `json:"addrs"`
+	API        string        `json:"api"`
+	DataDir    string        `json:"data_dir"`
+	Uptime     time.Duration `json:"uptime_ns"`
+	CPU        string        `json:"cpu"` // instruction set in use
+	Cores      int           `json:"cores"`
+	Peers      int           `json:"peers"`
+	Sessions   int           `json:"sessions"`
+	Memory     wire.Space    `json:"memory"`
+	Disk       wire.Space    `json:"disk"`
+	Speeds     wire.Speeds   `json:"speeds"`
+	Hosted     []Hosted      `json:"hosted"`
+	Damaged    int           `json:"damaged_blocks"` // found and taken out of use since the start
+}
+
+// Hosted is a stage this node serves or is about to.
+type Hosted struct {
+	Model string       `json:"model"`
+	Name  string       `json:"name"`
+	Range wire.Range   `json:"range"`
+	State string       `json:"state"` // fetching, loading, serving, failed
+	Error string       `json:"error,omitempty"`
+	Stats *wire.Served `json:"stats,omitempty"`
+}
+
+// Peer is another member of the swarm.
+type Peer struct {
+	ID       wire.PeerID        `json:"id"`
+	Name     string             `json:"name,omitempty"`
+	Version  string             `json:"version"`
+	Addrs    []wire.Addr        `json:"addrs"`
+	RTT      time.Duration      `json:"rtt_ns"`
+	Relayed  bool               `json:"relayed"`
+	Cores    uint32             `json:"cores"`
+	Memory   wire.Space         `json:"memory"`
+	Disk     wire.Space         `json:"disk"`
+	Speeds   wire.Speeds        `json:"speeds"`
+	Models   []wire.ModelAdvert `json:"models"`
+	Expected bool               `json:"advert"` // has advertised its capacity
+}
+
+// Model is a model that this node holds, wholly or in part, or has heard of.
+type Model struct {
+	Name         string    `json:"name"`
+	CID          string    `json:"cid"`
+	Task         string    `json:"task,omitempty"`
+	Arch         string    `json:"arch,omitempty"`
+	Quantization string    `json:"quantization,omitempty"`
+	License      string    `json:"license,omitempty"`
+	Created      time.Time `json:"created,omitzero"`
+	Bytes        int64     `json:"bytes"`
+	BytesHere    int64     `json:"bytes_here"`
+	Blocks       int       `json:"blocks"`
+	Context      int       `json:"context,omitempty"`
+	Pinned       bool      `json:"pinned"`
+	Peers        int       `json:"peers"` // that serve some of it
+	Parts        []Part    `json:"parts,omitempty"`
+}
+
+// Part is a piece of a model in the answer to show.
+type Part struct {
+	Name    string   `json:"name"`
+	Bytes   int64    `json:"bytes"`
+	Here    bool     `json:"here"`
+	Tensors []Tensor `json:"tensors,omitempty"`
+}
+
+// Tensor is a tensor in the answer to show.
+type Tensor struct {
+	Name   string   `json:"name"`
+	DType  string   `json:"dtype"`
+	Shape  []uint64 `json:"shape"`
+	Blocks int      `json:"blocks"`
+}
+
+// ImportRequest asks for a model in files of the node's machine to be imported.
+type ImportRequest struct {
+	Path     string `json:"path"`
+	Name     string `json:"name,omitempty"`
+	Quantize string `json:"quantize,omitempty"` // q8_0 or q4_0
+}
+
+// PullRequest asks for a model, or some of its blocks, to be fetched from peers.
+type PullRequest struct {
+	Model  string `json:"model"`
+	Blocks string `json:"blocks,omitempty"` // "a-b", or empty for all
+}
+
+// HostRequest asks for a range to be fetched, loaded and served.
+type HostRequest struct {
+	Model  string `json:"model"`
+	Blocks string `json:"blocks"` // "a-b", "all" or "auto"
+}
+
+// PinRequest pins a model or takes the pin back.
+type PinRequest struct {
+	Model  string `json:"model"`
+	Pinned bool   `json:"pinned"`
+}
+
+// InviteRequest asks for a join token.
+type InviteRequest struct {
+	TTL    time.Duration `json:"ttl_ns"`
+	Scopes []string      `json:"scopes,omitempty"`
+	Addrs  []wire.Addr   `json:"addrs,omitempty"` // besides the node's own
+}
+
+// Invite is a join token.
+type Invite struct {
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+// Event is a line of the answer to long work. The last one has Done or Error set.
+type Event struct {
+	Stage string           `json:"stage,omitempty"` // reading, fetching, loading
+	Done  bool             `json:"done,omitempty"`
+	Error string           `json:"error,omitempty"`
+	Bytes int64            `json:"bytes,omitempty"`
+	Total int64            `json:"total,omitempty"`
+	From  map[string]int64 `json:"from,omitempty"` // bytes by peer
+	Model string           `json:"model,omitempty"`
+	Name  string           `json:"name,omitempty"`
+	Range *wire.Range      `json:"range,omitempty"`
+}
+
+// Collected is what a garbage collection did.
+type Collected struct {
+	Blocks int   `json:"blocks"`
+	Bytes  int64 `json:"bytes"`
+}
