@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+)
+
+// stopTimeout is how long a process may take to end in order before it is killed.
+const stopTimeout = 20 * time.Second
+
+// Process is one node.
+type Process struct {
+	cfg   Config
+	spec  *Node
+	dir   string
+	token string
+
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when cmd has ended; err is set before
+	err    error
+	log    *os.File
+	client *api.Client
+}
+
+// Dir returns the data directory.
+func (p *Process) Dir() string { return p.dir }
+
+// Log returns the path of the file that the process's messages go to.
+func (p *Process) Log() string { return p.dir + ".log" }
+
+// API returns a client of the node's control API.
+func (p *Process) API() *api.Client { return p.client }
+
+// Running reports whether the process lives.
+func (p *Process) Running() bool {
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Start starts the process and waits until it is ready. After a Kill or Stop it starts
+// again on the same data.
+func (p *Process) Start(ctx context.Context) (err error) {
+	if p.Running() {
+		return fmt.Errorf("start node %s: it is running", p.spec.Name)
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	ready := filepath.Join(p.dir, "api.json")
+	if err := os.Remove(ready); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if p.log, err = os.OpenFile(p.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	p.cmd = exec.Command(p.cfg.Binary, p.args()...)
+	p.cmd.Env = append(os.Environ(), p.spec.Env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start node %s: %w", p.spec.Name, err)
+	}
+	exited := make(chan struct{})
+	p.exited = exited
+	go func() {
+		p.err = p.cmd.Wait()
+		p.log.Close()
+		close(exited)
+	}()
+	return p.await(ctx, ready)
+}
+
+func (p *Process) args() []string {
+	n := p.spec
+	args := []string{"up", "--data", p.dir, "--name", n.Name, "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}
+	if p.token != "" {
+		args = append(args, "--join", p.token)
+	}
+	for _, f := range []struct{ flag, value string }{{"--memory", n.Memory}, {"--disk", n.Disk}, {"--upload", n.Upload}} {
+		if f.value != "" {
+			args = append(args, f.flag, f.value)
+		}
+	}
+	if n.Cores > 0 {
+		args = append(args, "--cores", strconv.Itoa(n.Cores))
+	}
+	return append(args, n.Args...)
+}
+
+// await waits for the file that a ready node writes.
+func (p *Process) await(ctx context.Context, ready string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	t := time.NewTicker(poll)
+	defer t.Stop()
+	for {
+		var at struct {
+			URL string `json:"url"`
+			Key string `json:"key"`
+		}
+		if data, err := os.ReadFile(ready); err == nil && json.Unmarshal(data, &at) == nil && at.URL != "" {
+			p.client = &api.Client{Base: at.URL, Key: at.Key}
+			return nil
+		}
+		select {
+		case <-p.exited:
+			return fmt.Errorf("node %s ended at its start: %w; its log is %s", p.spec.Name, p.err, p.Log())
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("node %s is not ready: %w; its log is %s", p.spec.Name, ctx.Err(), p.Log()), p.Kill())
+		case <-t.C:
+		}
+	}
+}
+
+// Kill ends the process at once, as a power cut would, and waits until it is gone.
+func (p *Process) Kill() error {
+	if !p.Running() {
+		return nil
+	}
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-p.exited
+	return nil
+}
+
+// Stop asks the process to end and waits. One that does not end in time is killed, and
+// that is an error.
+func (p *Process) Stop() error {
+	if !p.Running() {
+		return nil
+	}
+	if err := interrupt(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return errors.Join(err, p.Kill())
+	}
+	select {
+	case <-p.exited:
+		return p.err
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("did not end within %s", stopTimeout), p.Kill())
+	}
+}

@@ -1,0 +1,159 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+)
+
+// startTimeout is how long a process may take to be ready.
+const startTimeout = 30 * time.Second
+
+// poll is how often conditions of other processes are looked at; they tell no other way.
+const poll = 50 * time.Millisecond
+
+// Config is where a swarm lives.
+type Config struct {
+	Binary string // the covey program
+	Dir    string // data directories and logs go below it
+}
+
+// Swarm is a set of processes. It is for one goroutine at a time.
+type Swarm struct {
+	cfg      Config
+	manifest *Manifest
+	procs    map[string]*Process
+	order    []string
+	token    string
+}
+
+// Start starts the nodes of a manifest one after the other, each joined to the first, and
+// waits until each is ready and knows all before it.
+func Start(ctx context.Context, cfg Config, m *Manifest) (_ *Swarm, err error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &Swarm{cfg: cfg, manifest: m, procs: map[string]*Process{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	for i := range m.Nodes {
+		if err := s.add(ctx, &m.Nodes[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, mod := range m.Model {
+		if err := s.load(ctx, mod); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Swarm) add(ctx context.Context, n *Node) error {
+	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name)}
+	p.token = s.token
+	s.procs[n.Name] = p
+	s.order = append(s.order, n.Name)
+	if err := p.Start(ctx); err != nil {
+		return err
+	}
+	if s.token == "" {
+		var in api.Invite
+		if err := p.API().Post(ctx, "/covey/v1/invite", api.InviteRequest{}, &in); err != nil {
+			return fmt.Errorf("invite by node %s: %w", n.Name, err)
+		}
+		s.token = in.Token
+	}
+	return s.Wait(ctx, fmt.Sprintf("node %s to find %d peers", n.Name, len(s.order)-1), func(ctx context.Context) (bool, error) {
+		var st api.Status
+		err := p.API().Get(ctx, "/covey/v1/status", nil, &st)
+		return st.Peers >= len(s.order)-1, err
+	})
+}
+
+func (s *Swarm) load(ctx context.Context, m Model) error {
+	req := api.ImportRequest{Path: m.Path, Name: m.Name, Quantize: m.Quantize}
+	if _, err := s.Node(m.On).API().Watch(ctx, "/covey/v1/models/import", req, func(api.Event) {}); err != nil {
+		return fmt.Errorf("import %s on node %s: %w", m.Name, m.On, err)
+	}
+	for _, h := range m.Hosts {
+		if _, err := s.Node(h.Node).API().Watch(ctx, "/covey/v1/host", api.HostRequest{Model: m.Name, Blocks: h.Blocks}, func(api.Event) {}); err != nil {
+			return fmt.Errorf("host %s on node %s: %w", m.Name, h.Node, err)
+		}
+	}
+	return nil
+}
+
+// Node returns a process by name.
+func (s *Swarm) Node(name string) *Process { return s.procs[name] }
+
+// Wait asks again and again until done says so, ctx ends or startTimeout is over. what is
+// what it waits for.
+func (s *Swarm) Wait(ctx context.Context, what string, done func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	t := time.NewTicker(poll)
+	defer t.Stop()
+	for {
+		ok, err := done(ctx)
+		if ok && err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w (last error: %v)", what, ctx.Err(), err)
+		case <-t.C:
+		}
+	}
+}
+
+// Perturb runs the steps of the manifest.
+func (s *Swarm) Perturb(ctx context.Context) error {
+	for i, st := range s.manifest.Steps {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(st.After.Duration):
+		}
+		p := s.procs[st.Node]
+		var err error
+		switch st.Do {
+		case "kill":
+			err = p.Kill()
+		case "stop":
+			err = p.Stop()
+		case "start":
+			err = p.Start(ctx)
+		case "pause":
+			err = p.Pause()
+		case "resume":
+			err = p.Resume()
+		}
+		if err != nil {
+			return fmt.Errorf("step %d: %s node %s: %w", i, st.Do, st.Node, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends all processes in reverse order, and reports those that did not end in order.
+func (s *Swarm) Stop() error {
+	var errs []error
+	for i := len(s.order) - 1; i >= 0; i-- {
+		if err := s.procs[s.order[i]].Stop(); err != nil {
+			errs = append(errs, fmt.Errorf("stop node %s: %w", s.order[i], err))
+		}
+	}
+	return errors.Join(errs...)
+}
