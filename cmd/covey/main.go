@@ -1,0 +1,129 @@
+// Command covey is the program of the swarm: a peer (covey up) and its command line.
+//
+// Each subcommand is a file. A command talks to the node that runs on this data directory;
+// if none does, it starts one without a network for its own time.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/node/api"
+)
+
+// version is set by the build: -ldflags "-X main.version=…".
+var version string
+
+// The exit codes, as the help of covey tells them.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitUnavailable = 4
+	exitInterrupted = 130
+)
+
+const exitHelp = `Exit codes: 0 done; 1 failed; 2 wrong usage; 3 model or file not found;
+4 the node or the swarm cannot answer now; 130 interrupted.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := rootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	if !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "covey:", err)
+	}
+	stop()
+	os.Exit(exitCode(ctx, err)) //nolint:gocritic // stop has been called
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func exitCode(ctx context.Context, err error) int {
+	var status *api.StatusError
+	var usage usageError
+	switch {
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
+		return exitNotFound
+	case errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// options are the flags that all commands have.
+type options struct {
+	data string
+	json bool
+}
+
+func rootCommand() *cobra.Command {
+	o := &options{}
+	root := &cobra.Command{
+		Use:           "covey",
+		Short:         "Turn your machines into one AI computer with no centre",
+		Long:          "Covey turns the machines people already own into one AI computer with no centre: a swarm of\npeers that store and serve models together, through an OpenAI API on every one of them.\n\n" + exitHelp,
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+	})
+	root.PersistentFlags().StringVar(&o.data, "data", defaultDataDir(), "data directory (environment: COVEY_DATA)")
+	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
+	root.AddCommand(
+		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
+		runCommand(o), embedCommand(o), benchCommand(o), versionCommand(o),
+	)
+	return root
+}
+
+// args checks the number of arguments and says what they are.
+func args(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if len(given) < least || most >= 0 && len(given) > most {
+			return usageError{fmt.Errorf("%s takes %s, got %d (see %s --help)", c.CommandPath(), what, len(given), c.CommandPath())}
+		}
+		return nil
+	}
+}
+
+func defaultDataDir() string {
+	if dir := os.Getenv("COVEY_DATA"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ".covey"
+	}
+	return home + string(os.PathSeparator) + ".covey"
+}
+
+// programVersion is the version of the build, or of the module's commit.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				return s.Value[:12]
+			}
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+func modelCommand(o *options) *cobra.Command {
+	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: args(0, 0, "a subcommand"), RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o))
+	return c
+}
+
+func importCommand(o *options) *cobra.Command {
+	var req api.ImportRequest
+	c := &cobra.Command{
+		Use: "import PATH", Short: "Import a model: a Hugging Face directory, a GGUF file, or the word demo",
+		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama",
+		Args:    args(1, 1, "a path"),
+		RunE: func(c *cobra.Command, a []string) error {
+			path, err := filepath.Abs(a[0])
+			if err != nil {
+				return err
+			}
+			_, err = os.Stat(path)
+			switch {
+			case err == nil:
+				req.Path = path
+			case a[0] != demo.Name:
+				return fmt.Errorf("import: %w", err)
+			case req.Name == "":
+				req.Name = demo.Name
+			}
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return o.watch(c, client, "/covey/v1/models/import", req, func(e *api.Event) string {
+				return fmt.Sprintf("imported %s: %s, %s", e.Name, bytesText(e.Total), e.Model)
+			})
+		},
+	}
+	c.Flags().StringVar(&req.Name, "name", "", "name of the model (default: that of the files)")
+	c.Flags().StringVar(&req.Quantize, "quantize", "", "store block matrices as q8_0 or q4_0 (default: as they are)")
+	return c
+}
+
+// watch shows the progress of long work and what done makes of its end.
+func (o *options) watch(c *cobra.Command, client *api.Client, path string, req any, done func(*api.Event) string) error {
+	p := newProgress(o.json)
+	last, err := client.Watch(c.Context(), path, req, p.show)
+	p.end()
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(c.OutOrStdout(), last)
+	}
+	_, err = fmt.Fprintln(c.OutOrStdout(), done(last))
+	return err
+}
+
+func listCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "ls", Short: "List the models that this node holds or that peers serve", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			var models []api.Model
+			if err := client.Get(c.Context(), "/covey/v1/models", nil, &models); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), models)
+			}
+			rows := [][]string{{"NAME", "TASK", "SIZE", "HERE", "PEERS", "CID"}}
+			for _, m := range models {
+				rows = append(rows, []string{m.Name, m.Task, bytesText(m.Bytes), bytesText(m.BytesHere), fmt.Sprint(m.Peers), m.CID})
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+}
+
+func showCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "show MODEL", Short: "Show a model and its parts", Args: args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			var m api.Model
+			if err := client.Get(c.Context(), "/covey/v1/models/"+url.PathEscape(a[0]), nil, &m); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), m)
+			}
+			rows := [][]string{
+				{"name", m.Name}, {"cid", m.CID}, {"task", m.Task}, {"architecture", m.Arch}, {"quantisation", m.Quantization}, {"licence", m.License},
+				{"blocks", fmt.Sprint(m.Blocks)}, {"context", fmt.Sprint(m.Context)}, {"size", bytesText(m.Bytes)}, {"here", bytesText(m.BytesHere)}, {"pinned", fmt.Sprint(m.Pinned)},
+			}
+			for _, p := range m.Parts {
+				here := "not here"
+				if p.Here {
+					here = "here"
+				}
+				rows = append(rows, []string{p.Name, fmt.Sprintf("%s, %d tensors, %s", bytesText(p.Bytes), len(p.Tensors), here)})
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+}
+
+func pullCommand(o *options) *cobra.Command {
+	var req api.PullRequest
+	c := &cobra.Command{
+		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			req.Model = a[0]
+			return o.watch(c, client, "/covey/v1/models/pull", req, fetchedText)
+		},
+	}
+	c.Flags().StringVar(&req.Blocks, "blocks", "", "only these blocks, as first-last")
+	return c
+}
+
+// fetchedText says how much came from whom.
+func fetchedText(e *api.Event) string {
+	text := fmt.Sprintf("fetched %s of %s", bytesText(e.Bytes), e.Name)
+	peers := make([]string, 0, len(e.From))
+	for p := range e.From {
+		peers = append(peers, p)
+	}
+	slices.Sort(peers)
+	for _, p := range peers {
+		text += fmt.Sprintf("\n  %d bytes from %s", e.From[p], p)
+	}
+	return text
+}
+
+func removeCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return client.Delete(c.Context(), "/covey/v1/models/"+url.PathEscape(a[0]))
+		},
+	}
+}
+
+func pinCommand(o *options) *cobra.Command {
+	var off bool
+	c := &cobra.Command{
+		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return client.Post(c.Context(), "/covey/v1/models/pin", api.PinRequest{Model: a[0], Pinned: !off}, nil)
+		},
+	}
+	c.Flags().BoolVar(&off, "off", false, "take the pin back")
+	return c
+}
+
+func hostCommand(o *options) *cobra.Command {
+	var blocks string
+	var off bool
+	c := &cobra.Command{
+		Use: "host MODEL", Short: "Serve a range of a model to the swarm: fetch it, load it, announce it",
+		Example: "  covey host demo\n  covey host demo --blocks 0-1\n  covey host demo --off",
+		Args:    args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			if off {
+				return client.Delete(c.Context(), "/covey/v1/host/"+url.PathEscape(a[0]))
+			}
+			return o.watch(c, client, "/covey/v1/host", api.HostRequest{Model: a[0], Blocks: blocks}, func(e *api.Event) string {
+				return fetchedText(e) + "\nserving " + rangeText(*e.Range)
+			})
+		},
+	}
+	c.Flags().StringVar(&blocks, "blocks", "auto", "blocks to serve: first-last, all, or auto for the range that is covered least and fits")
+	c.Flags().BoolVar(&off, "off", false, "stop serving the model")
+	return c
+}

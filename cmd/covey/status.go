@@ -1,0 +1,170 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+func statusCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show what this node is and does", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			var st api.Status
+			if err := client.Get(c.Context(), "/covey/v1/status", nil, &st); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), st)
+			}
+			rows := [][]string{
+				{"peer", st.Peer.String()}, {"name", st.Name}, {"swarm", st.Swarm.String()},
+				{"version", st.Version}, {"api", st.API + "/v1"}, {"data", st.DataDir},
+				{"up for", st.Uptime.Round(time.Second).String()}, {"peers", fmt.Sprint(st.Peers)}, {"sessions", fmt.Sprint(st.Sessions)},
+				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
+				{"memory", spaceText(st.Memory)}, {"disk", spaceText(st.Disk)},
+			}
+			for _, h := range st.Hosted {
+				text := fmt.Sprintf("%s %s: %s", h.Name, rangeText(h.Range), h.State)
+				if h.Error != "" {
+					text += ": " + h.Error
+				}
+				rows = append(rows, []string{"hosts", text})
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+}
+
+func spaceText(s wire.Space) string {
+	return fmt.Sprintf("%s lent, %s free", bytesText(int64(s.Lent)), bytesText(int64(s.Free)))
+}
+
+func rangeText(r wire.Range) string {
+	text := fmt.Sprintf("blocks %d-%d", r.First, int(r.Last)-1)
+	if r.Embed {
+		text = "embedding, " + text
+	}
+	if r.Head {
+		text += ", head"
+	}
+	return text
+}
+
+func peersCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "peers", Short: "List the peers of the swarm and what they serve", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			var peers []api.Peer
+			if err := client.Get(c.Context(), "/covey/v1/peers", nil, &peers); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), peers)
+			}
+			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
+			for _, p := range peers {
+				var serves []string
+				for _, m := range p.Models {
+					for _, s := range m.Served {
+						serves = append(serves, m.Name+" "+rangeText(s.Range))
+					}
+				}
+				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), bytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+}
+
+func inviteCommand(o *options) *cobra.Command {
+	var ttl time.Duration
+	var scopes, addrs []string
+	c := &cobra.Command{
+		Use: "invite", Short: "Print a token with which another machine joins this swarm",
+		Long: "Print a join token: where to find this node, and the swarm's signed permission to join until it\nexpires. Whoever has the token can join. Only the node that founded the swarm can invite.",
+		Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			req := api.InviteRequest{TTL: ttl, Scopes: scopes}
+			for _, a := range addrs {
+				req.Addrs = append(req.Addrs, wire.Addr(a))
+			}
+			var in api.Invite
+			if err := client.Post(c.Context(), "/covey/v1/invite", req, &in); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), in)
+			}
+			fmt.Fprintln(c.OutOrStdout(), in.Token)
+			fmt.Fprintf(c.ErrOrStderr(), "valid until %s; on the other machine: covey up --join TOKEN\n", in.Expires.Local().Format(time.DateTime))
+			return nil
+		},
+	}
+	c.Flags().DurationVar(&ttl, "ttl", 7*24*time.Hour, "how long the token is valid")
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "what the peer may do: use, serve, publish (default all)")
+	c.Flags().StringSliceVar(&addrs, "addr", nil, "further multiaddrs under which this node can be reached")
+	return c
+}
+
+func routeCommand(o *options) *cobra.Command {
+	var tokens int
+	c := &cobra.Command{
+		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why", Args: args(1, 1, "a model"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			var choice router.Choice
+			query := url.Values{"model": {a[0]}, "tokens": {fmt.Sprint(tokens)}}
+			if err := client.Get(c.Context(), "/covey/v1/route", query, &choice); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), choice)
+			}
+			rows := [][]string{{"PEER", "NAME", "STAGE", "COMPUTE", "QUEUE", "RTT"}}
+			if choice.Chain != nil {
+				for _, l := range choice.Chain.Links {
+					rows = append(rows, []string{l.Peer.String(), l.Name, rangeText(l.Range), l.Compute.String(), l.Queue.String(), l.RTT.String()})
+				}
+			}
+			for _, l := range choice.LeftOut {
+				rows = append(rows, []string{l.Peer.String(), "", rangeText(l.Range), "left out: " + l.Reason})
+			}
+			if choice.Chain == nil {
+				fmt.Fprintln(c.ErrOrStderr(), "no chain:", choice.Missing)
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+	c.Flags().IntVar(&tokens, "tokens", 1024, "length of the session to plan for")
+	return c
+}
+
+func versionCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error { return printVersion(c.OutOrStdout(), o.json) },
+	}
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/node"
+)
+
+type upOptions struct {
+	*options
+	join, name, api, logLevel, logFormat string
+	listen, bootstrap                    []string
+	cores                                int
+	memory, disk, upload                 string
+	mdns, dht, nat, printConfig          bool
+	cmd                                  *cobra.Command
+}
+
+func upCommand(o *options) *cobra.Command {
+	u := &upOptions{options: o}
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run a node: join a swarm, lend this machine, answer on the local API",
+		Long: `Run a node. Without --join it founds a swarm of its own on the first start, and goes on in the
+swarm it belongs to later. Settings come from flags, then COVEY_… variables, then config.toml
+in the data directory, then the defaults; --print-config shows the result.`,
+		Example: "  covey up\n  covey up --join covey1abc… --memory 4GiB --cores 2",
+		Args:    args(0, 0, "no arguments"),
+		RunE:    func(c *cobra.Command, _ []string) error { return u.run(c.Context(), c.OutOrStdout()) },
+	}
+	u.cmd = c
+	f := c.Flags()
+	f.StringVar(&u.join, "join", "", "join token from covey invite (environment: COVEY_JOIN)")
+	f.StringVar(&u.name, "name", "", "name of this machine, for people; default: its host name")
+	f.StringVar(&u.api, "api", "", "address of the API (default 127.0.0.1:8420)")
+	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers")
+	f.StringSliceVar(&u.bootstrap, "bootstrap", nil, "multiaddrs of peers to dial first")
+	f.IntVar(&u.cores, "cores", 0, "processor cores to lend (default all)")
+	f.StringVar(&u.memory, "memory", "", "memory to lend, such as 4GiB (default half)")
+	f.StringVar(&u.disk, "disk", "", "disk to lend, such as 50GiB (default: what is free, less a reserve)")
+	f.StringVar(&u.upload, "upload", "", "upload rate to lend per second, such as 10MiB (default no limit)")
+	f.BoolVar(&u.mdns, "mdns", true, "find peers on the local network")
+	f.BoolVar(&u.dht, "dht", true, "find peers through the swarm's routing table")
+	f.BoolVar(&u.nat, "nat", true, "map ports and punch holes through routers")
+	f.StringVar(&u.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&u.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&u.printConfig, "print-config", false, "print the settings in force and exit")
+	return c
+}
+
+// config puts flags over the file and the environment.
+func (u *upOptions) config() (*node.Config, error) {
+	cfg, err := node.ReadConfig(u.data)
+	if err != nil {
+		return nil, err
+	}
+	given := u.cmd.Flags().Changed
+	set := func(flag, from string, to *string) {
+		if given(flag) {
+			*to = from
+		}
+	}
+	set("join", u.join, &cfg.Join)
+	set("name", u.name, &cfg.Name)
+	set("api", u.api, &cfg.API.Addr)
+	if given("listen") {
+		cfg.Network.Listen = u.listen
+	}
+	if given("bootstrap") {
+		cfg.Network.Bootstrap = u.bootstrap
+	}
+	if given("cores") {
+		cfg.Limits.Cores = u.cores
+	}
+	for _, s := range []struct {
+		flag, from string
+		to         *node.Size
+	}{{"memory", u.memory, &cfg.Limits.Memory}, {"disk", u.disk, &cfg.Limits.Disk}, {"upload", u.upload, &cfg.Limits.Upload}} {
+		if !given(s.flag) {
+			continue
+		}
+		if err := s.to.UnmarshalText([]byte(s.from)); err != nil {
+			return nil, usageError{fmt.Errorf("--%s: %w", s.flag, err)}
+		}
+	}
+	for _, b := range []struct {
+		flag string
+		from bool
+		to   *bool
+	}{{"mdns", u.mdns, &cfg.Network.MDNS}, {"dht", u.dht, &cfg.Network.DHT}, {"nat", u.nat, &cfg.Network.NAT}} {
+		if given(b.flag) {
+			*b.to = b.from
+		}
+	}
+	cfg.Version = programVersion()
+	cfg.Log, err = newLog(os.Stderr, u.logLevel, u.logFormat)
+	return cfg, err
+}
+
+func (u *upOptions) run(ctx context.Context, out io.Writer) error {
+	cfg, err := u.config()
+	if err != nil {
+		return err
+	}
+	if u.printConfig {
+		return cfg.Print(out)
+	}
+	n, err := node.New(*cfg)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-n.Ready():
+	}
+	fmt.Fprintf(out, "covey is up: %s/v1 speaks the OpenAI API\n", n.Endpoint().URL)
+	return <-ended
+}
+
+func newLog(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{fmt.Errorf("log level %q: want debug, info, warn or error", level)}
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, usageError{fmt.Errorf("log format %q: want text or json", format)}
+}
