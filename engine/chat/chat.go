@@ -23,8 +23,10 @@ type Template struct {
 
 // Limits bound one rendering. A zero field means the default.
 type Limits struct {
-	Steps  int // evaluated nodes, items walked over, and one per 64 bytes of text made; default 4 Mi
-	Output int // bytes of the rendered text, default 1 MiB; no text in between may be more than 4 times that
+	Steps int // evaluated nodes, items walked over, and one per 64 bytes made; default 4 Mi
+	// Output is the bytes of the rendered text, at most 16 MiB, default 1 MiB. No text in between
+	// may have more than 4 times that, and all that is made on the way not more than 64 times.
+	Output int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -34,6 +36,7 @@ func (l Limits) withDefaults() Limits {
 	if l.Output <= 0 {
 		l.Output = 1 << 20
 	}
+	l.Output = min(l.Output, 16<<20)
 	return l
 }
 
@@ -80,7 +83,7 @@ func Parse(template string) (*Template, error) {
 // they are copied first. Its errors are *Error with a line.
 func (t *Template) Render(in Input) (string, error) {
 	limits := in.Limits.withDefaults()
-	r := &run{t: t, steps: limits.Steps, maxText: 4 * limits.Output, now: in.Now}
+	r := &run{t: t, steps: limits.Steps, bytes: 64 * limits.Output, maxText: 4 * limits.Output, now: in.Now}
 	top := newScope(r.builtins())
 	if err := fill(top, in); err != nil {
 		return "", err

@@ -1,6 +1,9 @@
 package chat
 
-import "strings"
+import (
+	"math/big"
+	"strings"
+)
 
 func (n *constExpr) eval(*run, *scope) (any, error) { return n.value, nil }
 
@@ -177,6 +180,12 @@ func (n *unaryExpr) eval(r *run, s *scope) (any, error) {
 			return i, nil
 		}
 		return intArithmetic("-", 0, i)
+	}
+	if b, ok := v.(*big.Int); ok {
+		if n.op == "-" {
+			b = new(big.Int).Neg(b)
+		}
+		return b, nil
 	}
 	f, ok := v.(float64)
 	if !ok {

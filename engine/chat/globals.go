@@ -69,6 +69,7 @@ func makeRange(_ *run, a *args) (any, error) {
 	if len(a.pos) == 3 {
 		out.step = n[2]
 	}
+	out.stop = end
 	const far = 1 << 60
 	if out.start < -far || out.start > far || end < -far || end > far || out.step < -far || out.step > far {
 		return nil, limitf("range with a number beyond 60 bits")

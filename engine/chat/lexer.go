@@ -177,6 +177,10 @@ func closing(s, tag string, trim bool) int {
 func (l *lexer) comment() error {
 	rest := l.src[l.pos:]
 	i := strings.Index(rest[2:], "#}")
+	if i < 0 && strings.TrimLeft(rest[2:], "-+") == "" { // Jinja lets a template end so
+		l.advance(len(rest))
+		return nil
+	}
 	if i < 0 {
 		return l.fail("missing end of comment tag")
 	}
@@ -207,6 +211,9 @@ func rawBegin(s string) int {
 // raw consumes text up to and with "{% endraw %}".
 func (l *lexer) raw() error {
 	rest := l.src[l.pos:]
+	if rest == "" { // Jinja lets a template end so
+		return nil
+	}
 	for from := 0; ; {
 		i := strings.Index(rest[from:], "{%")
 		if i < 0 {

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"math"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,6 +10,7 @@ import (
 type run struct {
 	t       *Template
 	steps   int // left
+	bytes   int // left to be made, of texts and lists together
 	maxText int // bytes of one text
 	depth   int // nodes being evaluated inside each other
 	now     func() time.Time
@@ -19,9 +19,13 @@ type run struct {
 // use charges a step and a further one per 64 bytes. It comes before the allocation.
 func (r *run) use(bytes int) error {
 	r.steps -= 1 + bytes>>6
-	if r.steps < 0 || bytes >= math.MaxInt32 {
+	if r.steps < 0 {
 		return limitf("the rendering takes too many steps")
 	}
+	if bytes > r.bytes {
+		return limitf("the rendering makes too much text")
+	}
+	r.bytes -= bytes
 	return nil
 }
 
@@ -35,23 +39,56 @@ func (r *run) text(bytes int) error {
 
 // scope holds the variables of a block and finds those of the blocks around it.
 type scope struct {
-	vars   map[string]any
+	vars   []variable
+	index  map[string]int // of vars, once there are too many to search one by one
 	parent *scope
+}
+
+const fewVariables = 16
+
+type variable struct {
+	name  string
+	value any
 }
 
 func newScope(parent *scope) *scope { return &scope{parent: parent} }
 
 func (s *scope) set(name string, v any) {
-	if s.vars == nil {
-		s.vars = map[string]any{}
+	if i := s.find(name); i >= 0 {
+		s.vars[i].value = v
+		return
 	}
-	s.vars[name] = v
+	s.vars = append(s.vars, variable{name, v})
+	if s.index != nil {
+		s.index[name] = len(s.vars) - 1
+	} else if len(s.vars) > fewVariables {
+		s.index = make(map[string]int, 2*len(s.vars))
+		for i := range s.vars {
+			s.index[s.vars[i].name] = i
+		}
+	}
+}
+
+// find gives the position of a variable of this very scope, or -1.
+func (s *scope) find(name string) int {
+	if s.index != nil {
+		if i, ok := s.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range s.vars {
+		if s.vars[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 func (s *scope) get(name string) (any, bool) {
 	for ; s != nil; s = s.parent {
-		if v, ok := s.vars[name]; ok {
-			return v, true
+		if i := s.find(name); i >= 0 {
+			return s.vars[i].value, true
 		}
 	}
 	return nil, false

@@ -16,6 +16,11 @@ func (r *run) lazy(v any, f func(item any) (any, bool, error)) (any, error) {
 		return nil, err
 	}
 	return &generator{next: func() (any, bool, error) {
+		r.depth++ // generators of generators recurse
+		defer func() { r.depth-- }()
+		if r.depth > maxDepth {
+			return nil, false, limitf("generators nested deeper than %d", maxDepth)
+		}
 		for {
 			item, ok, err := from.next()
 			if err != nil || !ok {
@@ -86,21 +91,9 @@ func mapFilter(r *run, v any, a *args) (any, error) {
 		return nil, errorf("map requires the name of a filter")
 	}
 	return r.lazy(v, func(item any) (any, bool, error) {
-		out, err := r.nested(func() (any, error) {
-			return r.filter(name, item, &args{pos: a.pos[1:], names: a.names, named: a.named})
-		})
+		out, err := r.filter(name, item, &args{pos: a.pos[1:], names: a.names, named: a.named})
 		return out, true, err
 	})
-}
-
-// nested counts a filter called by a filter as one level deeper.
-func (r *run) nested(f func() (any, error)) (any, error) {
-	r.depth++
-	defer func() { r.depth-- }()
-	if r.depth > maxDepth {
-		return nil, limitf("calls nested deeper than %d", maxDepth)
-	}
-	return f()
 }
 
 // selectFilter makes select, reject, selectattr and rejectattr.
@@ -216,9 +209,8 @@ func reverseFilter(r *run, v any, a *args) (any, error) {
 	for i, item := range items {
 		out[len(items)-1-i] = item
 	}
-	if s, ok := text(v); ok {
+	if _, ok := text(v); ok {
 		t, err := r.joinTexts("", out)
-		_ = s
 		return sameText(v, t), err
 	}
 	if _, ok := v.(*generator); ok {

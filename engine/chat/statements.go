@@ -51,10 +51,8 @@ func (n *forStmt) exec(r *run, s *scope, out *writer) (flow, error) {
 			return flowNext, err
 		}
 	}
-	if len(items) == 0 {
-		return r.exec(n.rest, newScope(s), out)
-	}
 	l := &loop{items: items}
+	completed := false // Jinja runs the else part unless a round came to the end of the body
 	for i, item := range items {
 		l.i = i
 		inner := newScope(s)
@@ -69,8 +67,12 @@ func (n *forStmt) exec(r *run, s *scope, out *writer) (flow, error) {
 		if f == flowBreak {
 			break
 		}
+		completed = completed || f == flowNext
 	}
-	return flowNext, nil
+	if completed {
+		return flowNext, nil
+	}
+	return r.exec(n.rest, newScope(s), out)
 }
 
 // filtered keeps the items for which the loop's condition holds.
@@ -247,7 +249,7 @@ func (m *macro) call(r *run, a *args) (any, error) {
 		}
 	}
 	if d.caller {
-		if _, ok := s.vars["caller"]; !ok {
+		if s.find("caller") < 0 {
 			s.set("caller", undefined{"no caller defined"})
 		}
 	}

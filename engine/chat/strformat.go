@@ -50,6 +50,8 @@ type formatter struct {
 	r    *run
 	args *args
 	auto int
+	// Which of "{}" and "{0}" was used; Python refuses a mix.
+	numbered, counted bool
 }
 
 // field formats "name!conversion:spec".
@@ -114,8 +116,13 @@ func (f *formatter) first(name string) (any, error) {
 	if name == "" {
 		index = f.auto
 		f.auto++
-	} else if n, err := strconv.Atoi(name); err == nil {
-		index = n
+		f.counted = true
+	} else if n, err := strconv.ParseUint(name, 10, 31); err == nil {
+		index = int(n)
+		f.numbered = true
+	}
+	if f.numbered && f.counted {
+		return nil, errorf("a format cannot mix {} and {0}")
 	}
 	if index >= 0 {
 		if index >= len(f.args.pos) {

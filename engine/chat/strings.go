@@ -231,10 +231,13 @@ func splitMethod(r *run, s string, a *args) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.use(32 * (len(s) + 1)); err != nil {
+	if err := r.use(len(s)); err != nil {
 		return nil, err
 	}
 	if !blank {
+		if err := r.use(32 * strings.Count(s, sep)); err != nil {
+			return nil, err
+		}
 		if limit < 0 {
 			return texts(strings.Split(s, sep)), nil
 		}
@@ -249,6 +252,9 @@ func splitMethod(r *run, s string, a *args) (any, error) {
 		}
 		out = append(out, s[:end])
 		s = s[end:]
+		if err := r.use(32); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -260,9 +266,6 @@ func rsplitMethod(r *run, s string, a *args) (any, error) {
 	}
 	if limit < 0 {
 		return splitMethod(r, s, a)
-	}
-	if err := r.use(32 * (len(s) + 1)); err != nil {
-		return nil, err
 	}
 	var back []any // from the end
 	if blank {
@@ -280,6 +283,9 @@ func rsplitMethod(r *run, s string, a *args) (any, error) {
 			break
 		}
 		back = append(back, s[at+width:])
+		if err := r.use(32 + len(s) - at); err != nil {
+			return nil, err
+		}
 		s = s[:at]
 		if blank {
 			s = strings.TrimRightFunc(s, isSpace)
@@ -329,7 +335,14 @@ func splitlinesMethod(r *run, s string, a *args) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return texts(splitLines(s, b.truth(0))), r.use(32 * len(s))
+	lines := 0
+	for _, c := range s {
+		lines += int(asInt(isLineEnd(c)))
+	}
+	if err := r.use(len(s) + 32*lines); err != nil {
+		return nil, err
+	}
+	return texts(splitLines(s, b.truth(0))), nil
 }
 
 func partitionMethod(find func(s, sep string) int) stringFunc {

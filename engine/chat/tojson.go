@@ -228,7 +228,7 @@ func (w *jsonWriter) str(s string) {
 	w.b.WriteByte('"')
 	start := 0
 	for i, c := range s {
-		if c >= ' ' && c != '"' && c != '\\' && (c < 0x80 || !w.ascii) {
+		if c >= ' ' && c != '"' && c != '\\' && (c < 0x7f || !w.ascii) {
 			continue
 		}
 		w.b.WriteString(s[start:i])

@@ -18,7 +18,7 @@ type (
 	markup string
 	tuple  []any
 	// span is Python's range: n integers from start in steps.
-	span struct{ start, step, n int64 }
+	span struct{ start, stop, step, n int64 }
 	// generator gives its items once.
 	generator struct {
 		next func() (any, bool, error)
@@ -421,7 +421,7 @@ func (r *run) reprContainer(b *strings.Builder, v any, depth int) error {
 		b.WriteByte('>')
 		return err
 	case span:
-		b.WriteString("range(" + strconv.FormatInt(x.start, 10) + ", " + strconv.FormatInt(x.start+x.n*x.step, 10))
+		b.WriteString("range(" + strconv.FormatInt(x.start, 10) + ", " + strconv.FormatInt(x.stop, 10))
 		if x.step != 1 {
 			b.WriteString(", " + strconv.FormatInt(x.step, 10))
 		}

@@ -109,8 +109,15 @@ func (t *floatTask) Do(lo, hi int) {
 // unit computes the groups [first, last).
 func (t *floatTask) unit(first, last int, wide []float32) {
 	m := t.m
-	for k := 0; k < m.cols; k += columnBlock {
-		n := min(columnBlock, m.cols-k)
+	if m.half != nil && t.n == 1 && t.single(first, last) {
+		return
+	}
+	block := columnBlock
+	if m.half == nil && t.n <= tileRows {
+		block = m.cols // the weights are used only once
+	}
+	for k := 0; k < m.cols; k += block {
+		n := min(block, m.cols-k)
 		w, stride := []float32(nil), n*lanes
 		if m.half == nil {
 			w, stride = m.single[(first*m.cols+k)*lanes:], m.cols*lanes
@@ -133,4 +140,17 @@ func (t *floatTask) unit(first, last int, wide []float32) {
 		}
 		b.run(t.n, full)
 	}
+}
+
+// single computes groups of half-precision weights for one token without widening them in
+// memory first. It reports whether it did.
+func (t *floatTask) single(first, last int) bool {
+	m := t.m
+	var out [unitGroups * lanes]float32
+	w := m.half[first*m.cols*lanes : last*m.cols*lanes]
+	if !halfSIMD(t.isa, out[:], w, t.acts.x[:m.cols], last-first, m.dtype == tensor.BF16) {
+		return false
+	}
+	copy(t.dst[first*lanes:m.rows], out[:(last-first)*lanes])
+	return true
 }

@@ -1,3 +1,5 @@
+//go:build !amd64 || noasm
+
 package kernel
 
 // Each function handles the first elements in vector code and returns how many: here none.
@@ -21,3 +23,5 @@ func f16SIMD(ISA, []float32, []uint16) int                                      
 func bf16SIMD(ISA, []float32, []uint16) int                                                { return 0 }
 
 func (p *product) tileSIMD(_, _, _ []float32, _, _ int) int { return 0 }
+
+func halfSIMD(ISA, []float32, []uint16, []float32, int, bool) bool { return false }

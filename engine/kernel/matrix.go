@@ -84,20 +84,21 @@ func MatMulN(p *Pool, dsts [][]float32, x []float32, n int, ms []*Matrix, a *Act
 			panic(fmt.Sprintf("kernel: product %d of %d x %d with n=%d: x has %d, dst %d elements", i, m.rows, m.cols, n, len(x), len(dsts[i])))
 		}
 	}
-	var float, quant bool
+	a.quant.mul.jobs = a.quant.mul.jobs[:0] // not empty if a product has panicked
+	float := false
 	for i, m := range ms {
-		if m.quant == nil {
-			if !float {
-				a.float.prepare(p, x, n, m.cols)
-				float = true
-			}
-			m.float.matMul(current, p, dsts[i], n, &a.float)
+		if m.quant != nil {
+			a.quant.mul.add(m.quant, dsts[i])
 			continue
 		}
-		if !quant {
-			a.quant.prepare(current, p, x, n, m.cols)
-			quant = true
+		if !float {
+			a.float.prepare(p, x, n, m.cols)
+			float = true
 		}
-		m.quant.matMul(current, p, dsts[i], n, &a.quant)
+		m.float.matMul(current, p, dsts[i], n, &a.float)
+	}
+	if len(a.quant.mul.jobs) > 0 {
+		a.quant.prepare(current, p, x, n, ms[0].cols)
+		a.quant.matMul(current, p)
 	}
 }

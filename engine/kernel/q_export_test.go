@@ -2,8 +2,9 @@ package kernel
 
 // MatMulISA is MatMul on a chosen instruction set, for block types.
 func MatMulISA(isa ISA, p *Pool, dst, x []float32, n int, m *Matrix, a *Acts) {
+	a.quant.mul.add(m.quant, dst)
 	a.quant.prepare(isa, p, x, n, m.cols)
-	m.quant.matMul(isa, p, dst, n, &a.quant)
+	a.quant.matMul(isa, p)
 }
 
 // FMA32 is fma32.

@@ -157,7 +157,7 @@ func TestQuantMatMulDoesNotAllocate(t *testing.T) { // not parallel: counts allo
 			m, p := newMatrix(t, d, rows, cols, randomBlocks(rng, d, rows, cols)), newPool(t, 2)
 			x, dst := randomFloats(rng, n*cols), make([]float32, n*rows)
 			var a kernel.Acts
-			run := func() { kernel.MatMulISA(kernel.Current(), p, dst, x, n, m, &a) }
+			run := func() { kernel.MatMul(p, dst, x, n, m, &a) }
 			run()
 			if got := testing.AllocsPerRun(20, run); got != 0 {
 				t.Errorf("%v n %d: %v allocations, want 0", d, n, got)
@@ -185,5 +185,36 @@ func TestNewMatrixRefusesTypesWithoutKernel(t *testing.T) {
 		if _, err := kernel.NewMatrix(d, 1, 256, data); err == nil {
 			t.Errorf("NewMatrix accepted %v", d)
 		}
+	}
+}
+
+// TestMatMulNMixesTypes has matrices of several types and heights in one call.
+func TestMatMulNMixesTypes(t *testing.T) {
+	t.Parallel()
+	const cols, n = 512, 5
+	rng := rand.New(rand.NewPCG(5, 5))
+	p := newPool(t, 3)
+	x := randomFloats(rng, n*cols)
+	var ms []*kernel.Matrix
+	var got, want [][]float32
+	var a kernel.Acts
+	for i, d := range []tensor.DType{tensor.Q4_K, tensor.F32, tensor.Q6_K, tensor.Q8_0, tensor.F16} {
+		rows := 7 + 20*i
+		size, err := d.Bytes(tensor.Shape{rows, cols})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := make([]byte, size)
+		if d.Quantized() {
+			data = randomBlocks(rng, d, rows, cols)
+		}
+		m := newMatrix(t, d, rows, cols, data)
+		one := make([]float32, n*rows)
+		kernel.MatMul(p, one, x, n, m, &a)
+		ms, want, got = append(ms, m), append(want, one), append(got, make([]float32, n*rows))
+	}
+	kernel.MatMulN(p, got, x, n, ms, &a)
+	for i := range ms {
+		requireSameBits(t, got[i], want[i], "matrix %d", i)
 	}
 }

@@ -37,7 +37,7 @@ func Quantize(dst []byte, d DType, src []float32) error {
 			encode = encodeQ4
 		}
 		for i := 0; i < len(src)/b.len; i++ {
-			if err := encode(dst[i*b.bytes:], src[i*b.len:(i+1)*b.len]); err != nil {
+			if err := encode(dst[i*b.bytes:(i+1)*b.bytes], src[i*b.len:(i+1)*b.len]); err != nil {
 				return fmt.Errorf("quantise to %v: elements %d to %d: %w", d, i*b.len, (i+1)*b.len-1, err)
 			}
 		}
@@ -47,50 +47,50 @@ func Quantize(dst []byte, d DType, src []float32) error {
 	return nil
 }
 
-// extreme returns the element of the largest magnitude, the first of equals.
+// extreme returns the element of the largest magnitude, the first of equals. The bits of magnitudes order as the magnitudes do, infinities and NaN last.
 func extreme(x []float32) (v float32, finite bool) {
-	var most float32
-	for _, e := range x {
-		a := math.Float32frombits(math.Float32bits(e) &^ (1 << 31))
-		if !(a <= math.MaxFloat32) {
-			return e, false
-		}
-		if a > most {
+	v = x[0]
+	most := math.Float32bits(v) &^ signBit
+	for _, e := range x[1:] {
+		if a := math.Float32bits(e) &^ signBit; a > most {
 			most, v = a, e
 		}
 	}
-	return v, true
+	return v, most < infinity
 }
 
+const (
+	signBit  = 1 << 31
+	infinity = 0x7f800000
+)
+
 // putScale writes a scale as F16 and returns its inverse, taken before the rounding as in
-// the reference.
+// the reference. The inverse is 0 for a scale so small, below 2^-128, that it would be
+// infinite: all values of such a block read back as zero.
 func putScale(dst []byte, d float32, finite bool) (inverse float32, err error) {
 	h := F32ToF16(d)
 	if !finite || h&0x7c00 == 0x7c00 {
 		return 0, errNotFinite
 	}
 	binary.LittleEndian.PutUint16(dst, h)
-	if d == 0 {
+	if inverse = 1 / d; math.Float32bits(inverse)&^signBit >= infinity {
 		return 0, nil
 	}
-	return 1 / d, nil
+	return inverse, nil
 }
 
 func encodeQ8(dst []byte, x []float32) error {
 	v, finite := extreme(x)
-	most := math.Float32frombits(math.Float32bits(v) &^ (1 << 31))
+	most := math.Float32frombits(math.Float32bits(v) &^ signBit)
 	inverse, err := putScale(dst, most/127, finite)
 	if err != nil {
 		return err
 	}
 	for i, e := range x {
-		// Halves are rounded away from zero, as by C's roundf. The scale of a block of
-		// subnormals can be so small that its inverse is infinite.
-		q := math.Round(float64(e * inverse))
-		if !(q >= -127 && q <= 127) {
-			return errNotFinite
-		}
-		dst[2+i] = byte(int8(q))
+		// Halves are rounded away from zero, as by C's roundf: float64 holds the sum exactly.
+		q := float32(e * inverse)
+		half := math.Float32frombits(math.Float32bits(0.5) | math.Float32bits(q)&signBit)
+		dst[2+i] = byte(int32(float64(q) + float64(half)))
 	}
 	return nil
 }
@@ -101,15 +101,10 @@ func encodeQ4(dst []byte, x []float32) error {
 	if err != nil {
 		return err
 	}
-	code := func(e float32) byte {
-		q := float32(e*inverse) + 8.5
-		if !(q >= 0 && q < 256) {
-			return 0
-		}
-		return min(15, byte(q))
-	}
-	for i := range 16 {
-		dst[2+i] = code(x[i]) | code(x[16+i])<<4
+	// The products lie in [-8, 8], so the codes before the cut lie in 0 to 16.
+	code := func(e float32) byte { return min(15, byte(int32(float32(e*inverse)+8.5))) }
+	for i, e := range x[:16] {
+		dst[2+i] = code(e) | code(x[16+i])<<4
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package tensor_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
@@ -14,10 +15,10 @@ import (
 	"github.com/covey-network/covey/engine/tensor"
 )
 
-// reference reads a fixture: blocks of a type and the values that gguf-py makes of them.
-func reference(t *testing.T, name string) (blocks []byte, values []float32) {
+// unzip reads a fixture.
+func unzip(t *testing.T, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "quant", name+".safetensors.gz"))
+	f, err := os.Open(filepath.Join("testdata", "quant", name+".gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +31,13 @@ func reference(t *testing.T, name string) (blocks []byte, values []float32) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+// reference reads a fixture: blocks of a type and the values that gguf-py makes of them.
+func reference(t *testing.T, name string) (blocks []byte, values []float32) {
+	t.Helper()
+	data := unzip(t, name+".safetensors")
 	var header map[string]struct {
 		Offsets [2]int `json:"data_offsets"`
 	}
@@ -91,6 +99,91 @@ func TestHalvesRoundTrip(t *testing.T) {
 			t.Errorf("F32ToF16(%v) = %04x, want %04x", c.f, got, c.h)
 		}
 	}
+}
+
+// TestQuantizeHasTheReferenceBits compares with the blocks that llama.cpp made of a real
+// matrix, and gguf-py of ties, zeros and extremes.
+func TestQuantizeHasTheReferenceBits(t *testing.T) {
+	t.Parallel()
+	source := unzip(t, "source.bf16")
+	matrix := make([]float32, len(source)/2)
+	if err := tensor.Dequantize(matrix, tensor.BF16, source); err != nil {
+		t.Fatal(err)
+	}
+	const blocks = 48
+	packed := unzip(t, "edges")
+	edges := make([]float32, 32*blocks)
+	if err := tensor.Dequantize(edges, tensor.F32, packed[:4*len(edges)]); err != nil {
+		t.Fatal(err)
+	}
+	packed = packed[4*len(edges):]
+	for _, d := range []tensor.DType{tensor.Q8_0, tensor.Q4_0} {
+		want, _ := reference(t, d.String())
+		sameBlocks(t, "llama.cpp", d, matrix, want)
+		n := blocks * d.BlockBytes()
+		sameBlocks(t, "gguf-py", d, edges, packed[:n])
+		packed = packed[n:]
+	}
+}
+
+func sameBlocks(t *testing.T, from string, d tensor.DType, src []float32, want []byte) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if err := tensor.Quantize(got, d, src); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(got); i += d.BlockBytes() {
+		if a, b := got[i:i+d.BlockBytes()], want[i:i+d.BlockBytes()]; !bytes.Equal(a, b) {
+			k := i / d.BlockBytes() * 32
+			t.Errorf("%v block %d: %x, want %x as %s makes of %v", d, k/32, a, b, from, src[k:k+32])
+		}
+	}
+}
+
+func TestQuantizeTakesTinyValues(t *testing.T) {
+	t.Parallel()
+	src := make([]float32, 32)
+	src[3], src[4] = 0x1p-140, -0x1p-149
+	for _, d := range []tensor.DType{tensor.Q8_0, tensor.Q4_0} {
+		buf := make([]byte, d.BlockBytes())
+		if err := tensor.Quantize(buf, d, src); err != nil {
+			t.Errorf("%v: %v", d, err)
+		}
+		got := make([]float32, 32)
+		if err := tensor.Dequantize(got, d, buf); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			if v != 0 {
+				t.Errorf("%v: value %d reads back as %v", d, i, v)
+			}
+		}
+	}
+}
+
+// FuzzBlocks decodes any bytes as blocks of each type, and encodes what comes out.
+func FuzzBlocks(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{0x3c, 0x80, 0x7f}, 70))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, d := range tensor.Types() {
+			src := data[:len(data)/d.BlockBytes()*d.BlockBytes()]
+			dst := make([]float32, len(src)/d.BlockBytes()*d.BlockLen())
+			if err := tensor.Dequantize(dst, d, src); err != nil {
+				t.Fatal(err)
+			}
+			for i := 0; i+32 <= len(dst); i += 32 {
+				finite := true
+				for _, v := range dst[i : i+32] {
+					finite = finite && math.Abs(float64(v)) < 5e5 // 8 times the largest F16
+				}
+				for _, to := range []tensor.DType{tensor.Q8_0, tensor.Q4_0} {
+					if err := tensor.Quantize(make([]byte, to.BlockBytes()), to, dst[i:i+32]); finite && err != nil {
+						t.Fatalf("%v to %v: %v", d, to, err)
+					}
+				}
+			}
+		}
+	})
 }
 
 // TestQuantizeIsWithinHalfAStep checks each value against the step of its block.

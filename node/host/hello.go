@@ -81,7 +81,10 @@ func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
 	if err != nil && !errors.As(err, &refused) {
 		return nil, errors.Join(err, s.Reset())
 	}
-	return h, errors.Join(err, s.Close()) // the close tells a peer that refuses that we have read why
+	// Closing tells a peer that refuses that we have read why. It may have closed its side
+	// by now, and over QUIC that makes our own close an error.
+	_ = s.Close()
+	return h, err
 }
 
 func (r *running) askHello(s *stream) (*wire.Hello, error) {

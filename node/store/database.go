@@ -1,0 +1,204 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/covey-network/covey/protocol"
+)
+
+// layoutVersion is the version of the keys and values in the database.
+const layoutVersion = 1
+
+func layoutKey() []byte { return append([]byte{prefixMeta}, "layout"...) }
+
+// openDatabase opens Badger and reads the index. A database that cannot be opened or read
+// is moved aside and an empty one started.
+func (s *Store) openDatabase() error {
+	dir := s.databaseDir()
+	aside := dir + ".damaged"
+	if _, err := os.Stat(s.moveMarker()); err == nil {
+		if err := s.moveAside(dir, aside); err != nil {
+			return err
+		}
+	}
+	err := s.tryOpen(dir)
+	if err == nil || !isDamage(err) {
+		return err
+	}
+	s.cfg.Log.Error("database damaged, starting an empty one", "moved", aside, "err", err)
+	if err := s.moveAside(dir, aside); err != nil {
+		return err
+	}
+	return s.tryOpen(dir)
+}
+
+// moveMarker is a file that says that the database is to be moved aside: where open files
+// cannot be moved (Windows), the next start does it.
+func (s *Store) moveMarker() string { return filepath.Join(s.cfg.Dir, "blocks.move") }
+
+func (s *Store) moveAside(dir, aside string) error {
+	if err := os.WriteFile(s.moveMarker(), nil, 0o600); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(aside); err != nil { // of an earlier time: one is enough to look into
+		return fmt.Errorf("remove %q: %w", aside, err)
+	}
+	if err := os.Rename(dir, aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("move damaged database aside; start again: %w", err)
+	}
+	s.moved = aside
+	return os.Remove(s.moveMarker())
+}
+
+// damageError is an error of opening the database that another try would meet again.
+type damageError struct{ err error }
+
+func (e *damageError) Error() string { return e.err.Error() }
+func (e *damageError) Unwrap() error { return e.err }
+
+func isDamage(err error) bool {
+	var d *damageError
+	return errors.As(err, &d)
+}
+
+// tryOpen opens Badger in dir, checks the layout and reads the index.
+func (s *Store) tryOpen(dir string) error {
+	db, err := openBadger(s.cfg.tuning.options(dir, s.cfg.Log))
+	if err != nil {
+		return err
+	}
+	if err := s.readIndex(db); err != nil {
+		return closeAfter(db, err)
+	}
+	s.db = db
+	return nil
+}
+
+func closeAfter(db *badger.DB, err error) error {
+	if closeErr := closeBadger(db); closeErr != nil {
+		return fmt.Errorf("%w (and close: %w)", err, closeErr)
+	}
+	return err
+}
+
+// closeBadger closes a database that may be damaged.
+func closeBadger(db *badger.DB) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("database panic: %v", r)
+		}
+	}()
+	return db.Close()
+}
+
+// openBadger opens a database. Badger panics on some damage, and a truncated file under a
+// memory map faults: both become a damageError.
+func openBadger(opt badger.Options) (db *badger.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, &damageError{fmt.Errorf("database panic: %v", r)}
+		}
+	}()
+	db, err = badger.Open(opt)
+	if err != nil && !environmental(err) {
+		err = &damageError{err}
+	}
+	return db, err
+}
+
+// environmental reports whether an error of opening has nothing to do with the data.
+func environmental(err error) bool {
+	for _, e := range []error{fs.ErrPermission, syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EROFS} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	// Badger's lock has no sentinel error.
+	return strings.Contains(err.Error(), "directory lock") || strings.Contains(err.Error(), "Another process")
+}
+
+// readIndex checks the layout and fills the index and the list of quarantined blocks.
+func (s *Store) readIndex(db *badger.DB) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &damageError{fmt.Errorf("database panic: %v", r)}
+		}
+	}()
+	clear(s.index)
+	clear(s.bad)
+	s.bytes = 0
+	if err := checkLayout(db); err != nil {
+		return err
+	}
+	err = db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			d, ok := keyDigest(item.Key())
+			switch {
+			case !ok:
+			case item.Key()[0] == prefixBlock:
+				n := min(max(0, item.ValueSize()), protocol.MaxBlock)
+				s.index[d] = uint32(n)
+				s.bytes += n
+			case item.Key()[0] == prefixQuarantine:
+				s.bad[d] = struct{}{}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return &damageError{err}
+	}
+	return nil
+}
+
+// checkLayout compares the version of the data with ours; a new database gets it.
+func checkLayout(db *badger.DB) error {
+	got, fresh := uint32(0), false
+	err := db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(layoutKey())
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false})
+			defer it.Close()
+			it.Rewind()
+			fresh = !it.Valid()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error {
+			got = math.MaxUint32
+			if len(v) == 4 {
+				got = binary.BigEndian.Uint32(v)
+			}
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return &damageError{err}
+	case fresh:
+		return db.Update(func(txn *badger.Txn) error {
+			return txn.Set(layoutKey(), binary.BigEndian.AppendUint32(nil, layoutVersion))
+		})
+	case got != layoutVersion:
+		return &LayoutError{Got: got, Want: layoutVersion}
+	}
+	return nil
+}

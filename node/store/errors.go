@@ -1,0 +1,91 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	cid "github.com/ipfs/go-cid"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrNotFound means that the block must be fetched from elsewhere. A CorruptError
+	// wraps it too.
+	ErrNotFound = errors.New("block not found")
+	// ErrClosed is returned by every method after Close.
+	ErrClosed = errors.New("store is closed")
+	// ErrPinsLost is returned by GC after both copies of the roots file were damaged,
+	// until AcceptLostPins: without pins it would remove everything.
+	ErrPinsLost = errors.New("pins were lost to disk damage")
+	// ErrUnsupported is wrapped by errors about identifiers that are not CIDv1 raw
+	// sha2-256, and blocks that are empty or over 1 MiB.
+	ErrUnsupported = errors.New("unsupported block")
+)
+
+// Reason says what was wrong with a quarantined block.
+type Reason string
+
+// The reasons.
+const (
+	Missing    Reason = "missing"    // it was put, and is not there any more
+	Empty      Reason = "empty"      // it has no bytes
+	Mismatch   Reason = "mismatch"   // its bytes have another hash
+	Unreadable Reason = "unreadable" // the database failed to read it
+)
+
+// CorruptError tells that a block was damaged on disk. By the time it is returned the
+// block is quarantined. It wraps ErrNotFound.
+type CorruptError struct {
+	CID    cid.Cid
+	Reason Reason
+	Cause  error // of Unreadable
+}
+
+// Error names the block and what was wrong.
+func (e *CorruptError) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("block %s is damaged: %s: %v", e.CID, e.Reason, e.Cause)
+	}
+	return fmt.Sprintf("block %s is damaged: %s", e.CID, e.Reason)
+}
+
+// Unwrap returns ErrNotFound.
+func (e *CorruptError) Unwrap() error { return ErrNotFound }
+
+// SpaceError tells that a write was refused for lack of room. Nothing was written.
+type SpaceError struct {
+	Need   int64 // bytes of the write
+	Free   int64 // bytes on the disk, or left of the owner's limit
+	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
+}
+
+// Error tells what is short: the disk or the owner's limit.
+func (e *SpaceError) Error() string {
+	if e.Margin == 0 {
+		return fmt.Sprintf("store %d bytes: %d are left of the disk limit", e.Need, e.Free)
+	}
+	return fmt.Sprintf("store %d bytes: the disk has %d free, %d of them must stay so", e.Need, e.Free, e.Margin)
+}
+
+// LayoutError tells that the data directory was written by another version.
+type LayoutError struct{ Got, Want uint32 }
+
+// Error names both versions.
+func (e *LayoutError) Error() string {
+	return fmt.Sprintf("data layout is version %d, this program reads version %d", e.Got, e.Want)
+}
+
+// RootError tells that what a pin reaches could not be found out, so that GC removed
+// nothing.
+type RootError struct {
+	Root, Block cid.Cid
+	Err         error
+}
+
+// Error names the pin and the block under it.
+func (e *RootError) Error() string {
+	return fmt.Sprintf("collect garbage: read block %s under pin %s: %v", e.Block, e.Root, e.Err)
+}
+
+// Unwrap returns why the block could not be read.
+func (e *RootError) Unwrap() error { return e.Err }

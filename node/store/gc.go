@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+	cid "github.com/ipfs/go-cid"
+)
+
+// sweepBlocks is how many blocks are deleted while puts wait: some milliseconds.
+const sweepBlocks = 256
+
+// rewriteRatio is the share of garbage from which a value log file is rewritten.
+const rewriteRatio = 0.5
+
+// GCStats tells what a GC did.
+type GCStats struct {
+	Kept         int   `json:"kept"` // blocks
+	Removed      int   `json:"removed"`
+	RemovedBytes int64 `json:"removed_bytes"`
+	Reclaimed    int   `json:"reclaimed"` // value log files rewritten
+}
+
+// GC deletes the blocks that no pin reaches, no hold protects and nobody put since it
+// began, then gives their space back to the disk. If what a pin reaches cannot be found
+// out because a block of structure is damaged or absent, it removes nothing and returns a
+// RootError. Puts and gets may go on; they wait for some milliseconds at a time. One GC
+// runs at a time.
+func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
+	s.gcing.Lock()
+	defer s.gcing.Unlock()
+	r := s.roots.get()
+	if r.Lost {
+		return st, fmt.Errorf("collect garbage: %w", ErrPinsLost)
+	}
+	s.setRecent(map[digest]struct{}{})
+	defer s.setRecent(nil)
+	marked, err := s.mark(ctx, s.Pins())
+	if err != nil {
+		return st, err
+	}
+	doomed := s.unmarked(marked)
+	for len(doomed) > 0 {
+		if err := ctx.Err(); err != nil {
+			return st, err
+		}
+		n := min(sweepBlocks, len(doomed))
+		blocks, bytes, err := s.sweepRun(doomed[:n])
+		st.Removed += blocks
+		st.RemovedBytes += bytes
+		if err != nil {
+			return st, err
+		}
+		doomed = doomed[n:]
+	}
+	s.metrics.collected(st.Removed)
+	s.mu.RLock()
+	st.Kept = len(s.index)
+	s.mu.RUnlock()
+	if st.Removed > 0 {
+		if err := s.compact(); err != nil {
+			return st, err
+		}
+	}
+	st.Reclaimed, err = s.reclaim(ctx)
+	s.measure()
+	return st, err
+}
+
+// setRecent begins or ends the record of what is put.
+func (s *Store) setRecent(m map[digest]struct{}) {
+	s.sweep.Lock() // puts under way are in the index before unmarked looks, or in the record
+	defer s.sweep.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent = m
+}
+
+// mark returns all that pins reach.
+func (s *Store) mark(ctx context.Context, pins []Pinned) (map[digest]struct{}, error) {
+	marked := map[digest]struct{}{}
+	for _, p := range pins {
+		nodes := []cid.Cid{p.CID}
+		for len(nodes) > 0 {
+			c := nodes[len(nodes)-1]
+			nodes = nodes[:len(nodes)-1]
+			d, err := digestOf(c)
+			if err != nil {
+				return nil, &RootError{Root: p.CID, Block: c, Err: err}
+			}
+			if _, seen := marked[d]; seen {
+				continue
+			}
+			marked[d] = struct{}{}
+			more, leaves, err := s.links(ctx, c)
+			if err != nil {
+				return nil, &RootError{Root: p.CID, Block: c, Err: err}
+			}
+			for _, l := range leaves {
+				d, err := digestOf(l)
+				if err != nil {
+					return nil, &RootError{Root: p.CID, Block: c, Err: err}
+				}
+				marked[d] = struct{}{}
+			}
+			nodes = append(nodes, more...)
+		}
+	}
+	return marked, nil
+}
+
+func (s *Store) links(ctx context.Context, c cid.Cid) (nodes, leaves []cid.Cid, err error) {
+	if s.cfg.Links == nil {
+		return nil, nil, nil
+	}
+	data, err := s.Get(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.cfg.Links(data)
+}
+
+// unmarked lists the blocks that are not marked, in the order of their keys.
+func (s *Store) unmarked(marked map[digest]struct{}) []digest {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []digest
+	for d := range s.index {
+		if _, ok := marked[d]; !ok {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
+	return out
+}
+
+// sweepRun deletes those of keys that nothing has come to protect.
+func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
+	release, err := s.use()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer release()
+	return s.remove(keys, func(d digest) bool { // with s.mu held
+		_, again := s.recent[d]
+		_, held := s.held[d]
+		return !again && !held
+	})
+}
+
+// compact makes Badger notice what was deleted: it counts the garbage of value log files
+// only when it compacts the tree, and the newest deletions are in memory until the
+// database is closed.
+func (s *Store) compact() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if err := closeBadger(s.db); err != nil {
+		s.cfg.Log.Warn("database not closed cleanly", "err", err)
+	}
+	db, err := openBadger(s.cfg.tuning.options(s.databaseDir(), s.cfg.Log))
+	if err != nil {
+		s.closed = true
+		s.cfg.Log.Error("database does not open again", "err", err)
+		return fmt.Errorf("reopen database: %w", err)
+	}
+	s.db = db
+	if err := db.Flatten(1); err != nil {
+		return fmt.Errorf("compact database: %w", err)
+	}
+	return nil
+}
+
+// reclaim rewrites value log files that are mostly garbage, and returns their number.
+func (s *Store) reclaim(ctx context.Context) (int, error) {
+	for n := 0; ; n++ {
+		if err := ctx.Err(); err != nil {
+			return n, err
+		}
+		if err := s.reclaimOne(); err != nil {
+			if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+				return n, nil
+			}
+			return n, fmt.Errorf("reclaim value log: %w", err)
+		}
+	}
+}
+
+func (s *Store) reclaimOne() error {
+	release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.checkDisk(); err != nil { // what a rewrite writes is less than the file it frees
+		s.cfg.Log.Warn("no room to reclaim space", "err", err)
+		return badger.ErrNoRewrite
+	}
+	return s.db.RunValueLogGC(rewriteRatio)
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	cid "github.com/ipfs/go-cid"
+)
+
+// writeBytes is how much is handed to Badger at once: enough to gather its system calls,
+// little enough to ask for room in between and to bound memory.
+const writeBytes = 16 << 20
+
+// Put hashes data and stores it under its identifier. It does not keep data.
+func (s *Store) Put(ctx context.Context, data []byte) (cid.Cid, error) {
+	b, err := NewBlock(data)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("put: %w", err)
+	}
+	_, err = s.PutMany(ctx, []Block{b})
+	return b.CID(), err
+}
+
+// PutMany stores blocks and returns how many bytes were written: what the store has
+// already is skipped. When it returns without an error all blocks are there, and stay
+// there if the process is killed; Sync makes them survive a loss of power too. It does not
+// keep the blocks' data.
+func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err error) {
+	release, err := s.use()
+	if err != nil {
+		return 0, err
+	}
+	defer release()
+	for len(blocks) > 0 {
+		n, size := 0, 0
+		for n < len(blocks) && (n == 0 || size+len(blocks[n].data) <= writeBytes) {
+			if len(blocks[n].data) == 0 {
+				return written, fmt.Errorf("put: %w: not made by NewBlock or Check", ErrUnsupported)
+			}
+			size += len(blocks[n].data)
+			n++
+		}
+		if err := ctx.Err(); err != nil {
+			return written, err
+		}
+		w, err := s.putRun(blocks[:n], int64(size))
+		written += w
+		if err != nil {
+			return written, err
+		}
+		blocks = blocks[n:]
+	}
+	return written, nil
+}
+
+// putRun writes blocks in one go.
+func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
+	s.sweep.RLock()
+	defer s.sweep.RUnlock()
+	fresh := s.admit(blocks)
+	if len(fresh) == 0 {
+		return 0, nil
+	}
+	if err := s.checkRoom(size); err != nil {
+		return 0, err
+	}
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	written := int64(0)
+	for _, b := range fresh {
+		if err := wb.Set(blockKey(b.key), b.data); err != nil {
+			return 0, putError(err)
+		}
+		written += int64(len(b.data))
+	}
+	if err := wb.Flush(); err != nil {
+		return 0, putError(err)
+	}
+	s.used.Add(written)
+	s.metrics.put(written)
+	for _, b := range fresh {
+		if s.setIndex(b.key, len(b.data)) {
+			s.unquarantine(b.key)
+		}
+	}
+	return written, nil
+}
+
+// admit tells a running GC about blocks, and returns those that must be written.
+func (s *Store) admit(blocks []Block) []Block {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fresh := make([]Block, 0, len(blocks))
+	for _, b := range blocks {
+		if s.recent != nil {
+			s.recent[b.key] = struct{}{}
+		}
+		if _, known := s.index[b.key]; !known {
+			fresh = append(fresh, b)
+		}
+	}
+	return fresh
+}
+
+func putError(err error) error {
+	if errors.Is(err, badger.ErrDBClosed) || errors.Is(err, badger.ErrBlockedWrites) {
+		err = ErrClosed
+	}
+	return fmt.Errorf("put blocks: %w", err)
+}
+
+// Delete removes blocks, whether pinned or not. Absent ones are no error.
+func (s *Store) Delete(ctx context.Context, cids ...cid.Cid) error {
+	release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	keys := make([]digest, len(cids))
+	for i, c := range cids {
+		if keys[i], err = digestOf(c); err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+	}
+	for len(keys) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(sweepBlocks, len(keys))
+		if _, _, err := s.remove(keys[:n], func(digest) bool { return true }); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// remove deletes the blocks among keys that doomed confirms while no put is under way, and
+// returns how many they were and their bytes.
+func (s *Store) remove(keys []digest, doomed func(digest) bool) (blocks int, bytes int64, err error) {
+	if err := s.checkDisk(); err != nil {
+		return 0, 0, fmt.Errorf("delete blocks: %w", err)
+	}
+	s.sweep.Lock()
+	defer s.sweep.Unlock()
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	var gone []digest
+	s.mu.RLock()
+	for _, d := range keys {
+		if n, known := s.index[d]; known && doomed(d) {
+			gone = append(gone, d)
+			bytes += int64(n)
+		}
+	}
+	s.mu.RUnlock()
+	for _, d := range gone {
+		if err := wb.Delete(blockKey(d)); err != nil {
+			return 0, 0, fmt.Errorf("delete blocks: %w", err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		return 0, 0, fmt.Errorf("delete blocks: %w", err)
+	}
+	for _, d := range gone {
+		s.dropIndex(d)
+	}
+	return len(gone), bytes, nil
+}

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	cid "github.com/ipfs/go-cid"
+)
+
+// Store keeps blocks. Make it with Open.
+type Store struct {
+	cfg     Config
+	metrics *metrics
+	roots   *rootsFile
+	moved   string       // where a damaged database was put at Open
+	used    atomic.Int64 // bytes on disk when last measured, and all written since
+
+	// life is held for reading by every operation, for writing by Close and reopening.
+	life   sync.RWMutex
+	db     *badger.DB // nil after Close
+	closed bool
+
+	// sweep is held for reading by puts, and for writing where blocks are deleted, I/O
+	// included: a put that finds its block in the index is acknowledged without a write,
+	// so the block must not be on its way out.
+	sweep sync.RWMutex
+	gcing sync.Mutex // held while GC, Pin or Unpin runs
+
+	mu     sync.RWMutex
+	index  map[digest]uint32   // sizes of all blocks; what reading a block finds may differ
+	bytes  int64               // sum of the sizes
+	bad    map[digest]struct{} // quarantined
+	held   map[digest]int      // protected by Holds, with the number of them
+	recent map[digest]struct{} // put since GC began; nil if none runs
+}
+
+// The first byte of keys in Badger.
+const (
+	prefixBlock      = 'b' // digest → bytes
+	prefixQuarantine = 'q' // digest → Quarantined as JSON
+	prefixMeta       = 'm'
+)
+
+func blockKey(d digest) []byte      { return append([]byte{prefixBlock}, d[:]...) }
+func quarantineKey(d digest) []byte { return append([]byte{prefixQuarantine}, d[:]...) }
+
+// Stat is the size of a store.
+type Stat struct {
+	Blocks      int   `json:"blocks"`
+	Bytes       int64 `json:"bytes"`       // of all blocks
+	DiskBytes   int64 `json:"disk_bytes"`  // occupied, about
+	Limit       int64 `json:"limit"`       // the owner's; 0 is none
+	Free        int64 `json:"free"`        // that may still be written
+	Quarantined int   `json:"quarantined"` // blocks found damaged and not put again
+}
+
+// Open opens the store in cfg.Dir, or makes one. If the database is damaged so that Badger
+// cannot open it, it is moved aside and an empty one started: see Moved.
+func Open(cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
+	}
+	s := &Store{
+		cfg: cfg.withDefaults(), index: map[digest]uint32{}, bad: map[digest]struct{}{}, held: map[digest]int{},
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() (err error) {
+	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := s.checkDisk(); err != nil {
+		return err
+	}
+	if s.roots, err = loadRoots(s.cfg.Dir, s.cfg.Log); err != nil {
+		return err
+	}
+	if err := s.openDatabase(); err != nil {
+		return err
+	}
+	if s.metrics, err = newMetrics(s.cfg.Registry, s); err != nil {
+		return closeAfter(s.db, err)
+	}
+	s.measure()
+	return nil
+}
+
+func (s *Store) databaseDir() string { return filepath.Join(s.cfg.Dir, "blocks") }
+
+// Moved returns where a damaged database was put by Open, "" if it opened well. Its blocks
+// are lost until fetched again; pins and names are not.
+func (s *Store) Moved() string { return s.moved }
+
+// Close closes the database. Operations that run are waited for; later ones fail.
+func (s *Store) Close() error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.metrics.unregister()
+	if err := closeBadger(s.db); err != nil {
+		return fmt.Errorf("close store %q: %w", s.cfg.Dir, err)
+	}
+	return nil
+}
+
+// Run reclaims the space of deleted blocks from time to time, until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if _, err := s.reclaim(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("value log not reclaimed", "err", err)
+		}
+		s.measure()
+	}
+}
+
+// use takes the right to use the database; release gives it back.
+func (s *Store) use() (release func(), err error) {
+	s.life.RLock()
+	if s.closed {
+		s.life.RUnlock()
+		return nil, ErrClosed
+	}
+	return s.life.RUnlock, nil
+}
+
+// Has reports whether the store has a block. It does not read it: a Get may yet find it
+// damaged.
+func (s *Store) Has(c cid.Cid) bool {
+	_, ok := s.Size(c)
+	return ok
+}
+
+// Size returns the length of a block without reading it.
+func (s *Store) Size(c cid.Cid) (int, bool) {
+	d, err := digestOf(c)
+	if err != nil {
+		return 0, false
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n, ok := s.index[d]
+	return int(n), ok
+}
+
+// Stat returns the size of the store and how much may still be written.
+func (s *Store) Stat() Stat {
+	s.mu.RLock()
+	st := Stat{Blocks: len(s.index), Bytes: s.bytes, Quarantined: len(s.bad)}
+	s.mu.RUnlock()
+	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
+	st.Free, _, _ = s.room()
+	st.Free = max(0, st.Free)
+	return st
+}
+
+// Sync makes everything put so far survive a loss of power.
+func (s *Store) Sync() error {
+	release, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.db.Sync(); err != nil {
+		return fmt.Errorf("sync store: %w", err)
+	}
+	return nil
+}
+
+// setIndex records that a block is there. s.mu must not be held.
+func (s *Store) setIndex(d digest, size int) (healed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.index[d]; !known {
+		s.bytes += int64(size)
+	}
+	s.index[d] = uint32(size)
+	_, healed = s.bad[d]
+	delete(s.bad, d)
+	return healed
+}
+
+// dropIndex records that a block is gone. s.mu must not be held.
+func (s *Store) dropIndex(d digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= int64(s.index[d])
+	delete(s.index, d)
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// tuning holds the Badger options that were chosen by measurement, see
+// docs/adr/0002-block-store-options.md.
+type tuning struct {
+	valueThreshold int64 // values of this size and more go to the value log
+	vlogFile       int64 // bytes of a value log file; it is mapped at twice that
+	memTable       int64
+	blockCache     int64
+	compression    options.CompressionType
+	syncWrites     bool
+}
+
+// defaultTuning keeps the tree to keys and pointers: blocks are written once, to the value
+// log, and compaction never moves them.
+func defaultTuning() tuning {
+	return tuning{
+		valueThreshold: 4 << 10,
+		vlogFile:       256 << 20,
+		memTable:       8 << 20,
+		blockCache:     0,
+		compression:    options.None,
+	}
+}
+
+func (t tuning) options(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithValueThreshold(t.valueThreshold).
+		WithValueLogFileSize(t.vlogFile).
+		WithMemTableSize(t.memTable).
+		WithNumMemtables(3).
+		WithBaseTableSize(2 << 20).
+		WithBlockCacheSize(t.blockCache).
+		WithCompression(t.compression).
+		WithSyncWrites(t.syncWrites).
+		WithNumCompactors(2). // the least Badger takes
+		WithNumGoroutines(2).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{log.With("part", "badger")})
+}
+
+// badgerLog passes Badger's messages on, one level lower than Badger has them: what it
+// calls an error is often survived.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Warn("database message", "text", text(f, a)) }
+func (l badgerLog) Warningf(f string, a ...any) { l.log.Info("database message", "text", text(f, a)) }
+func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug("database message", "text", text(f, a)) }
+func (l badgerLog) Debugf(string, ...any)       {}
+
+func text(f string, a []any) string { return strings.TrimSpace(fmt.Sprintf(f, a...)) }
