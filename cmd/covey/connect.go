@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/demo"
 )
 
 // probeTimeout is how long a node on this machine may take to say that it lives.
@@ -68,7 +68,8 @@ func (o *options) startLocal(ctx context.Context) (*api.Client, func() error, er
 		return nil, nil, err
 	}
 	cfg.Offline, cfg.API.Addr, cfg.API.Keys = true, "127.0.0.1:0", nil
-	cfg.Version, cfg.Log = programVersion(), slog.New(slog.NewTextHandler(warnings(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cfg.Version, cfg.Builtin = programVersion(), demo.Write
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	n, err := node.New(*cfg)
 	if err != nil {
 		return nil, nil, err
@@ -88,6 +89,3 @@ func (o *options) startLocal(ctx context.Context) (*api.Client, func() error, er
 	}
 	return &api.Client{Base: n.Endpoint().URL}, stop, nil
 }
-
-// warnings is where a short-lived node tells what its user should know.
-func warnings() io.Writer { return os.Stderr }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/testnet/demo"
 )
 
 type upOptions struct {
@@ -98,7 +99,7 @@ func (u *upOptions) config() (*node.Config, error) {
 			*b.to = b.from
 		}
 	}
-	cfg.Version = programVersion()
+	cfg.Version, cfg.Builtin = programVersion(), demo.Write
 	cfg.Log, err = newLog(os.Stderr, u.logLevel, u.logFormat)
 	return cfg, err
 }

@@ -70,6 +70,8 @@ type Models interface {
 	// Open returns a model that this node has or some peer serves. ErrNotFound is what it
 	// wraps if there is none.
 	Open(ctx context.Context, name string) (*Model, error)
+	// Serve makes sure, if this node can, that some chain of peers covers the model.
+	Serve(ctx context.Context, m *Model) error
 }
 
 // ErrNotFound means that no peer knows a model.

@@ -40,7 +40,7 @@ func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// openModel finds a model that does a task.
+// openModel finds a model that does a task, and somebody who runs it.
 func (g *Gateway) openModel(ctx context.Context, name, task string) (*Model, error) {
 	if name == "" {
 		return nil, badRequest("model", "model is missing")
@@ -52,5 +52,5 @@ func (g *Gateway) openModel(ctx context.Context, name, task string) (*Model, err
 	if m.Task != task {
 		return nil, badRequest("model", "model %s is for the task %q, this route needs %q", m.Name, m.Task, task)
 	}
-	return m, nil
+	return m, g.cfg.Models.Serve(ctx, m)
 }

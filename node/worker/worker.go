@@ -37,10 +37,10 @@ type Config struct {
 	Self   host.ID
 	Models Models
 	Dialer Dialer
-	Pool   *kernel.Pool
 	Log    *slog.Logger
 	Now    func() time.Time
 
+	Threads     int   // that run stages; 0 is one per processor
 	MemoryBytes int64 // for weights and sessions together; 0 is 1 GiB
 	MaxSessions int   // at once on all stages; 0 is 64
 	MaxQueue    int   // steps that wait for a stage; 0 is 64
@@ -49,7 +49,8 @@ type Config struct {
 
 // Worker serves stages.
 type Worker struct {
-	cfg Config
+	cfg  Config
+	pool *kernel.Pool
 
 	mu       sync.Mutex
 	run      context.Context // of Run, nil before it and after it ended
@@ -59,10 +60,11 @@ type Worker struct {
 	tasks    sync.WaitGroup // the stages' loops
 }
 
-// New checks the configuration. It starts nothing.
+// New checks the configuration and makes the threads, which wait until there is work. Close
+// ends them.
 func New(cfg Config) (*Worker, error) {
-	if cfg.Models == nil || cfg.Dialer == nil || cfg.Pool == nil || cfg.Log == nil || cfg.Now == nil || cfg.Draw == nil {
-		return nil, errors.New("new worker: models, dialer, pool, log, clock and sampler are required")
+	if cfg.Models == nil || cfg.Dialer == nil || cfg.Log == nil || cfg.Now == nil || cfg.Draw == nil {
+		return nil, errors.New("new worker: models, dialer, log, clock and sampler are required")
 	}
 	if cfg.MemoryBytes == 0 {
 		cfg.MemoryBytes = 1 << 30
@@ -73,8 +75,14 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = 64
 	}
-	return &Worker{cfg: cfg}, nil
+	return &Worker{cfg: cfg, pool: kernel.NewPool(cfg.Threads)}, nil
 }
+
+// Close ends the threads, after Run and all calls have returned.
+func (w *Worker) Close() { w.pool.Close() }
+
+// CPU names the instruction set in use.
+func CPU() string { return kernel.Current().String() }
 
 // Run lets the worker serve until ctx ends, then waits for its stages.
 func (w *Worker) Run(ctx context.Context) error {
@@ -117,7 +125,7 @@ func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
 	if err := w.reserve(need); err != nil {
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
 	}
-	loaded, err := model.Load(ctx, cfg, engineRange(r), weights, w.cfg.Pool)
+	loaded, err := model.Load(ctx, cfg, engineRange(r), weights, w.pool)
 	if err != nil {
 		w.release(need)
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func embedCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "embed MODEL [TEXT...]", Short: "Print the embeddings of texts, one line of JSON each; without texts, of the lines of the input",
+		Args: args(1, -1, "a model and texts"),
+		RunE: func(c *cobra.Command, a []string) error {
+			texts := a[1:]
+			if len(texts) == 0 {
+				lines := bufio.NewScanner(os.Stdin)
+				lines.Buffer(nil, maxEvent)
+				for lines.Scan() {
+					texts = append(texts, lines.Text())
+				}
+				if err := lines.Err(); err != nil {
+					return err
+				}
+			}
+			if len(texts) == 0 {
+				return usageError{errors.New("no texts: give them as arguments or as lines of the input")}
+			}
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			var res struct {
+				Data []struct{ Embedding []float32 }
+			}
+			if err := client.Post(c.Context(), "/v1/embeddings", map[string]any{"model": a[0], "input": texts}, &res); err != nil {
+				return err
+			}
+			for _, d := range res.Data {
+				fmt.Fprintln(c.OutOrStdout(), strings.ReplaceAll(fmt.Sprint(d.Embedding), " ", ","))
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+type runOptions struct {
+	*options
+	q      question
+	system string
+	raw    bool
+	seed   int64
+}
+
+func runCommand(o *options) *cobra.Command {
+	r := &runOptions{options: o}
+	c := &cobra.Command{
+		Use: "run MODEL [PROMPT]", Short: "Ask a model, or chat with it in the terminal",
+		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
+end with Ctrl-D. The model demo is in the program itself and needs no network.`,
+		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
+		Args:    args(1, -1, "a model, and a prompt or nothing"),
+		RunE:    func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
+	}
+	f := c.Flags()
+	f.IntVar(&r.q.MaxTokens, "max-tokens", 256, "length of an answer in tokens")
+	f.Float64Var(&r.q.Temperature, "temperature", 0, "0 takes the likeliest token each time")
+	f.Float64Var(&r.q.TopP, "top-p", 1, "draw from the likeliest tokens of this total probability")
+	f.Int64Var(&r.seed, "seed", 0, "seed of the draws")
+	f.StringSliceVar(&r.q.Stop, "stop", nil, "texts that end the answer")
+	f.StringVar(&r.system, "system", "", "system message of the chat")
+	f.BoolVar(&r.raw, "raw", false, "complete the prompt as it is, without the chat template")
+	return c
+}
+
+func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
+	ctx := c.Context()
+	if r.raw && prompt == "" {
+		return usageError{errors.New("--raw needs a prompt")}
+	}
+	client, stop, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := ensureModel(ctx, client, model); err != nil {
+		return err
+	}
+	r.q.Model = model
+	if c.Flags().Changed("seed") {
+		r.q.Seed = &r.seed
+	}
+	show := func(text string) { fmt.Fprint(c.OutOrStdout(), text) }
+	if r.json {
+		show = func(string) {}
+	}
+	if prompt != "" {
+		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
+	}
+	return r.chat(ctx, c.OutOrStdout(), client, show)
+}
+
+// ensureModel imports the demo model the first time it is asked for.
+func ensureModel(ctx context.Context, client *api.Client, model string) error {
+	var m api.Model
+	err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m)
+	var status *api.StatusError
+	if model != demo.Name || !errors.As(err, &status) || status.Status != 404 {
+		return err
+	}
+	_, err = client.Watch(ctx, "/covey/v1/models/import", api.ImportRequest{Name: demo.Name}, func(api.Event) {})
+	return err
+}
+
+func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client, prompt string, show func(string)) error {
+	if r.raw {
+		r.q.Prompt = prompt
+	} else {
+		r.q.Messages = append(r.start(), turn{"user", prompt})
+	}
+	text, err := ask(ctx, client, r.q, show)
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(out, map[string]string{"model": r.q.Model, "text": text})
+	}
+	_, err = fmt.Fprintln(out)
+	return err
+}
+
+// start returns the messages before the first question.
+func (r *runOptions) start() []turn {
+	if r.system == "" {
+		return nil
+	}
+	return []turn{{"system", r.system}}
+}
+
+func (r *runOptions) chat(ctx context.Context, out io.Writer, client *api.Client, show func(string)) error {
+	prompt := func() {}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		prompt = func() { fmt.Fprint(out, ">>> ") }
+		fmt.Fprintf(out, "Chat with %s. Ctrl-D ends.\n", r.q.Model)
+	}
+	r.q.Messages = r.start()
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, maxEvent)
+	for prompt(); lines.Scan(); prompt() {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		r.q.Messages = append(r.q.Messages, turn{"user", lines.Text()})
+		text, err := ask(ctx, client, r.q, show)
+		if err != nil {
+			return err
+		}
+		r.q.Messages = append(r.q.Messages, turn{"assistant", text})
+		fmt.Fprintln(out)
+	}
+	return lines.Err()
+}

@@ -1,0 +1,175 @@
+package node
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/host"
+)
+
+// ConfigVersion is the layout of config.toml written and read now.
+const ConfigVersion = 1
+
+// Config says how a node runs. Default gives it; the file config.toml in the data
+// directory, COVEY_… variables and flags change it, in this order.
+type Config struct {
+	Layout  int     `toml:"version"` // ConfigVersion
+	Name    string  `toml:"name"`    // of the machine, for people; empty: its host name
+	API     API     `toml:"api"`
+	Network Network `toml:"network"`
+	Limits  Limits  `toml:"limits"`
+
+	DataDir string       `toml:"-"`
+	Join    string       `toml:"-"` // join token
+	Offline bool         `toml:"-"` // no network: a node for one command
+	Version string       `toml:"-"` // of the program
+	Log     *slog.Logger `toml:"-"` // nil discards
+	// Builtin writes the files of the model that the program carries into a folder: what an
+	// import without a path imports. Nil: none.
+	Builtin func(dir string) error `toml:"-"`
+}
+
+// API is the HTTP side.
+type API struct {
+	Addr     string   `toml:"addr"`
+	Hosts    []string `toml:"hosts"`    // further host names it may be asked for
+	Keys     []string `toml:"keys"`     // SHA-256 of API keys, in hex
+	Insecure bool     `toml:"insecure"` // beyond loopback without TLS
+}
+
+// Network is the side of the peers.
+type Network struct {
+	Listen    []string `toml:"listen"`
+	Bootstrap []string `toml:"bootstrap"`
+	MDNS      bool     `toml:"mdns"`
+	DHT       bool     `toml:"dht"`
+	NAT       bool     `toml:"nat"`
+}
+
+// Limits are what the owner lends.
+type Limits struct {
+	Cores  int  `toml:"cores"`  // 0: all
+	Memory Size `toml:"memory"` // for models and sessions; 0: half of the machine's
+	Disk   Size `toml:"disk"`   // 0: what is free, less a reserve
+	Upload Size `toml:"upload"` // per second; 0: no limit
+}
+
+// Default returns the configuration of an ordinary node.
+func Default() *Config {
+	net := host.Default()
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	return &Config{
+		Layout: ConfigVersion, Name: name, API: API{Addr: gateway.DefaultAddr},
+		Network: Network{Listen: net.Listen, MDNS: net.MDNS, DHT: net.DHT, NAT: net.NAT},
+	}
+}
+
+// ReadConfig reads config.toml in a data directory, if it is there, over the defaults, and
+// the environment over both.
+func ReadConfig(dir string) (*Config, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %q: %w", dir, err)
+	}
+	c := Default()
+	c.DataDir = abs
+	path := filepath.Join(abs, "config.toml")
+	data, err := os.ReadFile(path)
+	if err == nil {
+		dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+		if err = dec.Decode(c); err != nil {
+			var strict *toml.StrictMissingError
+			if errors.As(err, &strict) {
+				return nil, fmt.Errorf("read %s: unknown settings:\n%s", path, strict.String())
+			}
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	return c, c.readEnv()
+}
+
+func (c *Config) readEnv() error {
+	for _, e := range []struct {
+		name string
+		to   *string
+	}{{"COVEY_JOIN", &c.Join}, {"COVEY_NAME", &c.Name}, {"COVEY_API", &c.API.Addr}} {
+		if v := os.Getenv(e.name); v != "" {
+			*e.to = v
+		}
+	}
+	for _, e := range []struct {
+		name string
+		to   *Size
+	}{{"COVEY_MEMORY", &c.Limits.Memory}, {"COVEY_DISK", &c.Limits.Disk}, {"COVEY_UPLOAD", &c.Limits.Upload}} {
+		if v := os.Getenv(e.name); v != "" {
+			if err := e.to.UnmarshalText([]byte(v)); err != nil {
+				return fmt.Errorf("%s: %w", e.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Print writes the configuration as it would stand in config.toml.
+func (c *Config) Print(w io.Writer) error {
+	e := toml.NewEncoder(w)
+	return e.Encode(c)
+}
+
+// Validate reports all problems.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Layout != ConfigVersion {
+		bad("version is %d, this program reads %d", c.Layout, ConfigVersion)
+	}
+	if c.DataDir == "" {
+		bad("data directory is not set")
+	}
+	if c.Limits.Cores < 0 || c.Limits.Cores > runtime.NumCPU() {
+		bad("limits.cores is %d, the machine has %d", c.Limits.Cores, runtime.NumCPU())
+	}
+	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload) < 0 {
+		bad("a limit is negative")
+	}
+	if _, err := c.keys(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) keys() ([][32]byte, error) {
+	var out [][32]byte
+	for i, k := range c.API.Keys {
+		b, err := hex.DecodeString(k)
+		if err != nil || len(b) != 32 {
+			return nil, fmt.Errorf("api.keys[%d] is not a SHA-256 in hex: put the hash there, not the key", i)
+		}
+		out = append(out, [32]byte(b))
+	}
+	return out, nil
+}
+
+// The rhythm of adverts: several can be lost before a peer is forgotten.
+const (
+	advertEvery = 10 * time.Second
+	advertTTL   = 45 * time.Second
+	advertPause = 300 * time.Millisecond // between two that changes cause
+)

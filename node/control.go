@@ -1,0 +1,205 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/worker"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// control serves the routes that the command line uses.
+func (r *running) control() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f func(w http.ResponseWriter, req *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
+			if err := f(w, req); err != nil {
+				fail(w, err)
+			}
+		})
+	}
+	handle("GET /covey/v1/status", r.getStatus)
+	handle("GET /covey/v1/peers", r.getPeers)
+	handle("GET /covey/v1/models", r.getModels)
+	handle("GET /covey/v1/models/{name}", r.getModel)
+	handle("DELETE /covey/v1/models/{name}", r.deleteModel)
+	handle("POST /covey/v1/models/import", r.postImport)
+	handle("POST /covey/v1/models/pull", r.postPull)
+	handle("POST /covey/v1/models/pin", r.postPin)
+	handle("POST /covey/v1/host", r.postHost)
+	handle("DELETE /covey/v1/host/{name}", r.deleteHost)
+	handle("GET /covey/v1/route", r.getRoute)
+	handle("POST /covey/v1/invite", r.postInvite)
+	handle("POST /covey/v1/gc", r.postGC)
+	return mux
+}
+
+// statusError is an error with the HTTP status it is to be answered with.
+type statusError struct {
+	status int
+	error
+}
+
+// fail answers an error in the shape of the OpenAI API, as everywhere.
+func fail(w http.ResponseWriter, err error) {
+	status := http.StatusInternalServerError
+	var known statusError
+	switch {
+	case errors.As(err, &known):
+		status = known.status
+	case errors.Is(err, gateway.ErrNotFound):
+		status = http.StatusNotFound
+	case errors.Is(err, router.ErrNoChain):
+		status = http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error()}}) // the client is gone if this fails
+}
+
+func answer(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(v)
+}
+
+// read decodes a request strictly: these routes have one client, ours.
+func read(req *http.Request, v any) error {
+	dec := json.NewDecoder(req.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return statusError{http.StatusBadRequest, fmt.Errorf("read request: %w", err)}
+	}
+	return nil
+}
+
+// events answers long work: progress lines, then the last event.
+type events struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func newEvents(w http.ResponseWriter) *events {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	return &events{w: w, rc: http.NewResponseController(w)}
+}
+
+// eventTimeout is how long a client may take to read a line.
+const eventTimeout = 30 * time.Second
+
+func (e *events) send(v api.Event) {
+	_ = e.rc.SetWriteDeadline(time.Now().Add(eventTimeout)) // errors show at the write
+	if json.NewEncoder(e.w).Encode(v) == nil {
+		_ = e.rc.Flush() // the request's context ends if the client is gone
+	}
+}
+
+// finish sends the end of the work.
+func (e *events) finish(last api.Event, err error) error {
+	if err != nil {
+		last = api.Event{Error: err.Error()}
+	} else {
+		last.Done = true
+	}
+	e.send(last)
+	return nil
+}
+
+func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
+	a := r.advert()
+	st := api.Status{
+		Version: r.cfg.Version, Name: r.cfg.Name, Peer: r.creds.ID, Swarm: r.creds.Swarm, Owner: r.creds.SwarmKey != nil,
+		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
+		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
+		Memory: a.Memory, Disk: a.Disk, Speeds: r.speeds, Damaged: r.store.Stat().Quarantined,
+	}
+	served := r.worker.Served()
+	for _, h := range r.hosting.Hosted() {
+		v := api.Hosted{Model: h.Model.String(), Name: h.Name, Range: h.Range, State: h.State}
+		if h.Err != nil {
+			v.Error = h.Err.Error()
+		}
+		for _, s := range served[h.Model] {
+			if s.Range == h.Range {
+				v.Stats = &s
+			}
+		}
+		st.Hosted = append(st.Hosted, v)
+	}
+	return answer(w, st)
+}
+
+func (r *running) getPeers(w http.ResponseWriter, _ *http.Request) error {
+	known := map[host.ID]*wire.Advert{}
+	for _, a := range r.host.Adverts() {
+		known[a.Peer] = a
+	}
+	out := []api.Peer{}
+	for _, p := range r.host.Peers() {
+		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed}
+		if a := known[p.ID]; a != nil {
+			v.Name, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
+		}
+		out = append(out, v)
+	}
+	return answer(w, out)
+}
+
+func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {
+	m, err := r.find(req.Context(), req.URL.Query().Get("model"))
+	if err != nil {
+		return err
+	}
+	tokens := 1024
+	if text := req.URL.Query().Get("tokens"); text != "" {
+		if tokens, err = strconv.Atoi(text); err != nil || tokens < 1 {
+			return statusError{http.StatusBadRequest, fmt.Errorf("tokens is %.40q, want a positive number", text)}
+		}
+	}
+	choice, err := r.router.Plan(m.CID, m.Config.Blocks(), tokens)
+	if err != nil && !errors.Is(err, router.ErrNoChain) {
+		return err
+	}
+	return answer(w, choice)
+}
+
+func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
+	var in api.InviteRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	addrs := append(r.host.Addrs(), in.Addrs...)
+	if len(addrs) > protocol.MaxAddrs {
+		addrs = addrs[:protocol.MaxAddrs]
+	}
+	token, err := r.creds.Invite(host.Invitation{Name: r.creds.Name, Addrs: addrs, Scopes: in.Scopes, TTL: in.TTL}, time.Now())
+	if err != nil {
+		return statusError{http.StatusForbidden, err}
+	}
+	text, err := token.Text()
+	if err != nil {
+		return err
+	}
+	g, err := token.Open()
+	if err != nil {
+		return err
+	}
+	return answer(w, api.Invite{Token: text, Expires: g.ExpiresAt()})
+}
+
+func (r *running) postGC(w http.ResponseWriter, req *http.Request) error {
+	st, err := r.store.GC(context.WithoutCancel(req.Context()))
+	if err != nil {
+		return err
+	}
+	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+}

@@ -1,0 +1,234 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+func (r *running) describe(m *catalog.Model) api.Model {
+	_, here := r.catalog.Held(m)
+	v := api.Model{
+		Name: m.Name, CID: m.CID.String(), Task: m.Config.Task(), Arch: m.Config.Arch, Quantization: m.Manifest.Quantization, License: m.Manifest.License,
+		Bytes: m.Manifest.Bytes, BytesHere: here, Blocks: m.Config.Blocks(), Context: m.Config.ContextLen(), Pinned: r.catalog.Pinned(m.CID),
+	}
+	if m.Manifest.Created > 0 {
+		v.Created = time.Unix(m.Manifest.Created, 0).UTC()
+	}
+	for _, a := range r.host.Adverts() {
+		if slices.ContainsFunc(a.Models, func(ad wire.ModelAdvert) bool { return ad.Model == m.CID && len(ad.Served) > 0 }) {
+			v.Peers++
+		}
+	}
+	return v
+}
+
+func (r *running) getModels(w http.ResponseWriter, _ *http.Request) error {
+	out := []api.Model{}
+	known := map[cid.Cid]int{}
+	for _, m := range r.catalog.List() {
+		known[m.CID] = len(out)
+		out = append(out, r.describe(m))
+	}
+	local := len(out)
+	for _, a := range r.host.Adverts() {
+		for _, ad := range a.Models {
+			i, ok := known[ad.Model]
+			if !ok {
+				i = len(out)
+				known[ad.Model] = i
+				out = append(out, api.Model{Name: advertName(ad), CID: ad.Model.String()})
+			}
+			if i >= local && len(ad.Served) > 0 {
+				out[i].Peers++
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b api.Model) int { return strings.Compare(a.Name, b.Name) })
+	return answer(w, out)
+}
+
+func (r *running) getModel(w http.ResponseWriter, req *http.Request) error {
+	m, err := r.find(req.Context(), req.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	v := r.describe(m)
+	held, _ := r.catalog.Held(m)
+	for _, p := range m.Manifest.Parts {
+		part := api.Part{Name: partName(p), Here: slices.ContainsFunc(held, func(h wire.Range) bool { return holds(h, p) })}
+		for _, t := range p.Tensors {
+			part.Bytes += t.Bytes
+			part.Tensors = append(part.Tensors, api.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Blocks: t.Blocks.Len()})
+		}
+		v.Parts = append(v.Parts, part)
+	}
+	return answer(w, v)
+}
+
+func holds(r wire.Range, p wire.Part) bool {
+	switch p.Kind {
+	case wire.PartEmbedding:
+		return r.Embed
+	case wire.PartHead:
+		return r.Head
+	}
+	return p.Index >= r.First && p.Index < r.Last
+}
+
+func partName(p wire.Part) string {
+	switch p.Kind {
+	case wire.PartEmbedding:
+		return "embedding"
+	case wire.PartHead:
+		return "head"
+	}
+	return fmt.Sprintf("block %d", p.Index)
+}
+
+func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
+	m, ok := r.catalog.Find(req.PathValue("name"))
+	if !ok {
+		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
+	}
+	if _, err := r.hosting.Drop(m.CID); err != nil {
+		return err
+	}
+	if err := r.catalog.Remove(m.CID); err != nil {
+		return err
+	}
+	r.changes()
+	st, err := r.store.GC(req.Context())
+	if err != nil {
+		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
+	}
+	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+}
+
+func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
+	var in api.ImportRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	if in.Path == "" && r.cfg.Builtin != nil {
+		dir, err := os.MkdirTemp("", "covey-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if err := r.cfg.Builtin(dir); err != nil {
+			return err
+		}
+		in.Path = dir
+	}
+	if !filepath.IsAbs(in.Path) {
+		return statusError{http.StatusBadRequest, errors.New("path must be absolute")}
+	}
+	e := newEvents(w)
+	var total int64
+	m, err := r.catalog.ImportFiles(req.Context(), in.Path, in.Name, in.Quantize, func(done, all int64) {
+		total = all
+		e.send(api.Event{Stage: "importing", Bytes: done, Total: all})
+	})
+	r.changes()
+	if err != nil {
+		return e.finish(api.Event{}, err)
+	}
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: total, Total: total}, nil)
+}
+
+func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
+	var in api.PullRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	m, err := r.find(req.Context(), in.Model)
+	if err != nil {
+		return err
+	}
+	if in.Blocks == "" {
+		in.Blocks = "all"
+	}
+	rng, err := hosting.ParseRange(in.Blocks, m.Config.Blocks())
+	if err != nil {
+		return statusError{http.StatusBadRequest, err}
+	}
+	e := newEvents(w)
+	total := r.catalog.PartBytes(m, rng)
+	st, err := r.catalog.Fetch(req.Context(), m, rng, exchange.Options{Progress: func(s exchange.Stats) {
+		e.send(api.Event{Stage: hosting.Fetching, Bytes: s.Bytes + s.Skipped, Total: total})
+	}})
+	r.changes()
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, err)
+}
+
+func from(st exchange.Stats) map[string]int64 {
+	out := map[string]int64{}
+	for p, n := range st.From {
+		out[p.String()] = n
+	}
+	return out
+}
+
+func (r *running) postPin(w http.ResponseWriter, req *http.Request) error {
+	var in api.PinRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	m, ok := r.catalog.Find(in.Model)
+	if !ok {
+		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", in.Model)}
+	}
+	err := r.catalog.Unpin(m.CID)
+	if in.Pinned {
+		err = r.catalog.Pin(m.CID)
+	}
+	if err != nil {
+		return err
+	}
+	return answer(w, r.describe(m))
+}
+
+func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
+	var in api.HostRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	m, err := r.find(req.Context(), in.Model)
+	if err != nil {
+		return err
+	}
+	e := newEvents(w)
+	rng, st, err := r.hosting.Host(req.Context(), m, in.Blocks, func(state string, done, total int64) {
+		e.send(api.Event{Stage: state, Bytes: done, Total: total})
+	})
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, From: from(st), Range: &rng}, err)
+}
+
+func (r *running) deleteHost(w http.ResponseWriter, req *http.Request) error {
+	m, ok := r.catalog.Find(req.PathValue("name"))
+	if !ok {
+		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
+	}
+	served, err := r.hosting.Drop(m.CID)
+	if err == nil && !served {
+		err = statusError{http.StatusNotFound, fmt.Errorf("model %s is not served here", m.Name)}
+	}
+	if err != nil {
+		return err
+	}
+	return answer(w, map[string]bool{"served": false})
+}

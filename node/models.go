@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// models gives the gateway the models of this node and of the swarm.
+type models struct{ r *running }
+
+var _ gateway.Models = models{}
+
+// List names the models that are complete here or served by somebody.
+func (m models) List(context.Context) ([]gateway.Entry, error) {
+	seen := map[cid.Cid]bool{}
+	var out []gateway.Entry
+	for _, c := range m.r.catalog.List() {
+		seen[c.CID] = true
+		out = append(out, gateway.Entry{ID: c.CID, Name: c.Name, Created: c.Manifest.Created, Owner: "covey"})
+	}
+	for _, a := range m.r.host.Adverts() {
+		for _, ad := range a.Models {
+			if !seen[ad.Model] && len(ad.Served) > 0 {
+				seen[ad.Model] = true
+				out = append(out, gateway.Entry{ID: ad.Model, Name: advertName(ad), Owner: "covey"})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b gateway.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func advertName(m wire.ModelAdvert) string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return m.Model.String()
+}
+
+// Open finds a model and what the gateway needs of it, from peers if it is not here.
+func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
+	c, err := m.r.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := m.r.catalog.Text(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &gateway.Model{
+		ID: c.CID, Name: c.Name, Task: c.Config.Task(), Created: c.Manifest.Created, Blocks: c.Config.Blocks(), Context: c.Config.ContextLen(),
+		BOS: c.Manifest.BOS, EOS: c.Manifest.EOS, EOSIDs: c.Manifest.EOSIDs, Tokenizer: text.Tokenizer, Template: text.Template,
+	}, nil
+}
+
+// Serve loads a model here that no chain of peers covers, if all of it is here.
+func (m models) Serve(ctx context.Context, g *gateway.Model) error {
+	_, err := m.r.router.Plan(g.ID, g.Blocks, 1)
+	if !errors.Is(err, router.ErrNoChain) {
+		return err
+	}
+	c, ok := m.r.catalog.Find(g.ID.String())
+	if !ok || !m.r.complete(c) {
+		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
+	}
+	_, _, err = m.r.hosting.Host(ctx, c, "all", nil)
+	return err
+}
+
+// complete reports whether all of a model is here.
+func (r *running) complete(m *catalog.Model) bool {
+	held, _ := r.catalog.Held(m)
+	return slices.Contains(held, m.Manifest.Whole())
+}
+
+// find resolves a name or identifier: what is here first, then what peers advertise.
+func (r *running) find(ctx context.Context, name string) (*catalog.Model, error) {
+	if m, ok := r.catalog.Find(name); ok {
+		return m, nil
+	}
+	id, err := r.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	from := r.providers(ctx, id)
+	if len(from) == 0 {
+		return nil, fmt.Errorf("%w: %s is not here, and no peer is known to have it", gateway.ErrNotFound, name)
+	}
+	return r.catalog.Get(ctx, id, from)
+}
+
+// resolve finds the identifier of a name in the adverts. Names are not unique in a swarm:
+// if peers use one for different models, the caller must say which.
+func (r *running) resolve(name string) (cid.Cid, error) {
+	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
+		return id, nil
+	}
+	var found []cid.Cid
+	for _, a := range r.host.Adverts() {
+		for _, m := range a.Models {
+			if m.Name == name && !slices.Contains(found, m.Model) {
+				found = append(found, m.Model)
+			}
+		}
+	}
+	switch len(found) {
+	case 0:
+		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it (see covey model ls)", gateway.ErrNotFound, name)
+	case 1:
+		return found[0], nil
+	}
+	return cid.Undef, fmt.Errorf("%w: peers use the name %s for %d models: %v; ask for one of these", gateway.ErrNotFound, name, len(found), found)
+}

@@ -1,0 +1,232 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"crypto/sha256"
+
+	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/node/worker"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Node is a peer.
+type Node struct {
+	cfg      Config
+	ready    chan struct{}
+	endpoint Endpoint // set before ready is closed
+}
+
+// New checks the configuration. It starts and opens nothing.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("check settings: %w", err)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Node{cfg: cfg, ready: make(chan struct{})}, nil
+}
+
+// Ready is closed when the node answers on its API.
+func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Endpoint returns where the node answers, once it is ready.
+func (n *Node) Endpoint() *Endpoint { return &n.endpoint }
+
+// running is a node between the start and the end of Run.
+type running struct {
+	cfg     *Config
+	log     *slog.Logger
+	ctx     context.Context // of Run
+	started time.Time
+	key     string // of the owner's commands
+
+	creds    *host.Credentials
+	store    *store.Store
+	host     *host.Host
+	exchange *exchange.Exchange
+	catalog  *catalog.Catalog
+	worker   *worker.Worker
+	router   *router.Router
+	hosting  *hosting.Manager
+	gateway  *gateway.Gateway
+	registry *prometheus.Registry
+	speeds   wire.Speeds
+	memory   int64 // lent
+	total    int64 // of the machine
+
+	tasks   sync.WaitGroup // local streams
+	changed chan struct{}  // 1: something to advertise has changed
+}
+
+// Run opens the node and serves until ctx ends.
+func (n *Node) Run(ctx context.Context) (err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: ctx, started: time.Now(), changed: make(chan struct{}, 1)}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.open(); err != nil {
+		return err
+	}
+	if !n.cfg.Offline {
+		group.Go(func() error { return r.host.Run(ctx) })
+		group.Go(func() error { return r.advertise(ctx) })
+	}
+	for _, run := range []func(context.Context) error{r.store.Run, r.worker.Run, r.hosting.Run, r.gateway.Run} {
+		group.Go(func() error { return run(ctx) })
+	}
+	group.Go(func() error { return n.announce(ctx, r) })
+	err = group.Wait()
+	r.tasks.Wait()
+	return err
+}
+
+// announce tells the world, by Ready and the endpoint file, when all parts are up.
+func (n *Node) announce(ctx context.Context, r *running) error {
+	waits := []<-chan struct{}{r.gateway.Ready()}
+	if !n.cfg.Offline {
+		waits = append(waits, r.host.Ready())
+	}
+	for _, w := range waits {
+		select {
+		case <-w:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	n.endpoint = Endpoint{URL: "http://" + r.gateway.Addr().String(), Key: r.key, PID: pid(), DataDir: n.cfg.DataDir}
+	if !n.cfg.Offline {
+		if err := n.endpoint.write(); err != nil {
+			return err
+		}
+	}
+	close(n.ready)
+	<-ctx.Done()
+	if !n.cfg.Offline {
+		return n.endpoint.remove()
+	}
+	return nil
+}
+
+// open makes the parts in order of dependence.
+func (r *running) open() (err error) {
+	var token *wire.Token
+	if r.cfg.Join != "" {
+		if token, err = wire.ParseToken(r.cfg.Join); err != nil {
+			return fmt.Errorf("read join token: %w", err)
+		}
+	}
+	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
+	if errors.Is(err, host.ErrOtherSwarm) {
+		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	r.registry = prometheus.NewRegistry()
+	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.store, err = store.Open(store.Config{
+		Dir: filepath.Join(r.cfg.DataDir, "store"), Limit: int64(r.cfg.Limits.Disk), Links: wire.Links,
+		OnQuarantine: func(store.Quarantined) { r.changes() }, Log: r.part("store"), Registry: r.registry,
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.openNetwork(); err != nil {
+		return err
+	}
+	return r.openServing()
+}
+
+func (r *running) part(name string) *slog.Logger { return r.log.With("part", name) }
+
+// openNetwork makes what talks to peers.
+func (r *running) openNetwork() (err error) {
+	cfg := host.Default()
+	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
+	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
+	cfg.Log, cfg.Registerer = r.part("host"), r.registry
+	for _, b := range r.cfg.Network.Bootstrap {
+		cfg.Bootstrap = append(cfg.Bootstrap, wire.Addr(b))
+	}
+	if r.host, err = host.New(cfg); err != nil {
+		return err
+	}
+	r.exchange, err = exchange.New(exchange.Config{
+		Store: r.store, Open: r.host.Open, UploadBytesPerSec: int64(r.cfg.Limits.Upload), Log: r.part("exchange"), Now: time.Now, Registerer: r.registry,
+	})
+	if err != nil {
+		return err
+	}
+	r.host.Handle(protocol.Blocks, r.exchange.Serve)
+	r.catalog, err = catalog.New(catalog.Config{Store: r.store, Fetcher: r.exchange, Providers: r.providers, Log: r.part("catalog")})
+	return err
+}
+
+// openServing makes what runs models and answers clients.
+func (r *running) openServing() (err error) {
+	if r.memory, r.total, err = lentMemory(int64(r.cfg.Limits.Memory)); err != nil {
+		return err
+	}
+	r.worker, err = worker.New(worker.Config{
+		Self: r.creds.ID, Models: r.catalog, Dialer: dialer{r}, Threads: r.cfg.Limits.Cores, MemoryBytes: r.memory,
+		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	r.host.Handle(protocol.Infer, r.worker.Serve)
+	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, RTT: r.host.RTT, Dial: dialer{r}.Dial, Log: r.part("router"), Now: time.Now})
+	if err != nil {
+		return err
+	}
+	r.hosting, err = hosting.New(hosting.Config{
+		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"),
+	})
+	if err != nil {
+		return err
+	}
+	keys, err := r.cfg.keys()
+	if err != nil {
+		return err
+	}
+	if len(keys) > 0 { // the owner's commands get a key of their own
+		r.key = newKey()
+		keys = append(keys, sha256.Sum256([]byte(r.key)))
+	}
+	r.gateway, err = gateway.New(gateway.Config{
+		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router,
+		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now,
+	})
+	return err
+}
+
+// close undoes open, after everything that ran has ended.
+func (r *running) close() error {
+	var errs []error
+	if r.worker != nil {
+		r.worker.Close()
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
