@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +29,7 @@ type question struct {
 	Stop        []string `json:"stop,omitempty"`
 }
 
-// maxEvent bounds a line of a stream.
+// maxEvent bounds a line of the input.
 const maxEvent = 1 << 20
 
 // ask streams the answer to a question and calls show with each piece. It returns the
@@ -47,30 +46,16 @@ func ask(ctx context.Context, c *api.Client, q question, show func(string)) (str
 	}
 	defer res.Body.Close()
 	var all strings.Builder
-	lines := bufio.NewScanner(res.Body)
-	lines.Buffer(nil, maxEvent)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		if !ok {
-			continue
-		}
-		if data == "[DONE]" {
-			return all.String(), nil
-		}
+	err = api.ReadEvents(res.Body, func(data []byte) error {
 		text, err := pieceOf(data)
-		if err != nil {
-			return all.String(), err
-		}
 		all.WriteString(text)
 		show(text)
-	}
-	if err := lines.Err(); err != nil {
-		return all.String(), fmt.Errorf("read answer: %w", err)
-	}
-	return all.String(), errors.New("the answer broke off")
+		return err
+	})
+	return all.String(), err
 }
 
-func pieceOf(data string) (string, error) {
+func pieceOf(data []byte) (string, error) {
 	var e struct {
 		Choices []struct {
 			Text  string
@@ -78,7 +63,7 @@ func pieceOf(data string) (string, error) {
 		}
 		Error *struct{ Message string }
 	}
-	if err := json.Unmarshal([]byte(data), &e); err != nil {
+	if err := json.Unmarshal(data, &e); err != nil {
 		return "", fmt.Errorf("read answer: %w", err)
 	}
 	if e.Error != nil {
