@@ -2,18 +2,29 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 T       ?= 10s
+TOOLS    = $(GO) tool -modfile=.ci/tools.mod
+RACE     = ./node/... ./engine/kernel ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build test race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross check
+.PHONY: help build demo test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
+build: ## build bin/covey
+	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/covey
+
+demo: build ## a swarm of four peers on this machine: import, fetch, chat, kill a peer, chat again
+	$(GO) run ./testnet/cmd/demo -covey bin/covey
+
 test: ## run all tests
 	$(GO) test -shuffle=on ./...
 
+accept: ## check against external fixtures: make accept FIXTURES=dir (see docs/testing.md)
+	COVEY_FIXTURES=$(abspath $(FIXTURES)) $(GO) test -tags accept -count=1 -v -run 'Accept' ./engine/... ./testnet/...
+
 race: ## run the tests of the concurrent packages under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GO) test -race -short $(shell $(GO) list ./node/... ./engine/kernel 2>/dev/null)
+	CGO_ENABLED=1 $(GO) test -race $(RACE)
 
 fuzz: ## run every fuzz target for T (default 10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -25,22 +36,34 @@ vet: ## go vet
 	$(GO) vet ./...
 
 lint: ## staticcheck, at the version pinned in .ci/tools.mod
-	$(GO) tool -modfile=.ci/tools.mod staticcheck ./...
+	$(TOOLS) staticcheck ./...
 
 fmt: ## format all code
-	$(GO) tool -modfile=.ci/tools.mod gofumpt -l -w .
+	$(TOOLS) gofumpt -l -w .
 
 fmt-check: ## fail if code is not formatted
-	@out=$$($(GO) tool -modfile=.ci/tools.mod gofumpt -l .); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
+	@out=$$($(TOOLS) gofumpt -l .); test -z "$$out" || { echo "not formatted:"; echo "$$out"; exit 1; }
 
 arch: ## check the import arrows, package comments and sizes
 	$(GO) test .
+
+gen: ## regenerate the assembly from engine/kernel/asm
+	cd engine/kernel/asm && $(GO) generate ./...
+
+gen-check: gen ## fail if generated files are not what their generators write
+	git diff --exit-code -- 'engine/kernel/gen_*'
 
 tidy-check: ## fail if go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
 
 cross: ## compile for linux, darwin and windows on amd64 and arm64
 	@set -e; for os in linux darwin windows; do for arch in amd64 arm64; do \
-	  echo "$$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build ./...; done; done
+	  echo "$$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build ./cmd/... ; done; done
 
-check: vet lint arch test ## what to run before a commit
+bench: ## run the benchmarks of the engine and the store
+	$(GO) test -run '^$$' -bench . ./engine/... ./node/...
+
+check: fmt-check vet lint arch gen-check tidy-check test ## what to run before a commit
+
+clean: ## remove what was built
+	rm -rf bin
