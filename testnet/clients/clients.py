@@ -1,0 +1,28 @@
+"""Runs the official OpenAI Python client, unchanged, against a node: COVEY_URL, and COVEY_EMBED for an embedding model.
+Checked with openai 2.46.0. run.sh starts the node."""
+import os
+
+import openai
+
+client = openai.OpenAI(base_url=os.environ["COVEY_URL"] + "/v1", api_key="none", max_retries=0)
+print("openai", openai.__version__)
+print("models:", [m.id for m in client.models.list()])
+question = dict(model="demo", temperature=0, max_tokens=40, messages=[{"role": "user", "content": "What does strings.Contains do?"}])
+whole = client.chat.completions.create(**question)
+print("chat:", whole.choices[0].message.content, whole.usage)
+parts = [c.choices[0].delta.content or "" for c in client.chat.completions.create(stream=True, **question) if c.choices]
+assert "".join(parts) == whole.choices[0].message.content, parts
+print("streamed in", len(parts), "pieces, the same text")
+text = client.completions.create(model="demo", prompt="// Copyright", max_tokens=12, temperature=0, logprobs=2)
+print("completion:", repr(text.choices[0].text), text.choices[0].logprobs.token_logprobs[:3])
+try:
+    client.chat.completions.create(**{**question, "model": "nothing"})
+    raise SystemExit("an unknown model was accepted")
+except openai.NotFoundError as e:
+    print("unknown model:", e.code)
+if embed := os.environ.get("COVEY_EMBED"):
+    vectors = client.embeddings.create(model=embed, input=["a cat", "a kitten", "monetary policy"]).data  # base64 on the wire
+    dot = lambda a, b: sum(x * y for x, y in zip(a.embedding, b.embedding))
+    near, far = dot(vectors[0], vectors[1]), dot(vectors[0], vectors[2])
+    assert near > far + 0.2, (near, far)
+    print("embeddings:", len(vectors[0].embedding), "numbers, near %.3f, far %.3f" % (near, far))
