@@ -15,6 +15,7 @@ var (
 	LayerNormISA = layerNorm
 	SoftmaxISA   = softmax
 	AttendISA    = attend
+	PeakISA      = peak
 )
 
 // FloatMatMulISA is MatMul on a chosen instruction set, for float types.

@@ -3,5 +3,8 @@
 // layout and the order of the arithmetic are described in package kernel, quantFormat
 // and multiplyGroupGeneric.
 //
-// Usage: go run ./quant -isa avx512|avx2 -out FILE.s -stubs FILE.go -pkg kernel
+// Usage: go generate ./..., or go run . -isa avx512|avx2 -out FILE.s -stubs FILE.go -pkg kernel
 package main
+
+//go:generate go run . -isa avx2 -out ../../gen_q_avx2_amd64.s -stubs ../../gen_q_avx2_amd64.go -pkg kernel
+//go:generate go run . -isa avx512 -out ../../gen_q_avx512_amd64.s -stubs ../../gen_q_avx512_amd64.go -pkg kernel

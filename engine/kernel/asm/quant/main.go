@@ -205,9 +205,11 @@ func main() {
 	switch *isa {
 	case "avx512":
 		avx512()
+		peaks("AVX512", zmm, 64)
 	case "avx2":
 		avx2()
 		acts()
+		peaks("AVX2", ymm, 32)
 	default:
 		fmt.Fprintln(os.Stderr, "quant: -isa must be avx512 or avx2")
 		os.Exit(2)
