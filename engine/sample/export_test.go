@@ -1,0 +1,7 @@
+package sample
+
+// For the tests of the parts.
+var (
+	Philox = philox
+	Ln     = ln
+)
