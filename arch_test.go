@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"protocol/wire":  {"protocol"},
 	"node/host":      {"node/host", "protocol"},
 	"node/store":     {"protocol"},
-	"node/exchange":  {"node/store", "protocol"},
+	"node/exchange":  {"node/store", "node/host", "protocol"},
 	"testnet/demo":   {},
 	"engine/format":  {"engine/tensor", "engine/format"},
 }
