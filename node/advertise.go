@@ -99,7 +99,7 @@ func (r *running) advert() wire.Advert {
 	lent, used := r.worker.Memory()
 	disk := r.store.Stat()
 	a := wire.Advert{
-		TTLSec: uint32(advertTTL / time.Second), Peer: r.creds.ID, Name: r.cfg.Name, Cores: uint32(r.cores()), Speeds: r.speeds,
+		TTLSec: uint32(advertTTL / time.Second), Peer: r.creds.ID, Name: r.cfg.Name, Cores: uint32(r.cores()), Speeds: r.machine(),
 		Memory: wire.Space{Total: uint64(r.total), Lent: uint64(lent), Free: uint64(max(0, lent-used))},
 		Disk:   diskSpace(disk.DiskBytes, disk.Free, disk.Limit),
 		Limits: wire.Limits{UploadBytesPerSec: uint64(r.cfg.Limits.Upload)},

@@ -6,6 +6,8 @@ import (
 	"runtime"
 
 	"github.com/shirou/gopsutil/v4/mem"
+
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 func pid() int { return os.Getpid() }
@@ -33,4 +35,12 @@ func (r *running) cores() int {
 		return r.cfg.Limits.Cores
 	}
 	return runtime.GOMAXPROCS(0)
+}
+
+// machine returns the machine's measured speeds, zero before they are known.
+func (r *running) machine() wire.Speeds {
+	if s := r.speeds.Load(); s != nil {
+		return *s
+	}
+	return wire.Speeds{}
 }

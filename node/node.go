@@ -2,19 +2,19 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
-
-	"crypto/sha256"
 
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/exchange"
@@ -70,7 +70,7 @@ type running struct {
 	hosting  *hosting.Manager
 	gateway  *gateway.Gateway
 	registry *prometheus.Registry
-	speeds   wire.Speeds
+	speeds   atomic.Pointer[wire.Speeds] // measured; nil before that
 	memory   int64 // lent
 	total    int64 // of the machine
 
@@ -89,6 +89,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if !n.cfg.Offline {
 		group.Go(func() error { return r.host.Run(ctx) })
 		group.Go(func() error { return r.advertise(ctx) })
+		group.Go(r.measure)
 	}
 	for _, run := range []func(context.Context) error{r.store.Run, r.worker.Run, r.hosting.Run, r.gateway.Run} {
 		group.Go(func() error { return run(ctx) })

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/engine/bench"
+	"github.com/covey-network/covey/engine/tensor"
+)
+
+func benchCommand(o *options) *cobra.Command {
+	var cfg bench.Config
+	var kind string
+	c := &cobra.Command{
+		Use: "bench [PATH]", Short: "Measure how fast this machine runs a model, beside what it gives at most",
+		Long: `Measure decoding and prompt processing of a model: a GGUF file, a Hugging Face directory, or without
+a path a made-up Llama of 1.1 billion parameters. Beside the rates stand memory traffic and arithmetic as a share
+of what this machine's memory and instructions give, measured in the same run.`,
+		Args: args(0, 1, "a path or nothing"),
+		RunE: func(c *cobra.Command, a []string) error {
+			if len(a) > 0 {
+				cfg.Path = a[0]
+			}
+			if kind != "" {
+				d, err := tensor.Parse(strings.ToUpper(kind))
+				if err != nil {
+					return usageError{err}
+				}
+				if cfg.Path != "" {
+					cfg.Quantize = &d
+				}
+				cfg.Type = d
+			}
+			if !o.json {
+				cfg.Progress = func(what string) { fmt.Fprintln(os.Stderr, what) }
+			}
+			r, err := bench.Run(c.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), r)
+			}
+			return printReport(c.OutOrStdout(), r)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&kind, "type", "", "type of the made-up model's matrices, or what to quantize a path to: f16, q8_0, q4_0")
+	f.IntVar(&cfg.Threads, "threads", 0, "threads (default all)")
+	f.IntVar(&cfg.Prompt, "prompt", 256, "tokens of a prompt")
+	f.IntVar(&cfg.Tokens, "tokens", 64, "tokens to decode")
+	f.IntVar(&cfg.Streams, "streams", 1, "sessions that decode together")
+	f.IntVar(&cfg.Repeat, "repeat", 3, "how often each is measured")
+	return c
+}
+
+func printReport(w io.Writer, r bench.Report) error {
+	var types []string
+	for name, n := range r.Types {
+		types = append(types, fmt.Sprintf("%s x %d", name, n))
+	}
+	slices.Sort(types)
+	fmt.Fprintf(w, "%s: %s of weights (%s), %d threads, %s\n", r.Model, bytesText(r.WeightBytes), strings.Join(types, ", "), r.Threads, r.ISA)
+	fmt.Fprintf(w, "machine: reads %.1f GB/s, 8-bit dot products %.0f GOP/s, float32 %.0f GFLOP/s\n", r.Machine.ReadBytes/1e9, r.Machine.DotOps/1e9, r.Machine.FMAOps/1e9)
+	rows := [][]string{{"", "tokens/s", "GB/s", "of reads", "GOP/s", "of peak", "bound by"}}
+	for _, p := range []struct {
+		name  string
+		phase bench.Phase
+	}{{"prompt", r.Prefill}, {"decode", r.Decode}} {
+		rows = append(rows, []string{
+			p.name, fmt.Sprintf("%.1f", p.phase.Rate), fmt.Sprintf("%.1f", p.phase.Bytes/1e9), fmt.Sprintf("%.0f %%", 100*p.phase.OfRead),
+			fmt.Sprintf("%.0f", p.phase.Ops/1e9), fmt.Sprintf("%.0f %%", 100*p.phase.OfPeak), p.phase.BoundBy,
+		})
+	}
+	return table(w, rows)
+}

@@ -1,0 +1,55 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/covey-network/covey/node/worker"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// speedsFile keeps the machine's measured speeds, which are measured once for each version
+// of the engine.
+const speedsFile = "speeds.json"
+
+// readSpeeds returns what was measured by this engine with these threads, if anything.
+func (r *running) readSpeeds() (wire.Speeds, bool) {
+	var kept struct {
+		wire.Speeds
+		Cores int `json:"cores"`
+	}
+	data, err := os.ReadFile(filepath.Join(r.cfg.DataDir, speedsFile))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			r.log.Warn("speeds not read, measuring again", "err", err)
+		}
+		return wire.Speeds{}, false
+	}
+	ok := json.Unmarshal(data, &kept) == nil && kept.Engine == worker.Engine(r.cfg.Version) && kept.Cores == r.cores()
+	return kept.Speeds, ok
+}
+
+// measure finds the machine's speeds and advertises them.
+func (r *running) measure() error {
+	s, ok := r.readSpeeds()
+	if !ok {
+		s = r.worker.MeasureMachine(r.cfg.Version)
+		data, err := json.Marshal(struct {
+			wire.Speeds
+			Cores int `json:"cores"`
+		}{s, r.cores()})
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(r.cfg.DataDir, speedsFile), data, 0o600); err != nil {
+			return fmt.Errorf("keep measured speeds: %w", err)
+		}
+	}
+	r.speeds.Store(&s)
+	r.changes()
+	return nil
+}

@@ -1,0 +1,325 @@
+package blackbox_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/testnet/runner"
+)
+
+// binary builds the program once for all tests.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "covey-blackbox-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "covey")
+	cmd := exec.Command("go", "build", "-o", path, "github.com/covey-network/covey/cmd/covey")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// swarm starts the nodes of a manifest and stops them at the end of the test.
+func swarm(t *testing.T, m *runner.Manifest) *runner.Swarm {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := runner.Start(t.Context(), runner.Config{Binary: path, Dir: t.TempDir()}, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			for _, n := range m.Nodes {
+				log, err := os.ReadFile(s.Node(n.Name).Log())
+				t.Logf("log of %s (%v):\n%s", n.Name, err, log)
+			}
+		}
+	})
+	return s
+}
+
+func nodes(names ...string) (out []runner.Node) {
+	for _, n := range names {
+		out = append(out, runner.Node{Name: n, Cores: 1, Memory: "256MiB"})
+	}
+	return out
+}
+
+type event struct {
+	Choices []struct {
+		Text     string
+		Finish   string `json:"finish_reason"`
+		Logprobs struct{ Tokens []string }
+	}
+	Error *struct{ Message string }
+}
+
+// complete streams a completion; each is called after every token with their number.
+func complete(ctx context.Context, c *api.Client, model string, length int, each func(n int)) ([]string, error) {
+	res, err := c.Do(ctx, "POST", "/v1/completions", map[string]any{
+		"model": model, "prompt": "// Reader implements buffering", "max_tokens": length, "temperature": 0.8, "seed": 7, "logprobs": 0, "stream": true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var tokens []string
+	err = api.ReadEvents(res.Body, func(data []byte) error {
+		var e event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return err
+		}
+		if e.Error != nil {
+			return errors.New(e.Error.Message)
+		}
+		for _, ch := range e.Choices {
+			if len(ch.Logprobs.Tokens) > 0 {
+				tokens = append(tokens, ch.Logprobs.Tokens...)
+				each(len(tokens))
+			}
+		}
+		return nil
+	})
+	return tokens, err
+}
+
+func host(t *testing.T, s *runner.Swarm, node, blocks string) *api.Event {
+	t.Helper()
+	c := s.Node(node).API()
+	waitFor(t, s, node+" to hear of the model", func(ctx context.Context) (bool, error) {
+		var m api.Model
+		err := c.Get(ctx, "/covey/v1/models/demo", nil, &m)
+		return err == nil, err
+	})
+	e, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: blocks}, func(api.Event) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func waitFor(t *testing.T, s *runner.Swarm, what string, done func(context.Context) (bool, error)) {
+	t.Helper()
+	if err := s.Wait(t.Context(), what, done); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// chain waits until a node plans a chain over the given peers.
+func chain(t *testing.T, s *runner.Swarm, node string, peers ...string) {
+	t.Helper()
+	waitFor(t, s, fmt.Sprintf("%s to plan a chain over %v", node, peers), func(ctx context.Context) (bool, error) {
+		var choice router.Choice
+		err := s.Node(node).API().Get(ctx, "/covey/v1/route", url.Values{"model": {"demo"}}, &choice)
+		if err != nil || choice.Chain == nil {
+			return false, err
+		}
+		var names []string
+		for _, l := range choice.Chain.Links {
+			names = append(names, l.Name)
+		}
+		return slices.Equal(names, peers), fmt.Errorf("planned %v", names)
+	})
+}
+
+// TestSwarm is the life of a small swarm: import on one peer, ranges on two others, answers
+// through a fourth, a kill in the middle of an answer, a restart.
+func TestSwarm(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("one", "two", "three", "four"),
+		Model: []runner.Model{{Name: "demo", On: "one"}},
+	})
+	four := s.Node("four").API()
+	const length = 60
+	quiet := func(int) {}
+
+	size := map[string]int64{}
+	for node, blocks := range map[string]string{"two": "0-1", "three": "2-3"} {
+		e := host(t, s, node, blocks)
+		var m api.Model
+		if err := s.Node(node).API().Get(t.Context(), "/covey/v1/models/demo", nil, &m); err != nil {
+			t.Fatal(err)
+		}
+		// The tied embedding and head are one set of blocks that both ends need.
+		if e.Bytes == 0 || m.BytesHere >= m.Bytes || e.Bytes > m.BytesHere {
+			t.Errorf("%s fetched %d bytes and holds %d of %d", node, e.Bytes, m.BytesHere, m.Bytes)
+		}
+		size[node] = e.Bytes
+	}
+	chain(t, s, "four", "two", "three")
+	want, err := complete(t.Context(), four, "demo", length, quiet)
+	if err != nil || len(want) != length {
+		t.Fatalf("%d tokens, %v", len(want), err)
+	}
+	var m api.Model
+	if err := four.Get(t.Context(), "/covey/v1/models/demo", nil, &m); err != nil || m.BytesHere != 0 {
+		t.Errorf("peer four holds %d bytes of weights, %v", m.BytesHere, err)
+	}
+
+	t.Run("one process says the same", func(t *testing.T) {
+		alone := swarm(t, &runner.Manifest{
+			Nodes: nodes("alone"), Model: []runner.Model{{Name: "demo", On: "alone", Hosts: []runner.Host{{Node: "alone", Blocks: "all"}}}},
+		})
+		got, err := complete(t.Context(), alone.Node("alone").API(), "demo", length, quiet)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("one process says %q, the swarm %q (%v)", got, want, err)
+		}
+	})
+	t.Run("many at once", func(t *testing.T) {
+		var tasks sync.WaitGroup
+		for range 6 {
+			tasks.Go(func() {
+				got, err := complete(t.Context(), four, "demo", length, quiet)
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("together with others: %q, %v; want %q", got, err, want)
+				}
+			})
+		}
+		tasks.Wait()
+	})
+	t.Run("a client that leaves frees its session", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := complete(ctx, four, "demo", 400, func(n int) {
+			if n == 3 {
+				cancel()
+			}
+		})
+		if err == nil {
+			t.Error("the stream ended well without its client")
+		}
+		for _, node := range []string{"two", "three"} {
+			waitFor(t, s, node+" to have no session", func(ctx context.Context) (bool, error) {
+				var st api.Status
+				err := s.Node(node).API().Get(ctx, "/covey/v1/status", nil, &st)
+				return st.Sessions == 0, err
+			})
+		}
+	})
+	t.Run("a peer is killed in the middle of an answer", func(t *testing.T) {
+		host(t, s, "one", "0-1")
+		chain2 := func(ctx context.Context) (bool, error) { // four has heard of the copy
+			var peers []api.Peer
+			err := four.Get(ctx, "/covey/v1/peers", nil, &peers)
+			return slices.ContainsFunc(peers, func(p api.Peer) bool {
+				return p.Name == "one" && len(p.Models) == 1 && len(p.Models[0].Served) == 1
+			}), err
+		}
+		waitFor(t, s, "four to hear of the copy", chain2)
+		got, err := complete(t.Context(), four, "demo", length, func(n int) {
+			if n == 10 {
+				if err := errors.Join(s.Node("two").Kill()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("after the kill %q, %v; want %q", got, err, want)
+		}
+	})
+	t.Run("it comes back and serves again", func(t *testing.T) {
+		if err := s.Node("two").Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, s, "two to serve again", func(ctx context.Context) (bool, error) {
+			var st api.Status
+			err := s.Node("two").API().Get(ctx, "/covey/v1/status", nil, &st)
+			return len(st.Hosted) == 1 && st.Hosted[0].State == "serving", err
+		})
+		if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo"); err != nil {
+			t.Fatal(err)
+		}
+		chain(t, s, "four", "two", "three")
+		got, err := complete(t.Context(), four, "demo", length, quiet)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("after the restart %q, %v; want %q", got, err, want)
+		}
+	})
+	t.Run("nobody serves a part", func(t *testing.T) {
+		if err := s.Node("three").Kill(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err := complete(t.Context(), four, "demo", length, quiet)
+		var status *api.StatusError
+		if !errors.As(err, &status) || status.Status < 500 || time.Since(start) > 20*time.Second {
+			t.Errorf("answered %v after %s, want a clear refusal soon", err, time.Since(start))
+		}
+	})
+}
+
+// TestOneLine runs the command that a new user runs first, on a fresh data directory.
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "run", "demo", "What does strings.Contains do?", "--data", t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Contains") {
+		t.Errorf("covey run demo: %v\n%s", err, out)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"version"}, 0, "capability 1"},
+		{[]string{"nothing"}, 1, "unknown command"},
+		{[]string{"run"}, 2, "a model"},
+		{[]string{"up", "--memory", "two"}, 2, "--memory"},
+		{[]string{"up", "--join", "covey1x"}, 1, "join token"},
+		{[]string{"model", "import", "/does/not/exist"}, 3, "exist"},
+		{[]string{"run", "nothing", "hello"}, 3, "not here"},
+		{[]string{"peers"}, 4, "covey up"},
+	} {
+		out, err := exec.CommandContext(t.Context(), path, append(c.args, "--data", t.TempDir())...).CombinedOutput()
+		code := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		}
+		if code != c.code || !strings.Contains(string(out), c.want) {
+			t.Errorf("covey %s: code %d, %s; want %d and %q", strings.Join(c.args, " "), code, out, c.code, c.want)
+		}
+	}
+}
