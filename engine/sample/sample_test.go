@@ -66,6 +66,30 @@ func TestSampleMatchesReference(t *testing.T) {
 	}
 }
 
+// TestSampleLargeVocabulary takes the ways that only many logits open.
+func TestSampleLargeVocabulary(t *testing.T) {
+	t.Parallel()
+	const seed = 2
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for trial := range 600 {
+		logits := random(rng, 2000+rng.IntN(3000), []float64{0.01, 1, 4}[trial%3])
+		if trial%5 == 0 {
+			for i := range logits { // ties
+				logits[i] = float32(math.Round(float64(logits[i])))
+			}
+		}
+		p := sample.Params{
+			Temperature: 0.5 + rng.Float32(), TopK: []int{0, 0, 1, 7, 8, 30, 1500}[rng.IntN(7)], TopP: []float32{0, 0.1, 0.9, 0.9999}[rng.IntN(4)],
+			MinP: []float32{0, 0, 0.001, 0.3}[rng.IntN(4)], Seed: rng.Uint64(), Logprobs: 20,
+		}
+		got := draw(t, p, logits, nil, 0)
+		if want := reference(p, logits, nil, 0); got.Token != want {
+			t.Fatalf("seed %d, trial %d: got token %d, want %d (%+v)", seed, trial, got.Token, want, p)
+		}
+		checkLogprobs(t, p, logits, got)
+	}
+}
+
 func checkLogprobs(t *testing.T, p sample.Params, logits []float32, got sample.Result) {
 	t.Helper()
 	near := func(id int32, l float32) bool {

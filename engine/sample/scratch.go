@@ -2,6 +2,7 @@ package sample
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/covey-network/covey/engine/kernel"
@@ -9,7 +10,7 @@ import (
 
 const (
 	one   = 1 << 42 // the weight of the likeliest token
-	chunk = 1024    // logits whose weights are summed together
+	chunk = 256     // logits whose weights are summed together
 )
 
 // scratch holds the buffers of one draw.
@@ -20,7 +21,10 @@ type scratch struct {
 	x         []float32 // (vocab): logits less their maximum, over the temperature
 	e         []float32 // (vocab): exp(x)
 	sums      []int64   // (vocab/chunk): sums of weights
+	tops      []float32 // (vocab/chunk): maxima of x
+	sorted    []float32 // (vocab/chunk)
 	ids       []int32   // tokens left, ascending
+	open      []int32   // tokens between which cut has to choose, ascending
 	hist      [1 << 11]int64
 }
 
@@ -78,25 +82,31 @@ func (s *scratch) count(tokens []int32, by int32) {
 	}
 }
 
-// weigh fills x, e and sums from logits, of which most is the largest, and returns the sum
-// of all weights.
+// weigh fills x, e, sums and tops from logits, of which most is the largest, and returns
+// the sum of all weights.
 func (s *scratch) weigh(logits []float32, most float32, temperature float32) int64 {
 	n := len(logits)
-	s.x, s.e, s.sums = grow(s.x, n), grow(s.e, n), s.sums[:0]
+	s.x, s.e, s.sums, s.tops = grow(s.x, n), grow(s.e, n), s.sums[:0], s.tops[:0]
 	shift, scale := float64(most), 1/float64(temperature)
 	total := int64(0)
 	for lo := 0; lo < n; lo += chunk {
-		hi := min(lo+chunk, n)
-		x, e := s.x[lo:hi], s.e[lo:hi]
-		for i, l := range logits[lo:hi] {
-			x[i] = float32(float64(float64(l)-shift) * scale)
+		l := logits[lo:min(lo+chunk, n)]
+		x, e := s.x[lo:][:len(l)], s.e[lo:][:len(l)]
+		for i := range l {
+			x[i] = float32(float64(float64(l[i])-shift) * scale)
 		}
 		kernel.Exp(e, x)
+		top := x[0]
+		for _, v := range x {
+			if v > top {
+				top = v
+			}
+		}
 		sum := int64(0)
 		for _, v := range e {
 			sum += weight(v)
 		}
-		s.sums = append(s.sums, sum)
+		s.sums, s.tops = append(s.sums, sum), append(s.tops, top)
 		total += sum
 	}
 	return total
@@ -137,9 +147,15 @@ func (s *scratch) narrow(p *Params, top int, total int64) {
 // above makes ids the tokens whose x is at least least.
 func (s *scratch) above(least float32) {
 	s.ids = s.ids[:0]
-	for i, x := range s.x {
-		if x >= least {
-			s.ids = append(s.ids, int32(i))
+	for c, top := range s.tops {
+		if top < least {
+			continue
+		}
+		lo := c * chunk
+		for i, x := range s.x[lo:min(lo+chunk, len(s.x))] {
+			if x >= least {
+				s.ids = append(s.ids, int32(lo+i))
+			}
 		}
 	}
 }
@@ -163,23 +179,16 @@ func (s *scratch) total() int64 {
 	return sum
 }
 
-// topK leaves the k first tokens by rank in ids.
+// topK makes ids the k first tokens by rank. The maxima of k chunks are k tokens, so none
+// below the least of these maxima is among the first k.
 func (s *scratch) topK(k int) {
-	clear(s.hist[:])
-	for _, x := range s.x {
-		s.hist[rank(x)>>20]++
+	least := float32(math.Inf(-1))
+	if k <= len(s.tops) {
+		s.sorted = append(s.sorted[:0], s.tops...)
+		slices.Sort(s.sorted)
+		least = s.sorted[len(s.sorted)-k]
 	}
-	last, sum := uint32(0), s.hist[0]
-	for sum < int64(k) {
-		last++
-		sum += s.hist[last]
-	}
-	s.ids = s.ids[:0]
-	for i, x := range s.x {
-		if rank(x)>>20 <= last {
-			s.ids = append(s.ids, int32(i))
-		}
-	}
+	s.above(least)
 	s.cut(int64(k), false)
 }
 
@@ -200,29 +209,37 @@ func (s *scratch) minP(p, most float32) {
 // of the rank, in time linear in ids whatever the logits.
 func (s *scratch) cut(target int64, weighted bool) {
 	prefix, shift := uint32(0), 31
+	open := s.ids
 	for _, width := range [...]int{11, 10, 10} {
-		hist := s.hist[:1<<width]
+		shift -= width
+		hist, mask := s.hist[:1<<width], uint32(1<<width-1)
 		clear(hist)
-		for _, id := range s.ids {
-			if r := rank(s.x[id]); r>>shift == prefix {
-				hist[r>>(shift-width)&(1<<width-1)] += s.mass(id, weighted)
-			}
+		for _, id := range open {
+			hist[rank(s.x[id])>>shift&mask] += s.mass(id, weighted)
 		}
-		digit := 0
-		for digit < len(hist)-1 && hist[digit] < target {
+		digit := uint32(0)
+		for digit < mask && hist[digit] < target {
 			target -= hist[digit]
 			digit++
 		}
-		prefix, shift = prefix<<width|uint32(digit), shift-width
+		prefix = prefix<<width | digit
+		s.open = slices.Grow(s.open[:0], len(open))
+		for _, id := range open {
+			if rank(s.x[id])>>shift == prefix {
+				s.open = append(s.open, id) // never ahead of the reading, where open is s.open
+			}
+		}
+		open = s.open
+	}
+	last := int32(-1) // of the tokens with rank prefix
+	for i := 0; i < len(open) && target > 0; i++ {
+		last = open[i]
+		target -= s.mass(last, weighted)
 	}
 	kept := s.ids[:0]
 	for _, id := range s.ids {
-		r := rank(s.x[id])
-		if r < prefix {
+		if r := rank(s.x[id]); r < prefix || r == prefix && id <= last {
 			kept = append(kept, id)
-		} else if r == prefix && target > 0 {
-			kept = append(kept, id)
-			target -= s.mass(id, weighted)
 		}
 	}
 	s.ids = kept

@@ -83,6 +83,9 @@ func (s *sampling) check() (*options, error) {
 		}
 		*f.to = *f.from
 	}
+	if o.wire.TopP == 0 {
+		o.wire.TopP = math.SmallestNonzeroFloat32 // the likeliest token only; 0 would be all
+	}
 	if s.TopK != nil {
 		o.wire.TopK = *s.TopK
 	}
