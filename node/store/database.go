@@ -129,6 +129,13 @@ func environmental(err error) bool {
 	return strings.Contains(err.Error(), "directory lock") || strings.Contains(err.Error(), "Another process")
 }
 
+// blockLen returns the length of a block from Badger's estimate, which is off by a few
+// bytes for values in its log, and the low byte of the length, which is kept with the key.
+func blockLen(estimate int64, low byte) int64 {
+	n := estimate + int64(int8(low-byte(estimate)))
+	return min(max(0, n), protocol.MaxBlock)
+}
+
 // readIndex checks the layout and fills the index and the list of quarantined blocks.
 func (s *Store) readIndex(db *badger.DB) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -152,7 +159,7 @@ func (s *Store) readIndex(db *badger.DB) (err error) {
 			switch {
 			case !ok:
 			case item.Key()[0] == prefixBlock:
-				n := min(max(0, item.ValueSize()), protocol.MaxBlock)
+				n := blockLen(item.ValueSize(), item.UserMeta())
 				s.index[d] = uint32(n)
 				s.bytes += n
 			case item.Key()[0] == prefixQuarantine:

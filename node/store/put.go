@@ -70,7 +70,8 @@ func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
 	defer wb.Cancel()
 	written := int64(0)
 	for _, b := range fresh {
-		if err := wb.Set(blockKey(b.key), b.data); err != nil {
+		entry := badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data)))
+		if err := wb.SetEntry(entry); err != nil {
 			return 0, putError(err)
 		}
 		written += int64(len(b.data))

@@ -1,0 +1,154 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Fetch brings the blocks of a range into the store, from Providers, and with the embedding
+// the tokenizer. The blocks are safe from GC if the model is pinned, and while Fetch runs.
+// Stats count what was here before as skipped.
+func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.Options) (exchange.Stats, error) {
+	blocks := blocksOf(m.Manifest, r)
+	hold := c.store.Hold()
+	defer hold.Release()
+	var here int64
+	whole := true
+	want := make([]cid.Cid, 0, len(blocks))
+	for _, b := range blocks {
+		want = append(want, b.id)
+		here += int64(b.size)
+	}
+	if err := hold.Add(want...); err != nil {
+		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, err)
+	}
+	for _, id := range want {
+		whole = whole && c.store.Has(id)
+	}
+	if whole {
+		st := exchange.Stats{Skipped: here}
+		if o.Progress != nil {
+			o.Progress(st)
+		}
+		return st, ctx.Err()
+	}
+	st, err := c.fetch(ctx, m.CID, want, nil, o)
+	if err != nil {
+		return st, fmt.Errorf("fetch model %s: %w", m.CID, err)
+	}
+	return st, nil
+}
+
+// fetch brings blocks of a model from the given peers, or else from its providers.
+func (c *Catalog) fetch(ctx context.Context, id cid.Cid, want []cid.Cid, from []host.ID, o exchange.Options) (exchange.Stats, error) {
+	if c.fetcher == nil {
+		return exchange.Stats{}, fmt.Errorf("%w: %d blocks, and this catalog is offline", ErrNotHere, len(want))
+	}
+	if len(from) == 0 {
+		from = c.providers(ctx, id)
+	}
+	if len(from) == 0 {
+		if err := ctx.Err(); err != nil {
+			return exchange.Stats{}, err
+		}
+		return exchange.Stats{}, fmt.Errorf("%w: %d blocks, and no peer is known to have them", ErrNotHere, len(want))
+	}
+	return c.fetcher.Fetch(ctx, want, from, o)
+}
+
+// sized is a block and its length.
+type sized struct {
+	id   cid.Cid
+	size int
+}
+
+// blocksOf lists the blocks of a range, each once, in the order in which they are needed.
+func blocksOf(m *wire.Manifest, r wire.Range) []sized {
+	var out []sized
+	seen := map[cid.Cid]struct{}{}
+	add := func(size int64, d wire.Digests) {
+		for i := range d.Len() {
+			id := d.At(i)
+			if _, twice := seen[id]; twice {
+				continue
+			}
+			seen[id] = struct{}{}
+			out = append(out, sized{id, wire.BlockLen(size, i)})
+		}
+	}
+	if r.Embed {
+		add(m.Tokenizer.Bytes, m.Tokenizer.Blocks)
+	}
+	for _, p := range m.PartsOf(r) {
+		for i := range p.Tensors {
+			add(p.Tensors[i].Bytes, p.Tensors[i].Blocks)
+		}
+	}
+	return out
+}
+
+// PartBytes returns how much Fetch of a range brings if nothing is here: every block is
+// counted once, also if two tensors have it.
+func (c *Catalog) PartBytes(m *Model, r wire.Range) int64 {
+	var n int64
+	for _, b := range blocksOf(m.Manifest, r) {
+		n += int64(b.size)
+	}
+	return n
+}
+
+// Held returns the longest ranges of a model whose tensors are here whole, in order, and
+// the bytes that are here of all its tensors, parts that are not whole included. Bytes
+// that tensors share count for each, as in the manifest.
+func (c *Catalog) Held(m *Model) (ranges []wire.Range, bytes int64) {
+	blocks := uint32(m.Manifest.Blocks())
+	var open *wire.Range
+	extend := func(r wire.Range) {
+		if open != nil && open.Last == r.First && !open.Head {
+			open.Last, open.Head = r.Last, r.Head
+			return
+		}
+		ranges = append(ranges, r)
+		open = &ranges[len(ranges)-1]
+	}
+	for i := range m.Manifest.Parts {
+		p := &m.Manifest.Parts[i]
+		here, whole := c.heldOf(p)
+		bytes += here
+		if len(p.Tensors) == 0 { // costs nothing, and is worth nothing alone
+			whole = open != nil && open.Last == blocks
+		}
+		switch {
+		case !whole:
+			open = nil
+		case p.Kind == wire.PartEmbedding:
+			extend(wire.Range{Embed: true})
+		case p.Kind == wire.PartBlock:
+			extend(wire.Range{First: p.Index, Last: p.Index + 1})
+		case p.Kind == wire.PartHead:
+			extend(wire.Range{First: blocks, Last: blocks, Head: true})
+		}
+	}
+	return ranges, bytes
+}
+
+func (c *Catalog) heldOf(p *wire.Part) (bytes int64, whole bool) {
+	whole = true
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		for j := range t.Blocks.Len() {
+			if c.store.Has(t.Blocks.At(j)) {
+				bytes += int64(wire.BlockLen(t.Bytes, j))
+			} else {
+				whole = false
+			}
+		}
+	}
+	return bytes, whole
+}

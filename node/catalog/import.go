@@ -1,0 +1,382 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+
+	cid "github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// roundBytes is how much is read before it is hashed and stored, more if a tensor is
+	// larger.
+	roundBytes = 64 << 20
+	// pairedBytes is the largest tensor with which a round is read while the one before
+	// it is stored, in memory of its own.
+	pairedBytes = 512 << 20
+	// putBlocks is how many blocks are stored between two calls of Progress.
+	putBlocks = 16
+)
+
+// Progress is told how many bytes of an import are stored. It is called from one goroutine
+// at a time, and holds the import up while it runs.
+type Progress func(done, total int64)
+
+// ImportFiles imports a Hugging Face directory or a GGUF file. quantize is "", q8_0 or
+// q4_0: what float matrices are converted to.
+func (c *Catalog) ImportFiles(ctx context.Context, path, name, quantize string, p Progress) (*Model, error) {
+	var opt model.ImportOptions
+	if quantize != "" {
+		d, err := tensor.Parse(strings.ToUpper(quantize))
+		if err != nil {
+			return nil, fmt.Errorf("import %q: %w", path, err)
+		}
+		opt.Quantize = &d
+	}
+	ck, err := model.Import(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer ck.Close()
+	return c.Import(ctx, ck, name, p)
+}
+
+// Import takes a checkpoint into the store, pins the model and lets name stand for it; a
+// model of that name loses the name and stays. An empty name means the checkpoint's. The
+// name goes into the manifest: the same files under the same name are the same model, and
+// what of it is here already is not written again. p may be nil. After an error nothing
+// is left but blocks for the next GC.
+func (c *Catalog) Import(ctx context.Context, ck *model.Checkpoint, name string, p Progress) (*Model, error) {
+	if name == "" {
+		name = cleanName(ck.Name)
+	}
+	m, err := c.importAs(ctx, ck, name, p)
+	if err != nil {
+		return nil, fmt.Errorf("import model %q: %w", name, err)
+	}
+	return m, nil
+}
+
+func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name string, p Progress) (*Model, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	m, err := newManifest(ck, name)
+	if err != nil {
+		return nil, err
+	}
+	text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
+	if err != nil {
+		return nil, fmt.Errorf("open tokenizer: %w", err)
+	}
+	if text.TemplateErr != nil {
+		c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
+	}
+	im := &importer{c: c, hold: c.store.Hold(), progress: p}
+	defer im.hold.Release()
+	if err := im.all(ctx, ck, m); err != nil {
+		return nil, err
+	}
+	id, err := im.finish(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if other, taken := c.store.Name(name); taken && other != id {
+		c.log.Info("name moved to another model", "name", name, "from", other, "to", id)
+	}
+	if err := c.store.SetName(name, id); err != nil {
+		return nil, err
+	}
+	return c.local(id)
+}
+
+// newManifest returns the manifest of a checkpoint without digests.
+func newManifest(ck *model.Checkpoint, name string) (*wire.Manifest, error) {
+	if err := ck.Config.Validate(); err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(ck.Config)
+	if err != nil {
+		return nil, err
+	}
+	m := &wire.Manifest{
+		Kind: wire.KindManifest, Version: wire.ManifestVersion, Name: name, Task: ck.Config.Task(), Arch: ck.Config.Arch, Config: config,
+		Tokenizer:    wire.Blob{Kind: ck.Tokenizer.Kind, Bytes: int64(len(ck.Tokenizer.Data))},
+		ChatTemplate: ck.ChatTemplate, BOS: ck.BOS, EOS: ck.EOS, EOSIDs: ck.EOSIDs, License: cut(ck.License, protocol.MaxTextMessage),
+	}
+	index := map[model.Part]int{}
+	for i, part := range ck.Config.Parts() {
+		kind, n := wirePart(part)
+		index[part] = i
+		m.Parts = append(m.Parts, wire.Part{Kind: kind, Index: n})
+	}
+	sizes := map[string]int64{}
+	for _, t := range ck.Tensors {
+		i, ok := index[t.Part]
+		if !ok {
+			return nil, fmt.Errorf("tensor %q is of %v, which the configuration does not have", t.Name, t.Part)
+		}
+		shape := make([]uint64, len(t.Shape))
+		for k, d := range t.Shape {
+			shape[k] = uint64(d)
+		}
+		m.Parts[i].Tensors = append(m.Parts[i].Tensors, wire.Tensor{Name: t.Name, DType: t.DType.String(), Shape: shape, Bytes: t.Bytes})
+		m.Bytes += t.Bytes
+		sizes[t.DType.String()] += t.Bytes
+	}
+	for dtype, n := range sizes { // the type that most bytes have
+		if most := sizes[m.Quantization]; n > most || n == most && dtype < m.Quantization {
+			m.Quantization = dtype
+		}
+	}
+	_, err = check(m)
+	return m, err
+}
+
+// importer stores the blocks of one checkpoint.
+type importer struct {
+	c           *Catalog
+	hold        *store.Hold
+	progress    Progress
+	done, total int64
+}
+
+// job is a run of bytes to be stored, and where its digests go.
+type job struct {
+	size int64
+	read func(dst []byte) error
+	to   *wire.Digests
+	data []byte // once it was read
+}
+
+// all stores tokenizer and tensors, and fills in their digests.
+func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manifest) error {
+	jobs, copies := plan(ck, m)
+	largest := int64(0)
+	for _, j := range jobs {
+		im.total += j.size
+		largest = max(largest, j.size)
+	}
+	rounds := 2
+	if largest > pairedBytes {
+		rounds = 1
+	}
+	free := make(chan []byte, rounds) // memory of rounds
+	for range rounds {
+		free <- nil
+	}
+	ready := make(chan []*job) // the next round is read while one is stored
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(ready)
+		return readRounds(ctx, jobs, min(roundBytes, im.total), free, ready)
+	})
+	g.Go(func() error {
+		for {
+			select {
+			case round, more := <-ready:
+				if !more {
+					return nil
+				}
+				if err := im.store(ctx, round); err != nil {
+					return err
+				}
+				free <- round[0].data[:0]
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for to, from := range copies {
+		*to = *from
+	}
+	return nil
+}
+
+// plan lists what is to be stored. A tied output matrix is the embedding: it gets a copy
+// of its digests.
+func plan(ck *model.Checkpoint, m *wire.Manifest) (jobs []*job, copies map[*wire.Digests]*wire.Digests) {
+	copies = map[*wire.Digests]*wire.Digests{}
+	data := ck.Tokenizer.Data
+	jobs = append(jobs, &job{size: int64(len(data)), to: &m.Tokenizer.Blocks, read: func(dst []byte) error {
+		copy(dst, data)
+		return nil
+	}})
+	embedding := m.Part(wire.PartEmbedding, 0).Tensor("tokens.weight")
+	for _, s := range ck.Tensors {
+		t := m.Part(wirePart(s.Part)).Tensor(s.Name)
+		tied := ck.Config.Llama != nil && ck.Config.Llama.Tied && s.Part.Kind == model.Head && s.Name == "output.weight"
+		if tied && embedding != nil && t.Bytes == embedding.Bytes && t.DType == embedding.DType {
+			copies[&t.Blocks] = &embedding.Blocks
+			continue
+		}
+		jobs = append(jobs, &job{size: s.Bytes, read: s.Read, to: &t.Blocks})
+	}
+	return jobs, copies
+}
+
+// readRounds reads jobs, as many at once as fit into the memory of a round. The first job
+// of a round has the memory of all.
+func readRounds(ctx context.Context, jobs []*job, memory int64, free <-chan []byte, ready chan<- []*job) error {
+	for len(jobs) > 0 {
+		n, size := 1, jobs[0].size
+		for n < len(jobs) && size+jobs[n].size <= memory {
+			size += jobs[n].size
+			n++
+		}
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if int64(cap(buf)) < size {
+			buf = make([]byte, size, max(size, memory))
+		}
+		round := jobs[:n]
+		jobs = jobs[n:]
+		var g errgroup.Group
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		at := int64(0)
+		for i, j := range round {
+			j.data = buf[at : at+j.size]
+			if i > 0 {
+				j.data = j.data[:j.size:j.size]
+			}
+			at += j.size
+			g.Go(func() error {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				return j.read(j.data)
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		select {
+		case ready <- round:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// store hashes the blocks of a round on all cores, and stores them as they come.
+func (im *importer) store(ctx context.Context, round []*job) error {
+	var chunks [][]byte
+	for _, j := range round {
+		for rest := j.data; len(rest) > 0; {
+			n := min(len(rest), protocol.MaxBlock)
+			chunks = append(chunks, rest[:n])
+			rest = rest[n:]
+		}
+	}
+	blocks := make([]store.Block, len(chunks))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
+	next := make(chan int) // batches that are hashed, in order
+	g.Go(func() error { return hashBatches(ctx, chunks, blocks, next) })
+	g.Go(func() error {
+		for lo := range next {
+			if err := im.put(ctx, blocks[lo:min(lo+putBlocks, len(blocks))]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, j := range round {
+		n := wire.BlocksOf(j.size)
+		ids := make([]cid.Cid, n)
+		for i, b := range blocks[:n] {
+			ids[i] = b.CID()
+		}
+		*j.to = wire.DigestsOf(ids...)
+		blocks = blocks[n:]
+	}
+	return nil
+}
+
+// hashBatches hashes chunks, and sends the beginning of each batch that is ready.
+func hashBatches(ctx context.Context, chunks [][]byte, blocks []store.Block, next chan<- int) error {
+	defer close(next)
+	for lo := 0; lo < len(chunks); lo += putBlocks {
+		var g errgroup.Group
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for i := lo; i < min(lo+putBlocks, len(chunks)); i++ {
+			g.Go(func() (err error) {
+				blocks[i], err = store.NewBlock(chunks[i])
+				return err
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		select {
+		case next <- lo:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (im *importer) put(ctx context.Context, blocks []store.Block) error {
+	size := int64(0)
+	ids := make([]cid.Cid, len(blocks))
+	for i, b := range blocks {
+		ids[i] = b.CID()
+		size += int64(len(b.Data()))
+	}
+	if err := im.hold.Add(ids...); err != nil {
+		return err
+	}
+	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
+		return err
+	}
+	im.done += size
+	if im.progress != nil {
+		im.progress(im.done, im.total)
+	}
+	return nil
+}
+
+// finish stores the manifest and pins it.
+func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, error) {
+	packed, err := m.Pack()
+	if err != nil {
+		return cid.Undef, err
+	}
+	var blocks []store.Block
+	for _, data := range append(packed.Lists, packed.Root) {
+		b, err := store.NewBlock(data)
+		if err != nil {
+			return cid.Undef, err
+		}
+		if err := im.hold.Add(b.CID()); err != nil {
+			return cid.Undef, err
+		}
+		blocks = append(blocks, b)
+	}
+	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
+		return cid.Undef, err
+	}
+	return packed.CID(), im.c.store.Pin(packed.CID())
+}

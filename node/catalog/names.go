@@ -1,0 +1,103 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/protocol"
+)
+
+// ErrNameTaken means that a local name stands for another model.
+var ErrNameTaken = errors.New("name stands for another model")
+
+// cidPrefix begins the text of every identifier of ours (CIDv1, raw, sha2-256). No name
+// may, so that a name is never mistaken for a model it does not stand for.
+const cidPrefix = "bafkrei"
+
+// CheckName reports why a text cannot be the local name of a model.
+func CheckName(name string) error {
+	switch {
+	case name == "" || len(name) > protocol.MaxTextName:
+		return fmt.Errorf("model name has %d bytes, want 1 to %d", len(name), protocol.MaxTextName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable):
+		return fmt.Errorf("model name %q has characters that cannot be printed", name)
+	case strings.TrimSpace(name) != name:
+		return fmt.Errorf("model name %q begins or ends with a space", name)
+	case strings.HasPrefix(name, cidPrefix):
+		return fmt.Errorf("model name %q looks like an identifier", name)
+	}
+	return nil
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// cleanName makes a name of what a file calls itself.
+func cleanName(text string) string {
+	text = strings.ToValidUTF8(text, "")
+	text = strings.Map(func(r rune) rune {
+		if unprintable(r) {
+			return -1
+		}
+		return r
+	}, text)
+	text = strings.TrimSpace(cut(text, protocol.MaxTextName))
+	if CheckName(text) != nil {
+		return "model"
+	}
+	return text
+}
+
+// cut shortens a text to at most n bytes without splitting a character.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
+
+// Rename makes name the only local name of a model that is here. It is ErrNameTaken if the
+// name stands for another one.
+func (c *Catalog) Rename(id cid.Cid, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	if _, err := c.open(id); err != nil {
+		return fmt.Errorf("rename model %s: %w", id, err)
+	}
+	if other, taken := c.store.Name(name); taken && other != id {
+		return fmt.Errorf("rename model: %w: %q is %s", ErrNameTaken, name, other)
+	}
+	if err := c.store.SetName(name, id); err != nil {
+		return fmt.Errorf("rename model: %w", err)
+	}
+	for _, old := range c.namesByCID()[id] {
+		if old == name {
+			continue
+		}
+		if err := c.store.SetName(old, cid.Undef); err != nil {
+			return fmt.Errorf("rename model: %w", err)
+		}
+	}
+	return nil
+}
+
+// namesByCID returns the names of each model in order.
+func (c *Catalog) namesByCID() map[cid.Cid][]string {
+	out := map[cid.Cid][]string{}
+	for name, id := range c.store.Names() {
+		out[id] = append(out[id], name)
+	}
+	for _, names := range out {
+		slices.Sort(names)
+	}
+	return out
+}
