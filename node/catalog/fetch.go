@@ -12,31 +12,23 @@ import (
 )
 
 // Fetch brings the blocks of a range into the store, from Providers, and with the embedding
-// the tokenizer. The blocks are safe from GC if the model is pinned, and while Fetch runs.
-// Stats count what was here before as skipped.
+// the tokenizer. Once here they are safe from GC only if the model is pinned. Stats count
+// what was here before as skipped.
 func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.Options) (exchange.Stats, error) {
 	blocks := blocksOf(m.Manifest, r)
-	hold := c.store.Hold()
-	defer hold.Release()
-	var here int64
+	want := make([]cid.Cid, len(blocks))
+	var here exchange.Stats
 	whole := true
-	want := make([]cid.Cid, 0, len(blocks))
-	for _, b := range blocks {
-		want = append(want, b.id)
-		here += int64(b.size)
+	for i, b := range blocks {
+		want[i] = b.id
+		here.Skipped += int64(b.size)
+		whole = whole && c.store.Has(b.id)
 	}
-	if err := hold.Add(want...); err != nil {
-		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, err)
-	}
-	for _, id := range want {
-		whole = whole && c.store.Has(id)
-	}
-	if whole {
-		st := exchange.Stats{Skipped: here}
+	if whole { // there need not be a provider
 		if o.Progress != nil {
-			o.Progress(st)
+			o.Progress(here)
 		}
-		return st, ctx.Err()
+		return here, ctx.Err()
 	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
 	if err != nil {

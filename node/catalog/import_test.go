@@ -1,0 +1,236 @@
+package catalog_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/protocol/wire"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	ck := demoCheckpoint(t)
+	var done, total int64
+	m, err := c.Import(t.Context(), ck, "", func(d, all int64) {
+		if d < done || d > all {
+			t.Errorf("progress goes from %d to %d of %d", done, d, all)
+		}
+		done, total = d, all
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := ck.Bytes() + int64(len(ck.Tokenizer.Data)); done != want || total != want {
+		t.Errorf("progress ends at %d of %d, want %d", done, total, want)
+	}
+	f := m.Manifest
+	if m.Name != "demo" || f.Name != "demo" || f.Task != "generate" || f.Arch != "llama" || f.Quantization != "F16" || f.Created != 0 {
+		t.Errorf("got %q: %+v", m.Name, f)
+	}
+	if !slices.Equal(f.EOSIDs, ck.EOSIDs) || f.BOS != ck.BOS || f.EOS != ck.EOS || f.ChatTemplate != ck.ChatTemplate || f.License != ck.License {
+		t.Error("text differs from the checkpoint's")
+	}
+	embedding, output := f.Part(wire.PartEmbedding, 0).Tensor("tokens.weight"), f.Part(wire.PartHead, 0).Tensor("output.weight")
+	if !bytes.Equal(embedding.Blocks, output.Blocks) || f.Bytes != ck.Bytes()+output.Bytes {
+		t.Error("tied matrices are two")
+	}
+	packed, err := f.Pack()
+	if err != nil || packed.CID() != m.CID {
+		t.Errorf("packs to %v, %v", packed, err)
+	}
+	if got, want := s.Stat().Bytes, total+int64(len(packed.Root)); got > want {
+		t.Errorf("%d bytes stored, want %d at most", got, want)
+	}
+	if st, err := s.GC(t.Context()); err != nil || st.Removed != 0 {
+		t.Errorf("GC removed %d blocks of an imported model: %v", st.Removed, err)
+	}
+}
+
+func TestImportTwice(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	first := imported(t, c)
+	before := s.Stat()
+	second := imported(t, c)
+	if after := s.Stat(); first.CID != second.CID || before.Blocks != after.Blocks || before.Bytes != after.Bytes {
+		t.Errorf("%v and %v, %d blocks became %d", first.CID, second.CID, before.Blocks, after.Blocks)
+	}
+	elsewhere := imported(t, newCatalog(t, catalog.Config{Store: openStore(t)}))
+	if elsewhere.CID != first.CID {
+		t.Errorf("another store gives %v, want %v", elsewhere.CID, first.CID)
+	}
+}
+
+// TestImportMovesName checks that the latest import of a name has it.
+func TestImportMovesName(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t, catalog.Config{Store: openStore(t)})
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	float, err := c.ImportFiles(t.Context(), dir, "m", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantized, err := c.ImportFiles(t.Context(), dir, "m", "q8_0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if float.CID == quantized.CID || quantized.Manifest.Quantization != "Q8_0" {
+		t.Errorf("got %v and %v of %s", float.CID, quantized.CID, quantized.Manifest.Quantization)
+	}
+	if m, ok := c.Find("m"); !ok || m.CID != quantized.CID || !c.Pinned(float.CID) {
+		t.Errorf("found %v, %v", m, ok)
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	broken := errors.New("disk on fire")
+	tests := []struct {
+		name, want string
+		ctx        context.Context
+		as         string
+		edit       func(*model.Checkpoint)
+	}{
+		{"name", "identifier", t.Context(), "bafkreiabc", func(*model.Checkpoint) {}},
+		{"context", "canceled", gone, "", func(*model.Checkpoint) {}},
+		{"tokenizer", "tokenizer", t.Context(), "", func(c *model.Checkpoint) { c.Tokenizer.Data = []byte("{") }},
+		{"no tokenizer", "kind", t.Context(), "", func(c *model.Checkpoint) { c.Tokenizer = model.TokenizerSpec{} }},
+		{"end token", "end token", t.Context(), "", func(c *model.Checkpoint) { c.EOSIDs = []int32{1 << 20} }},
+		{"read", "on fire", t.Context(), "", func(c *model.Checkpoint) {
+			c.Tensors = slices.Clone(c.Tensors)
+			c.Tensors[7].Read = func([]byte) error { return broken }
+		}},
+		{"tensor lacks", "tensors, want", t.Context(), "", func(c *model.Checkpoint) { c.Tensors = c.Tensors[1:] }},
+		{"foreign part", "does not have", t.Context(), "", func(c *model.Checkpoint) {
+			c.Tensors = append(slices.Clone(c.Tensors), model.TensorSource{Part: model.Part{Kind: model.Block, Index: 99}})
+		}},
+		{"size", "the manifest says", t.Context(), "", func(c *model.Checkpoint) {
+			c.Tensors = slices.Clone(c.Tensors)
+			c.Tensors[1].Bytes += 4
+			c.Tensors[1].Read = func([]byte) error { return nil }
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ck := *demoCheckpoint(t)
+			tt.edit(&ck)
+			m, err := c.Import(tt.ctx, &ck, tt.as, nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, %v, want …%s…", m, err, tt.want)
+			}
+			if len(c.List()) != 0 || len(s.Pins()) != 0 {
+				t.Error("it is listed")
+			}
+		})
+	}
+	if _, err := s.GC(t.Context()); err != nil || s.Stat().Blocks != 0 {
+		t.Errorf("%d blocks left, %v", s.Stat().Blocks, err)
+	}
+}
+
+func TestImportFilesRefuses(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t, catalog.Config{Store: openStore(t)})
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, quantize := range []string{"q9", "q4_k"} {
+		if _, err := c.ImportFiles(t.Context(), dir, "m", quantize, nil); err == nil {
+			t.Errorf("quantised to %s", quantize)
+		}
+	}
+	if _, err := c.ImportFiles(t.Context(), filepath.Join(dir, "absent"), "m", "", nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("absent: %v", err)
+	}
+}
+
+// TestImportName checks that whatever a file is called, a name can be made of it.
+func TestImportName(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ file, want string }{
+		{"tiny llama", "tiny llama"},
+		{" a\nb ", "ab"},
+		{"", "model"},
+		{"bafkreiabcdef", "model"},
+		{strings.Repeat("é", 100), strings.Repeat("é", 64)},
+		{"x\xff", "x"},
+	}
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	for _, tt := range tests {
+		ck := *demoCheckpoint(t)
+		ck.Name = tt.file
+		m, err := c.Import(t.Context(), &ck, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Name != tt.want {
+			t.Errorf("%q becomes %q, want %q", tt.file, m.Name, tt.want)
+		}
+	}
+}
+
+// TestImportRounds imports tensors smaller than a block and larger than a round, in several rounds.
+func TestImportRounds(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	ck := synthetic(t, 1<<16, 700, 4)
+	m, err := c.Import(t.Context(), ck, "big", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameTensors(t, ck, c.Weights(m))
+}
+
+// synthetic is a checkpoint of made-up tensors with the tokenizer of the demo model.
+func synthetic(tb testing.TB, vocab, dim, blocks int) *model.Checkpoint {
+	tb.Helper()
+	cfg := tiny(tb, func(c *model.Config) {
+		c.Llama.Vocab, c.Llama.Dim, c.Llama.Blocks, c.Llama.FFN = vocab, dim, blocks, 4*dim
+	})
+	ck := &model.Checkpoint{Name: "synthetic", Config: cfg, Tokenizer: demoCheckpoint(tb).Tokenizer}
+	for _, part := range cfg.Parts() {
+		for _, spec := range cfg.Specs(part) {
+			n, err := tensor.F16.Bytes(spec.Shape)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			seed := uint64(len(ck.Tensors))
+			ck.Tensors = append(ck.Tensors, model.TensorSource{
+				Part: part, Name: spec.Name, DType: tensor.F16, Shape: spec.Shape, Bytes: n,
+				Read: func(dst []byte) error {
+					clear(dst)
+					x := seed
+					for i := 0; i < len(dst); i += 64 { // all blocks differ
+						x = x*6364136223846793005 + 1442695040888963407
+						dst[i] = byte(x >> 56)
+					}
+					return nil
+				},
+			})
+		}
+	}
+	return ck
+}
