@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -128,8 +128,9 @@ type client struct {
 func (c *client) explain(err error) error {
 	var size *frame.SizeError
 	var unknown *frame.TypeError
+	var timeout net.Error
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: %w", errStalled, err)
 	case errors.As(err, &size), errors.As(err, &unknown), errors.Is(err, frame.ErrMalformed), errors.Is(err, wire.ErrInvalid):
 		return fmt.Errorf("%w: %w", errBroke, err)
