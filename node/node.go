@@ -164,7 +164,7 @@ func (r *running) openNetwork() (err error) {
 	cfg := host.Default()
 	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
-	cfg.Log, cfg.Registerer = r.part("host"), r.registry
+	cfg.Log, cfg.Registerer = r.log, r.registry
 	for _, b := range r.cfg.Network.Bootstrap {
 		cfg.Bootstrap = append(cfg.Bootstrap, wire.Addr(b))
 	}

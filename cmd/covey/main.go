@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,11 +41,12 @@ func main() {
 	if err == nil {
 		return
 	}
-	if !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+	code := exitCode(ctx, err)
+	if code != exitInterrupted {
 		fmt.Fprintln(os.Stderr, "covey:", err)
 	}
 	stop()
-	os.Exit(exitCode(ctx, err)) //nolint:gocritic // stop has been called
+	os.Exit(code) //nolint:gocritic // stop has been called
 }
 
 // usageError is a command line that makes no sense.
@@ -56,7 +58,7 @@ func exitCode(ctx context.Context, err error) int {
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
 	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
 		return exitNotFound

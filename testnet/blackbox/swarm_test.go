@@ -148,7 +148,10 @@ func chain(t *testing.T, s *runner.Swarm, node string, peers ...string) {
 		for _, l := range choice.Chain.Links {
 			names = append(names, l.Name)
 		}
-		return slices.Equal(names, peers), fmt.Errorf("planned %v", names)
+		if !slices.Equal(names, peers) {
+			return false, fmt.Errorf("planned %v", names)
+		}
+		return true, nil
 	})
 }
 
@@ -304,7 +307,7 @@ func TestExitCodes(t *testing.T) {
 		want string
 	}{
 		{[]string{"version"}, 0, "capability 1"},
-		{[]string{"nothing"}, 1, "unknown command"},
+		{[]string{"nothing"}, 2, "unknown command"},
 		{[]string{"run"}, 2, "a model"},
 		{[]string{"up", "--memory", "two"}, 2, "--memory"},
 		{[]string{"up", "--join", "covey1x"}, 1, "join token"},

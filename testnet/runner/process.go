@@ -70,14 +70,15 @@ func (p *Process) Start(ctx context.Context) (err error) {
 	if p.log, err = os.OpenFile(p.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(p.cfg.Binary, p.args()...)
-	p.cmd.Env = append(os.Environ(), p.spec.Env...)
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
+	cmd := exec.Command(p.cfg.Binary, p.args()...)
+	cmd.Env = append(os.Environ(), p.spec.Env...)
+	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if err := cmd.Start(); err != nil {
+		p.log.Close()
 		return fmt.Errorf("start node %s: %w", p.spec.Name, err)
 	}
 	exited := make(chan struct{})
-	p.exited = exited
+	p.cmd, p.exited = cmd, exited
 	go func() {
 		p.err = p.cmd.Wait()
 		p.log.Close()
