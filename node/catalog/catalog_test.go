@@ -29,8 +29,13 @@ const peer = host.ID("peer")
 
 func openStore(tb testing.TB) *store.Store {
 	tb.Helper()
+	return openStoreIn(tb, tb.TempDir())
+}
+
+func openStoreIn(tb testing.TB, dir string) *store.Store {
+	tb.Helper()
 	s, err := store.Open(store.Config{
-		Dir: tb.TempDir(), Links: wire.Links,
+		Dir: dir, Links: wire.Links,
 		Space: func(string) (int64, int64, error) { return 1 << 40, 1 << 40, nil },
 	})
 	if err != nil {
