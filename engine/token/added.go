@@ -24,8 +24,11 @@ type fragment struct {
 }
 
 // place says where a fragment stands: at the very start of the text, after an added token
-// (or at the start).
-type place struct{ first, after bool }
+// (or at the start); and how long normalising may make it.
+type place struct {
+	first, after bool
+	limit        int
+}
 
 // matcher finds added tokens. A nil matcher finds none.
 type matcher struct {

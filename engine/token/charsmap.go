@@ -76,10 +76,14 @@ func (c *charsMap) at(i uint32) (string, bool) {
 }
 
 // normalize replaces character by character, but clusters below 6 bytes as a whole.
-func (c *charsMap) normalize(s string, _ place) string {
+func (c *charsMap) normalize(s string, at place) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for len(s) > 0 {
+		if b.Len() > at.limit {
+			b.WriteString(s)
+			break
+		}
 		n := cluster(s)
 		if n < 6 {
 			if t, ok := c.find(s[:n]); ok {

@@ -64,7 +64,7 @@ func fromHF(data []byte) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.normalize, err = parseNormalizer("normalizer", f.Normalizer, 0); err != nil {
+	if t.normalize, err = b.normalizer("normalizer", f.Normalizer, 0); err != nil {
 		return nil, err
 	}
 	if err := t.addTokens(f.AddedTokens); err != nil {
@@ -77,8 +77,14 @@ func fromHF(data []byte) (*Tokenizer, error) {
 	if isNull(f.Decoder) {
 		t.decoders = []stageMaker{func(bool) stage { return &perToken{f: spaced} }}
 	}
-	if err := t.postProcessor("post_processor", f.PostProcessor, 0); err != nil {
+	if err := b.postProcessor(t, "post_processor", f.PostProcessor, 0); err != nil {
 		return nil, err
+	}
+	if n := len(t.prefix) + len(t.suffix); n > maxParts {
+		return nil, fmt.Errorf("post_processor: %d tokens around a text, at most %d", n, maxParts)
+	}
+	if b.spellings > maxSpellings {
+		return nil, fmt.Errorf("pre_tokenizer: ByteLevel %d times, at most %d", b.spellings, maxSpellings)
 	}
 	if len(b.splits) > 0 {
 		t.split = chain(b.splits)
@@ -141,7 +147,7 @@ func (t *Tokenizer) addTokens(list []hfAdded) error {
 			continue
 		}
 		if t.normalize != nil {
-			e.content = t.normalize(a.Content, place{})
+			e.content = t.normalize(a.Content, place{limit: grown(len(a.Content))})
 		}
 		cooked = append(cooked, e)
 		t.hasLiteral = t.hasLiteral || a.Special
@@ -173,11 +179,11 @@ func spelled(list []hfAdded, cooked []addedToken) []addedToken {
 }
 
 // postProcessor reads what is put around a text.
-func (t *Tokenizer) postProcessor(path string, raw json.RawMessage, depth int) error {
+func (b *hfBuilder) postProcessor(t *Tokenizer, path string, raw json.RawMessage, depth int) error {
 	if isNull(raw) {
 		return nil
 	}
-	kind, err := kindOf(path, raw, depth)
+	kind, err := b.kindOf(path, raw, depth)
 	if err != nil {
 		return err
 	}
@@ -225,7 +231,7 @@ func (t *Tokenizer) postProcessor(path string, raw json.RawMessage, depth int) e
 			return err
 		}
 		return eachPart(path+".processors", p.Processors, func(path string, raw json.RawMessage) error {
-			return t.postProcessor(path, raw, depth+1)
+			return b.postProcessor(t, path, raw, depth+1)
 		})
 	}
 	return unsupported(path, kind)
@@ -318,10 +324,13 @@ func isNull(raw json.RawMessage) bool {
 	return len(raw) == 0 || string(bytes.TrimSpace(raw)) == "null"
 }
 
-// kindOf reads the type of a component and checks how deep it is nested.
-func kindOf(path string, raw json.RawMessage, depth int) (string, error) {
+// kindOf reads the type of a component, counts it and checks how deep it is nested.
+func (b *hfBuilder) kindOf(path string, raw json.RawMessage, depth int) (string, error) {
 	if depth > maxDepth {
 		return "", fmt.Errorf("%s: nested deeper than %d", path, maxDepth)
+	}
+	if b.parts++; b.parts > maxAllParts {
+		return "", fmt.Errorf("%s: more than %d parts in the file", path, maxAllParts)
 	}
 	var p struct {
 		Type string `json:"type"`

@@ -19,6 +19,8 @@ type hfBuilder struct {
 	spaceMark string
 	wordMark  string // WordPiece's mark inside words
 	bpe       *bpe
+	parts     int // components read
+	spellings int // pre-tokenizers that spell bytes
 }
 
 // hfModel has the fields of all models.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -41,11 +42,11 @@ func (p hfPattern) finder(path string) (finder, error) {
 	return nil, fmt.Errorf("%s: want String or Regex", path)
 }
 
-func parseNormalizer(path string, raw json.RawMessage, depth int) (normalizer, error) {
+func (b *hfBuilder) normalizer(path string, raw json.RawMessage, depth int) (normalizer, error) {
 	if isNull(raw) {
 		return nil, nil
 	}
-	kind, err := kindOf(path, raw, depth)
+	kind, err := b.kindOf(path, raw, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func parseNormalizer(path string, raw json.RawMessage, depth int) (normalizer, e
 	case "Sequence":
 		var parts []normalizer
 		err := eachPart(path+".normalizers", p.Normalizers, func(path string, raw json.RawMessage) error {
-			n, err := parseNormalizer(path, raw, depth+1)
+			n, err := b.normalizer(path, raw, depth+1)
 			if n != nil {
 				parts = append(parts, n)
 			}
@@ -110,7 +111,7 @@ func parseNormalizer(path string, raw json.RawMessage, depth int) (normalizer, e
 		if err != nil {
 			return nil, err
 		}
-		return func(s string, _ place) string { return replaceAll(s, find, p.Content) }, checkLength(path+".content", p.Content)
+		return func(s string, at place) string { return replaceAll(s, find, p.Content, at.limit) }, checkLength(path+".content", p.Content)
 	case "Precompiled":
 		m, err := newCharsMap(p.CharsMap)
 		if err != nil {
@@ -127,6 +128,10 @@ func parseNormalizer(path string, raw json.RawMessage, depth int) (normalizer, e
 	return nil, unsupported(path, kind)
 }
 
+// maxDecoded is how long, in bytes, a decoder's replacements may make one token; the
+// longest are maxTokenBytes in the file.
+const maxDecoded = 1 << 16
+
 // checkLength bounds what a file may put in front of or in place of every match.
 func checkLength(path, s string) error {
 	if len(s) > 64 {
@@ -135,10 +140,16 @@ func checkLength(path, s string) error {
 	return nil
 }
 
-func replaceAll(s string, find finder, with string) string {
+// replaceAll replaces what find finds, as long as the text stays within limit bytes; that
+// makes no difference where the replacement is not longer.
+func replaceAll(s string, find finder, with string, limit int) string {
 	var b strings.Builder
 	done := 0
+	limit = max(limit, len(s))
 	find(s, func(start, end int) {
+		if b.Len()+len(s)-done-(end-start)+len(with) > limit {
+			return
+		}
 		b.WriteString(s[done:start])
 		b.WriteString(with)
 		done = end
@@ -155,7 +166,7 @@ func (b *hfBuilder) preTokenizers(path string, raw json.RawMessage, depth int) (
 	if isNull(raw) {
 		return nil, nil
 	}
-	kind, err := kindOf(path, raw, depth)
+	kind, err := b.kindOf(path, raw, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +201,7 @@ func (b *hfBuilder) preTokenizers(path string, raw json.RawMessage, depth int) (
 		})
 		return parts, err
 	case "ByteLevel":
+		b.spellings++
 		var parts []splitter
 		if p.AddPrefixSpace == nil || *p.AddPrefixSpace {
 			parts = append(parts, prefixSpace)
@@ -264,7 +276,7 @@ func scanner(p hfPattern) splitter {
 }
 
 func metaPart(path, mark, scheme string, prefix, cut *bool) ([]splitter, error) {
-	if mark == "" || len(mark) > 4 {
+	if utf8.RuneCountInString(mark) != 1 {
 		return nil, fmt.Errorf("%s.replacement: want one character", path)
 	}
 	switch scheme {
@@ -285,7 +297,7 @@ func (b *hfBuilder) decoderList(path string, raw json.RawMessage, depth int) ([]
 	if isNull(raw) {
 		return nil, nil
 	}
-	kind, err := kindOf(path, raw, depth)
+	kind, err := b.kindOf(path, raw, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +353,7 @@ func (b *hfBuilder) decoderList(path string, raw json.RawMessage, depth int) ([]
 		if p.Content == " " && p.Pattern.String != nil {
 			b.spaceMark = *p.Pattern.String
 		}
-		f := stateless(func(s string) string { return replaceAll(s, find, p.Content) })
+		f := stateless(func(s string) string { return replaceAll(s, find, p.Content, maxDecoded) })
 		return []stageMaker{func(bool) stage { return f }}, checkLength(path+".content", p.Content)
 	case "Metaspace":
 		return b.metaDecoder(path, p.Replacement, p.PrependScheme, p.AddPrefixSpace)
@@ -355,7 +367,7 @@ func (b *hfBuilder) decoderList(path string, raw json.RawMessage, depth int) ([]
 }
 
 func (b *hfBuilder) metaDecoder(path, mark, scheme string, prefix *bool) ([]stageMaker, error) {
-	if mark == "" || len(mark) > 4 {
+	if utf8.RuneCountInString(mark) != 1 {
 		return nil, fmt.Errorf("%s.replacement: want one character", path)
 	}
 	b.spaceMark = mark

@@ -7,6 +7,11 @@ import "unicode/utf8"
 // stops here, and the rest of the text counts as not matched.
 const matchBudget = 256
 
+// maxFrames is the number of ways not tried yet that may be open for each byte of text (and
+// at least for 1,024 bytes). Published patterns keep under one; beyond, the search ends like
+// one out of steps.
+const maxFrames = 4
+
 // frame is a way not tried yet: a program counter and a place; for a repetition also the
 // first place it may give back to.
 type frame struct {
@@ -18,13 +23,14 @@ type machine struct {
 	prog  []instr
 	text  string
 	steps int
+	room  int // frames the stack may have
 	stack []frame
 }
 
 // find calls yield for the leftmost match from each place on, until the text ends. Matches
 // of nothing are passed over.
 func (p *pattern) find(text string, yield func(start, end int)) {
-	m := machine{prog: p.prog, text: text, steps: matchBudget * max(len(text), 1024)}
+	m := machine{prog: p.prog, text: text, steps: matchBudget * max(len(text), 1024), room: maxFrames * max(len(text), 1024)}
 	for pos := 0; pos < len(text); {
 		end, ok := m.run(0, pos)
 		if m.steps <= 0 {
@@ -65,7 +71,7 @@ func (m *machine) run(pc, pos int) (end int, ok bool) {
 			pos, pass = m.repeat(in, pc, pos)
 			pc++
 		case opSplit:
-			m.stack = append(m.stack, frame{int(in.y), pos, -1})
+			m.push(frame{int(in.y), pos, -1})
 			pc = int(in.x)
 		case opJump:
 			pc = int(in.x)
@@ -89,6 +95,15 @@ func (m *machine) run(pc, pos int) (end int, ok bool) {
 			}
 		}
 	}
+}
+
+// push opens another way.
+func (m *machine) push(f frame) {
+	if len(m.stack) >= m.room {
+		m.steps = 0
+		return
+	}
+	m.stack = append(m.stack, f)
 }
 
 // anchor tests a place.
@@ -127,13 +142,13 @@ func (m *machine) repeat(in *instr, pc, pos int) (int, bool) {
 	}
 	switch {
 	case in.mode == greedy && pos > least:
-		m.stack = append(m.stack, frame{pc + 1, pos, least})
+		m.push(frame{pc + 1, pos, least})
 	case in.mode == lazy && (in.max < 0 || in.min < in.max):
 		left := -2 // frame.min of a lazy repetition: how many more, from -2 down; -2 = any
 		if in.max >= 0 {
 			left = -2 - (in.max - in.min)
 		}
-		m.stack = append(m.stack, frame{pc, pos, left})
+		m.push(frame{pc, pos, left})
 	}
 	return pos, true
 }

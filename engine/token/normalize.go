@@ -20,6 +20,9 @@ func mapRunes(f func(rune) rune) normalizer {
 func sequence(parts []normalizer) normalizer {
 	return func(s string, at place) string {
 		for _, p := range parts {
+			if len(s) > at.limit {
+				return s
+			}
 			s = p(s, at)
 		}
 		return s

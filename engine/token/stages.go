@@ -248,24 +248,24 @@ func (t *stripStage) flush(sink) { t.held = "" }
 // holdStage maps a token when it knows whether it is the last one.
 type holdStage struct {
 	f     func(s string, last bool) string
-	held  string
+	held  []byte
 	begun bool
 }
 
 func (h *holdStage) push(s string, fresh bool, out sink) {
 	if !fresh && h.begun {
-		h.held += s
+		h.held = append(h.held, s...)
 		return
 	}
 	if h.begun {
-		out(h.f(h.held, false), true)
+		out(h.f(string(h.held), false), true)
 	}
-	h.held, h.begun = s, true
+	h.held, h.begun = append(h.held[:0], s...), true
 }
 
 func (h *holdStage) flush(out sink) {
 	if h.begun {
-		out(h.f(h.held, true), true)
+		out(h.f(string(h.held), true), true)
 	}
 	h.begun = false
 }

@@ -15,7 +15,17 @@ const (
 	maxTokenBytes = 1024
 	maxAdded      = 1 << 16
 	maxDepth      = 8
-	maxParts      = 64
+	maxParts      = 64  // in one list; ids around a text
+	maxAllParts   = 256 // in one file
+	maxSpellings  = 2   // ByteLevel splitters; each may double the text
+)
+
+// A text that normalising has made more than maxGrowth times longer, and longer than
+// minGrown bytes, is not made longer still: the parts that would come out as they are.
+// Published normalisers stay below 12 times, so only a file made to exhaust memory is cut.
+const (
+	maxGrowth = 16
+	minGrown  = 1 << 12
 )
 
 // Tokenizer encodes text to token ids and decodes ids to text. Build one with [FromHF] or
@@ -142,6 +152,7 @@ func (t *Tokenizer) encode(sc *scratch, text string, o Options) {
 // encodeFragment normalises a piece of text without raw added tokens and encodes it.
 func (t *Tokenizer) encodeFragment(sc *scratch, s string, at place, o Options) {
 	if t.normalize != nil {
+		at.limit = grown(len(s))
 		s = t.normalize(s, at)
 	}
 	if t.cooked == nil {
@@ -159,6 +170,9 @@ func (t *Tokenizer) encodeFragment(sc *scratch, s string, at place, o Options) {
 		t.encodeWords(sc, s[f.start:f.end], at.first && f.start == 0)
 	}
 }
+
+// grown returns how long n bytes may become.
+func grown(n int) int { return max(minGrown, maxGrowth*n) }
 
 func (t *Tokenizer) encodeWords(sc *scratch, s string, first bool) {
 	if s == "" {
