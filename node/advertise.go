@@ -12,10 +12,11 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// findProviders bounds a search in the routing table.
+// maxProviders bounds the peers that are asked for blocks at once, findTimeout a search in
+// the routing table.
 const (
-	findProviders = 8
-	findTimeout   = 5 * time.Second
+	maxProviders = 16
+	findTimeout  = 5 * time.Second
 )
 
 // changes asks for a new advert soon.
@@ -35,40 +36,56 @@ func (r *running) advertise(ctx context.Context) error {
 	}
 	joined, stop := r.host.Subscribe()
 	defer stop()
-	tick := time.NewTicker(advertEvery)
-	defer tick.Stop()
 	announced := map[cid.Cid]bool{}
+	wait := advertEvery
 	for {
 		a := r.advert()
 		if err := r.host.PublishAdvert(ctx, a); err != nil && ctx.Err() == nil {
 			r.log.Warn("advert not published", "err", err)
 		}
 		r.provide(ctx, a.Models, announced)
-		pause := time.NewTimer(advertPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
+		if !sleep(ctx, advertPause) {
 			return nil
 		}
-		if !r.awaitReason(ctx, tick.C, joined) {
+		news, ok := r.awaitNews(ctx, wait, joined)
+		if !ok {
 			return nil
+		}
+		// Gossip may miss a peer whose mesh is still forming, so news is told again soon.
+		if wait = min(wait*advertGrowth, advertEvery); news {
+			wait = advertAgain
 		}
 	}
 }
 
-// awaitReason waits until there is a reason for a new advert; false means that ctx ended.
-func (r *running) awaitReason(ctx context.Context, tick <-chan time.Time, events <-chan host.Event) bool {
+// sleep waits for a time and reports whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// awaitNews waits until something has changed or a peer has joined, which is news, or the
+// time is over. ok is false if ctx has ended.
+func (r *running) awaitNews(ctx context.Context, wait time.Duration, events <-chan host.Event) (news, ok bool) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return false
-		case <-tick:
-			return true
+			return false, false
+		case <-t.C:
+			return false, true
 		case <-r.changed:
-			return true
+			return true, true
 		case e := <-events:
-			if _, ok := e.(host.EvtPeerJoined); ok {
-				return true
+			if _, joined := e.(host.EvtPeerJoined); joined {
+				return true, true
 			}
 		}
 	}
@@ -132,8 +149,8 @@ func (r *running) adverts() []*wire.Advert {
 	return append([]*wire.Advert{&own}, r.host.Adverts()...)
 }
 
-// providers lists the peers that may have blocks of a model: by advert, or else by the
-// routing table.
+// providers lists the peers that may have blocks of a model: those who advertise it first,
+// then those who are connected, and if that is nobody those the routing table knows.
 func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 	var out []host.ID
 	for _, a := range r.host.Adverts() {
@@ -141,12 +158,20 @@ func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 			out = append(out, a.Peer)
 		}
 	}
+	for _, p := range r.host.Peers() {
+		if len(out) >= maxProviders {
+			break
+		}
+		if !p.Relayed && !slices.Contains(out, p.ID) {
+			out = append(out, p.ID)
+		}
+	}
 	if len(out) > 0 || r.cfg.Offline {
 		return out
 	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	found, err := r.host.FindProviders(ctx, id, findProviders)
+	found, err := r.host.FindProviders(ctx, id, maxProviders)
 	if err != nil {
 		r.log.Debug("routing table not asked", "model", id, "err", err)
 	}

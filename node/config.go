@@ -172,4 +172,8 @@ const (
 	advertEvery = 10 * time.Second
 	advertTTL   = 45 * time.Second
 	advertPause = 300 * time.Millisecond // between two that changes cause
+	// News is told again after advertAgain, then after advertGrowth times as long, and so on
+	// up to advertEvery.
+	advertAgain  = time.Second
+	advertGrowth = 3
 )

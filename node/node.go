@@ -71,8 +71,8 @@ type running struct {
 	gateway  *gateway.Gateway
 	registry *prometheus.Registry
 	speeds   atomic.Pointer[wire.Speeds] // measured; nil before that
-	memory   int64 // lent
-	total    int64 // of the machine
+	memory   int64                       // lent
+	total    int64                       // of the machine
 
 	tasks   sync.WaitGroup // local streams
 	changed chan struct{}  // 1: something to advertise has changed

@@ -215,6 +215,11 @@ func (m *Manager) bring(ctx context.Context, model *catalog.Model, h *Hosted, pr
 		m.set(h, Failed, err)
 		return stats, fmt.Errorf("fetch %s: %w", model.Name, err)
 	}
+	// The tokenizer comes along, so that each peer of a chain can give it to those who ask.
+	if _, err := m.cfg.Catalog.Text(ctx, model); err != nil {
+		m.set(h, Failed, err)
+		return stats, err
+	}
 	m.set(h, Loading, nil)
 	progress(Loading, 0, total)
 	if err := m.cfg.Worker.Load(ctx, model.CID, h.Range); err != nil {

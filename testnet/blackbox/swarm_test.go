@@ -87,7 +87,7 @@ type event struct {
 // complete streams a completion; each is called after every token with their number.
 func complete(ctx context.Context, c *api.Client, model string, length int, each func(n int)) ([]string, error) {
 	res, err := c.Do(ctx, "POST", "/v1/completions", map[string]any{
-		"model": model, "prompt": "// Reader implements buffering", "max_tokens": length, "temperature": 0.8, "seed": 7, "logprobs": 0, "stream": true,
+		"model": model, "prompt": "// Reader implements buffering", "max_tokens": length, "temperature": 2, "seed": 7, "logprobs": 0, "stream": true,
 	})
 	if err != nil {
 		return nil, err
