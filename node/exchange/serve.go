@@ -187,7 +187,8 @@ func (v *server) enqueue(q *wire.BlocksRequest) {
 			items[i].refuse = wire.CodeBusy
 		}
 	}
-	v.queue.push(q.Priority, items...)
+	v.queue.push(q.Priority, items[:n]...)
+	v.queue.push(wire.PriorityUrgent, items[n:]...) // so that the client can ask elsewhere
 }
 
 // load reads the blocks asked for.
