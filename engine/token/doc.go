@@ -12,9 +12,10 @@
 //
 // A Tokenizer is read-only after it is built and safe for concurrent use. A [Decoder] holds
 // the state of one stream and is not. Files come from strangers: sizes are limited, features
-// we do not know are errors that name their JSON path, and no input panics. The cost of an
-// encoding is O(n log n) in the length of the text for BPE and O(n) otherwise (times the
-// longest token, at most 1024 bytes).
+// we do not know are errors that name their JSON path, no input panics, and the memory of an
+// encoding stays proportional to the text, whatever the file. The cost of an encoding is
+// O(n log n) in the length of the text for BPE and O(n) otherwise (times the longest token,
+// at most 1024 bytes).
 //
 // The package reads no files and imports nothing of ours.
 package token

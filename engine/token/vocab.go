@@ -43,8 +43,8 @@ const (
 	TypeByte        = 6
 )
 
-// FromVocab builds a tokenizer from a GGUF vocabulary. Its ids are those of llama.cpp. It
-// keeps v.Tokens.
+// FromVocab builds a tokenizer from a GGUF vocabulary. Its ids are those of llama.cpp. v is
+// not kept.
 func FromVocab(v Vocab) (*Tokenizer, error) {
 	t, err := fromVocab(&v)
 	if err != nil {
@@ -84,7 +84,8 @@ func fromVocab(v *Vocab) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.piece = func(id int32) string { return t.ggufPiece(v.Model, kinds[id], id) }
+	model := v.Model // so that v is not kept
+	t.piece = func(id int32) string { return t.ggufPiece(model, kinds[id], id) }
 	t.chainText = t.piece
 	t.decoders = []stageMaker{func(bool) stage { return &utf8Stage{} }}
 	return t, nil
