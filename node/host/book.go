@@ -32,6 +32,7 @@ type known struct {
 	addrs    []wire.Addr
 	seen     time.Time // when it was last a verified peer; zero if never
 	sticky   bool      // a bootstrap peer: never forgotten
+	dialing  bool
 	failures int
 	next     time.Time // no dial before
 	rtts     [rttSamples]time.Duration
@@ -40,6 +41,8 @@ type known struct {
 
 // book remembers peers over restarts, when to dial them, and their round trips.
 type book struct {
+	news chan struct{} // wakes the dial loop; size 1, as one look sees all
+
 	mu      sync.Mutex
 	peers   map[ID]*known
 	rng     *rand.Rand // jitter of backoffs
@@ -50,7 +53,7 @@ type book struct {
 func newBook(self ID, backoff time.Duration) *book {
 	k := self.PublicKey()
 	return &book{
-		peers: make(map[ID]*known), backoff: backoff,
+		news: make(chan struct{}, 1), peers: make(map[ID]*known), backoff: backoff,
 		rng: rand.New(rand.NewPCG(binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:]))),
 	}
 }
@@ -74,6 +77,7 @@ func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
 			k.addrs = slices.Delete(k.addrs, i, i+1)
 		} else {
 			k.next = time.Time{} // a new address is worth an immediate try
+			wake(b.news)
 		}
 		k.addrs = slices.Insert(k.addrs, 0, a)
 	}
@@ -90,6 +94,17 @@ func (b *book) evict() bool {
 	}
 	delete(b.peers, oldest)
 	return oldest != ""
+}
+
+// remove forgets a peer that is no longer a member: it is its turn to come with a new
+// grant. A bootstrap peer stays.
+func (b *book) remove(id ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil && !k.sticky {
+		delete(b.peers, id)
+		b.dirty = true
+	}
 }
 
 func withoutPeer(a wire.Addr) wire.Addr {
@@ -122,6 +137,27 @@ func (b *book) failed(id ID, now time.Time) {
 	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
 	if !k.sticky && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
 		delete(b.peers, id)
+	}
+}
+
+// begin notes that a peer is being dialled; false means that it is already, or unknown.
+func (b *book) begin(id ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil || k.dialing {
+		return false
+	}
+	k.dialing = true
+	return true
+}
+
+// end takes begin back.
+func (b *book) end(id ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		k.dialing = false
 	}
 }
 

@@ -39,7 +39,7 @@ type Times struct {
 	Hello    time.Duration // a new connection may stay without a verified hello
 	Dial     time.Duration // looks for peers to dial
 	Backoff  time.Duration // first wait after a failed dial; doubles to MaxBackoff
-	Ping     time.Duration // measures round trips
+	Ping     time.Duration // measures round trips, and finds dead connections
 	Save     time.Duration // writes the peers book, checks expiries
 	Discover time.Duration // asks the DHT for peers of the swarm and announces this one
 }
@@ -56,7 +56,7 @@ func Default() Config {
 		PeersPerIP: 256, // a lecture hall behind one address
 		Times: Times{
 			Hello: protocol.HelloTimeout,
-			Dial:  2 * time.Second, Backoff: time.Second, Ping: 10 * time.Second,
+			Dial:  2 * time.Second, Backoff: time.Second, Ping: 3 * time.Second,
 			Save: 30 * time.Second, Discover: time.Minute,
 		},
 	}

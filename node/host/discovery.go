@@ -69,10 +69,11 @@ func (r *running) routingPeers() []peer.AddrInfo {
 	return out
 }
 
-// discover announces this peer under the swarm's name and looks for others.
-func (r *running) discover(ctx context.Context) {
+// discover announces this peer under the swarm's name and looks for others. It reports
+// whether there was anybody to ask.
+func (r *running) discover(ctx context.Context) bool {
 	if r.dht.RoutingTable().Size() == 0 {
-		return // nobody to ask yet
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Times.Discover)
 	defer cancel()
@@ -84,7 +85,7 @@ func (r *running) discover(ctx context.Context) {
 	peers, err := d.FindPeers(ctx, name)
 	if err != nil {
 		r.log.Debug("swarm not looked up", "err", err)
-		return
+		return true
 	}
 	n := 0
 	for info := range peers {
@@ -92,6 +93,7 @@ func (r *running) discover(ctx context.Context) {
 			found{r}.HandlePeerFound(info)
 		}
 	}
+	return true
 }
 
 func (r *running) provide(ctx context.Context, c cid.Cid) error {

@@ -21,7 +21,8 @@ type EvtPeerLeft struct{ Peer ID }
 // EvtAdvertReceived tells that a newer advert of another peer is in the table.
 type EvtAdvertReceived struct{ Advert *wire.Advert } // read-only
 
-// EvtAdvertExpired tells that a peer has not renewed its advert.
+// EvtAdvertExpired tells that a peer's advert no longer counts: it was not renewed, or the
+// peer can no longer be reached.
 type EvtAdvertExpired struct{ Peer ID }
 
 // eventBuffer is how far a subscriber may fall behind: a burst of a full table.

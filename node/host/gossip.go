@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -26,8 +27,8 @@ const (
 	maxSubscriptions = 16
 	// swapTimeout bounds handing over the adverts of a whole table.
 	swapTimeout = 30 * time.Second
-	// maxPushed bounds the adverts that a peer hands over unasked: its own.
-	maxPushed = 4
+	// swapAgain is when the second swap follows: gossip links are made once a second.
+	swapAgain = 1500 * time.Millisecond
 )
 
 // The verdicts of the advert validator, in metrics.
@@ -102,7 +103,10 @@ func scoring(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds
 // validate decides on an advert: reject is what no honest peer forwards, and costs the
 // forwarder; ignore is what can happen to anyone.
 func (r *running) validate(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
-	verdict := r.receive(m.GetData())
+	if ID(from) == r.ID() && r.table.has(m.GetData()) { // see spread
+		return pubsub.ValidationAccept
+	}
+	verdict := r.receive(ID(from), m.GetData())
 	r.metrics.adverts.WithLabelValues(verdict).Inc()
 	switch verdict {
 	case verdictAccept:
@@ -114,8 +118,8 @@ func (r *running) validate(_ context.Context, from peer.ID, m *pubsub.Message) p
 	return pubsub.ValidationReject
 }
 
-// receive takes an advert into the table.
-func (r *running) receive(data []byte) (verdict string) {
+// receive takes an advert that a peer has sent or passed on into the table.
+func (r *running) receive(from ID, data []byte) (verdict string) {
 	// [REJECT] more than protocol.MaxAdvert, not canonical, not valid, another swarm's,
 	// not signed by its peer.
 	a, err := wire.OpenAdvert(data, r.Swarm())
@@ -139,7 +143,7 @@ func (r *running) receive(data []byte) (verdict string) {
 		return verdictIgnore
 	}
 	// [IGNORE] not newer than what is known.
-	if !r.table.put(a, append([]byte(nil), data...), now) {
+	if !r.table.put(a, append([]byte(nil), data...), from == a.Peer, now) {
 		return verdictIgnore
 	}
 	if a.Peer != r.ID() {
@@ -184,22 +188,25 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	return nil
 }
 
-// handleAdverts takes the latest adverts of a peer that has just subscribed and hands over
-// the table, so that neither need wait for the next round of adverts.
+// handleAdverts takes the adverts that a peer tells and answers with those that it has not
+// been told.
 func (r *running) handleAdverts(_ context.Context, s Stream) {
 	err := s.SetDeadline(time.Now().Add(swapTimeout))
 	if err == nil {
-		err = r.readAdverts(s, maxPushed)
+		err = r.readAdverts(s)
 	}
-	if err := errors.Join(err, writeAdverts(s, r.table.raws(r.now()))); err != nil {
+	if err == nil {
+		err = writeAdverts(s, r.table.tell(s.Peer(), r.now()))
+	}
+	if err != nil {
+		r.table.untell(s.Peer())
 		_ = s.Reset()
 		return
 	}
 	_ = s.Close()
 }
 
-// swapAdverts gives a peer this one's latest advert, which it may have missed while the
-// gossip stream came up, and asks for all that it knows.
+// swapAdverts tells a peer the adverts that it has not been told, and asks for the same.
 func (r *running) swapAdverts(id ID) error {
 	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
 	defer cancel()
@@ -207,11 +214,12 @@ func (r *running) swapAdverts(id ID) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeAdverts(s, r.table.own(r.ID(), r.now())), s.CloseWrite())
+	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeAdverts(s, r.table.tell(id, r.now())), s.CloseWrite())
 	if err == nil {
-		err = r.readAdverts(s, protocol.MaxAdverts)
+		err = r.readAdverts(s)
 	}
 	if err != nil {
+		r.table.untell(id)
 		return errors.Join(err, s.Reset())
 	}
 	return s.Close()
@@ -227,9 +235,9 @@ func writeAdverts(s Stream, raws [][]byte) error {
 	return w.Flush()
 }
 
-// readAdverts takes in up to most adverts until the sender has no more. One that is not
+// readAdverts takes in adverts until the sender has no more. One that is not
 // valid ends it: no honest peer has such.
-func (r *running) readAdverts(s Stream, most int) error {
+func (r *running) readAdverts(s Stream) error {
 	fr := frame.NewReader(s, wire.AdvertsLimits())
 	for n := 0; ; n++ {
 		typ, data, err := fr.Next()
@@ -239,18 +247,36 @@ func (r *running) readAdverts(s Stream, most int) error {
 		if err != nil {
 			return err
 		}
-		if typ != wire.TypeAdvert || n == most {
+		if typ != wire.TypeAdvert || n == protocol.MaxAdverts {
 			return fmt.Errorf("frame %d of type %d among adverts", n, typ)
 		}
-		verdict := r.receive(data)
+		verdict := r.receive(s.Peer(), data)
 		r.metrics.adverts.WithLabelValues(verdict).Inc()
-		if verdict == verdictReject {
+		switch verdict {
+		case verdictReject:
 			return errors.New("invalid advert")
+		case verdictAccept:
+			r.spread(s.Peer(), data)
 		}
 	}
 }
 
-// watchTopic swaps adverts with each peer that subscribes to the topic.
+// spread gossips an advert that a newcomer has handed in of itself: it may have published
+// it before its gossip streams were up, when nobody heard. Those of others are left out,
+// as they have been gossiped once.
+func (r *running) spread(from ID, data []byte) {
+	for _, raw := range r.table.own(from, r.now()) {
+		if !bytes.Equal(raw, data) {
+			continue
+		}
+		if err := r.topic.Publish(r.ctx, raw); err != nil { // keeps raw, but data is the reader's
+			r.log.Debug("advert not passed on", "peer", from, "err", err)
+		}
+	}
+}
+
+// watchTopic swaps adverts with each peer that subscribes to the topic: once at once, and
+// again when the gossip between the two must be up, for what passed in between.
 func (r *running) watchTopic(events *pubsub.TopicEventHandler) {
 	for {
 		e, err := events.NextPeerEvent(r.ctx)
@@ -258,11 +284,25 @@ func (r *running) watchTopic(events *pubsub.TopicEventHandler) {
 			return
 		}
 		if e.Type == pubsub.PeerJoin {
-			r.tasks.start(func() {
-				if err := r.swapAdverts(ID(e.Peer)); err != nil {
-					r.log.Debug("adverts not swapped", "peer", ID(e.Peer), "err", err)
-				}
-			})
+			r.tasks.start(func() { r.greet(ID(e.Peer)) })
+		}
+	}
+}
+
+func (r *running) greet(id ID) {
+	for _, wait := range []time.Duration{0, swapAgain} {
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-r.ctx.Done():
+			t.Stop()
+			return
+		}
+		if r.gate.get(id) == nil {
+			return
+		}
+		if err := r.swapAdverts(id); err != nil {
+			r.log.Debug("adverts not swapped", "peer", id, "err", err)
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (r *running) disconnected(conn network.Conn) {
 	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
 	if m != nil {
 		r.left(id)
+		r.tasks.start(func() { r.lost(id) })
 	}
 }
 
@@ -161,6 +162,7 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 		return wire.ErrRevoked
 	}
 	r.metrics.hellos.WithLabelValues("ok").Inc()
+	r.table.untell(id) // it may have restarted
 	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now()}) {
 		r.joined(id, h)
 	}

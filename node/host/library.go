@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
@@ -45,6 +46,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent("covey/" + r.cfg.Version),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}
 	if r.cfg.Registerer != nil {
 		opts = append(opts, libp2p.PrometheusRegisterer(r.cfg.Registerer))

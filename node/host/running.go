@@ -23,12 +23,15 @@ import (
 )
 
 const (
-	// dialsAtOnce bounds the dials of known peers in parallel.
-	dialsAtOnce = 8
-	// dialTries is how often reach dials a peer whose connection ends before its hello.
-	dialTries = 3
 	// pingTimeout bounds one round trip; what is slower is not usable.
-	pingTimeout = 5 * time.Second
+	pingTimeout = 2 * time.Second
+	// pingTries is how many round trips in a row may fail before the connection counts as
+	// dead: over QUIC nothing else tells for half a minute that the other process died.
+	pingTries = 2
+	// pingsAtOnce bounds the round trips measured in parallel.
+	pingsAtOnce = 32
+	// smallSwarm is up to how many peers each new one is a reason to look for others.
+	smallSwarm = 8
 )
 
 // running is a Host between the start and the end of Run.
@@ -41,6 +44,8 @@ type running struct {
 	dht    *dht.IpfsDHT // nil unless configured
 	gossip *pubsub.PubSub
 	topic  *pubsub.Topic
+	dials  chan struct{} // one entry for each dial under way
+	met    chan struct{} // wakes discovery; size 1, as one look finds all
 }
 
 // Run joins the network and blocks until ctx ends, which is no error. It may be called
@@ -56,7 +61,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello)}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1)}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
@@ -98,13 +103,12 @@ func (r *running) start() (stop func(), err error) {
 	})
 	r.serve(protocol.Adverts, r.handleAdverts)
 
-	gated := &gatedHost{Host: r.host, r: r}
-	stopGossip, err := r.startGossip(gated)
+	stopGossip, err := r.startGossip(&gatedHost{Host: r.host, r: r})
 	stops = append(stops, stopGossip)
 	if err != nil {
 		return stop, err
 	}
-	stopDiscovery, err := r.startDiscovery(gated)
+	stopDiscovery, err := r.startDiscovery(&gatedHost{Host: r.host, r: r, dials: true})
 	stops = append(stops, stopDiscovery)
 	if err != nil {
 		return stop, err
@@ -145,27 +149,43 @@ func (h *Host) leave() {
 // loops runs what happens at intervals.
 func (r *running) loops() error {
 	g, ctx := errgroup.WithContext(r.ctx)
-	every := func(d time.Duration, f func(ctx context.Context)) {
+	// A loop runs at once, then after the time that f returns or when woken.
+	loop := func(woken <-chan struct{}, f func(ctx context.Context) time.Duration) {
 		g.Go(func() error {
-			t := time.NewTicker(d)
+			t := time.NewTimer(0)
 			defer t.Stop()
 			for {
-				f(ctx)
 				select {
 				case <-ctx.Done():
 					return nil
 				case <-t.C:
+				case <-woken:
 				}
+				t.Reset(f(ctx))
 			}
 		})
 	}
-	every(r.cfg.Times.Dial, r.dialDue)
-	every(r.cfg.Times.Ping, r.pingAll)
-	every(r.cfg.Times.Save, r.housekeeping)
+	times := r.cfg.Times
+	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
+	loop(nil, func(ctx context.Context) time.Duration { r.pingAll(ctx); return times.Ping })
+	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	if r.dht != nil {
-		every(r.cfg.Times.Discover, r.discover)
+		loop(r.met, func(ctx context.Context) time.Duration {
+			if !r.discover(ctx) {
+				return times.Dial // soon again
+			}
+			return times.Discover
+		})
 	}
 	return g.Wait()
+}
+
+// wake wakes the loop that listens on c, of size 1; one that is awake looks once more.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // newStream wraps a stream of the library.
@@ -239,11 +259,15 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	r.metrics.peers.Inc()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
-	r.tasks.start(func() { r.ping(r.ctx, id, rttSamples) })
+	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures
+	if len(r.gate.members()) <= smallSwarm {
+		wake(r.met)
+	}
 }
 
 // left is called once a verified peer is gone or expelled.
 func (r *running) left(id ID) {
+	r.table.untell(id)
 	r.metrics.peers.Dec()
 	r.log.Info("peer left", "peer", id)
 	r.events.emit(EvtPeerLeft{Peer: id})
@@ -255,53 +279,50 @@ func (r *running) listenAddrs(id ID) []wire.Addr {
 	return addrs[:min(len(addrs), protocol.MaxAddrs)]
 }
 
-// dialDue dials known peers that are not connected, while there is room for more.
-func (r *running) dialDue(ctx context.Context) {
-	room := r.cfg.PeersLow - len(r.gate.members())
-	var g errgroup.Group
-	g.SetLimit(dialsAtOnce)
-	for _, t := range r.book.due(r.now()) {
-		if t.id == r.ID() || r.isConnected(t.id) || room <= 0 && !t.sticky {
-			continue
-		}
-		room--
-		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, protocol.StreamOpenTimeout+r.cfg.Times.Hello)
-			defer cancel()
-			if _, err := r.reach(ctx, t.id); err != nil {
-				r.metrics.dials.WithLabelValues("error").Inc()
-				r.book.failed(t.id, r.now())
-				r.log.Debug("peer not reached", "peer", t.id, "err", err)
-				return nil
-			}
-			r.metrics.dials.WithLabelValues("ok").Inc()
-			return nil
-		})
-	}
-	_ = g.Wait() // each has noted its own outcome
-}
-
+// pingAll measures a round trip to each peer, and cuts connections that are dead.
 func (r *running) pingAll(ctx context.Context) {
 	var g errgroup.Group
-	g.SetLimit(dialsAtOnce)
+	g.SetLimit(pingsAtOnce)
 	for id := range r.gate.members() {
-		g.Go(func() error { r.ping(ctx, id, 1); return nil })
+		g.Go(func() error {
+			for range pingTries {
+				err := r.ping(ctx, id, 1)
+				if err != nil {
+					r.log.Debug("no answer to a ping", "peer", id, "err", err)
+				}
+				if !errors.Is(err, context.DeadlineExceeded) {
+					return nil // it answers, or the connection has ended by itself
+				}
+			}
+			if ctx.Err() == nil {
+				r.log.Info("peer does not answer, connection closed", "peer", id)
+				_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
+			}
+			return nil
+		})
 	}
 	_ = g.Wait()
 }
 
-// ping measures n round trips.
-func (r *running) ping(ctx context.Context, id ID, n int) {
+// ping measures n round trips. If the peer does not answer in time the error wraps
+// context.DeadlineExceeded.
+func (r *running) ping(ctx context.Context, id ID, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	results := ping.Ping(ctx, r.host, native(id))
 	for range n {
 		res, ok := <-results
-		if !ok || res.Error != nil {
-			return
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !ok:
+			return errors.New("ping ended")
+		case res.Error != nil:
+			return res.Error
 		}
 		r.book.measured(id, res.RTT)
 	}
+	return nil
 }
 
 // housekeeping ends memberships that are over, forgets old adverts, saves the book.
@@ -339,6 +360,7 @@ func (r *running) expel(id ID, why error) {
 		return
 	}
 	r.log.Info("peer expelled", "peer", id, "err", why)
+	r.book.remove(id)
 	r.table.drop(id)
 	r.left(id)
 	_ = r.host.Network().ClosePeer(native(id))
@@ -355,12 +377,20 @@ func (r *running) save() error {
 // verified.
 type gatedHost struct {
 	p2phost.Host
-	r *running
+	r     *running
+	dials bool // peers that are not connected; gossip only talks to those that are
 }
 
 // NewStream opens a stream to a verified peer.
 func (g *gatedHost) NewStream(ctx context.Context, id peer.ID, protos ...libprotocol.ID) (network.Stream, error) {
-	if _, err := g.r.reach(ctx, ID(id)); err != nil {
+	var err error
+	if g.dials {
+		_, err = g.r.reach(ctx, ID(id))
+	} else {
+		ctx = network.WithNoDial(ctx, "peers that are connected only")
+		_, err = g.r.gate.wait(ctx, ID(id))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return g.Host.NewStream(ctx, id, protos...)

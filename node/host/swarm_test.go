@@ -17,7 +17,15 @@ import (
 // patience is how long a test waits for what must happen; it is not part of any result.
 const patience = 30 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// childVar holds the data directory of a peer that runs in a process of its own.
+const childVar = "COVEY_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childVar); dir != "" {
+		os.Exit(childMain(dir))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // peerOf is a running host of a test.
 type peerOf struct {
