@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -118,10 +117,11 @@ func TestCompletions(t *testing.T) {
 	hot := func(seed int) string {
 		return complete(t, c, map[string]any{"temperature": 1.5, "seed": seed, "max_tokens": 24}).Choices[0].Text
 	}
-	if hot(1) != hot(1) {
-		t.Error("the same seed gave two texts")
+	drawn := hot(1)
+	if again := hot(1); again != drawn {
+		t.Errorf("the same seed gave %q and %q", drawn, again)
 	}
-	if hot(1) == hot(2) {
+	if drawn == hot(2) {
 		t.Error("two seeds gave the same text")
 	}
 	stop := first.Text[len(first.Text)/2 : len(first.Text)/2+3]
@@ -415,7 +415,7 @@ func TestSize(t *testing.T) {
 			t.Errorf("%q was read as %d", text, s)
 		}
 	}
-	if b, err := node.Size(3 << 20).MarshalText(); err != nil || fmt.Sprintf("%s", b) != "3MiB" {
+	if b, err := node.Size(3 << 20).MarshalText(); err != nil || string(b) != "3MiB" {
 		t.Errorf("3 MiB: %s, %v", b, err)
 	}
 }

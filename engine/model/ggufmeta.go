@@ -117,12 +117,57 @@ func (m *ggufMeta) integers(key string) []int32 {
 	return out
 }
 
+func (m *ggufMeta) floats(key string) []float32 {
+	v, ok := m.values[key]
+	if !ok {
+		return nil
+	}
+	all, ok := v.Floats()
+	if !ok {
+		m.fail(key, "a list of floats")
+	}
+	out := make([]float32, len(all))
+	for i, f := range all {
+		out[i] = float32(f)
+	}
+	return out
+}
+
+// tokenID returns a token's id, nil if the file does not name it.
+func (m *ggufMeta) tokenID(key string) *int32 {
+	if _, ok := m.values[key]; !ok {
+		return nil
+	}
+	id := int32(m.integer(key, -1))
+	return &id
+}
+
+// choice returns a flag, nil if the file does not have it.
+func (m *ggufMeta) choice(key string) *bool {
+	if _, ok := m.values[key]; !ok {
+		return nil
+	}
+	b := m.flag(key, false)
+	return &b
+}
+
 // vocabulary makes a tokenizer's data of the tokens and the rest of the metadata.
 func (m *ggufMeta) vocabulary(tokens []string, types []int32) (TokenizerSpec, error) {
 	if len(tokens) == 0 {
 		return TokenizerSpec{}, errors.New("read metadata: tokenizer.ggml.tokens is missing")
 	}
-	v := token.Vocab{Model: m.text("tokenizer.ggml.model"), Tokens: tokens, Types: types}
+	const ns = "tokenizer.ggml."
+	v := token.Vocab{
+		Model: m.text(ns + "model"), Pre: m.text(ns + "pre"), Tokens: tokens, Types: types,
+		Scores: m.floats(ns + "scores"), Merges: m.texts(ns + "merges"),
+		BOS: m.tokenID(ns + "bos_token_id"), EOS: m.tokenID(ns + "eos_token_id"), UNK: m.tokenID(ns + "unknown_token_id"),
+		SEP: m.tokenID(ns + "seperator_token_id"), PAD: m.tokenID(ns + "padding_token_id"), CLS: m.tokenID(ns + "cls_token_id"),
+		MASK:   m.tokenID(ns + "mask_token_id"),
+		AddBOS: m.choice(ns + "add_bos_token"), AddEOS: m.choice(ns + "add_eos_token"), Prefix: m.choice(ns + "add_space_prefix"),
+	}
+	if m.err != nil {
+		return TokenizerSpec{}, fmt.Errorf("read metadata: %w", m.err)
+	}
 	data, err := json.Marshal(v)
 	return TokenizerSpec{Kind: TokenizerGGUF, Data: data}, err
 }

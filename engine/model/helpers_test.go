@@ -3,7 +3,6 @@ package model_test
 import (
 	"archive/zip"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -212,5 +211,3 @@ func distance(got, want []float32) (largest, relative float64) {
 func thirds(n int) []model.Range {
 	return []model.Range{{Last: n / 3, Embed: true}, {First: n / 3, Last: n - 1}, {First: n - 1, Last: n, Head: true}}
 }
-
-func label(r model.Range) string { return fmt.Sprintf("blocks %d to %d", r.First, r.Last) }
