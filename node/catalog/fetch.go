@@ -87,9 +87,11 @@ func blocksOf(m *wire.Manifest, r wire.Range) []sized {
 
 // PartBytes returns how much Fetch of a range brings if nothing is here: every block is
 // counted once, also if two tensors have it.
-func (c *Catalog) PartBytes(m *Model, r wire.Range) int64 {
+func (c *Catalog) PartBytes(m *Model, r wire.Range) int64 { return rangeBytes(m.Manifest, r) }
+
+func rangeBytes(m *wire.Manifest, r wire.Range) int64 {
 	var n int64
-	for _, b := range blocksOf(m.Manifest, r) {
+	for _, b := range blocksOf(m, r) {
 		n += int64(b.size)
 	}
 	return n

@@ -119,6 +119,17 @@ func (c *Catalog) open(id cid.Cid) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o, err = parse(root, get); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened[id] = o
+	return o, nil
+}
+
+// parse reads and checks a manifest.
+func parse(root []byte, get func(cid.Cid) ([]byte, error)) (*opened, error) {
 	m, err := wire.Unpack(root, get)
 	if err != nil {
 		return nil, err
@@ -127,11 +138,7 @@ func (c *Catalog) open(id cid.Cid) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o = &opened{manifest: m, config: cfg}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.opened[id] = o
-	return o, nil
+	return &opened{manifest: m, config: cfg}, nil
 }
 
 // check returns the configuration in a manifest, after checking that the manifest has
