@@ -29,7 +29,7 @@ race: ## run the tests of the concurrent packages under the race detector (needs
 fuzz: ## run every fuzz target for T (default 10s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) $$pkg; \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) -fuzzminimizetime 20x $$pkg; \
 	  done; done
 
 vet: ## go vet

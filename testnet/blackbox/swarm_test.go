@@ -229,45 +229,8 @@ func TestSwarm(t *testing.T) {
 			})
 		}
 	})
-	t.Run("a peer is killed in the middle of an answer", func(t *testing.T) {
-		host(t, s, "one", "0-1")
-		chain2 := func(ctx context.Context) (bool, error) { // four has heard of the copy
-			var peers []api.Peer
-			err := four.Get(ctx, "/covey/v1/peers", nil, &peers)
-			return slices.ContainsFunc(peers, func(p api.Peer) bool {
-				return p.Name == "one" && len(p.Models) == 1 && len(p.Models[0].Served) == 1
-			}), err
-		}
-		waitFor(t, s, "four to hear of the copy", chain2)
-		got, err := complete(t.Context(), four, "demo", length, func(n int) {
-			if n == 10 {
-				if err := errors.Join(s.Node("two").Kill()); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("after the kill %q, %v; want %q", got, err, want)
-		}
-	})
-	t.Run("it comes back and serves again", func(t *testing.T) {
-		if err := s.Node("two").Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		waitFor(t, s, "two to serve again", func(ctx context.Context) (bool, error) {
-			var st api.Status
-			err := s.Node("two").API().Get(ctx, "/covey/v1/status", nil, &st)
-			return len(st.Hosted) == 1 && st.Hosted[0].State == "serving", err
-		})
-		if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo"); err != nil {
-			t.Fatal(err)
-		}
-		chain(t, s, "four", "two", "three")
-		got, err := complete(t.Context(), four, "demo", length, quiet)
-		if err != nil || !slices.Equal(got, want) {
-			t.Errorf("after the restart %q, %v; want %q", got, err, want)
-		}
-	})
+	t.Run("a peer is killed in the middle of an answer", func(t *testing.T) { testKill(t, s, want) })
+	t.Run("it comes back and serves again", func(t *testing.T) { testReturn(t, s, want) })
 	t.Run("nobody serves a part", func(t *testing.T) {
 		if err := s.Node("three").Kill(); err != nil {
 			t.Fatal(err)
@@ -279,6 +242,50 @@ func TestSwarm(t *testing.T) {
 			t.Errorf("answered %v after %s, want a clear refusal soon", err, time.Since(start))
 		}
 	})
+}
+
+// testKill kills a peer of the chain while it answers; another one serves a copy.
+func testKill(t *testing.T, s *runner.Swarm, want []string) {
+	four := s.Node("four").API()
+	host(t, s, "one", "0-1")
+	chain2 := func(ctx context.Context) (bool, error) { // four has heard of the copy
+		var peers []api.Peer
+		err := four.Get(ctx, "/covey/v1/peers", nil, &peers)
+		return slices.ContainsFunc(peers, func(p api.Peer) bool {
+			return p.Name == "one" && len(p.Models) == 1 && len(p.Models[0].Served) == 1
+		}), err
+	}
+	waitFor(t, s, "four to hear of the copy", chain2)
+	got, err := complete(t.Context(), four, "demo", len(want), func(n int) {
+		if n == 10 {
+			if err := s.Node("two").Kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("after the kill %q, %v; want %q", got, err, want)
+	}
+}
+
+// testReturn starts the killed peer again and takes the copy away.
+func testReturn(t *testing.T, s *runner.Swarm, want []string) {
+	if err := s.Node("two").Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, s, "two to serve again", func(ctx context.Context) (bool, error) {
+		var st api.Status
+		err := s.Node("two").API().Get(ctx, "/covey/v1/status", nil, &st)
+		return len(st.Hosted) == 1 && st.Hosted[0].State == "serving", err
+	})
+	if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo"); err != nil {
+		t.Fatal(err)
+	}
+	chain(t, s, "four", "two", "three")
+	got, err := complete(t.Context(), s.Node("four").API(), "demo", len(want), func(int) {})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("after the restart %q, %v; want %q", got, err, want)
+	}
 }
 
 // TestOneLine runs the command that a new user runs first, on a fresh data directory.

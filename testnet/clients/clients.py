@@ -1,5 +1,5 @@
 """Runs the official OpenAI Python client, unchanged, against a node: COVEY_URL, and COVEY_EMBED for an embedding model.
-Checked with openai 2.46.0. run.sh starts the node."""
+Checked with openai 3.54.0. run.sh starts the node."""
 import os
 
 import openai
