@@ -45,6 +45,8 @@ type Catalog struct {
 	providers func(ctx context.Context, id cid.Cid) []host.ID
 	log       *slog.Logger
 
+	naming sync.Mutex // orders changes of names, which look before they write
+
 	mu     sync.Mutex
 	opened map[cid.Cid]*opened // manifests read; those without pin and name go now and then
 	texts  texts
@@ -172,6 +174,8 @@ func (c *Catalog) Model(ctx context.Context, id cid.Cid) (model.Config, model.We
 
 // Remove ends the pin of a model and all its names. Its blocks stay until the store's GC.
 func (c *Catalog) Remove(id cid.Cid) error {
+	c.naming.Lock()
+	defer c.naming.Unlock()
 	for _, name := range c.namesByCID()[id] {
 		if err := c.store.SetName(name, cid.Undef); err != nil {
 			return fmt.Errorf("remove model: %w", err)

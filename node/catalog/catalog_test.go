@@ -19,10 +19,13 @@ import (
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
 )
+
+var _ worker.Models = (*catalog.Catalog)(nil)
 
 // peer is the peer that fakes fetch from.
 const peer = host.ID("peer")
@@ -360,14 +363,11 @@ func TestGetKeepsNames(t *testing.T) {
 	}
 }
 
-// TestLists imports a model whose manifest does not fit into a block.
+// TestLists gets a model whose manifest does not fit into a block.
 func TestLists(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		return
-	}
 	f := &copier{from: openStore(t), to: openStore(t)}
-	m := listed(t, f.from)
+	m := put(t, f.from, bare(t, tiny(t, func(c *model.Config) { c.Llama.Blocks, c.Llama.Dim, c.Llama.FFN = 32, 8192, 28672 })))
 	providers := func(context.Context, cid.Cid) []host.ID { return []host.ID{peer} }
 	c := newCatalog(t, catalog.Config{Store: f.to, Fetcher: f, Providers: providers})
 	got, err := c.Get(t.Context(), m, nil)
@@ -404,24 +404,6 @@ func linksOf(t *testing.T, s *store.Store, id cid.Cid) (nodes, leaves []cid.Cid,
 		t.Fatal(err)
 	}
 	return wire.Links(data)
-}
-
-// listed stores the manifest, without blocks, of a model with two part lists.
-func listed(t *testing.T, s *store.Store) cid.Cid {
-	t.Helper()
-	m := bare(t, tiny(t, func(c *model.Config) {
-		c.Llama.Blocks, c.Llama.Dim, c.Llama.FFN = 32, 8192, 28672
-	}))
-	packed, err := m.Pack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range append(packed.Lists, packed.Root) {
-		if _, err := s.Put(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return packed.CID()
 }
 
 // tiny is a valid configuration, edited.

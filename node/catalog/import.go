@@ -91,6 +91,8 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err != nil {
 		return nil, err
 	}
+	c.naming.Lock()
+	defer c.naming.Unlock()
 	if other, taken := c.store.Name(name); taken && other != id {
 		c.log.Info("name moved to another model", "name", name, "from", other, "to", id)
 	}

@@ -73,6 +73,8 @@ func (c *Catalog) Rename(id cid.Cid, name string) error {
 	if _, err := c.open(id); err != nil {
 		return fmt.Errorf("rename model %s: %w", id, err)
 	}
+	c.naming.Lock()
+	defer c.naming.Unlock()
 	if other, taken := c.store.Name(name); taken && other != id {
 		return fmt.Errorf("rename model: %w: %q is %s", ErrNameTaken, name, other)
 	}

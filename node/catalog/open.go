@@ -94,6 +94,8 @@ func (c *Catalog) keep(id cid.Cid) error {
 		return err
 	}
 	name := m.Manifest.Name
+	c.naming.Lock()
+	defer c.naming.Unlock()
 	if _, taken := c.store.Name(name); taken || CheckName(name) != nil {
 		return nil
 	}
