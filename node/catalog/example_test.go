@@ -22,7 +22,7 @@ func ExampleCatalog_ImportFiles() {
 		fmt.Println(err)
 		return
 	}
-	s, err := store.Open(store.Config{Dir: dir + "/store", Links: wire.Links})
+	s, err := store.Open(store.Config{Dir: dir + "/store", Links: wire.Links, MarginBytes: 64 << 20, MarginPercent: 0.1})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -290,7 +290,6 @@ func (im *importer) store(ctx context.Context, round []*job) error {
 	}
 	blocks := make([]store.Block, len(chunks))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0) + 1)
 	next := make(chan int) // batches that are hashed, in order
 	g.Go(func() error { return hashBatches(ctx, chunks, blocks, next) })
 	g.Go(func() error {
