@@ -103,10 +103,9 @@ func (c *Client) Close(reason string) error {
 // guard applies ctx to the stream for the time of a call: its deadline, and its end, which
 // resets the stream. The function it returns also resets on an error.
 func (c *Client) guard(ctx context.Context, err *error) func() {
-	if deadline, ok := ctx.Deadline(); ok {
-		// A stream that cannot take a deadline is dead: the next write tells.
-		_ = c.s.SetDeadline(deadline)
-	}
+	deadline, _ := ctx.Deadline() // none takes back that of the call before
+	// A stream that cannot take a deadline is dead: the next write tells.
+	_ = c.s.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = c.s.Reset() })
 	return func() {
 		if !stop() && *err != nil {

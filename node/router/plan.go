@@ -105,7 +105,7 @@ func (r *Router) Plan(model cid.Cid, blocks, maxTokens int) (*Choice, error) {
 		}
 	}
 	if best == nil {
-		choice.Missing = missing(all, blocks)
+		choice.Missing = missing(all, blocks) + leftOut(left)
 		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
 	}
 	choice.Chain = &Chain{Model: model, Token: best.cost}
@@ -210,10 +210,28 @@ func (r *Router) rtt(p, c *candidate) time.Duration {
 	return unknownRTT + penalty
 }
 
+// shownLeft bounds the stages that an error names.
+const shownLeft = 3
+
+// leftOut says why stages did not count, for an error.
+func leftOut(left []Left) string {
+	if len(left) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, l := range left[:min(len(left), shownLeft)] {
+		parts = append(parts, fmt.Sprintf("[%d:%d] at %s (%s)", l.Range.First, l.Range.Last, l.Peer, l.Reason))
+	}
+	if n := len(left) - shownLeft; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d more", n))
+	}
+	return "; left out: " + strings.Join(parts, ", ")
+}
+
 // missing says which piece of a model no stage covers.
 func missing(all []*candidate, blocks int) string {
 	if len(all) == 0 {
-		return "no peer serves any of it"
+		return "no peer serves any of it now"
 	}
 	var embed, head bool
 	served := make([]bool, blocks)

@@ -186,10 +186,14 @@ func (s *Session) connect(ctx context.Context) error {
 
 // retry calls f until it works, fails for good, or too many chains have failed.
 func (s *Session) retry(ctx context.Context, f func() error) error {
+	var first error // why there may be no chain left
 	for attempt := 1; ; attempt++ {
 		err := f()
 		if err == nil {
 			return nil
+		}
+		if first != nil && errors.Is(err, ErrNoChain) {
+			err = fmt.Errorf("%w, after: %w", err, first)
 		}
 		if s.client != nil {
 			s.client.Close("error")
@@ -198,6 +202,9 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 		blamed, again := s.judge(ctx, err)
 		if !again || attempt == maxAttempts {
 			return err
+		}
+		if first == nil {
+			first = err
 		}
 		s.r.failed(blamed)
 		s.r.cfg.Log.Info("peer failed, trying another chain", "peer", blamed, "attempt", attempt, "err", err)

@@ -1,0 +1,409 @@
+package router_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/infer"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// memStream is a stream in memory.
+type memStream struct {
+	net.Conn
+	peer host.ID
+}
+
+func (s *memStream) CloseWrite() error { return nil } // the protocol ends with a message
+func (s *memStream) Reset() error      { return s.Close() }
+func (s *memStream) Peer() host.ID     { return s.peer }
+func (s *memStream) Relayed() bool     { return false }
+
+// chainPeer is the first peer of made-up chains: it answers as a whole chain would. Its
+// model draws the sum of the history and the seed.
+type chainPeer struct {
+	id       host.ID
+	refuse   *wire.Error                  // to opens
+	fail     func(step int) (error, bool) // before the answer to a step; true: go on after it
+	mu       sync.Mutex
+	opens    []wire.InferOpen
+	steps    int
+	prompts  []uint32
+	closed   []string
+	sessions sync.WaitGroup
+}
+
+func (p *chainPeer) dial(h wire.Hop) host.Stream {
+	here, there := net.Pipe()
+	p.sessions.Go(func() { p.serve(&memStream{there, "client"}) })
+	return &memStream{here, h.Peer}
+}
+
+func (p *chainPeer) serve(s host.Stream) {
+	defer s.Close()
+	r, w := frame.NewReader(s, wire.InferServerLimits(protocol.MaxTensor)), frame.NewWriter(s)
+	send := func(t frame.Type, m wire.Message) bool {
+		b, err := wire.Encode(m)
+		return err == nil && w.Write(t, b) == nil && w.Flush() == nil
+	}
+	var open wire.InferOpen
+	if t, b, err := r.Next(); err != nil || t != wire.TypeInferOpen || wire.Decode(b, &open) != nil {
+		return
+	}
+	p.mu.Lock()
+	p.opens = append(p.opens, open)
+	refuse := p.refuse
+	p.mu.Unlock()
+	if refuse != nil {
+		send(wire.TypeError, refuse)
+		return
+	}
+	if !send(wire.TypeInferOpened, &wire.InferOpened{MaxTokens: open.MaxTokens}) {
+		return
+	}
+	var history []int32
+	for {
+		t, b, err := r.Next()
+		if err != nil {
+			return
+		}
+		if t == wire.TypeInferClose {
+			var c wire.InferClose
+			if wire.Decode(b, &c) == nil {
+				p.mu.Lock()
+				p.closed = append(p.closed, c.Reason)
+				p.mu.Unlock()
+			}
+			return
+		}
+		var st wire.InferStep
+		if t != wire.TypeInferStep || wire.Decode(b, &st) != nil || int(st.Position) > len(history) {
+			return
+		}
+		history = append(history[:st.Position], st.Tokens...)
+		p.mu.Lock()
+		p.steps++
+		n := p.steps
+		p.prompts = append(p.prompts, st.PromptLen)
+		p.mu.Unlock()
+		if p.fail != nil {
+			err, goOn := p.fail(n)
+			var e *wire.Error
+			if errors.As(err, &e) {
+				e.Seq = st.Seq
+				send(wire.TypeError, e)
+			}
+			if !goOn {
+				return
+			}
+		}
+		res := &wire.InferResult{Seq: st.Seq, Length: uint32(len(history)), Timings: []wire.Timing{{Peer: p.id, ComputeNs: 7}}}
+		switch st.Want {
+		case wire.WantToken:
+			res.Tokens = []wire.Sampled{{Token: draw(history, open.Sampling.Seed)}}
+		case wire.WantPooled:
+			res.Tensor = true
+		}
+		if !send(wire.TypeInferResult, res) {
+			return
+		}
+		if res.Tensor {
+			if _, err := infer.WriteVector(w, nil, []float32{float32(len(history)), -1}, 1); err != nil || w.Flush() != nil {
+				return
+			}
+		}
+	}
+}
+
+func draw(history []int32, seed uint64) int32 {
+	sum := seed
+	for i, t := range history {
+		sum = sum*31 + uint64(t)*uint64(i+1)
+	}
+	return int32(sum % 1000)
+}
+
+// serveAll makes s dial peers in memory, and waits for their sessions at the end.
+func serveAll(t *testing.T, s *swarm, peers ...*chainPeer) {
+	t.Helper()
+	s.dial = func(_ context.Context, h wire.Hop) (host.Stream, error) {
+		for _, p := range peers {
+			if p.id == h.Peer {
+				return p.dial(h), nil
+			}
+		}
+		return nil, errors.New("connection refused")
+	}
+	t.Cleanup(func() {
+		for _, p := range peers {
+			p.sessions.Wait()
+		}
+	})
+}
+
+func request() router.Request {
+	return router.Request{Model: model, Blocks: blocks, MaxTokens: 2000, Timeout: time.Minute, Sampling: wire.Sampling{Seed: 42}}
+}
+
+// generate draws n tokens after a prompt, one at a time.
+func generate(t *testing.T, s *router.Session, prompt []int32, n int) []int32 {
+	t.Helper()
+	next, out := prompt, []int32(nil)
+	for range n {
+		got, err := s.Next(t.Context(), next, len(prompt))
+		if err != nil {
+			t.Fatalf("after %d tokens: %v", len(out), err)
+		}
+		out = append(out, got.Token)
+		next = []int32{got.Token}
+	}
+	return out
+}
+
+// want is what an uninterrupted session draws.
+func want(prompt []int32, n int) []int32 {
+	history := slices.Clone(prompt)
+	for range n {
+		history = append(history, draw(history, 42))
+	}
+	return history[len(prompt):]
+}
+
+func longPrompt() []int32 {
+	p := make([]int32, 1300) // three chunks
+	for i := range p {
+		p[i] = int32(i * 7 % 501)
+	}
+	return p
+}
+
+func TestSessionFollowsTheBestChain(t *testing.T) {
+	t.Parallel()
+	a, b := &chainPeer{id: peer(1)}, peer(2)
+	s := newSwarm(stage(a.id, 0, 4, time.Millisecond, nil), stage(b, 4, 8, time.Millisecond, func(a *wire.Advert, _ *wire.Served) {
+		a.Addrs = []wire.Addr{"/ip4/192.168.1.3/tcp/4001"}
+	}))
+	serveAll(t, s, a)
+	ses, err := s.router(t).Open(t.Context(), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := generate(t, ses, longPrompt(), 5); !slices.Equal(got, want(longPrompt(), 5)) {
+		t.Errorf("got %v, want %v", got, want(longPrompt(), 5))
+	}
+	if ses.Reroutes() != 0 || len(ses.Chain().Links) != 2 || len(ses.Timings()) != 1 || ses.Timings()[0].ComputeNs != 7 {
+		t.Errorf("%d reroutes, chain %s, timings %v", ses.Reroutes(), ses.Chain(), ses.Timings())
+	}
+	ses.Close()
+	ses.Close() // a second one does nothing
+	a.sessions.Wait()
+	o := a.opens[0]
+	if len(a.opens) != 1 || o.MaxTokens != 2000 || o.Timeout() != time.Minute || o.Sampling.Seed != 42 || !o.Range.Embed {
+		t.Errorf("opened with %+v", o)
+	}
+	if len(o.Route) != 1 || o.Route[0].Peer != b || !o.Route[0].Range.Head || len(o.Route[0].Addrs) != 1 {
+		t.Errorf("route %+v", o.Route)
+	}
+	if a.steps != 3+4 || a.prompts[0] != 0 || a.prompts[2] != 1300 || !slices.Equal(a.closed, []string{"done"}) {
+		t.Errorf("%d steps, prompts %v, closed %v", a.steps, a.prompts, a.closed)
+	}
+}
+
+// TestSessionOutlivesItsPeers has peers that fail in all ways: the client sees the tokens
+// of an uninterrupted session.
+func TestSessionOutlivesItsPeers(t *testing.T) {
+	t.Parallel()
+	never := func(int) (error, bool) { return nil, true }
+	gone := errors.New("stream breaks")
+	for _, tt := range []struct {
+		name     string
+		refuse   *wire.Error
+		fail     func(int) (error, bool)
+		reroutes int
+	}{
+		{"refuses the open", wire.Errorf(wire.CodeNotHosting, "no"), never, 0},
+		{"is full", wire.Errorf(wire.CodeBusy, "full"), never, 0},
+		{"has no memory", wire.Errorf(wire.CodeNoMemory, "none"), never, 0},
+		{"breaks in the prompt", nil, func(n int) (error, bool) { return gone, n != 2 }, 1},
+		{"breaks at the first token", nil, func(n int) (error, bool) { return gone, n != 3 }, 1},
+		{"breaks later", nil, func(n int) (error, bool) { return gone, n != 6 }, 1},
+		{"reports an error of its own", nil, func(n int) (error, bool) { return wireErrorAt(n, 5, wire.CodeInternal) }, 1},
+		{"stops serving the stage", nil, func(n int) (error, bool) { return wireErrorAt(n, 4, wire.CodeNotHosting) }, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			bad := &chainPeer{id: peer(1), refuse: tt.refuse, fail: tt.fail}
+			good := &chainPeer{id: peer(2)}
+			s := newSwarm(stage(bad.id, 0, 8, time.Millisecond, nil), stage(good.id, 0, 8, 5*time.Millisecond, nil))
+			serveAll(t, s, bad, good)
+			r := s.router(t)
+			ses, err := r.Open(t.Context(), request())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ses.Close()
+			if got := generate(t, ses, longPrompt(), 8); !slices.Equal(got, want(longPrompt(), 8)) {
+				t.Errorf("got %v, want %v", got, want(longPrompt(), 8))
+			}
+			if ses.Reroutes() != tt.reroutes || ses.Chain().Links[0].Peer != good.id {
+				t.Errorf("%d reroutes, chain %s", ses.Reroutes(), ses.Chain())
+			}
+			if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
+				t.Errorf("the peer that failed is not left out: %+v, %v", choice, err)
+			}
+		})
+	}
+}
+
+func wireErrorAt(n, at int, code wire.Code) (error, bool) {
+	if n != at {
+		return nil, true
+	}
+	return wire.Errorf(code, "at step %d", n), false
+}
+
+// TestFailedPeerIsTriedAgainLater moves the clock.
+func TestFailedPeerIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
+	flaky, other := &chainPeer{id: peer(1)}, &chainPeer{id: peer(2)}
+	s := newSwarm(stage(flaky.id, 0, 8, time.Millisecond, nil), stage(other.id, 0, 8, 5*time.Millisecond, nil))
+	serveAll(t, s, flaky, other)
+	r := s.router(t)
+	first := func() host.ID {
+		t.Helper()
+		choice, err := r.Plan(model, blocks, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return choice.Chain.Links[0].Peer
+	}
+	use := func() {
+		t.Helper()
+		ses, err := r.Open(t.Context(), request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		generate(t, ses, []int32{1, 2, 3}, 1)
+		ses.Close()
+	}
+	if first() != flaky.id {
+		t.Fatal("the faster peer is not the first choice")
+	}
+	flaky.refuse = wire.Errorf(wire.CodeBusy, "full")
+	for i, wait := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second} {
+		use()
+		s.pass(wait - time.Millisecond)
+		if first() != other.id {
+			t.Errorf("failure %d: tried again before %v", i+1, wait)
+		}
+		s.pass(time.Millisecond)
+		if first() != flaky.id {
+			t.Errorf("failure %d: not tried again after %v", i+1, wait)
+		}
+	}
+	flaky.mu.Lock()
+	flaky.refuse = nil
+	flaky.mu.Unlock()
+	use() // works: its failures are forgotten
+	flaky.mu.Lock()
+	flaky.refuse = wire.Errorf(wire.CodeBusy, "full")
+	flaky.mu.Unlock()
+	use()
+	s.pass(2 * time.Second)
+	if first() != flaky.id {
+		t.Error("failures from before a success count")
+	}
+}
+
+func TestLaterHopIsBlamed(t *testing.T) {
+	t.Parallel()
+	head := &chainPeer{id: peer(1), refuse: &wire.Error{Code: wire.CodeUpstream, Message: "dial", Peer: peer(2)}}
+	s := newSwarm(stage(head.id, 0, 4, time.Millisecond, nil), stage(peer(2), 4, 8, time.Millisecond, nil))
+	serveAll(t, s, head)
+	r := s.router(t)
+	_, err := r.Open(t.Context(), request())
+	if !errors.Is(err, router.ErrNoChain) || !strings.Contains(err.Error(), "upstream: dial") {
+		t.Errorf("got %v, want no chain, and what failed before", err)
+	}
+	choice, err := r.Plan(model, blocks, 1)
+	if !errors.Is(err, router.ErrNoChain) || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != peer(2) {
+		t.Errorf("left out: %+v, %v", choice.LeftOut, err)
+	}
+}
+
+func TestFaultsOfTheRequestAreNotRetried(t *testing.T) {
+	t.Parallel()
+	for _, code := range []wire.Code{wire.CodeBadRequest, wire.CodeDeadline, wire.CodeForbidden, wire.CodeUnsupported} {
+		p := &chainPeer{id: peer(1), refuse: wire.Errorf(code, "no")}
+		other := &chainPeer{id: peer(2)}
+		s := newSwarm(stage(p.id, 0, 8, time.Millisecond, nil), stage(other.id, 0, 8, 5*time.Millisecond, nil))
+		serveAll(t, s, p, other)
+		_, err := s.router(t).Open(t.Context(), request())
+		var e *wire.Error
+		if !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%s: got %v", code, err)
+		}
+		other.sessions.Wait()
+		if len(other.opens) != 0 {
+			t.Errorf("%s: tried elsewhere", code)
+		}
+	}
+}
+
+func TestSessionEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &chainPeer{id: peer(1), fail: func(int) (error, bool) { cancel(); return nil, true }}
+	other := &chainPeer{id: peer(2)}
+	s := newSwarm(stage(p.id, 0, 8, time.Millisecond, nil), stage(other.id, 0, 8, 5*time.Millisecond, nil))
+	serveAll(t, s, p, other)
+	r := s.router(t)
+	ses, err := r.Open(ctx, request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ses.Next(ctx, []int32{1}, 1)
+	for err == nil { // the answer may have been on its way
+		_, err = ses.Next(ctx, []int32{1}, 1)
+	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 0 {
+		t.Errorf("the peer is blamed: %+v, %v", choice, err)
+	}
+}
+
+func TestPooled(t *testing.T) {
+	t.Parallel()
+	p := &chainPeer{id: peer(1)}
+	s := newSwarm(stage(p.id, 0, 8, time.Millisecond, nil))
+	serveAll(t, s, p)
+	ses, err := s.router(t).Open(t.Context(), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ses.Close()
+	for _, n := range []int{3, 700, 1} { // one piece each, and no text sees the one before
+		vec, err := ses.Pooled(t.Context(), make([]int32, n))
+		if err != nil || !slices.Equal(vec, []float32{float32(n), -1}) {
+			t.Errorf("%d tokens: got %v, %v", n, vec, err)
+		}
+	}
+	if p.steps != 3 {
+		t.Errorf("%d steps, want 3", p.steps)
+	}
+	if _, err := ses.Pooled(t.Context(), nil); err == nil {
+		t.Error("an empty text passes")
+	}
+}
