@@ -60,7 +60,7 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	s.mu.RLock()
 	st.Kept = len(s.index)
 	s.mu.RUnlock()
-	if st.Removed > 0 {
+	if s.stale.Load() {
 		if err := s.compact(); err != nil {
 			return st, err
 		}
@@ -152,13 +152,18 @@ func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
 }
 
 // compact makes Badger notice what was deleted: it counts the garbage of value log files
-// only when it compacts the tree, and the newest deletions are in memory until the
-// database is closed.
+// only when it compacts the tree, from memory through level 0 to the level below. Closing
+// the database does the first two steps, reopening and flattening the rest. What was
+// deleted after the last read counts as visible to that, hence the empty read.
 func (s *Store) compact() error {
 	s.life.Lock()
 	defer s.life.Unlock()
 	if s.closed {
 		return ErrClosed
+	}
+	err := s.db.View(func(*badger.Txn) error { return nil })
+	if err := errors.Join(err, s.db.Sync()); err != nil {
+		return fmt.Errorf("compact database: %w", err)
 	}
 	if err := closeBadger(s.db); err != nil {
 		s.cfg.Log.Warn("database not closed cleanly", "err", err)
@@ -173,6 +178,7 @@ func (s *Store) compact() error {
 	if err := db.Flatten(1); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
+	s.stale.Store(false)
 	return nil
 }
 

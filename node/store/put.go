@@ -168,5 +168,8 @@ func (s *Store) remove(keys []digest, doomed func(digest) bool) (blocks int, byt
 	for _, d := range gone {
 		s.dropIndex(d)
 	}
+	if len(gone) > 0 {
+		s.stale.Store(true)
+	}
 	return len(gone), bytes, nil
 }

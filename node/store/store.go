@@ -20,6 +20,7 @@ type Store struct {
 	roots   *rootsFile
 	moved   string       // where a damaged database was put at Open
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
+	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
 
 	// life is held for reading by every operation, for writing by Close and reopening.
 	life   sync.RWMutex

@@ -42,7 +42,8 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithBlockCacheSize(t.blockCache).
 		WithCompression(t.compression).
 		WithSyncWrites(t.syncWrites).
-		WithNumCompactors(2). // the least Badger takes
+		WithCompactL0OnClose(true). // else deletions stay there, and the garbage uncounted
+		WithNumCompactors(2).       // the least Badger takes
 		WithNumGoroutines(2).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{log.With("part", "badger")})

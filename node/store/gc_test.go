@@ -1,0 +1,138 @@
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/store"
+)
+
+// TestGC keeps what pins reach over several levels and what is held, and removes the rest.
+func TestGC(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{Links: links})
+	leaves, loose, held, later := randomBlocks(t, 1, 30, 2000), randomBlocks(t, 2, 30, 2000), randomBlocks(t, 3, 5, 2000), randomBlocks(t, 4, 1, 2000)
+	list := node(t, nil, leaves[10:])
+	root := node(t, []store.Block{list, list}, append(leaves[:10:10], later...))
+	put(t, s, slices.Concat(leaves, loose, held, []store.Block{list, root})...)
+	if err := s.Pin(root.CID()); err != nil {
+		t.Fatal(err)
+	}
+	hold := s.Hold()
+	if err := hold.Add(cidsOf(append(held, later...))...); err != nil {
+		t.Fatal(err)
+	}
+	st, err := s.GC(t.Context())
+	if err != nil || st.Removed != len(loose) || st.RemovedBytes != 2000*int64(len(loose)) || st.Kept != len(leaves)+len(held)+2 {
+		t.Fatalf("got %+v, %v", st, err)
+	}
+	holds(t, s, slices.Concat(leaves, held, []store.Block{list, root})...)
+	put(t, s, later...)
+	hold.Release()
+	if st, err = s.GC(t.Context()); err != nil || st.Removed != len(held) {
+		t.Fatalf("after the hold: %+v, %v", st, err)
+	}
+	holds(t, s, later...)
+	if err := s.Unpin(root.CID()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = s.GC(t.Context()); err != nil || st.Kept != 0 || s.Stat().Bytes != 0 {
+		t.Errorf("after the pin: %+v, %v", st, err)
+	}
+}
+
+// TestGCStopsAtDamagedRoot removes nothing when it cannot know what a pin reaches.
+func TestGCStopsAtDamagedRoot(t *testing.T) {
+	t.Parallel()
+	leaves, loose := randomBlocks(t, 1, 4, 2000), randomBlocks(t, 2, 4, 2000)
+	list := node(t, nil, leaves)
+	root := node(t, []store.Block{list}, nil)
+	other, err := store.NewBlock([]byte("this is no node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		pin, bad store.Block
+		lost     []store.Block
+	}{
+		"root gone":       {root, root, []store.Block{root}},
+		"list gone":       {root, list, []store.Block{list}},
+		"root unreadable": {other, other, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, store.Config{Links: links})
+			put(t, s, slices.Concat(leaves, loose, []store.Block{list, root, other})...)
+			if err := s.Pin(c.pin.CID()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Delete(t.Context(), cidsOf(c.lost)...); err != nil {
+				t.Fatal(err)
+			}
+			before := s.Stat().Blocks
+			var bad *store.RootError
+			st, err := s.GC(t.Context())
+			if !errors.As(err, &bad) || bad.Root != c.pin.CID() || bad.Block != c.bad.CID() || st.Removed != 0 || s.Stat().Blocks != before {
+				t.Fatalf("got %+v, %v", st, err)
+			}
+			holds(t, s, slices.Concat(leaves, loose)...)
+			put(t, s, c.lost...)
+			if len(c.lost) > 0 {
+				if st, err := s.GC(t.Context()); err != nil || st.Removed != len(loose)+1 {
+					t.Errorf("after healing: %+v, %v", st, err)
+				}
+			}
+		})
+	}
+}
+
+// TestGCSparesWhatIsPutMeanwhile puts blocks while GC walks the pins, among them one that
+// is already there and that nothing else protects.
+func TestGCSparesWhatIsPutMeanwhile(t *testing.T) {
+	t.Parallel()
+	fresh, again, loose := randomBlocks(t, 1, 3, 2000), randomBlocks(t, 2, 3, 2000), randomBlocks(t, 3, 3, 2000)
+	var s *store.Store
+	root := node(t, nil, nil)
+	s = open(t, store.Config{Links: func(data []byte) ([]cid.Cid, []cid.Cid, error) {
+		put(t, s, slices.Concat(fresh, again)...)
+		return links(data)
+	}})
+	put(t, s, slices.Concat(again, loose, []store.Block{root})...)
+	if err := s.Pin(root.CID()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.GC(t.Context()); err != nil || st.Removed != len(loose) {
+		t.Errorf("got %+v, %v", st, err)
+	}
+	holds(t, s, slices.Concat(fresh, again)...)
+}
+
+// TestGCGivesSpaceBack fills several value log files, drops most of it and looks at the
+// disk.
+func TestGCGivesSpaceBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, store.Config{Dir: dir})
+	kept := randomBlocks(t, 9, 2, 1<<20)
+	put(t, s, kept...)
+	for i := range 5 {
+		put(t, s, randomBlocks(t, byte(i), 64, 1<<20)...)
+	}
+	for _, b := range kept {
+		if err := s.Pin(b.CID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.Stat().DiskBytes
+	st, err := s.GC(t.Context())
+	if err != nil || st.Removed != 320 || st.Reclaimed == 0 {
+		t.Fatalf("got %+v, %v", st, err)
+	}
+	if after := s.Stat().DiskBytes; after > before/2 {
+		t.Errorf("%d bytes on disk before, %d after", before, after)
+	}
+	holds(t, s, kept...)
+}

@@ -1,0 +1,120 @@
+package store_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/covey-network/covey/node/store"
+)
+
+// disk is a disk whose free space a test sets.
+type disk struct{ free, total atomic.Int64 }
+
+func (d *disk) space(string) (free, total int64, err error) {
+	return d.free.Load(), d.total.Load(), nil
+}
+
+func TestSpaceGuard(t *testing.T) {
+	t.Parallel()
+	const gib = 1 << 30
+	for name, c := range map[string]struct {
+		total, free int64
+		cfg         store.Config
+		fits        bool
+	}{
+		"plenty":             {100 * gib, 50 * gib, store.Config{}, true},
+		"below 5 %":          {100 * gib, 5*gib - 1, store.Config{}, false},
+		"above 5 %":          {100 * gib, 5*gib + 1<<20, store.Config{}, true},
+		"below 512 MiB":      {4 * gib, 512 << 20, store.Config{}, false},
+		"above 512 MiB":      {4 * gib, 513 << 20, store.Config{}, true},
+		"owner's margin":     {100 * gib, 50 * gib, store.Config{MarginBytes: 50 * gib}, false},
+		"owner's percentage": {100 * gib, 50 * gib, store.Config{MarginPercent: 51}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var d disk
+			d.total.Store(100 * gib)
+			d.free.Store(90 * gib)
+			cfg := c.cfg
+			cfg.Space = d.space
+			s := open(t, cfg)
+			b := randomBlocks(t, 1, 2, 1<<20)
+			put(t, s, b[0])
+			d.total.Store(c.total)
+			d.free.Store(c.free)
+			_, err := s.PutMany(t.Context(), b[1:])
+			var full *store.SpaceError
+			if c.fits != (err == nil) || !c.fits && (!errors.As(err, &full) || full.Need != 1<<20 || full.Margin == 0) {
+				t.Fatalf("put: %v", err)
+			}
+			if s.Has(b[1].CID()) != c.fits || (s.Stat().Free == 0) == c.fits {
+				t.Errorf("has %v, %d bytes free", s.Has(b[1].CID()), s.Stat().Free)
+			}
+			holds(t, s, b[0])
+			put(t, s, b[0]) // what is there needs no room
+			d.free.Store(90 * gib)
+			put(t, s, b[1])
+		})
+	}
+}
+
+// TestFullDisk has no room even for the database's own files: reads go on, and once there
+// is room again everything does.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.total.Store(100 << 30)
+	dir := t.TempDir()
+	if _, err := store.Open(store.Config{Dir: dir, Space: d.space}); !errors.As(err, new(*store.SpaceError)) {
+		t.Fatalf("open on a full disk: %v", err)
+	}
+	d.free.Store(90 << 30)
+	s := open(t, store.Config{Dir: dir, Space: d.space})
+	b := randomBlocks(t, 1, 3, 100_000)
+	put(t, s, b...)
+	d.free.Store(1 << 20)
+	holds(t, s, b...)
+	var full *store.SpaceError
+	if err := s.Delete(t.Context(), b[0].CID()); !errors.As(err, &full) {
+		t.Errorf("delete: %v", err)
+	}
+	if _, err := s.GC(t.Context()); !errors.As(err, &full) {
+		t.Errorf("gc: %v", err)
+	}
+	holds(t, s, b...)
+	d.free.Store(1 << 30) // below the margin: what frees space goes on
+	if err := s.Delete(t.Context(), b[0].CID()); err != nil {
+		t.Error(err)
+	}
+	if st, err := s.GC(t.Context()); err != nil || st.Removed != 2 {
+		t.Errorf("gc: %+v, %v", st, err)
+	}
+}
+
+func TestOwnersLimit(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{Limit: 20 << 20})
+	b := randomBlocks(t, 1, 40, 1<<20)
+	n := 0
+	var full *store.SpaceError
+	for ; n < len(b); n++ {
+		if _, err := s.PutMany(t.Context(), b[n:n+1]); err != nil {
+			if !errors.As(err, &full) || full.Margin != 0 {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if n == 0 || n > 20 {
+		t.Fatalf("%d MiB fit into 20", n)
+	}
+	holds(t, s, b[:n]...)
+	if err := s.Delete(t.Context(), cidsOf(b)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.GC(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, b[n])
+}
