@@ -94,3 +94,17 @@ func TestOpenRefuses(t *testing.T) {
 		})
 	}
 }
+
+// FuzzOpen opens directories whose small files are made up.
+func FuzzOpen(f *testing.F) {
+	f.Add([]byte(modules), []byte(byMean), []byte(`{"chat_template":"t"}`))
+	f.Add([]byte(`[{"path":"..","type":"x.Pooling"}]`), []byte(`{}`), []byte(`{"chat_template":[{"name":"default","template":"d"}]}`))
+	f.Fuzz(func(t *testing.T, modules, pooling, tokenizer []byte) {
+		d, err := hf.Open(folder(t, map[string]string{
+			"modules.json": string(modules), "1_Pooling/config.json": string(pooling), "tokenizer_config.json": string(tokenizer),
+		}))
+		if err == nil {
+			d.Close()
+		}
+	})
+}
