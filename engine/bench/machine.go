@@ -17,10 +17,7 @@ const (
 // MeasureMachine measures what the machine gives the threads of a pool, which should have
 // nothing else to do. It takes about a second and 256 MiB.
 func MeasureMachine(p *kernel.Pool) Machine {
-	data := make([]byte, readBytes)
-	for i := 0; i < len(data); i += 4096 {
-		data[i] = 1 // pages that nobody wrote all read from the same zeros
-	}
+	data := kernel.Buffer(readBytes)
 	return Machine{
 		ReadBytes: peakRate(p, kernel.PeakRead, data),
 		DotOps:    peakRate(p, kernel.PeakDot, nil),

@@ -22,21 +22,23 @@ func packFloat(d tensor.DType, rows, cols int, data []byte) (*floatMatrix, error
 	le, size := binary.LittleEndian, m.groups()*lanes*cols
 	switch d {
 	case tensor.F32:
-		m.single = make([]float32, size)
+		m.single = weightSlice[float32](size)
 		for i := range rows {
 			out := m.single[i/lanes*lanes*cols+i%lanes:]
 			for k := range cols {
 				out[k*lanes] = math.Float32frombits(le.Uint32(data[4*(i*cols+k):]))
 			}
 		}
+		settleSlice(m.single)
 	case tensor.F16, tensor.BF16:
-		m.half = make([]uint16, size)
+		m.half = weightSlice[uint16](size)
 		for i := range rows {
 			out := m.half[i/lanes*lanes*cols+i%lanes:]
 			for k := range cols {
 				out[k*lanes] = le.Uint16(data[2*(i*cols+k):])
 			}
 		}
+		settleSlice(m.half)
 	default:
 		return nil, fmt.Errorf("matrix of type %s: not a float type with a kernel", d)
 	}

@@ -3,7 +3,6 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
-	"unsafe"
 
 	"github.com/covey-network/covey/engine/tensor"
 )
@@ -32,7 +31,7 @@ func packQuant(d tensor.DType, rows, cols int, data []byte) (*quantMatrix, error
 	m := &quantMatrix{format: f, rows: rows, cells: cols / f.len}
 	scaleBytes := m.groups() * m.cells * f.scaleBytes()
 	planesAt := (scaleBytes + stepBytes - 1) / stepBytes * stepBytes
-	packed := alignedBytes(planesAt + m.groups()*m.cells*f.planeBytes())
+	packed := weightBytes(planesAt + m.groups()*m.cells*f.planeBytes())
 	m.scales, m.planes = packed[:scaleBytes:scaleBytes], packed[planesAt:]
 	blockBytes := d.BlockBytes()
 	var cell quantCell
@@ -45,14 +44,8 @@ func packQuant(d tensor.DType, rows, cols int, data []byte) (*quantMatrix, error
 			f.packPlanes(group.planes[c*f.planeBytes():], r%lanes, &cell)
 		}
 	}
+	settle(packed)
 	return m, nil
-}
-
-// alignedBytes returns n zero bytes that start on a cache line.
-func alignedBytes(n int) []byte {
-	b := make([]byte, n+stepBytes-1)
-	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) & (stepBytes - 1)
-	return b[skip : skip+n : skip+n]
 }
 
 func (m *quantMatrix) groups() int { return (m.rows + lanes - 1) / lanes }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package kernel
+
+func adviseHuge([]byte) {}
+
+func settle([]byte) {}
