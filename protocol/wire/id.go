@@ -78,8 +78,8 @@ func SwarmIDOf(key ed25519.PublicKey) SwarmID { return SwarmID(key) }
 func ParseSwarmID(text string) (SwarmID, error) {
 	var s SwarmID
 	b, err := text32().DecodeString(text)
-	if err != nil || len(b) != len(s) {
-		return s, invalid("swarm id %q", text)
+	if err != nil || len(b) != len(s) || text32().EncodeToString(b) != text { // the last character has spare bits
+		return s, invalid("swarm id %.80q", text)
 	}
 	return SwarmID(b), nil
 }
