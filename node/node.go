@@ -189,7 +189,7 @@ func (r *running) openServing() (err error) {
 	}
 	r.worker, err = worker.New(worker.Config{
 		Self: r.creds.ID, Models: r.catalog, Dialer: dialer{r}, Threads: r.cfg.Limits.Cores, MemoryBytes: r.memory,
-		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now,
+		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now, Registry: r.registry,
 	})
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (r *running) openServing() (err error) {
 	}
 	r.gateway, err = gateway.New(gateway.Config{
 		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router,
-		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now,
+		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry,
 	})
 	return err
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	cid "github.com/ipfs/go-cid"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 
 	"github.com/covey-network/covey/engine/chat"
 	"github.com/covey-network/covey/engine/token"
@@ -21,6 +23,7 @@ import (
 // Limits of requests.
 const (
 	maxHeader      = 16 << 10
+	maxConns       = 1024
 	maxBody        = 4 << 20 // a prompt of 128k tokens and its JSON escapes
 	maxConcurrent  = 64      // requests to models at once; more wait
 	maxWaiting     = 64      // more are answered 429
@@ -85,8 +88,9 @@ type Config struct {
 	Insecure bool // allows an address beyond loopback without TLS
 	Models   Models
 	Router   *router.Router
-	Control  http.Handler // under /covey/v1/
-	Metrics  http.Handler // under /metrics
+	Control  http.Handler          // under /covey/v1/
+	Metrics  http.Handler          // under /metrics
+	Registry prometheus.Registerer // gets this package's metrics; nil: none
 	Log      *slog.Logger
 	Now      func() time.Time
 }
@@ -94,6 +98,7 @@ type Config struct {
 // Gateway serves HTTP.
 type Gateway struct {
 	cfg     Config
+	metrics *metrics
 	server  *http.Server
 	slots   chan struct{} // maxConcurrent: requests that run
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
@@ -121,7 +126,11 @@ func New(cfg Config) (*Gateway, error) {
 			return nil, fmt.Errorf("new gateway: %s is reachable from other machines and keys would cross the network in the clear: put a TLS proxy in front and set api.insecure, or listen on 127.0.0.1", cfg.Addr)
 		}
 	}
-	g := &Gateway{cfg: cfg, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
+	m, err := newMetrics(cfg.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("new gateway: %w", err)
+	}
+	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
 	g.server = &http.Server{
 		Handler: g.guard(g.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
@@ -150,6 +159,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for the API: %w (is another node running? choose a port with --api)", err)
 	}
 	g.addr = l.Addr()
+	l = netutil.LimitListener(l, maxConns)
 	close(g.ready)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -189,5 +199,5 @@ func (g *Gateway) routes() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %s", r.Method, r.URL.Path)})
 	})
-	return mux
+	return g.metrics.counted(mux, g.cfg.Now)
 }

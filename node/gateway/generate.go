@@ -57,7 +57,12 @@ func (n *generation) run(ctx context.Context, emit func(piece) error) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() {
+		s.Close()
+		n.g.metrics.prompt.Add(float64(len(n.prompt)))
+		n.g.metrics.answered.Add(float64(n.completion))
+		n.g.metrics.reroutes.Add(float64(s.Reroutes()))
+	}()
 	return n.loop(ctx, s, most, emit)
 }
 

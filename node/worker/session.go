@@ -48,6 +48,7 @@ func (w *Worker) Serve(ctx context.Context, s host.Stream) {
 	if !errors.As(err, &refusal) {
 		refusal = wire.Errorf(wire.CodeInternal, "%v", err)
 	}
+	w.metrics.refused.WithLabelValues(refusal.Code.String()).Inc()
 	w.cfg.Log.Debug("session ended", "peer", s.Peer(), "err", err)
 	if ses.send(wire.TypeError, refusal) == nil && ses.out.Flush() == nil {
 		_ = s.Close()
@@ -73,6 +74,7 @@ func (ses *session) run(ctx context.Context) error {
 		return err
 	}
 	defer ses.end()
+	w.metrics.sessions.Inc()
 	if err := ses.dialNext(ctx, deadline); err != nil {
 		return err
 	}

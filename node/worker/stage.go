@@ -42,20 +42,21 @@ type result struct {
 
 // stage is a loaded range and the loop that batches steps for it.
 type stage struct {
-	model  cid.Cid
-	rng    wire.Range
-	loaded *model.Stage
-	bytes  int64
-	now    func() time.Time
-	queue  chan request // MaxQueue: more waiting only means later deadlines
-	ended  chan struct{}
-	cancel context.CancelFunc
+	model   cid.Cid
+	rng     wire.Range
+	loaded  *model.Stage
+	bytes   int64
+	now     func() time.Time
+	metrics *metrics
+	queue   chan request // MaxQueue: more waiting only means later deadlines
+	ended   chan struct{}
+	cancel  context.CancelFunc
 
 	stepNs, prefillNs atomic.Int64 // one token through one block, moving averages
 }
 
-func newStage(id cid.Cid, r wire.Range, loaded *model.Stage, cfg Config) *stage {
-	return &stage{model: id, rng: r, loaded: loaded, now: cfg.Now, queue: make(chan request, cfg.MaxQueue), ended: make(chan struct{})}
+func newStage(id cid.Cid, r wire.Range, loaded *model.Stage, w *Worker) *stage {
+	return &stage{model: id, rng: r, loaded: loaded, now: w.cfg.Now, metrics: w.metrics, queue: make(chan request, w.cfg.MaxQueue), ended: make(chan struct{})}
 }
 
 // blocks is what times are divided by; the embedding and the head count as one.
@@ -188,6 +189,9 @@ func (s *stage) serve(ctx context.Context, batch []request) {
 	}
 	if err == nil {
 		s.learn(rows, took)
+		s.metrics.rows.Add(float64(rows))
+		s.metrics.batch.Observe(float64(len(batch)))
+		s.metrics.seconds.Observe(took.Seconds())
 	}
 	for i, r := range batch {
 		res := result{err: err, queue: start.Sub(r.queued), compute: took}

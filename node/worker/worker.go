@@ -10,6 +10,7 @@ import (
 	"time"
 
 	cid "github.com/ipfs/go-cid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
@@ -45,12 +46,15 @@ type Config struct {
 	MaxSessions int   // at once on all stages; 0 is 64
 	MaxQueue    int   // steps that wait for a stage; 0 is 64
 	Draw        Draw  // samples tokens on a last stage
+
+	Registry prometheus.Registerer // gets the metrics; nil: none
 }
 
 // Worker serves stages.
 type Worker struct {
-	cfg  Config
-	pool *kernel.Pool
+	cfg     Config
+	pool    *kernel.Pool
+	metrics *metrics
 
 	mu       sync.Mutex
 	run      context.Context // of Run, nil before it and after it ended
@@ -75,7 +79,11 @@ func New(cfg Config) (*Worker, error) {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = 64
 	}
-	return &Worker{cfg: cfg, pool: kernel.NewPool(cfg.Threads)}, nil
+	m, err := newMetrics(cfg.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("new worker: %w", err)
+	}
+	return &Worker{cfg: cfg, metrics: m, pool: kernel.NewPool(cfg.Threads)}, nil
 }
 
 // Close ends the threads, after Run and all calls have returned.
@@ -130,7 +138,7 @@ func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
 		w.release(need)
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
 	}
-	s := newStage(id, r, loaded, w.cfg)
+	s := newStage(id, r, loaded, w)
 	if err := s.measure(ctx); err != nil {
 		w.release(need)
 		return fmt.Errorf("measure %s of model %s: %w", Describe(r), id, err)
