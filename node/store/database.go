@@ -27,20 +27,25 @@ func layoutKey() []byte { return append([]byte{prefixMeta}, "layout"...) }
 func (s *Store) openDatabase() error {
 	dir := s.databaseDir()
 	aside := dir + ".damaged"
-	if _, err := os.Stat(s.moveMarker()); err == nil {
+	damaged, err := s.opening()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.moveMarker()); err == nil || damaged {
+		s.cfg.Log.Error("database does not open, starting an empty one", "moved", aside)
 		if err := s.moveAside(dir, aside); err != nil {
 			return err
 		}
 	}
-	err := s.tryOpen(dir)
-	if err == nil || !isDamage(err) {
-		return err
+	err = s.tryOpen(dir)
+	if isDamage(err) {
+		s.cfg.Log.Error("database damaged, starting an empty one", "moved", aside, "err", err)
+		if err := s.moveAside(dir, aside); err != nil {
+			return err
+		}
+		err = s.tryOpen(dir)
 	}
-	s.cfg.Log.Error("database damaged, starting an empty one", "moved", aside, "err", err)
-	if err := s.moveAside(dir, aside); err != nil {
-		return err
-	}
-	return s.tryOpen(dir)
+	return errors.Join(err, s.opened())
 }
 
 // moveMarker is a file that says that the database is to be moved aside: where open files
@@ -74,7 +79,11 @@ func isDamage(err error) bool {
 
 // tryOpen opens Badger in dir, checks the layout and reads the index.
 func (s *Store) tryOpen(dir string) error {
-	db, err := openBadger(s.cfg.tuning.options(dir, s.cfg.Log))
+	opt := s.cfg.tuning.options(dir, s.cfg.Log)
+	if err := checkTables(opt); err != nil {
+		return err
+	}
+	db, err := openBadger(opt)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,9 @@ import (
 
 func TestMain(m *testing.M) {
 	childOfCrashTest()
-	goleak.VerifyTestMain(m)
+	// Badger leaves these behind when it fails to open a damaged database.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
+		goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"))
 }
 
 // open opens a store that is closed with the test, if not before.
