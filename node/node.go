@@ -28,6 +28,9 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
+// patience is how long an answer waits for another chain after a peer of its own is lost.
+const patience = 5 * time.Second
+
 // Node is a peer.
 type Node struct {
 	cfg      Config
@@ -195,7 +198,7 @@ func (r *running) openServing() (err error) {
 		return err
 	}
 	r.host.Handle(protocol.Infer, r.worker.Serve)
-	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, RTT: r.host.RTT, Dial: dialer{r}.Dial, Log: r.part("router"), Now: time.Now})
+	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, RTT: r.host.RTT, Dial: dialer{r}.Dial, Patience: patience, Log: r.part("router"), Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// Config is what a Router needs; all fields are required.
+// Config is what a Router needs; all fields but Patience are required.
 type Config struct {
 	Self    host.ID
 	Adverts func() []*wire.Advert                                      // of all live peers, this one among them
@@ -19,6 +19,9 @@ type Config struct {
 	Dial    func(ctx context.Context, h wire.Hop) (host.Stream, error) // an infer stream; also to this peer
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Patience is how long a session that lost its chain waits for another to appear: adverts
+	// of a copy may be under way, and a peer may come back. 0: not at all.
+	Patience time.Duration
 }
 
 // The time a peer that failed is left out: it doubles with each failure in a row.

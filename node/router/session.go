@@ -17,6 +17,9 @@ import (
 // prefillChunk is how many tokens of a prompt go through the chain at once.
 const prefillChunk = 512
 
+// lookAgain is how often a session that lost its chain looks for another one.
+const lookAgain = 200 * time.Millisecond
+
 // maxAttempts bounds the chains that one call tries.
 const maxAttempts = 6
 
@@ -187,12 +190,18 @@ func (s *Session) connect(ctx context.Context) error {
 // retry calls f until it works, fails for good, or too many chains have failed.
 func (s *Session) retry(ctx context.Context, f func() error) error {
 	var first error // why there may be no chain left
+	patience := s.r.cfg.Patience
 	for attempt := 1; ; attempt++ {
 		err := f()
 		if err == nil {
 			return nil
 		}
 		if first != nil && errors.Is(err, ErrNoChain) {
+			if patience > 0 && pause(ctx, lookAgain) {
+				patience -= lookAgain
+				attempt--
+				continue
+			}
 			err = fmt.Errorf("%w, after: %w", err, first)
 		}
 		if s.client != nil {
@@ -208,6 +217,18 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 		}
 		s.r.failed(blamed)
 		s.r.cfg.Log.Info("peer failed, trying another chain", "peer", blamed, "attempt", attempt, "err", err)
+	}
+}
+
+// pause waits for a time and reports whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
