@@ -31,11 +31,12 @@ const blocks = 8
 
 // swarm is what a router knows in a test.
 type swarm struct {
-	mu      sync.Mutex
-	now     time.Time
-	adverts []*wire.Advert
-	rtts    map[host.ID]time.Duration
-	dial    func(ctx context.Context, h wire.Hop) (host.Stream, error)
+	mu       sync.Mutex
+	now      time.Time
+	adverts  []*wire.Advert
+	rtts     map[host.ID]time.Duration
+	dial     func(ctx context.Context, h wire.Hop) (host.Stream, error)
+	patience time.Duration
 }
 
 func newSwarm(adverts ...*wire.Advert) *swarm {
@@ -64,7 +65,7 @@ func (s *swarm) router(t *testing.T) *router.Router {
 		Adverts: func() []*wire.Advert { s.mu.Lock(); defer s.mu.Unlock(); return s.adverts },
 		RTT:     func(id host.ID) (time.Duration, bool) { d, ok := s.rtts[id]; return d, ok },
 		Dial:    func(ctx context.Context, h wire.Hop) (host.Stream, error) { return s.dial(ctx, h) },
-		Log:     slog.New(slog.DiscardHandler), Now: s.clock,
+		Log:     slog.New(slog.DiscardHandler), Now: s.clock, Patience: s.patience,
 	})
 	if err != nil {
 		t.Fatal(err)
