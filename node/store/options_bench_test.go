@@ -2,8 +2,12 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4/options"
 
@@ -33,9 +37,9 @@ func candidates() map[string]tuning {
 
 // randomBlocks makes n incompressible blocks of full size, less the framing that keeps
 // them below Badger's largest threshold.
-func randomBlocks(tb testing.TB, n int) []Block {
+func randomBlocks(tb testing.TB, seed byte, n int) []Block {
 	tb.Helper()
-	rng := rand.NewChaCha8([32]byte{1})
+	rng := rand.NewChaCha8([32]byte{seed})
 	out := make([]Block, n)
 	for i := range out {
 		data := make([]byte, protocol.MaxBlock-64)
@@ -49,53 +53,76 @@ func randomBlocks(tb testing.TB, n int) []Block {
 	return out
 }
 
-// BenchmarkOptions writes and reads 256 MiB with each candidate. Run it with -benchtime=1x
+// BenchmarkOptions writes and reads 1 GiB with each candidate. Run it with -benchtime=1x
 // -count=5: the candidates then take turns.
 func BenchmarkOptions(b *testing.B) {
-	blocks := randomBlocks(b, 256)
-	size := int64(len(blocks)) * int64(len(blocks[0].data))
-	for name, t := range candidates() {
+	const rounds = 4
+	size := int64(0)
+	var blocks []Block
+	for i := range rounds {
+		blocks = append(blocks, randomBlocks(b, byte(i), 256)...)
+	}
+	for _, x := range blocks {
+		size += int64(len(x.data))
+	}
+	all := candidates()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		t := all[name]
 		b.Run(name, func(b *testing.B) {
-			for range b.N {
-				b.StopTimer()
-				s, err := Open(Config{Dir: b.TempDir(), tuning: &t})
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
-				for i := 0; i < len(blocks); i += 8 {
-					if _, err := s.PutMany(b.Context(), blocks[i:i+8]); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.StopTimer()
-				put := b.Elapsed()
-				b.StartTimer()
-				buf := make([]byte, 0, protocol.MaxBlock)
-				for _, x := range blocks {
-					if _, err := s.GetTo(b.Context(), buf, x.CID()); err != nil {
-						b.Fatal(err)
-					}
-				}
-				b.StopTimer()
-				get := b.Elapsed() - put
-				s.measure()
-				mib := float64(size) / (1 << 20)
-				b.ReportMetric(mib/put.Seconds(), "put-MiB/s")
-				b.ReportMetric(mib/get.Seconds(), "get-MiB/s")
-				b.ReportMetric(float64(s.used.Load())/float64(size), "disk/data")
-				if err := s.Close(); err != nil {
-					b.Fatal(err)
-				}
+			var put, get time.Duration
+			var disk int64
+			for b.Loop() {
+				p, g, d := putAndGet(b, t, blocks)
+				put, get, disk = put+p, get+g, disk+d
 			}
+			mib := float64(size) * float64(b.N) / (1 << 20)
+			b.ReportMetric(mib/put.Seconds(), "put-MiB/s")
+			b.ReportMetric(mib/get.Seconds(), "get-MiB/s")
+			b.ReportMetric(float64(disk)/float64(b.N)/float64(size), "disk/data")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
+// putAndGet measures a new store: puts up to the last byte on disk, then gets.
+func putAndGet(b *testing.B, t tuning, blocks []Block) (put, get time.Duration, disk int64) {
+	b.Helper()
+	s, err := Open(Config{Dir: b.TempDir(), tuning: &t})
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	for i := 0; i < len(blocks); i += 8 {
+		if _, err := s.PutMany(b.Context(), blocks[i:i+8]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	put = time.Since(start)
+	buf := make([]byte, 0, protocol.MaxBlock)
+	start = time.Now()
+	for _, x := range blocks {
+		if _, err := s.GetTo(b.Context(), buf, x.CID()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	get = time.Since(start)
+	s.measure()
+	disk = s.used.Load()
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.RemoveAll(s.cfg.Dir); err != nil {
+		b.Fatal(err)
+	}
+	return put, get, disk
+}
+
 // BenchmarkPut shows what the size of a batch is worth.
 func BenchmarkPut(b *testing.B) {
-	blocks := randomBlocks(b, 128)
+	blocks := randomBlocks(b, 1, 128)
 	for _, n := range []int{1, 4, 16, 64} {
 		b.Run(fmt.Sprintf("batch-%d", n), func(b *testing.B) {
 			b.SetBytes(int64(len(blocks)) * int64(len(blocks[0].data)))
