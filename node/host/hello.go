@@ -31,11 +31,22 @@ func (r *running) connected(conn network.Conn) {
 	r.gate.begin(id)
 	r.tasks.start(func() {
 		if conn.Stat().Direction == network.DirOutbound {
-			r.sayHello(id)
+			r.sayHello(conn)
 			return
 		}
-		if _, err := r.gate.wait(r.ctx, id); err != nil {
-			r.turnAway(id, err)
+		if _, err := r.gate.wait(r.ctx, id); err == nil {
+			return
+		}
+		// A hello on another connection was refused, or there was none so far. One that is
+		// being answered on this connection must not be cut off.
+		t := time.NewTimer(r.cfg.Times.Hello)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			if !conn.IsClosed() { // else a newer connection may be saying hello
+				r.turnAway(conn, ErrUnverified)
+			}
+		case <-r.ctx.Done():
 		}
 	})
 }
@@ -59,13 +70,14 @@ func (r *running) isConnected(id ID) bool {
 }
 
 // sayHello speaks the dialling side's part.
-func (r *running) sayHello(id ID) {
+func (r *running) sayHello(conn network.Conn) {
+	id := ID(conn.RemotePeer())
 	h, err := r.exchangeHello(id)
 	if err == nil {
 		err = r.verify(id, h)
 	}
 	if err != nil {
-		r.turnAway(id, err)
+		r.turnAway(conn, err)
 	}
 }
 
@@ -126,7 +138,7 @@ func (r *running) handleHello(s *stream) {
 	h, err := readHello(s)
 	if err != nil {
 		_ = s.Reset()
-		r.turnAway(id, err)
+		r.turnAway(s.Conn(), err)
 		return
 	}
 	w := frame.NewWriter(s)
@@ -135,7 +147,7 @@ func (r *running) handleHello(s *stream) {
 		_ = s.SetDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.Copy(io.Discard, io.LimitReader(s, protocol.MaxHello)) // until it has read and closed
 		_ = s.Close()
-		r.turnAway(id, err)
+		r.turnAway(s.Conn(), err)
 		return
 	}
 	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
@@ -185,8 +197,10 @@ func refusal(err error) *wire.Error {
 	return wire.Errorf(wire.CodeRefused, "%v", err)
 }
 
-// turnAway records that a peer is no member and cuts it off, unless it is one by now.
-func (r *running) turnAway(id ID, err error) {
+// turnAway records that a peer is no member and closes the connection, unless it is one by
+// now. Its other connections have hellos of their own.
+func (r *running) turnAway(conn network.Conn, err error) {
+	id := ID(conn.RemotePeer())
 	if r.ctx.Err() != nil || r.gate.get(id) != nil {
 		return
 	}
@@ -194,7 +208,7 @@ func (r *running) turnAway(id ID, err error) {
 		r.metrics.hellos.WithLabelValues(refusal(err).Code.String()).Inc()
 		r.log.Debug("peer turned away", "peer", id, "err", err)
 	}
-	_ = r.host.Network().ClosePeer(native(id)) // it may be gone already
+	_ = conn.Close() // it may be gone already
 }
 
 func writeMessage(w *frame.Writer, t frame.Type, m wire.Message) error {
