@@ -38,6 +38,22 @@ func TestFetch(t *testing.T) {
 	}
 }
 
+// TestOneOfTwoHasIt asks for one block at a time: when the provider that lacks it says so,
+// the other one, which waits for work, must get the question.
+func TestOneOfTwoHasIt(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(t)
+	a, b, c := s.add(nil), s.add(nil), s.add(nil)
+	blocks := randomBlocks(t, 5, 200, 100)
+	b.put(t, blocks)
+	for i, want := range cidsOf(blocks) {
+		if _, err := c.ex.Fetch(t.Context(), []cid.Cid{want}, []host.ID{a.ID(), b.ID()}, exchange.Options{}); err != nil {
+			t.Fatalf("block %d: %v", i, err)
+		}
+	}
+	c.holds(t, blocks)
+}
+
 func TestMissing(t *testing.T) {
 	t.Parallel()
 	s := newSwarm(t)

@@ -58,8 +58,12 @@ func newWork(want []cid.Cid, from []host.ID, stop func()) *work {
 	return w
 }
 
-// wake tells idle providers to look again. w.mu is held.
+// wake tells idle providers to look again. Until they have, they do not count as idle: what
+// one of them was offered must not be given up before it has looked. w.mu is held.
 func (w *work) wake() {
+	for _, p := range w.living {
+		p.idle = false
+	}
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
