@@ -29,13 +29,13 @@ func (r *running) changes() {
 
 // advertise publishes this peer's capacity, from time to time and when something changed.
 func (r *running) advertise(ctx context.Context) error {
+	joined, stop := r.host.Subscribe()
+	defer stop()
 	select {
 	case <-r.host.Ready():
 	case <-ctx.Done():
 		return nil
 	}
-	joined, stop := r.host.Subscribe()
-	defer stop()
 	announced := map[cid.Cid]bool{}
 	wait := advertEvery
 	for {
@@ -85,6 +85,7 @@ func (r *running) awaitNews(ctx context.Context, wait time.Duration, events <-ch
 			return true, true
 		case e := <-events:
 			if _, joined := e.(host.EvtPeerJoined); joined {
+				r.hosting.Retry()
 				return true, true
 			}
 		}

@@ -120,7 +120,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Version: r.cfg.Version, Name: r.cfg.Name, Peer: r.creds.ID, Swarm: r.creds.Swarm, Owner: r.creds.SwarmKey != nil,
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
-		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damaged: r.store.Stat().Quarantined,
+		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {

@@ -74,6 +74,7 @@ type running struct {
 	gateway  *gateway.Gateway
 	registry *prometheus.Registry
 	speeds   atomic.Pointer[wire.Speeds] // measured; nil before that
+	damaged  atomic.Int64                // blocks found damaged since the start
 	memory   int64                       // lent
 	total    int64                       // of the machine
 
@@ -149,7 +150,10 @@ func (r *running) open() (err error) {
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.store, err = store.Open(store.Config{
 		Dir: filepath.Join(r.cfg.DataDir, "store"), Limit: int64(r.cfg.Limits.Disk), Links: wire.Links,
-		OnQuarantine: func(store.Quarantined) { r.changes() }, Log: r.part("store"), Registry: r.registry,
+		OnQuarantine: func(store.Quarantined) {
+			r.damaged.Add(1)
+			r.changes()
+		}, Log: r.part("store"), Registry: r.registry,
 	})
 	if err != nil {
 		return err

@@ -35,6 +35,9 @@ func statusCommand(o *options) *cobra.Command {
 				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
 				{"memory", spaceText(st.Memory)}, {"disk", spaceText(st.Disk)},
 			}
+			if text := damageText(st.Damage); text != "" {
+				rows = append(rows, []string{"damage", text})
+			}
 			for _, h := range st.Hosted {
 				text := fmt.Sprintf("%s %s: %s", h.Name, rangeText(h.Range), h.State)
 				if h.Error != "" {
@@ -45,6 +48,18 @@ func statusCommand(o *options) *cobra.Command {
 			return table(c.OutOrStdout(), rows)
 		},
 	}
+}
+
+// damageText tells what the disk has lost; it is empty if that is nothing.
+func damageText(d api.Damage) string {
+	var parts []string
+	if d.Found+d.Open > 0 {
+		parts = append(parts, fmt.Sprintf("%d damaged blocks found since the start, %d not fetched again yet", d.Found, d.Open))
+	}
+	if d.Moved != "" {
+		parts = append(parts, "the store could not be read and lies in "+d.Moved)
+	}
+	return strings.Join(parts, "; ")
 }
 
 func spaceText(s wire.Space) string {

@@ -26,7 +26,14 @@ type Status struct {
 	Disk       wire.Space    `json:"disk"`
 	Speeds     wire.Speeds   `json:"speeds"`
 	Hosted     []Hosted      `json:"hosted"`
-	Damaged    int           `json:"damaged_blocks"` // found and taken out of use since the start
+	Damage     Damage        `json:"damage"`
+}
+
+// Damage is what this node's disk has lost or changed.
+type Damage struct {
+	Found int    `json:"found_blocks"`          // found damaged since the start, and taken out of use
+	Open  int    `json:"open_blocks"`           // of all times, not fetched again yet
+	Moved string `json:"moved_store,omitempty"` // where the start put a store that it could not read
 }
 
 // Hosted is a stage this node serves or is about to.

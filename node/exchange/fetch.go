@@ -42,10 +42,10 @@ type MissingError struct {
 // Error counts the blocks and names the first.
 func (e *MissingError) Error() string {
 	s := fmt.Sprintf("%d blocks could not be fetched, first %s", len(e.CIDs), e.CIDs[0])
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+	if e.Err == nil {
+		return s + ": no peer has them"
 	}
-	return s
+	return s + ": " + e.Err.Error()
 }
 
 // Unwrap returns why providers were given up.

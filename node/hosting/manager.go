@@ -68,6 +68,7 @@ type Manager struct {
 
 	mu     sync.Mutex
 	hosted []*Hosted
+	news   chan struct{} // closed and replaced by Retry
 }
 
 // entry is a line of the file.
@@ -82,7 +83,7 @@ func New(cfg Config) (*Manager, error) {
 	if cfg.Catalog == nil || cfg.Worker == nil || cfg.Adverts == nil || cfg.Path == "" || cfg.Changed == nil || cfg.Log == nil {
 		return nil, errors.New("new hosting: all of its configuration is required")
 	}
-	m := &Manager{cfg: cfg}
+	m := &Manager{cfg: cfg, news: make(chan struct{})}
 	data, err := os.ReadFile(cfg.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
@@ -119,6 +120,9 @@ func (m *Manager) Run(ctx context.Context) error {
 
 func (m *Manager) restore(ctx context.Context, h *Hosted) {
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
+		m.mu.Lock()
+		news := m.news
+		m.mu.Unlock()
 		err := m.bringBack(ctx, h)
 		if err == nil || ctx.Err() != nil {
 			return
@@ -127,6 +131,8 @@ func (m *Manager) restore(ctx context.Context, h *Hosted) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
+		case <-news:
+			t.Stop()
 		case <-ctx.Done():
 			t.Stop()
 			return
@@ -134,16 +140,31 @@ func (m *Manager) restore(ctx context.Context, h *Hosted) {
 	}
 }
 
+// Retry lets what could not be brought back yet be tried again now: a peer has come that
+// may have it.
+func (m *Manager) Retry() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.news)
+	m.news = make(chan struct{})
+}
+
 func (m *Manager) bringBack(ctx context.Context, h *Hosted) error {
 	model, ok := m.cfg.Catalog.Find(h.Model.String())
+	var err error
 	if !ok {
-		var err error
-		if model, err = m.cfg.Catalog.Get(ctx, h.Model, nil); err != nil {
-			m.set(h, Failed, err)
-			return err
-		}
+		model, err = m.cfg.Catalog.Get(ctx, h.Model, nil)
 	}
-	_, err := m.bring(ctx, model, h, nil)
+	if err == nil {
+		_, err = m.bring(ctx, model, h, nil)
+	}
+	var missing *exchange.MissingError
+	if errors.As(err, &missing) || errors.Is(err, catalog.ErrNotHere) {
+		err = fmt.Errorf("blocks are missing here and no peer that is connected has them; they are asked for again when a peer joins: %w", err)
+	}
+	if err != nil {
+		m.set(h, Failed, err)
+	}
 	return err
 }
 
