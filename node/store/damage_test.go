@@ -127,6 +127,9 @@ func TestDamagedFiles(t *testing.T) {
 					rng := rand.New(rand.NewPCG(seed, 7))
 					rewrite(t, dir, filepath.Join("blocks", name), func(b []byte) []byte { return f(rng, b) })
 					heals(t, dir, blocks, fmt.Sprintf("seed %d", seed))
+					if how == "empty" { // the same for every seed
+						return
+					}
 				}
 			})
 		}
@@ -226,6 +229,48 @@ func TestDamagedNodeStopsGC(t *testing.T) {
 		t.Errorf("after healing: %+v, %v", st, err)
 	}
 	holds(t, s, append(leaves, root)...)
+}
+
+// TestSalvage loses the list of tables, and a byte of one block: the others of 4 KiB and
+// more are taken over, also those behind it in its file.
+func TestSalvage(t *testing.T) {
+	t.Parallel()
+	blocks := randomBlocks(t, 1, 120, 40, 5000, 1<<20, 300_000, 4096) // files longer than a window
+	dir := filled(t, blocks)
+	flip(t, dir, blocks[2].Data())
+	rewrite(t, dir, filepath.Join("blocks", "MANIFEST"), func([]byte) []byte { return []byte("x") })
+	s := open(t, store.Config{Dir: dir})
+	if s.Moved() == "" {
+		t.Fatal("the database was not moved aside")
+	}
+	for i, b := range blocks {
+		if want := len(b.Data()) >= 4096 && i != 2; s.Has(b.CID()) != want {
+			t.Errorf("has block %d of %d bytes: %v", i, len(b.Data()), !want)
+		}
+	}
+	if n := readable(t, s, blocks); n != 95 {
+		t.Errorf("%d blocks taken over, want 95", n)
+	}
+	closed(t, s)
+	if left, err := filepath.Glob(filepath.Join(s.Moved(), "*.vlog")); err != nil || len(left) > 0 {
+		t.Errorf("files left: %v, %v", left, err)
+	}
+}
+
+// TestSalvageWithoutRoom has no room for what a damaged database held: the rest is taken
+// over at a later start.
+func TestSalvageWithoutRoom(t *testing.T) {
+	t.Parallel()
+	blocks := randomBlocks(t, 1, 60, 500_000)
+	dir := filled(t, blocks)
+	rewrite(t, dir, filepath.Join("blocks", "MANIFEST"), func([]byte) []byte { return nil })
+	s := open(t, store.Config{Dir: dir, Limit: 15_000_000})
+	n := s.Stat().Blocks
+	if s.Moved() == "" || n == 0 || n >= 30 {
+		t.Fatalf("%d blocks, moved to %q", n, s.Moved())
+	}
+	closed(t, s)
+	holds(t, open(t, store.Config{Dir: dir}), blocks...)
 }
 
 // TestDiesWhileOpening has a program that died several times while it opened the database:

@@ -25,21 +25,20 @@ func layoutKey() []byte { return append([]byte{prefixMeta}, "layout"...) }
 // openDatabase opens Badger and reads the index. A database that cannot be opened or read
 // is moved aside and an empty one started.
 func (s *Store) openDatabase() error {
-	dir := s.databaseDir()
-	aside := dir + ".damaged"
+	dir, aside := s.databaseDir(), s.asideDir()
 	damaged, err := s.opening()
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(s.moveMarker()); err == nil || damaged {
-		s.cfg.Log.Error("database does not open, starting an empty one", "moved", aside)
+		s.cfg.Log.Error("database does not open, starting a new one", "moved", aside)
 		if err := s.moveAside(dir, aside); err != nil {
 			return err
 		}
 	}
 	err = s.tryOpen(dir)
 	if isDamage(err) {
-		s.cfg.Log.Error("database damaged, starting an empty one", "moved", aside, "err", err)
+		s.cfg.Log.Error("database damaged, starting a new one", "moved", aside, "err", err)
 		if err := s.moveAside(dir, aside); err != nil {
 			return err
 		}
@@ -134,7 +133,11 @@ func environmental(err error) bool {
 			return true
 		}
 	}
-	// Badger's lock has no sentinel error.
+	return isLocked(err)
+}
+
+// isLocked reports whether another has the database open: Badger has no sentinel for it.
+func isLocked(err error) bool {
 	return strings.Contains(err.Error(), "directory lock") || strings.Contains(err.Error(), "Another process")
 }
 

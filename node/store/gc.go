@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
@@ -168,7 +169,7 @@ func (s *Store) compact() error {
 	if err := closeBadger(s.db); err != nil {
 		s.cfg.Log.Warn("database not closed cleanly", "err", err)
 	}
-	db, err := openBadger(s.cfg.tuning.options(s.databaseDir(), s.cfg.Log))
+	db, err := s.reopen()
 	if err != nil {
 		s.closed = true
 		s.cfg.Log.Error("database does not open again", "err", err)
@@ -180,6 +181,24 @@ func (s *Store) compact() error {
 	}
 	s.stale.Store(false)
 	return nil
+}
+
+// reopen opens the database that was just closed. Its lock may outlive it for a moment, in
+// a child process between fork and exec.
+func (s *Store) reopen() (*badger.DB, error) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(5 * time.Second); ; {
+		db, err := openBadger(s.cfg.tuning.options(s.databaseDir(), s.cfg.Log))
+		if err == nil || !isLocked(err) {
+			return db, err
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return nil, err
+		}
+	}
 }
 
 // reclaim rewrites value log files that are mostly garbage, and returns their number.

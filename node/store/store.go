@@ -62,7 +62,7 @@ type Stat struct {
 }
 
 // Open opens the store in cfg.Dir, or makes one. If the database is damaged so that Badger
-// cannot open it, it is moved aside and an empty one started: see Moved.
+// cannot open it, it is moved aside and a new one started: see Moved.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
@@ -93,13 +93,18 @@ func (s *Store) open() (err error) {
 		return closeAfter(s.db, err)
 	}
 	s.measure()
+	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
+		s.cfg.Log.Warn("blocks taken over from the damaged database", "blocks", n, "err", err)
+	}
 	return nil
 }
 
 func (s *Store) databaseDir() string { return filepath.Join(s.cfg.Dir, "blocks") }
+func (s *Store) asideDir() string    { return filepath.Join(s.cfg.Dir, "blocks.damaged") }
 
-// Moved returns where a damaged database was put by Open, "" if it opened well. Its blocks
-// are lost until fetched again; pins and names are not.
+// Moved returns where a damaged database was put by Open, "" if it opened well. Open took
+// over the blocks that it found whole there; the others are lost until fetched again. Pins
+// and names are not lost.
 func (s *Store) Moved() string { return s.moved }
 
 // Close closes the database. Operations that run are waited for; later ones fail.
