@@ -71,6 +71,10 @@ type hfRope struct {
 func parseHFConfig(data []byte) (Config, *hfConfig, error) {
 	var h hfConfig
 	if err := json.Unmarshal(data, &h); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) && kind.Field != "" {
+			err = fmt.Errorf("%s is %s, want %s", kind.Field, kind.Value, kind.Type)
+		}
 		return Config{}, nil, fmt.Errorf("parse config.json: %w", err)
 	}
 	if q := string(h.Quantization); q != "" && q != "null" {
