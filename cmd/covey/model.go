@@ -111,8 +111,17 @@ func showCommand(o *options) *cobra.Command {
 				return printJSON(c.OutOrStdout(), m)
 			}
 			rows := [][]string{
-				{"name", m.Name}, {"cid", m.CID}, {"task", m.Task}, {"architecture", m.Arch}, {"quantisation", m.Quantization}, {"licence", m.License},
-				{"blocks", fmt.Sprint(m.Blocks)}, {"context", fmt.Sprint(m.Context)}, {"size", bytesText(m.Bytes)}, {"here", bytesText(m.BytesHere)}, {"pinned", fmt.Sprint(m.Pinned)},
+				{"name", m.Name},
+				{"cid", m.CID},
+				{"task", m.Task},
+				{"architecture", m.Arch},
+				{"quantisation", m.Quantization},
+				{"licence", m.License},
+				{"blocks", fmt.Sprint(m.Blocks)},
+				{"context", fmt.Sprint(m.Context)},
+				{"size", bytesText(m.Bytes)},
+				{"here", bytesText(m.BytesHere)},
+				{"pinned", fmt.Sprint(m.Pinned)},
 			}
 			for _, p := range m.Parts {
 				here := "not here"

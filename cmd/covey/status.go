@@ -29,11 +29,18 @@ func statusCommand(o *options) *cobra.Command {
 				return printJSON(c.OutOrStdout(), st)
 			}
 			rows := [][]string{
-				{"peer", st.Peer.String()}, {"name", st.Name}, {"swarm", st.Swarm.String()},
-				{"version", st.Version}, {"api", st.API + "/v1"}, {"data", st.DataDir},
-				{"up for", st.Uptime.Round(time.Second).String()}, {"peers", fmt.Sprint(st.Peers)}, {"sessions", fmt.Sprint(st.Sessions)},
+				{"peer", st.Peer.String()},
+				{"name", st.Name},
+				{"swarm", st.Swarm.String()},
+				{"version", st.Version},
+				{"api", st.API + "/v1"},
+				{"data", st.DataDir},
+				{"up for", st.Uptime.Round(time.Second).String()},
+				{"peers", fmt.Sprint(st.Peers)},
+				{"sessions", fmt.Sprint(st.Sessions)},
 				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
-				{"memory", spaceText(st.Memory)}, {"disk", spaceText(st.Disk)},
+				{"memory", spaceText(st.Memory)},
+				{"disk", spaceText(st.Disk)},
 			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})

@@ -108,8 +108,12 @@ func fill(top *scope, in Input) error {
 		name  string
 		value any
 	}{
-		{"messages", messages}, {"tools", in.Tools}, {"documents", in.Documents},
-		{"add_generation_prompt", in.AddGenerationPrompt}, {"bos_token", in.BOS}, {"eos_token", in.EOS},
+		{"messages", messages},
+		{"tools", in.Tools},
+		{"documents", in.Documents},
+		{"add_generation_prompt", in.AddGenerationPrompt},
+		{"bos_token", in.BOS},
+		{"eos_token", in.EOS},
 	}
 	for _, v := range vars {
 		value, err := fromGo(v.value, 0)

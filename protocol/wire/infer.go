@@ -72,9 +72,12 @@ func (s *Sampling) Validate() error {
 		name      string
 		x, lo, hi float32
 	}{
-		{"temperature", s.Temperature, 0, 100}, {"top_p", s.TopP, 0, 1}, {"min_p", s.MinP, 0, 1},
+		{"temperature", s.Temperature, 0, 100},
+		{"top_p", s.TopP, 0, 1},
+		{"min_p", s.MinP, 0, 1},
 		{"repetition penalty", s.RepetitionPenalty, 0, 100},
-		{"frequency penalty", s.FrequencyPenalty, -100, 100}, {"presence penalty", s.PresencePenalty, -100, 100},
+		{"frequency penalty", s.FrequencyPenalty, -100, 100},
+		{"presence penalty", s.PresencePenalty, -100, 100},
 	} {
 		if !(v.x >= v.lo && v.x <= v.hi) { // false for NaN
 			return invalid("%s %g", v.name, v.x)

@@ -198,8 +198,12 @@ func TestRangeContains(t *testing.T) {
 		in   wire.Range
 		want bool
 	}{
-		{wire.Range{First: 2, Last: 6}, true}, {wire.Range{First: 3, Last: 4}, true}, {wire.Range{First: 5, Last: 6, Head: true}, true},
-		{wire.Range{First: 9, Last: 9, Head: true}, true}, {wire.Range{First: 1, Last: 4}, false}, {wire.Range{First: 4, Last: 7}, false},
+		{wire.Range{First: 2, Last: 6}, true},
+		{wire.Range{First: 3, Last: 4}, true},
+		{wire.Range{First: 5, Last: 6, Head: true}, true},
+		{wire.Range{First: 9, Last: 9, Head: true}, true},
+		{wire.Range{First: 1, Last: 4}, false},
+		{wire.Range{First: 4, Last: 7}, false},
 		{wire.Range{First: 2, Last: 3, Embed: true}, false},
 	} {
 		if got := r.Contains(c.in); got != c.want {
