@@ -96,6 +96,13 @@ func (b *book) evict() bool {
 	return oldest != ""
 }
 
+// has reports whether the book has a peer.
+func (b *book) has(id ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.peers[id] != nil
+}
+
 // remove forgets a peer that is no longer a member: it is its turn to come with a new
 // grant. A bootstrap peer stays.
 func (b *book) remove(id ID) {

@@ -84,7 +84,7 @@ func (r *running) sayHello(conn network.Conn) {
 func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
 	defer cancel()
-	ls, err := r.host.NewStream(network.WithAllowLimitedConn(ctx, "hello"), native(id), protocol.Hello)
+	ls, err := r.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "hello"), noDial), native(id), protocol.Hello)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,9 @@ func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
 	var refused *wire.Error
 	if err != nil && !errors.As(err, &refused) {
 		return nil, errors.Join(err, s.Reset())
+	}
+	if err != nil { // noted now, as the peer may close the connection from here on
+		r.refuse(id, err)
 	}
 	// Closing tells a peer that refuses that we have read why. It may have closed its side
 	// by now, and over QUIC that makes our own close an error.
@@ -175,6 +178,7 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	}
 	r.metrics.hellos.WithLabelValues("ok").Inc()
 	r.table.untell(id) // it may have restarted
+	r.book.verified(id, r.listenAddrs(id), r.now())
 	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now()}) {
 		r.joined(id, h)
 	}
@@ -204,11 +208,16 @@ func (r *running) turnAway(conn network.Conn, err error) {
 	if r.ctx.Err() != nil || r.gate.get(id) != nil {
 		return
 	}
+	r.refuse(id, err)
+	_ = conn.Close() // it may be gone already
+}
+
+// refuse records that a peer is no member.
+func (r *running) refuse(id ID, err error) {
 	if r.gate.refuse(id, err) {
 		r.metrics.hellos.WithLabelValues(refusal(err).Code.String()).Inc()
 		r.log.Debug("peer turned away", "peer", id, "err", err)
 	}
-	_ = conn.Close() // it may be gone already
 }
 
 func writeMessage(w *frame.Writer, t frame.Type, m wire.Message) error {

@@ -15,9 +15,9 @@ import (
 )
 
 // These tests use the intervals of Default, as nodes do. soon is what "within seconds"
-// means to them: well above what is needed on an idle machine, well below the half minute
-// that timeouts of the network take.
-const soon = 15 * time.Second
+// means to them: well above what is needed on an idle machine, below the half minute that
+// timeouts of the network take.
+const soon = 25 * time.Second
 
 // within is until with a time limit that is part of what is tested.
 func within(t *testing.T, limit time.Duration, what string, cond func() bool) {
@@ -143,7 +143,7 @@ func TestAdvertOfKilledPeerIsDropped(t *testing.T) {
 				_ = s.Reset()
 				t.Error("a stream to a dead peer opens")
 			}
-			if took := time.Since(start); took > 2*localDialTimeout {
+			if took := time.Since(start); took > soon/2 {
 				t.Errorf("open to a dead peer fails after %v", took)
 			}
 		})
@@ -216,8 +216,8 @@ func TestJoinByTokenIsSoon(t *testing.T) {
 	t.Parallel()
 	a := startPeer(t, foundSwarm(t, t.TempDir()), defaultTimes)
 	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), defaultTimes)
-	within(t, soon/3, "b is a member", knows(a, b))
-	within(t, soon/3, "a is a member", knows(b, a))
+	within(t, soon/5, "b is a member", knows(a, b))
+	within(t, soon/5, "a is a member", knows(b, a))
 }
 
 // TestPeersOfOneFindEachOther has three peers that only know the first one.
@@ -266,9 +266,10 @@ func TestPeersOfOneFindEachOther(t *testing.T) {
 					if p == q {
 						continue
 					}
-					if got, err := roundTrip(t.Context(), p, q.ID(), echoProto, "hi"); err != nil || got != "hi" {
-						t.Errorf("stream: %q, %v", got, err)
-					}
+					until(t, "a stream", func() bool {
+						got, err := roundTrip(t.Context(), p, q.ID(), echoProto, "hi")
+						return err == nil && got == "hi"
+					})
 				}
 			}
 		})

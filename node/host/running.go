@@ -27,12 +27,16 @@ const (
 	pingTimeout = 2 * time.Second
 	// pingTries is how many round trips in a row may fail before the connection counts as
 	// dead: over QUIC nothing else tells for half a minute that the other process died.
-	pingTries = 2
+	pingTries = 3
 	// pingsAtOnce bounds the round trips measured in parallel.
 	pingsAtOnce = 32
 	// smallSwarm is up to how many peers each new one is a reason to look for others.
 	smallSwarm = 8
 )
+
+// noDial is why streams are opened on connections that stand only: the library would dial
+// peers that were expelled a moment ago.
+const noDial = "reach dials"
 
 // running is a Host between the start and the end of Run.
 type running struct {
@@ -244,8 +248,10 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	return m, err
 }
 
+// open opens a stream to a peer that reach has returned, over a relay if there is no other
+// way: Stream.Relayed tells, and blocks are not moved then.
 func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error) {
-	ls, err := r.host.NewStream(ctx, native(id), libprotocol.ID(proto))
+	ls, err := r.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, proto), noDial), native(id), libprotocol.ID(proto))
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +260,6 @@ func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error)
 
 // joined is called once a peer is verified.
 func (r *running) joined(id ID, h *wire.Hello) {
-	r.book.verified(id, r.listenAddrs(id), r.now())
 	r.host.ConnManager().TagPeer(native(id), "covey", 100) // strangers are cut off first
 	r.metrics.peers.Inc()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
@@ -309,7 +314,7 @@ func (r *running) pingAll(ctx context.Context) {
 func (r *running) ping(ctx context.Context, id ID, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	results := ping.Ping(ctx, r.host, native(id))
+	results := ping.Ping(network.WithNoDial(ctx, noDial), r.host, native(id))
 	for range n {
 		res, ok := <-results
 		switch {
@@ -348,7 +353,7 @@ func (r *running) housekeeping(context.Context) {
 // noteAddrs writes down where the members listen: they tell some time after their hello.
 func (r *running) noteAddrs() {
 	for id := range r.gate.members() {
-		if r.isConnected(id) {
+		if r.isConnected(id) && r.book.has(id) { // one that was expelled meanwhile is not
 			r.book.verified(id, r.listenAddrs(id), r.now())
 		}
 	}
@@ -387,7 +392,7 @@ func (g *gatedHost) NewStream(ctx context.Context, id peer.ID, protos ...libprot
 	if g.dials {
 		_, err = g.r.reach(ctx, ID(id))
 	} else {
-		ctx = network.WithNoDial(ctx, "peers that are connected only")
+		ctx = network.WithNoDial(ctx, noDial)
 		_, err = g.r.gate.wait(ctx, ID(id))
 	}
 	if err != nil {
