@@ -43,6 +43,9 @@ const (
 	MaxHops = 64
 	// MaxStepTokens is the largest prefill chunk; longer prompts take several steps.
 	MaxStepTokens = 4096
+	// MaxDraftTokens is the longest step that wants a token after each position: the logits
+	// of a draft take a vocabulary of floats for each of its tokens.
+	MaxDraftTokens = 64
 	// MaxSessionTokens is the longest context a session may ask for.
 	MaxSessionTokens = 1 << 20
 	// MaxBlocksOfModel bounds block numbers: no published model has a tenth of it.

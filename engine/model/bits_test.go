@@ -1,12 +1,12 @@
 package model_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,6 +44,7 @@ func TestSameBits(t *testing.T) {
 			n := len(ref.IDs)
 			want := open(t, n, whole).step(t, ref.IDs, model.LogitsAll)
 
+			logDigest(t, f.name, want)
 			sameBits(t, "one token at a time", open(t, n, whole).singly(t, ref.IDs), want)
 			sameBits(t, "two threads", open(t, n, load(t, c, c.Config.Whole(), two)).step(t, ref.IDs, model.LogitsAll), want)
 			cut := open(t, n, whole)
@@ -109,82 +110,76 @@ func testBatches(t *testing.T, s *model.Stage, ids []int32, want []float32) {
 	}
 }
 
-// envChild makes the test binary print a digest of its logits and end; see
+// envChild makes the test binary print digests of its logits; see
 // TestSameBitsOnAllInstructionSets.
 const envChild = "COVEY_TEST_DIGEST"
 
-// TestSameBitsOnAllInstructionSets runs this binary once for each instruction set that the
-// machine has and compares digests of all logits.
+// TestSameBitsOnAllInstructionSets runs TestSameBits and the digest of an encoder in a
+// process of its own for each instruction set that the machine has: with the checks of
+// that test, equal digests make all its variants equal on all of them.
 func TestSameBitsOnAllInstructionSets(t *testing.T) {
-	if os.Getenv(envChild) != "" {
-		for _, f := range bitFixtures {
-			fmt.Printf("digest %s %x\n", f.name, digest(t, f.name, f.quantize))
-		}
-		fmt.Printf("digest bert %x\n", digestBert(t))
-		return
-	}
 	t.Parallel()
-	var want []byte
+	var want []string
+	var names []string
 	for _, isa := range kernel.Supported() {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSameBitsOnAllInstructionSets$")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(TestSameBits|TestDigestOfEncoder)$", "-test.v")
 		cmd.Env = append(os.Environ(), envChild+"=1", kernel.EnvCPU+"="+isa.String())
-		out, err := cmd.Output()
+		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", isa, err, out)
 		}
-		var got []byte
-		for line := range bytes.Lines(out) {
-			if bytes.HasPrefix(line, []byte("digest ")) {
-				got = append(got, line...)
+		var got []string
+		for line := range strings.Lines(string(out)) {
+			if _, digest, ok := strings.Cut(line, "digest "); ok {
+				got = append(got, strings.TrimSpace(digest))
 			}
 		}
-		if len(got) == 0 {
-			t.Fatalf("%v: no digests in %q", isa, out)
+		slices.Sort(got)
+		if len(got) != len(bitFixtures)+1 {
+			t.Fatalf("%v: %d digests in %s", isa, len(got), out)
 		}
 		if want == nil {
 			want = got
 		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("%v gives\n%s%v gives\n%s", isa, got, kernel.Supported()[0], want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v gives\n%s\n%v gives\n%s", isa, strings.Join(got, "\n"), kernel.Supported()[0], strings.Join(want, "\n"))
 		}
-	}
-	var names []string
-	for _, isa := range kernel.Supported() {
 		names = append(names, isa.String())
 	}
 	t.Logf("covered: %s", strings.Join(names, ", "))
 }
 
-func digest(t *testing.T, name string, quantize tensor.DType) []byte {
-	path := unpack(t, name)
-	var ref reference
-	readReference(t, path, &ref)
-	c := importModel(t, path, quantize)
-	run := open(t, len(ref.IDs), load(t, c, c.Config.Whole(), pool(t, 2)))
-	h := sha256.New()
-	for _, want := range [][]int32{ref.IDs[:40], ref.IDs[40:41], ref.IDs[41:]} {
-		if err := binary.Write(h, binary.LittleEndian, run.step(t, want, model.LogitsAll)); err != nil {
-			t.Fatal(err)
-		}
+// logDigest prints a digest of results for TestSameBitsOnAllInstructionSets.
+func logDigest(t *testing.T, name string, results []float32) {
+	t.Helper()
+	if os.Getenv(envChild) == "" {
+		return
 	}
-	return h.Sum(nil)
+	h := sha256.New()
+	if err := binary.Write(h, binary.LittleEndian, results); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("digest %s %x", name, h.Sum(nil))
 }
 
-func digestBert(t *testing.T) []byte {
+// TestDigestOfEncoder checks that an encoder gives the same on one and two threads.
+func TestDigestOfEncoder(t *testing.T) {
+	t.Parallel()
 	path := unpack(t, "bert")
 	var ref bertReference
 	readReference(t, path, &ref)
 	c := importModel(t, path, 0)
-	s := load(t, c, c.Config.Whole(), pool(t, 2))
-	h := sha256.New()
-	for _, ids := range ref.Texts {
-		out, err := s.Forward(t.Context(), []model.Input{{Tokens: ids}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := binary.Write(h, binary.LittleEndian, out[0].Pooled); err != nil {
-			t.Fatal(err)
+	var results [2][]float32
+	for i := range results {
+		s := load(t, c, c.Config.Whole(), pool(t, 1+i))
+		for _, ids := range ref.Texts {
+			out, err := s.Forward(t.Context(), []model.Input{{Tokens: ids}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			results[i] = append(results[i], out[0].Pooled...)
 		}
 	}
-	return h.Sum(nil)
+	sameBits(t, "two threads", results[1], results[0])
+	logDigest(t, "bert", results[0])
 }

@@ -15,7 +15,7 @@ type LogitsWanted uint8
 const (
 	LogitsNone LogitsWanted = iota
 	LogitsLast              // of the last token: what follows the input
-	LogitsAll               // of every token
+	LogitsAll               // of every token; the caller bounds how many those are
 )
 
 // headRows is how many rows of different inputs the head takes at once; it bounds the
@@ -155,8 +155,8 @@ func (s *Stage) check(in *Input) (int, error) {
 			return 0, fmt.Errorf("token %d is %d, want 0 to %d", i, id, s.cfg.Vocab()-1)
 		}
 	}
-	if s.encoder != nil && n > s.cfg.Bert.Context {
-		return 0, fmt.Errorf("%d tokens, the model takes at most %d", n, s.cfg.Bert.Context)
+	if s.encoder != nil && n > s.longest {
+		return 0, fmt.Errorf("%d tokens, the model takes at most %d", n, s.longest)
 	}
 	return n, s.checkTypes(in)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/nn"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
@@ -260,7 +261,15 @@ func TestMemoryFigures(t *testing.T) {
 		t.Errorf("stages take %d bytes together, the whole %d", sum, whole.WeightBytes())
 	}
 	floats := int64(2 * c.Config.Blocks() * c.Config.Llama.KVHeads * c.Config.Llama.HeadDim)
-	if got := whole.SessionBytes(512); got < 512*floats*4 || got > 2*512*floats*4 {
-		t.Errorf("session of 512 tokens takes %d bytes, its keys and values %d", got, 512*floats*4)
+	const kept = 4 * nn.MaxKeptFloats // of 512 rows of logits
+	if got := whole.SessionBytes(512) - kept; got < 512*floats*4 || got > 2*512*floats*4 {
+		t.Errorf("session of 512 tokens takes %d bytes beside its output, its keys and values %d", got, 512*floats*4)
+	}
+	if got := whole.TokenBytes(); got < floats*4 || got > 2*floats*4 {
+		t.Errorf("a token takes %d bytes, its keys and values %d", got, floats*4)
+	}
+	encoder := load(t, importModel(t, unpack(t, "bert"), 0), importModel(t, unpack(t, "bert"), 0).Config.Whole(), p)
+	if got, longest := encoder.ScratchBytes(), int64(encoder.Config().ContextLen()*encoder.Config().Bert.FFN*4); got < longest {
+		t.Errorf("scratch of an encoder is %d bytes, its longest text takes at least %d", got, longest)
 	}
 }

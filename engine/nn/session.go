@@ -15,9 +15,9 @@ var (
 	ErrSessionBusy   = errors.New("session is in use")
 )
 
-// maxKeptFloats bounds the output buffers that a session keeps between steps; longer
-// outputs (those of a prefill) are allocated for the call.
-const maxKeptFloats = 1 << 19
+// MaxKeptFloats bounds the output buffer that a session keeps between steps; longer outputs
+// (those of a prefill) are allocated for the call.
+const MaxKeptFloats = 1 << 19
 
 // Session is the memory of one sequence on one stage: how many tokens it has seen and
 // their keys and values in each block. It is for one call at a time; a second one at the
@@ -129,7 +129,7 @@ const (
 // Buffer returns n floats for an output, valid until the session's next forward pass. The
 // session must be reserved.
 func (s *Session) Buffer(o Output, n int) []float32 {
-	if n > maxKeptFloats {
+	if n > MaxKeptFloats {
 		return make([]float32, n)
 	}
 	if cap(s.kept[o]) < n {

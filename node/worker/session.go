@@ -33,6 +33,7 @@ type session struct {
 	history []int32
 	hidden  []float32
 	buf     []byte
+	bytes   int64 // reserved for memory, and for hidden and the frame it comes in
 }
 
 // Serve handles one infer stream: a session from its open to its end. It returns when the
@@ -118,7 +119,7 @@ func (ses *session) begin() error {
 	if ses.stage == nil {
 		return wire.Errorf(wire.CodeNotHosting, "%s of model %s is not served here", Describe(o.Range), o.Model)
 	}
-	need := ses.stage.loaded.SessionBytes(int(o.MaxTokens))
+	ses.bytes = ses.stage.loaded.SessionBytes(int(o.MaxTokens))
 	w.mu.Lock()
 	full := w.sessions >= w.cfg.MaxSessions
 	if !full {
@@ -128,10 +129,10 @@ func (ses *session) begin() error {
 	if full {
 		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions are taken", w.cfg.MaxSessions), RetryAfterMs: 1000}
 	}
-	err := w.reserve(need)
+	err := w.reserve(ses.bytes)
 	if err == nil && ses.stage.loaded.Config().Task() == model.TaskGenerate {
 		if ses.memory, err = ses.stage.loaded.NewSession(int(o.MaxTokens)); err != nil {
-			w.release(need)
+			w.release(ses.bytes)
 			err = wire.Errorf(wire.CodeBadRequest, "%v", err)
 		}
 	} else if err != nil {
@@ -153,7 +154,7 @@ func (ses *session) end() {
 	ses.w.mu.Lock()
 	defer ses.w.mu.Unlock()
 	ses.w.sessions--
-	ses.w.used -= ses.stage.loaded.SessionBytes(int(ses.open.MaxTokens))
+	ses.w.used -= ses.bytes
 }
 
 // dialNext opens the rest of the chain.
@@ -253,6 +254,9 @@ func stepError(seq uint64, err error) error {
 func (ses *session) readInput(st *wire.InferStep) error {
 	ses.hidden = ses.hidden[:0]
 	if st.Tensor {
+		if err := ses.reserveInput(len(st.Tokens)); err != nil {
+			return err
+		}
 		t, payload, err := ses.r.Next()
 		if err != nil {
 			return err
@@ -284,6 +288,20 @@ func (ses *session) readInput(st *wire.InferStep) error {
 		}
 	}
 	ses.history = append(ses.history[:pos], st.Tokens...)
+	return nil
+}
+
+// reserveInput reserves the memory for a hidden state of so many tokens, and for the frame
+// it comes in, where it is longer than those before.
+func (ses *session) reserveInput(tokens int) error {
+	more := 4 * int64(ses.stage.loaded.Config().Dim()) * int64(tokens-cap(ses.hidden)/ses.stage.loaded.Config().Dim())
+	if more <= 0 {
+		return nil
+	}
+	if err := ses.w.reserve(2 * more); err != nil {
+		return wire.Errorf(wire.CodeNoMemory, "%v", err)
+	}
+	ses.bytes += 2 * more
 	return nil
 }
 

@@ -9,12 +9,21 @@ import (
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
 // maxBatch is how many steps run together at most. Beyond it a product is bound by
 // arithmetic and a larger batch only adds to everybody's wait.
 const maxBatch = 32
+
+// maxBatchRows is how many rows the steps of a batch have together, unless one alone has
+// more. It bounds the memory of their outputs, as does maxBatchLogits for those that want
+// logits of every row.
+const (
+	maxBatchRows   = 512
+	maxBatchLogits = protocol.MaxDraftTokens
+)
 
 // The probes that measure a stage: tokens of a prompt, and steps after it.
 const (
@@ -150,23 +159,65 @@ func (s *stage) loop(ctx context.Context) {
 	defer close(s.ended)
 	var batch []request
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case first := <-s.queue:
-			batch = append(batch[:0], first)
-		}
-	fill:
-		for len(batch) < maxBatch {
+		if len(batch) == 0 {
 			select {
-			case next := <-s.queue:
-				batch = append(batch, next)
-			default:
-				break fill
+			case <-ctx.Done():
+				return
+			case first := <-s.queue:
+				batch = append(batch, first)
 			}
 		}
-		s.serve(ctx, batch)
+		batch = s.fill(batch)
+		n := s.fitting(batch)
+		s.serve(ctx, batch[:n])
+		rest := copy(batch, batch[n:])
+		clear(batch[rest:])
+		batch = batch[:rest]
+		if ctx.Err() != nil {
+			return
+		}
 	}
+}
+
+// fill adds waiting requests to a batch.
+func (s *stage) fill(batch []request) []request {
+	for len(batch) < maxBatch {
+		select {
+		case next := <-s.queue:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// fitting returns how many requests from the front run together: at least one.
+func (s *stage) fitting(batch []request) int {
+	rows, logits := 0, 0
+	for i, r := range batch {
+		n := s.rows(r.in)
+		rows += n
+		if r.in.Logits == model.LogitsAll {
+			logits += n
+		}
+		if i > 0 && (rows > maxBatchRows || logits > maxBatchLogits) {
+			return i
+		}
+	}
+	return len(batch)
+}
+
+// outputBytes returns the memory of the largest outputs of a batch.
+func (s *stage) outputBytes() int64 {
+	cfg := s.loaded.Config()
+	switch {
+	case !s.rng.Head:
+		return int64(min(protocol.MaxStepTokens, cfg.ContextLen())) * int64(cfg.Dim()) * 4
+	case cfg.Task() == model.TaskGenerate:
+		return maxBatchLogits * int64(cfg.Vocab()) * 4
+	}
+	return 0
 }
 
 // serve runs a batch. If it fails, each step runs alone, so that one bad step harms no

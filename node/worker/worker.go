@@ -139,14 +139,17 @@ func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
 	}
 	s := newStage(id, r, loaded, w)
+	s.bytes = loaded.WeightBytes() + loaded.ScratchBytes() + s.outputBytes()
+	w.release(need)
+	if err := w.reserve(s.bytes); err != nil {
+		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
+	}
 	if err := s.measure(ctx); err != nil {
-		w.release(need)
+		w.release(s.bytes)
 		return fmt.Errorf("measure %s of model %s: %w", Describe(r), id, err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.bytes = loaded.WeightBytes() + loaded.ScratchBytes()
-	w.used += s.bytes - need
 	w.stages = append(w.stages, s)
 	if w.run != nil {
 		w.start(s)
@@ -184,7 +187,7 @@ func (w *Worker) Served() map[cid.Cid][]wire.Served {
 			FreeSessions: uint32(max(0, w.cfg.MaxSessions-w.sessions)), Queue: uint32(len(s.queue)),
 			FreeTokens: uint64(1) << 20,
 		}
-		if per := s.loaded.SessionBytes(2) - s.loaded.SessionBytes(1); per > 0 {
+		if per := s.loaded.TokenBytes(); per > 0 {
 			v.FreeTokens = uint64(free / per)
 		}
 		out[s.model] = append(out[s.model], v)

@@ -209,6 +209,9 @@ func (s *InferStep) Validate() error {
 	if len(s.Tokens) == 0 || len(s.Tokens) > protocol.MaxStepTokens {
 		return invalid("step of %d tokens", len(s.Tokens))
 	}
+	if s.Want == WantAll && len(s.Tokens) > protocol.MaxDraftTokens {
+		return invalid("draft of %d tokens, at most %d", len(s.Tokens), protocol.MaxDraftTokens)
+	}
 	if s.Position > protocol.MaxSessionTokens || int(s.Position)+len(s.Tokens) > protocol.MaxSessionTokens || s.PromptLen > protocol.MaxSessionTokens {
 		return invalid("step at position %d, prompt of %d", s.Position, s.PromptLen)
 	}

@@ -146,6 +146,9 @@ func TestValidateRefuses(t *testing.T) {
 		{"open with a gap", open(func(o *wire.InferOpen) { o.Route[0].Range.First = 5 })},
 		{"open with an overlap", open(func(o *wire.InferOpen) { o.Route[0].Range.First = 3 })},
 		{"open after the head", open(func(o *wire.InferOpen) { o.Range.Head = true })},
+		{"draft of too many", step(func(s *wire.InferStep) {
+			s.Want, s.Tokens = wire.WantAll, make([]int32, protocol.MaxDraftTokens+1)
+		})},
 		{"open of a huge session", open(func(o *wire.InferOpen) { o.MaxTokens = math.MaxUint32 })},
 		{"open without time", open(func(o *wire.InferOpen) { o.TimeoutMs = 0 })},
 		{"open with a NaN temperature", open(func(o *wire.InferOpen) { o.Sampling.Temperature = nan })},

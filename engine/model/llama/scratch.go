@@ -19,6 +19,7 @@ type scratch struct {
 	dsts     [][]float32
 	acts     kernel.Acts
 	attn     kernel.AttnScratch
+	seqs     []kernel.AttendSeq
 
 	// What the row functions below work on.
 	b *block

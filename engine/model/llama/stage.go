@@ -157,13 +157,18 @@ func (s *Stage) block(i int, x []float32, n int, spans []nn.Span) {
 func (s *Stage) attend(i int, spans []nn.Span) {
 	c, b, t := &s.cfg, &s.blocks[i], &s.s
 	qw, kvw := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	t.seqs = t.seqs[:0]
 	for _, sp := range spans {
 		cache := sp.Session.Cache(i)
 		cache.Append(t.k[sp.Lo*kvw:sp.Hi*kvw], t.v[sp.Lo*kvw:sp.Hi*kvw], sp.Len())
-		kernel.Attend(s.pool, t.att[sp.Lo*qw:sp.Hi*qw], t.q[sp.Lo*qw:sp.Hi*qw], sp.Len(), cache, kernel.AttendOptions{
-			Heads: c.Heads, Pos: sp.Pos, Window: b.window, Causal: true, Scale: t.scale,
-		}, &t.attn)
+		t.seqs = append(t.seqs, kernel.AttendSeq{
+			Dst: t.att[sp.Lo*qw : sp.Hi*qw], Q: t.q[sp.Lo*qw : sp.Hi*qw], N: sp.Len(), Pos: sp.Pos, Cache: cache,
+		})
 	}
+	kernel.AttendBatch(s.pool, t.seqs, kernel.AttendOptions{
+		Heads: c.Heads, Window: b.window, Causal: true, Scale: t.scale,
+	}, &t.attn)
+	clear(t.seqs) // the caches belong to their sessions
 }
 
 // Head writes the logits (rows, vocab) of hidden states x (rows, dim), which it overwrites.
