@@ -5,7 +5,7 @@ package kernel
 // and short enough that the threads end together.
 const (
 	cachedBytes   = 256 << 10
-	streamedBytes = 96 << 10
+	streamedBytes = 192 << 10
 )
 
 // quantTask multiplies the rows of several matrices, one after the other as one list of
