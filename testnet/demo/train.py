@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import corpus
 
+# The loss grows from about 256 tokens on, as no row of the training data is longer than CONTEXT: the model takes 256 at most.
 SEED, VOCAB, CONTEXT, BATCH = 20261124, 4096, 192, 32
 SPECIAL = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = (
@@ -69,7 +70,7 @@ def export(model, tok, out):
     model.to(torch.float16).save_pretrained(out)
     tok.save(f"{out}/tokenizer.json", pretty=False)
     with open(f"{out}/tokenizer_config.json", "w") as f:
-        json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "chat_template": TEMPLATE, "model_max_length": 512}, f, indent=1)
+        json.dump({"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "chat_template": TEMPLATE, "model_max_length": 256}, f, indent=1)
 
 
 def main():
@@ -87,7 +88,7 @@ def main():
     held, docs = docs[::100], [d for i, d in enumerate(docs) if i % 100]
     config = LlamaConfig(
         vocab_size=tok.get_vocab_size(), hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=64,
-        max_position_embeddings=512, rms_norm_eps=1e-5, tie_word_embeddings=True, bos_token_id=0, eos_token_id=[0, tok.token_to_id("<|end|>")],
+        max_position_embeddings=256, rms_norm_eps=1e-5, tie_word_embeddings=True, bos_token_id=0, eos_token_id=[0, tok.token_to_id("<|end|>")],
     )
     model = LlamaForCausalLM(config)
     print(sum(p.numel() for p in model.parameters()) / 1e6, "M parameters", flush=True)
