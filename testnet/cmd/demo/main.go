@@ -168,17 +168,11 @@ func host(ctx context.Context, s *runner.Swarm, c *api.Client, name, blocks stri
 
 // answer asks through a peer, shows the chain, and compares with the single process.
 func answer(ctx context.Context, s *runner.Swarm, c *api.Client, want answers) error {
-	var choice router.Choice
-	err := s.Wait(ctx, "a chain of peers", func(ctx context.Context) (bool, error) {
-		err := c.Get(ctx, "/covey/v1/route", url.Values{"model": {model}, "tokens": {"256"}}, &choice)
-		return err == nil && choice.Chain != nil, err
-	})
+	planned, err := chain(ctx, s, c)
 	if err != nil {
 		return err
 	}
-	for _, l := range choice.Chain.Links {
-		fmt.Printf("  planned: blocks %d-%d on %s (%s)\n", l.Range.First, l.Range.Last-1, l.Name, l.Peer)
-	}
+	fmt.Printf("  planned: %s\n", planned)
 	got, err := ask(ctx, c, true)
 	if err != nil {
 		return err
@@ -187,7 +181,28 @@ func answer(ctx context.Context, s *runner.Swarm, c *api.Client, want answers) e
 		return fmt.Errorf("the swarm's answer differs from the single process's:\n%q\n%q", got, want)
 	}
 	fmt.Printf("  equal to the single process, token for token (%d tokens and the chat)\n", len(got.tokens))
-	return nil
+	used, err := chain(ctx, s, c)
+	if err == nil && used != planned {
+		fmt.Printf("  a peer did not answer; the chain is now: %s\n", used)
+	}
+	return err
+}
+
+// chain returns which peers would answer now, as text.
+func chain(ctx context.Context, s *runner.Swarm, c *api.Client) (string, error) {
+	var choice router.Choice
+	err := s.Wait(ctx, "a chain of peers", func(ctx context.Context) (bool, error) {
+		err := c.Get(ctx, "/covey/v1/route", url.Values{"model": {model}, "tokens": {"256"}}, &choice)
+		return err == nil && choice.Chain != nil, err
+	})
+	if err != nil {
+		return "", err
+	}
+	var links []string
+	for _, l := range choice.Chain.Links {
+		links = append(links, fmt.Sprintf("blocks %d-%d on %s", l.Range.First, l.Range.Last-1, l.Name))
+	}
+	return strings.Join(links, ", "), nil
 }
 
 // ask streams a completion and a chat.
