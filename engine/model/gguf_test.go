@@ -17,14 +17,24 @@ import (
 )
 
 // ggufFile is a GGUF file to be written: metadata of uint32, float32, string, bool and
-// []string, []int32 values, and tensors of float types.
+// []string, []int32 values, and tensors.
 type ggufFile struct {
 	meta    map[string]any
 	tensors []tensor.Tensor
 }
 
-// write writes version 3 of the format: header, metadata, tensor table, aligned data.
-func (g ggufFile) write(t *testing.T) string {
+// write writes the file and returns its path.
+func (g ggufFile) write(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "made.gguf")
+	if err := os.WriteFile(path, g.bytes(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// bytes makes version 3 of the format: header, metadata, tensor table, aligned data.
+func (g ggufFile) bytes(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	put := func(v any) {
@@ -68,7 +78,7 @@ func (g ggufFile) write(t *testing.T) string {
 			t.Fatalf("no GGUF type for %T", v)
 		}
 	}
-	types := map[tensor.DType]uint32{tensor.F32: 0, tensor.F16: 1, tensor.BF16: 30}
+	types := map[tensor.DType]uint32{tensor.F32: 0, tensor.F16: 1, tensor.Q8_0: 8, tensor.Q2_K: 10, tensor.BF16: 30}
 	offset := 0
 	for _, x := range g.tensors {
 		text(x.Name)
@@ -86,11 +96,7 @@ func (g ggufFile) write(t *testing.T) string {
 		b.Write(x.Data)
 		pad()
 	}
-	path := filepath.Join(t.TempDir(), "made.gguf")
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return b.Bytes()
 }
 
 // renamed takes the tensors of a checkpoint under the names that llama.cpp gives them.

@@ -30,7 +30,7 @@ func importGGUF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	m := &ggufMeta{values: f.Meta}
 	a := assembly{raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return name == ropeFactors }}
 	for i, t := range f.Tensors {
-		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, data: f.Section(i)}
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.DType.String(), shape: t.Shape, bytes: t.Bytes, data: f.Section(i)}
 	}
 	if err := a.readGGUFConfig(m); err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	}
 	a := assembly{cfg: cfg, raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return ignorable(cfg, name) }}
 	for i, t := range dir.Tensors {
-		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.Type, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
 	}
 	if cfg.Bert != nil {
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
