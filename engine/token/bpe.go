@@ -314,8 +314,9 @@ type cutTable struct {
 
 func newCutTable() *cutTable { return &cutTable{other: map[uint64]struct{}{}} }
 
-// add notes the neighbours inside one token.
-func (c *cutTable) add(token string) {
+// add notes the neighbours inside one token. It reports false when the table is full: it
+// then knows too little to be used.
+func (c *cutTable) add(token string) bool {
 	prev, n := utf8.DecodeRuneInString(token)
 	for i := n; i < len(token); {
 		r, n := utf8.DecodeRuneInString(token[i:])
@@ -326,6 +327,7 @@ func (c *cutTable) add(token string) {
 		}
 		prev, i = r, i+n
 	}
+	return len(c.other) <= maxCuts
 }
 
 func (c *cutTable) joined(a, b rune) bool {

@@ -13,6 +13,10 @@ const (
 	maxVocab      = 1 << 21
 	maxMerges     = 1 << 22
 	maxTokenBytes = 1024
+	maxVocabBytes = 16 << 20 // all tokens; published ones have 3 MB
+	maxSplits     = 8        // pairs of symbols for each token that make tokens of scored BPE; published ones have under 3
+	minSplits     = 1 << 12  // allowed for any number of tokens
+	maxCuts       = 1 << 19  // pairs of neighbours that a cutTable holds
 	maxAdded      = 1 << 16
 	maxDepth      = 8
 	maxParts      = 64  // in one list; ids around a text
