@@ -39,6 +39,7 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.Type, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
 	}
 	if cfg.Bert != nil {
+		renameNorms(a.raw)
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
 	} else {
 		a.names = hfLlamaNames(cfg.Llama)
