@@ -27,7 +27,7 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
-	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, close: dir.Close}
+	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
 	if abs, err := filepath.Abs(path); err == nil {
 		c.Name = filepath.Base(abs)
 	}

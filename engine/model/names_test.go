@@ -37,6 +37,18 @@ func renameTensors(t *testing.T, path string, rename func(name string) string) {
 	}
 }
 
+// TestLicenseOfDirectory has a model card.
+func TestLicenseOfDirectory(t *testing.T) {
+	t.Parallel()
+	path := unpack(t, "bert")
+	if err := os.WriteFile(filepath.Join(path, "README.md"), []byte("---\nlicense: mit\n---\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := importModel(t, path, 0).License; got != "mit" {
+		t.Errorf("got %q, want mit", got)
+	}
+}
+
 // TestBertOfPreTraining imports what the first BERT checkpoints are: models with heads for
 // training, whose norms have the names gamma and beta.
 func TestBertOfPreTraining(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	maxTemplate  = 1 << 20
 	maxTokenizer = 128 << 20 // the largest published ones have 35 MB
 	maxIndex     = 16 << 20
+	maxCard      = 64 << 10 // of README.md, where the model card's metadata is at the start
+	maxLicense   = 64
 )
 
 // Dir is an open model directory.
@@ -28,6 +30,7 @@ type Dir struct {
 	TokenizerConfig  []byte // tokenizer_config.json, nil if absent
 	GenerationConfig []byte // generation_config.json, nil if absent
 	ChatTemplate     string // "" if there is none
+	License          string // as README.md names it, "" if it does not
 	Sentence         *Sentence
 	Tensors          []safetensors.TensorInfo
 
@@ -89,6 +92,7 @@ func (d *Dir) read(root *os.Root) error {
 	if err := d.readTemplate(root); err != nil {
 		return err
 	}
+	d.License = readLicense(root)
 	return d.readSentence(root)
 }
 
