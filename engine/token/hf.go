@@ -45,8 +45,8 @@ func FromHF(tokenizerJSON []byte) (*Tokenizer, error) {
 }
 
 func fromHF(data []byte) (*Tokenizer, error) {
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("%d bytes, at most %d", len(data), maxFileBytes)
+	if len(data) > MaxFileBytes {
+		return nil, fmt.Errorf("%d bytes, at most %d", len(data), MaxFileBytes)
 	}
 	var f hfFile
 	if err := decodeStrict("", data, &f); err != nil {

@@ -6,10 +6,13 @@ import (
 	"unicode/utf8"
 )
 
+// MaxFileBytes bounds a tokenizer.json: protocol.MaxTokenizer and hf.MaxTokenizer are the
+// same. The largest published ones have 33 MiB.
+const MaxFileBytes = 96 << 20
+
 // Limits on what a tokenizer may hold. The largest published vocabularies have about
-// 262,144 tokens and 33 MiB of JSON.
+// 262,144 tokens.
 const (
-	maxFileBytes  = 96 << 20
 	maxVocab      = 1 << 21
 	maxMerges     = 1 << 22
 	maxTokenBytes = 1024
