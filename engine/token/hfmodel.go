@@ -180,7 +180,7 @@ func (b *hfBuilder) newBPE(t *Tokenizer, m *hfModel) error {
 	if unk < 0 && !p.complete() {
 		return nil // unknown characters vanish, so what is around them may merge
 	}
-	p.cuts = newCutTable()
+	p.cuts = newCutTable(len(t.tokens))
 	for _, e := range m.Merges {
 		_, l := byteToken(e.left)
 		_, r := byteToken(e.right)

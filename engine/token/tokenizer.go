@@ -19,7 +19,8 @@ const (
 	maxVocabBytes = 16 << 20 // all tokens; published ones have 3 MB
 	maxSplits     = 8        // pairs of symbols for each token that make tokens of scored BPE; published ones have under 3
 	minSplits     = 1 << 12  // allowed for any number of tokens
-	maxCuts       = 1 << 19  // pairs of neighbours that a cutTable holds
+	maxCuts       = 2        // pairs of neighbours for each token that a cutTable holds
+	minCuts       = 1 << 16  // held for any number of tokens
 	maxAdded      = 1 << 16
 	maxDepth      = 8
 	maxParts      = 64  // in one list; ids around a text

@@ -277,7 +277,7 @@ func (t *Tokenizer) initSPM(v *Vocab, kinds []int32) error {
 	t.bos, t.eos = t.pick(v.BOS, 1), t.pick(v.EOS, 2)
 	t.surround(flag(v.AddBOS, true), flag(v.AddEOS, false))
 	t.normalize = spmNormalizer(flag(v.Prefix, true))
-	p := &bpe{unk: t.pick(v.UNK, 0), special: t.special, words: t.ids, cuts: newCutTable(), chars: map[rune]int32{}}
+	p := &bpe{unk: t.pick(v.UNK, 0), special: t.special, words: t.ids, cuts: newCutTable(len(t.tokens)), chars: map[rune]int32{}}
 	p.fallback = fallbackIDs(t.ids)
 	for b := range p.fallback { // a byte without its token may be a token of one byte
 		if id, ok := t.ids[string([]byte{byte(b)})]; ok && p.fallback[b] < 0 {
