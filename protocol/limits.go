@@ -82,8 +82,9 @@ const (
 	MaxModelConfig = 256 << 10
 	// MaxChatTemplate bounds a chat template; the longest published ones have 30 KiB.
 	MaxChatTemplate = 256 << 10
-	// MaxTokenizer bounds a tokenizer's data; the largest published ones have 35 MB.
-	MaxTokenizer = 128 << 20
+	// MaxTokenizer bounds a tokenizer's data, as engine/token does; the largest published
+	// ones have 35 MB.
+	MaxTokenizer = 96 << 20
 	// MaxEOSIDs bounds the tokens that end a text.
 	MaxEOSIDs = 64
 	// MaxManifestLists bounds the part lists of a manifest: 64 MiB name 2 TiB of weights.

@@ -31,6 +31,9 @@ of what this machine's memory and instructions give, measured in the same run.`,
 				if err != nil {
 					return usageError{err}
 				}
+				if cfg.Path != "" && d != tensor.Q8_0 && d != tensor.Q4_0 {
+					return usageError{fmt.Errorf("--type %s: the matrices of a path are quantized to q8_0 or q4_0, or kept without --type", kind)}
+				}
 				if cfg.Path != "" {
 					cfg.Quantize = &d
 				}
@@ -50,7 +53,7 @@ of what this machine's memory and instructions give, measured in the same run.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&kind, "type", "", "type of the made-up model's matrices, or what to quantize a path to: f16, q8_0, q4_0")
+	f.StringVar(&kind, "type", "", "type of the made-up model's matrices: f32, f16, bf16, q8_0, q4_0; with a path, what to quantize to: q8_0, q4_0")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads (default all)")
 	f.IntVar(&cfg.Prompt, "prompt", 256, "tokens of a prompt")
 	f.IntVar(&cfg.Tokens, "tokens", 64, "tokens to decode")

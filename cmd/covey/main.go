@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/node/api"
 )
 
@@ -37,7 +38,7 @@ const exitHelp = `Exit codes: 0 done; 1 failed; 2 wrong usage; 3 model or file n
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := rootCommand().ExecuteContext(ctx)
+	err := run(ctx)
 	if err == nil {
 		return
 	}
@@ -47,6 +48,13 @@ func main() {
 	}
 	stop()
 	os.Exit(code) //nolint:gocritic // stop has been called
+}
+
+func run(ctx context.Context) error {
+	if err := kernel.CheckCPU(); err != nil {
+		return usageError{err}
+	}
+	return rootCommand().ExecuteContext(ctx)
 }
 
 // usageError is a command line that makes no sense.

@@ -73,6 +73,9 @@ func (a *assembly) source(part Part, spec Spec) (TensorSource, string, error) {
 // dtype chooses the type a tensor is stored in: vectors become F32, which holds every type
 // of theirs exactly; matrices keep theirs unless they are to be quantised.
 func (a *assembly) dtype(raw rawTensor, spec Spec) (tensor.DType, error) {
+	if !raw.dtype.Valid() {
+		return 0, fmt.Errorf("type %.40q is not one that weights can have", raw.word)
+	}
 	if len(spec.Shape) == 1 {
 		return tensor.F32, nil
 	}

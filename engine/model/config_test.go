@@ -55,6 +55,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		{"heads do not divide", `"kv_heads":2`, `"kv_heads":3`, "do not divide"},
 		{"heads too wide", `"heads":4,"kv_heads":2,"head_dim":16`, `"heads":1024,"kv_heads":2,"head_dim":1024`, "heads * head_dim"},
 		{"no eps", `"eps":1e-5`, `"eps":0`, "eps is 0"},
+		{"angles too large", `"context":512,"eps":1e-5,"rope":{"theta":10000}`, `"context":1048576,"eps":1e-5,"rope":{"theta":10000,"divisors":[0.5,1,1,1,1,1,1,1]}`, "pair 0 turns by 2"},
 		{"no theta", `"theta":10000`, `"theta":0`, "theta"},
 		{"window block", `"eps"`, `"window":4,"window_blocks":[2],"eps"`, "window_blocks[0] is 2"},
 	}

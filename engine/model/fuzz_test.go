@@ -3,6 +3,8 @@ package model
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/covey-network/covey/engine/nn"
 )
 
 func FuzzParseConfig(f *testing.F) {
@@ -54,7 +56,7 @@ func checkConfig(t *testing.T, c Config) {
 	}
 	if c.Llama != nil {
 		for i, f := range c.Llama.Rope.Frequencies(c.Llama.HeadDim) {
-			if !(f >= 0 && f <= 2) {
+			if !(f >= 0 && f*float64(c.Llama.Context-1) < nn.MaxContext) {
 				t.Fatalf("frequency %d is %v", i, f)
 			}
 		}

@@ -3,28 +3,42 @@ package model_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/nn"
 	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/engine/token"
 )
 
 // ggufFile is a GGUF file to be written: metadata of uint32, float32, string, bool and
-// []string, []int32 values, and tensors of float types.
+// []string, []int32 values, and tensors.
 type ggufFile struct {
 	meta    map[string]any
 	tensors []tensor.Tensor
 }
 
-// write writes version 3 of the format: header, metadata, tensor table, aligned data.
-func (g ggufFile) write(t *testing.T) string {
+// write writes the file and returns its path.
+func (g ggufFile) write(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "made.gguf")
+	if err := os.WriteFile(path, g.bytes(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// bytes makes version 3 of the format: header, metadata, tensor table, aligned data.
+func (g ggufFile) bytes(t testing.TB) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	put := func(v any) {
@@ -68,7 +82,7 @@ func (g ggufFile) write(t *testing.T) string {
 			t.Fatalf("no GGUF type for %T", v)
 		}
 	}
-	types := map[tensor.DType]uint32{tensor.F32: 0, tensor.F16: 1, tensor.BF16: 30}
+	types := map[tensor.DType]uint32{tensor.F32: 0, tensor.F16: 1, tensor.Q8_0: 8, tensor.Q2_K: 10, tensor.BF16: 30}
 	offset := 0
 	for _, x := range g.tensors {
 		text(x.Name)
@@ -86,11 +100,7 @@ func (g ggufFile) write(t *testing.T) string {
 		b.Write(x.Data)
 		pad()
 	}
-	path := filepath.Join(t.TempDir(), "made.gguf")
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return b.Bytes()
 }
 
 // renamed takes the tensors of a checkpoint under the names that llama.cpp gives them.
@@ -145,24 +155,29 @@ func TestBertFromGGUF(t *testing.T) {
 		if g.Config.Task() != model.TaskEmbed || g.Config.Bert.Pooling != pooling {
 			t.Errorf("got task %s, pooling %s", g.Config.Task(), g.Config.Bert.Pooling)
 		}
-		s := load(t, g, g.Config.Whole(), pool(t, 1))
-		out, err := s.Forward(t.Context(), []model.Input{{Tokens: ref.Texts[0]}})
-		if err != nil {
-			t.Fatal(err)
+		if pooling == "mean" {
+			checkMean(t, g, ref)
 		}
-		if pooling != "mean" {
-			continue
-		}
-		var length float64
-		for _, v := range ref.MeanHidden[0] {
-			length += float64(v) * float64(v)
-		}
-		for i, v := range out[0].Pooled {
-			out[0].Pooled[i] = v * float32(math.Sqrt(length))
-		}
-		if largest, _ := distance(out[0].Pooled, ref.MeanHidden[0]); !(largest <= 1e-4) {
-			t.Errorf("embedding off by %v", largest)
-		}
+	}
+}
+
+// checkMean compares an embedding with the mean of the hidden states.
+func checkMean(t *testing.T, c *model.Checkpoint, ref bertReference) {
+	t.Helper()
+	s := load(t, c, c.Config.Whole(), pool(t, 1))
+	out, err := s.Forward(t.Context(), []model.Input{{Tokens: ref.Texts[0]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var length float64
+	for _, v := range ref.MeanHidden[0] {
+		length += float64(v) * float64(v)
+	}
+	for i, v := range out[0].Pooled {
+		out[0].Pooled[i] = v * float32(math.Sqrt(length))
+	}
+	if largest, _ := distance(out[0].Pooled, ref.MeanHidden[0]); !(largest <= 1e-4) {
+		t.Errorf("embedding off by %v", largest)
 	}
 }
 
@@ -195,6 +210,9 @@ func TestGGUFRefuses(t *testing.T) {
 		{"head width", "qwen2.attention.key_length", uint32(32), "has shape [64 64], want [128 64]"},
 		{"partial rotation", "qwen2.rope.dimension_count", uint32(8), "rope.dimension_count is 8"},
 		{"yarn", "qwen2.rope.scaling.type", "yarn", `"yarn"`},
+		{"factor of 1", "qwen2.rope.scaling.factor", float32(1), ""},
+		{"factor of 0", "qwen2.rope.scaling.factor", float32(0), ""},
+		{"factor as integer", "qwen2.rope.scaling.factor", uint32(4), "is not a float"},
 		{"linear without factor", "qwen2.rope.scaling.type", "linear", "factor 0"},
 		{"experts", "qwen2.expert_count", uint32(8), "mixtures of experts"},
 		{"no tokens", "tokenizer.ggml.tokens", nil, "tokenizer.ggml.tokens is missing"},
@@ -224,5 +242,50 @@ func TestGGUFRefuses(t *testing.T) {
 			sameBits(t, "GGUF and safetensors", open(t, 3, load(t, got, got.Config.Whole(), p)).step(t, tokens, model.LogitsAll),
 				open(t, 3, load(t, c, c.Config.Whole(), p)).step(t, tokens, model.LogitsAll))
 		})
+	}
+}
+
+// TestGGUFRopeFactor has a factor without the type of scaling, in its two spellings.
+func TestGGUFRopeFactor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		meta map[string]any
+		want nn.Rope
+	}{
+		{"factor", map[string]any{"rope.scaling.factor": float32(4)}, nn.Rope{Theta: 10000, Scaling: nn.ScaleLinear, Factor: 4}},
+		{"old name", map[string]any{"rope.scale_linear": float32(2)}, nn.Rope{Theta: 10000, Scaling: nn.ScaleLinear, Factor: 2}},
+		{"none", map[string]any{"rope.scaling.type": "none", "rope.scaling.factor": float32(4)}, nn.Rope{Theta: 10000}},
+		{"nothing", nil, nn.Rope{Theta: 10000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g := tinyGGUF(t, "llama", tensor.F32)
+			for key, v := range c.meta {
+				g.meta["llama."+key] = v
+			}
+			if got := importModel(t, g.write(t), 0).Config.Llama.Rope; !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got %+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestGGUFNormalizer has a vocabulary that keeps case and accents.
+func TestGGUFNormalizer(t *testing.T) {
+	t.Parallel()
+	g := tinyGGUF(t, "llama", tensor.F32)
+	read := func() (v token.Vocab) {
+		if err := json.Unmarshal(importModel(t, g.write(t), 0).Tokenizer.Data, &v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := read(); v.Lower != nil || v.Accent != nil {
+		t.Errorf("without the keys: got %v, %v", v.Lower, v.Accent)
+	}
+	g.meta["tokenizer.ggml.normalizer.lowercase"], g.meta["tokenizer.ggml.normalizer.strip_accents"] = false, true
+	if v := read(); v.Lower == nil || *v.Lower || v.Accent == nil || !*v.Accent {
+		t.Errorf("got %v, %v, want false and true", v.Lower, v.Accent)
 	}
 }

@@ -164,6 +164,7 @@ func (m *ggufMeta) vocabulary(tokens []string, types []int32) (TokenizerSpec, er
 		SEP: m.tokenID(ns + "seperator_token_id"), PAD: m.tokenID(ns + "padding_token_id"), CLS: m.tokenID(ns + "cls_token_id"),
 		MASK:   m.tokenID(ns + "mask_token_id"),
 		AddBOS: m.choice(ns + "add_bos_token"), AddEOS: m.choice(ns + "add_eos_token"), Prefix: m.choice(ns + "add_space_prefix"),
+		Lower: m.choice(ns + "normalizer.lowercase"), Accent: m.choice(ns + "normalizer.strip_accents"),
 	}
 	if m.err != nil {
 		return TokenizerSpec{}, fmt.Errorf("read metadata: %w", m.err)

@@ -27,34 +27,43 @@ type reference struct {
 // GGUF file in it.
 func unpack(t testing.TB, name string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	z, err := zip.OpenReader(filepath.Join("testdata", name+".zip"))
+	path, err := extract(t.TempDir(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// extract is unpack into a directory of dir.
+func extract(dir, name string) (string, error) {
+	z, err := zip.OpenReader(filepath.Join("testdata", name+".zip"))
+	if err != nil {
+		return "", err
+	}
 	defer z.Close()
+	dir = filepath.Join(dir, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
 	path := dir
 	for _, f := range z.File {
 		r, err := f.Open()
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		data, err := io.ReadAll(r)
 		if err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		to := filepath.Join(dir, filepath.Base(f.Name))
 		if err := os.WriteFile(to, data, 0o644); err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		if filepath.Ext(to) == ".gguf" {
 			path = to
 		}
 	}
-	return path
+	return path, nil
 }
 
 func readReference(t testing.TB, path string, into any) {

@@ -240,7 +240,7 @@ func (h *hfConfig) window(c *llama.Config) error {
 
 // bert reads an encoder; how it pools is in other files and filled in later.
 func (h *hfConfig) bert() (*bert.Config, error) {
-	if err := h.checkClass("BertModel", "BertForSequenceClassification"); err != nil {
+	if err := h.checkClass("BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"); err != nil {
 		return nil, err
 	}
 	if h.IsDecoder {

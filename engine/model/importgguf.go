@@ -30,7 +30,7 @@ func importGGUF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	m := &ggufMeta{values: f.Meta}
 	a := assembly{raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return name == ropeFactors }}
 	for i, t := range f.Tensors {
-		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, data: f.Section(i)}
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.DType.String(), shape: t.Shape, bytes: t.Bytes, data: f.Section(i)}
 	}
 	if err := a.readGGUFConfig(m); err != nil {
 		return nil, err
@@ -123,17 +123,19 @@ func (a *assembly) ggufLlama(m *ggufMeta, arch string) (*llama.Config, error) {
 	return c, m.err
 }
 
-// ggufRope reads the rotary scaling: linear in the metadata, or factors in a tensor.
+// ggufRope reads the rotary scaling: linear in the metadata, or factors in a tensor. As in
+// llama.cpp a factor without a type is linear, and scale_linear is its name in old files.
 func (a *assembly) ggufRope(m *ggufMeta, arch string, r *nn.Rope) error {
-	switch kind := m.text(arch + ".rope.scaling.type"); kind {
-	case "", "none":
-	case "linear":
-		r.Scaling, r.Factor = nn.ScaleLinear, m.float(arch+".rope.scaling.factor", 0)
+	factor := m.float(arch+".rope.scaling.factor", 0)
+	if factor == 0 {
+		factor = m.float(arch+".rope.scale_linear", 0)
+	}
+	switch kind := m.text(arch + ".rope.scaling.type"); {
+	case kind == "none", kind == "" && (factor == 0 || factor == 1):
+	case kind == "linear", kind == "":
+		r.Scaling, r.Factor = nn.ScaleLinear, factor
 	default:
 		return fmt.Errorf("rope scaling %.40q is not supported: want none or linear", kind)
-	}
-	if scale := m.float(arch+".rope.scale_linear", 1); scale != 1 && r.Scaling == nn.ScaleNone { // of old files
-		r.Scaling, r.Factor = nn.ScaleLinear, scale
 	}
 	t, ok := a.raw[ropeFactors]
 	if !ok {

@@ -27,7 +27,7 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
-	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, close: dir.Close}
+	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
 	if abs, err := filepath.Abs(path); err == nil {
 		c.Name = filepath.Base(abs)
 	}
@@ -36,9 +36,10 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	}
 	a := assembly{cfg: cfg, raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return ignorable(cfg, name) }}
 	for i, t := range dir.Tensors {
-		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.Type, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
 	}
 	if cfg.Bert != nil {
+		renameNorms(a.raw)
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
 	} else {
 		a.names = hfLlamaNames(cfg.Llama)

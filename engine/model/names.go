@@ -102,6 +102,20 @@ func ggufNames(arch string, tied bool) naming {
 	return n
 }
 
+// renameNorms gives the norms of BERT's first checkpoints, which have TensorFlow's names
+// gamma and beta, those of today.
+func renameNorms(raw map[string]rawTensor) {
+	for old, now := range map[string]string{".gamma": ".weight", ".beta": ".bias"} {
+		for name, t := range raw {
+			stem, ok := strings.CutSuffix(name, "LayerNorm"+old)
+			if _, both := raw[stem+"LayerNorm"+now]; ok && !both {
+				delete(raw, name)
+				raw[stem+"LayerNorm"+now] = t
+			}
+		}
+	}
+}
+
 // bertPrefix tells which of the two BERT schemes a checkpoint has.
 func bertPrefix(has func(name string) bool) string {
 	if has("bert.embeddings.word_embeddings.weight") {

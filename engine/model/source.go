@@ -27,7 +27,8 @@ type TensorSource struct {
 // rawTensor is a tensor as it lies in a file.
 type rawTensor struct {
 	name  string
-	dtype tensor.DType
+	dtype tensor.DType // 0 for a type that no weight has
+	word  string       // what the file calls the type
 	shape tensor.Shape
 	bytes int64
 	data  io.ReaderAt // offset 0 is the tensor's first byte
@@ -41,8 +42,19 @@ type conversion struct {
 	unpair int // rows of a head whose interleaved halves are to be put apart; 0 for none
 }
 
-// source makes the conversion a TensorSource. Vectors are a single row.
+// source makes the conversion a TensorSource. Vectors are a single row. What read relies on
+// is checked here: the raw bytes are those of type and shape, and rows hold whole blocks.
 func (c conversion) source(part Part, name string) (TensorSource, error) {
+	want, err := c.raw.dtype.Bytes(c.raw.shape)
+	if err != nil {
+		return TensorSource{}, fmt.Errorf("tensor %q: %w", c.raw.name, err)
+	}
+	if want != c.raw.bytes {
+		return TensorSource{}, fmt.Errorf("tensor %q has %d bytes, want %d", c.raw.name, c.raw.bytes, want)
+	}
+	if c.unpair > 0 && len(c.raw.shape) == 1 && c.raw.dtype.Quantized() {
+		return TensorSource{}, fmt.Errorf("tensor %q is a vector of %v whose elements are to be moved: want a float type", c.raw.name, c.raw.dtype)
+	}
 	bytes, err := c.to.Bytes(c.raw.shape)
 	if err != nil {
 		return TensorSource{}, err

@@ -15,12 +15,8 @@ type Linear struct {
 
 // AddBias adds the bias, if there is one, to each of the n rows of x.
 func (l Linear) AddBias(x []float32, n int) {
-	if l.Bias == nil {
-		return
-	}
-	w := len(l.Bias)
-	for i := range n {
-		kernel.Add(x[i*w:(i+1)*w], l.Bias)
+	if l.Bias != nil {
+		kernel.AddBias(x, l.Bias, n)
 	}
 }
 

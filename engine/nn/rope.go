@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// MaxContext bounds the positions of a model: 2^20, what the rotary angles are exact for.
+// MaxContext bounds the positions of a model, and all angles, position times frequency: up
+// to 2^20 sine and cosine are exact.
 const MaxContext = 1 << 20
 
 // Scaling names how rotary frequencies are changed for contexts longer than trained on.
@@ -35,8 +36,21 @@ type Rope struct {
 	Divisors []float32 `json:"divisors,omitempty"`
 }
 
-// Validate checks the ranges of all fields for heads of the given width.
-func (r Rope) Validate(headDim int) error {
+// Validate checks the ranges of all fields for heads of the given width, and that no angle
+// at a position below context, which is at most MaxContext, reaches MaxContext.
+func (r Rope) Validate(headDim, context int) error {
+	if err := r.check(headDim); err != nil {
+		return err
+	}
+	for i, f := range r.Frequencies(headDim) {
+		if !(f*float64(context-1) < MaxContext) {
+			return fmt.Errorf("check rope: pair %d turns by %v for each of %d positions, want angles below %d", i, f, context, MaxContext)
+		}
+	}
+	return nil
+}
+
+func (r Rope) check(headDim int) error {
 	in := func(v, lo, hi float64) bool { return v >= lo && v <= hi } // false for NaN
 	switch {
 	case headDim < 2 || headDim%2 != 0:
@@ -106,7 +120,8 @@ func (r Rope) scale(freq float64) float64 {
 	return freq
 }
 
-// SinCos writes cosine and sine of every pair's angle at a position below MaxContext.
+// SinCos writes cosine and sine of every pair's angle at a position below the context that
+// Validate has accepted.
 func (f Frequencies) SinCos(cos, sin []float32, pos int) {
 	for i, freq := range f {
 		s, c := sinCosOf(float64(float64(pos) * freq))

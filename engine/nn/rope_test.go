@@ -82,26 +82,31 @@ func TestRopeValidate(t *testing.T) {
 	cases := []struct {
 		name    string
 		headDim int
+		context int
 		edit    func(*nn.Rope)
 		want    string // "" accepts
 	}{
-		{"plain", 64, func(*nn.Rope) {}, ""},
-		{"linear", 64, func(r *nn.Rope) { r.Scaling, r.Factor = nn.ScaleLinear, 2 }, ""},
-		{"odd head", 63, func(*nn.Rope) {}, "not even"},
-		{"no theta", 64, func(r *nn.Rope) { r.Theta = 0 }, "theta"},
-		{"nan theta", 64, func(r *nn.Rope) { r.Theta = math.NaN() }, "theta"},
-		{"unknown scaling", 64, func(r *nn.Rope) { r.Scaling = "yarn" }, `"yarn"`},
-		{"no factor", 64, func(r *nn.Rope) { r.Scaling = nn.ScaleLinear }, "factor 0"},
-		{"llama3 without border", 64, func(r *nn.Rope) { r.Scaling, r.Factor = nn.ScaleLlama3, 8 }, "frequency factors"},
-		{"few divisors", 64, func(r *nn.Rope) { r.Divisors = []float32{1} }, "1 divisors for 32"},
-		{"zero divisor", 4, func(r *nn.Rope) { r.Divisors = []float32{1, 0} }, "divisor 1 is 0"},
+		{"plain", 64, 8192, func(*nn.Rope) {}, ""},
+		{"linear", 64, 8192, func(r *nn.Rope) { r.Scaling, r.Factor = nn.ScaleLinear, 2 }, ""},
+		{"odd head", 63, 8192, func(*nn.Rope) {}, "not even"},
+		{"no theta", 64, 8192, func(r *nn.Rope) { r.Theta = 0 }, "theta"},
+		{"nan theta", 64, 8192, func(r *nn.Rope) { r.Theta = math.NaN() }, "theta"},
+		{"unknown scaling", 64, 8192, func(r *nn.Rope) { r.Scaling = "yarn" }, `"yarn"`},
+		{"no factor", 64, 8192, func(r *nn.Rope) { r.Scaling = nn.ScaleLinear }, "factor 0"},
+		{"llama3 without border", 64, 8192, func(r *nn.Rope) { r.Scaling, r.Factor = nn.ScaleLlama3, 8 }, "frequency factors"},
+		{"few divisors", 64, 8192, func(r *nn.Rope) { r.Divisors = []float32{1} }, "1 divisors for 32"},
+		{"longest context", 4, nn.MaxContext, func(r *nn.Rope) { r.Divisors = []float32{1, 1} }, ""},
+		{"fast pair", 4, 1 << 19, func(r *nn.Rope) { r.Divisors = []float32{0.5, 1} }, ""},
+		{"fast pair in a long context", 4, nn.MaxContext, func(r *nn.Rope) { r.Divisors = []float32{0.5, 1} }, "pair 0 turns by 2"},
+		{"slow pair in a long context", 4, nn.MaxContext, func(r *nn.Rope) { r.Divisors = []float32{1, 0.5} }, ""},
+		{"zero divisor", 4, 8192, func(r *nn.Rope) { r.Divisors = []float32{1, 0} }, "divisor 1 is 0"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := good
 			c.edit(&r)
-			err := r.Validate(c.headDim)
+			err := r.Validate(c.headDim, c.context)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

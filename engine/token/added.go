@@ -42,19 +42,18 @@ type matcher struct {
 // newMatcher builds a matcher, nil if there are no tokens.
 func newMatcher(tokens []addedToken, llama bool) *matcher {
 	m := &matcher{llama: llama}
-	total, shared := 0, true
+	shared := true
 	for _, a := range tokens {
 		if a.content == "" {
 			continue
 		}
-		total += len(a.content)
 		m.tokens = append(m.tokens, a)
 		shared = shared && a.content[0] == m.tokens[0].content[0]
 	}
 	if len(m.tokens) == 0 {
 		return nil
 	}
-	m.trie = newTrie(total)
+	m.trie = newTrie()
 	for i, a := range m.tokens {
 		m.trie.add(a.content, int32(i))
 		m.order = append(m.order, i)
@@ -110,7 +109,7 @@ func (m *matcher) next(text string, from int) int {
 func (m *matcher) partitionHF(dst []fragment, text string, o Options) []fragment {
 	done := 0 // text before it is in dst
 	for pos := m.next(text, 0); pos < len(text); pos = m.next(text, pos) {
-		v, n := m.trie.longest(text[pos:], nil)
+		v, n := m.trie.longest(cursor{}, text[pos:], nil)
 		if n == 0 {
 			pos++
 			continue
@@ -215,17 +214,15 @@ func (m *matcher) cut(dst []fragment, text string, f fragment, a addedToken, o O
 func (m *matcher) present(text string) map[int]bool {
 	var out map[int]bool
 	for pos := m.next(text, 0); pos < len(text); pos = m.next(text, pos+1) {
-		at := int32(0)
-		for i := pos; i < len(text); i++ {
-			if at = m.trie.step(at, text[i]); at == 0 {
-				break
-			}
-			if v := m.trie.value[at]; v >= 0 {
+		at, n := m.trie.next(0, text[pos:])
+		for i := pos + n; n > 0; i += n {
+			if v := m.trie.nodes[at].value; v >= 0 {
 				if out == nil {
 					out = map[int]bool{}
 				}
 				out[int(v)] = true
 			}
+			at, n = m.trie.next(at, text[i:])
 		}
 	}
 	return out

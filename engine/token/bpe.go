@@ -308,14 +308,18 @@ func siftDown(heap []pair, i int) {
 // cutTable knows which characters stand next to each other inside some token. Between two
 // that never do, no merge can cross, so a word may be cut there without changing its ids.
 type cutTable struct {
+	most  int // entries of other
 	ascii [128][2]uint64
 	other map[uint64]struct{}
 }
 
-func newCutTable() *cutTable { return &cutTable{other: map[uint64]struct{}{}} }
+func newCutTable(tokens int) *cutTable {
+	return &cutTable{most: maxCuts*tokens + minCuts, other: map[uint64]struct{}{}}
+}
 
-// add notes the neighbours inside one token.
-func (c *cutTable) add(token string) {
+// add notes the neighbours inside one token. It reports false when the table is full: it
+// then knows too little to be used.
+func (c *cutTable) add(token string) bool {
 	prev, n := utf8.DecodeRuneInString(token)
 	for i := n; i < len(token); {
 		r, n := utf8.DecodeRuneInString(token[i:])
@@ -326,6 +330,7 @@ func (c *cutTable) add(token string) {
 		}
 		prev, i = r, i+n
 	}
+	return len(c.other) <= c.most
 }
 
 func (c *cutTable) joined(a, b rune) bool {

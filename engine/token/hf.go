@@ -45,8 +45,8 @@ func FromHF(tokenizerJSON []byte) (*Tokenizer, error) {
 }
 
 func fromHF(data []byte) (*Tokenizer, error) {
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("%d bytes, at most %d", len(data), maxFileBytes)
+	if len(data) > MaxFileBytes {
+		return nil, fmt.Errorf("%d bytes, at most %d", len(data), MaxFileBytes)
 	}
 	var f hfFile
 	if err := decodeStrict("", data, &f); err != nil {
@@ -363,7 +363,7 @@ func vocabulary(path string, vocab map[string]int64) (*Tokenizer, error) {
 	if len(vocab) > maxVocab {
 		return nil, fmt.Errorf("%s: %d tokens, at most %d", path, len(vocab), maxVocab)
 	}
-	size := int64(0)
+	size, total := int64(0), 0
 	for tok, id := range vocab {
 		if err := checkToken(tok); err != nil {
 			return nil, fmt.Errorf("%s: token with id %d: %w", path, id, err)
@@ -372,6 +372,10 @@ func vocabulary(path string, vocab map[string]int64) (*Tokenizer, error) {
 			return nil, fmt.Errorf("%s: id %d out of range", path, id)
 		}
 		size = max(size, id+1)
+		total += len(tok)
+	}
+	if total > maxVocabBytes {
+		return nil, fmt.Errorf("%s: tokens of %d bytes, at most %d", path, total, maxVocabBytes)
 	}
 	t := newTokenizer(make([]string, size))
 	keys := make([]string, 0, len(vocab))

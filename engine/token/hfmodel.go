@@ -180,7 +180,7 @@ func (b *hfBuilder) newBPE(t *Tokenizer, m *hfModel) error {
 	if unk < 0 && !p.complete() {
 		return nil // unknown characters vanish, so what is around them may merge
 	}
-	p.cuts = newCutTable()
+	p.cuts = newCutTable(len(t.tokens))
 	for _, e := range m.Merges {
 		_, l := byteToken(e.left)
 		_, r := byteToken(e.right)
@@ -188,7 +188,10 @@ func (b *hfBuilder) newBPE(t *Tokenizer, m *hfModel) error {
 			p.cuts = nil // bytes may merge across characters
 			return nil
 		}
-		p.cuts.add(e.left + e.right)
+		if !p.cuts.add(e.left + e.right) {
+			p.cuts = nil
+			return nil
+		}
 	}
 	return nil
 }
@@ -290,9 +293,12 @@ func newUnigram(m *hfModel) (*Tokenizer, error) {
 		}
 		total += len(p.text)
 	}
+	if total > maxVocabBytes {
+		return nil, fmt.Errorf("model.vocab: tokens of %d bytes, at most %d", total, maxVocabBytes)
+	}
 	tokens := make([]string, len(pieces))
 	t := newTokenizer(tokens)
-	u := &unigram{trie: newTrie(total), scores: make([]float64, len(pieces)), unk: -1, ids: t.ids}
+	u := &unigram{trie: newTrie(), scores: make([]float64, len(pieces)), unk: -1, ids: t.ids}
 	low := math.Inf(1)
 	for i, p := range pieces {
 		tokens[i], u.scores[i] = p.text, p.score
@@ -328,27 +334,19 @@ func newWordPiece(t *Tokenizer, m *hfModel) error {
 	if m.InnerPrefix != nil {
 		inner = *m.InnerPrefix
 	}
-	w := &wordPiece{unk: unk, maxChars: 100}
+	w := &wordPiece{trie: newTrie(), unk: unk, maxChars: 100}
 	if m.MaxChars != nil {
 		if *m.MaxChars < 1 || *m.MaxChars > 1<<20 {
 			return fmt.Errorf("model.max_input_chars_per_word: %d out of range", *m.MaxChars)
 		}
 		w.maxChars = int(*m.MaxChars)
 	}
-	total := 0
-	for _, tok := range t.tokens {
-		total += len(tok)
-	}
-	w.start, w.inner = newTrie(total), newTrie(total)
 	for id, tok := range t.tokens {
-		if tok == "" {
-			continue
-		}
-		w.start.add(tok, int32(id))
-		if s, ok := strings.CutPrefix(tok, inner); ok && s != "" {
-			w.inner.add(s, int32(id))
+		if tok != "" {
+			w.trie.add(tok, int32(id))
 		}
 	}
+	w.inner = w.trie.seek(inner)
 	t.model = w
 	return nil
 }

@@ -6,13 +6,21 @@ import (
 	"unicode/utf8"
 )
 
+// MaxFileBytes bounds a tokenizer.json: protocol.MaxTokenizer and hf.MaxTokenizer are the
+// same. The largest published ones have 33 MiB.
+const MaxFileBytes = 96 << 20
+
 // Limits on what a tokenizer may hold. The largest published vocabularies have about
-// 262,144 tokens and 33 MiB of JSON.
+// 262,144 tokens.
 const (
-	maxFileBytes  = 96 << 20
 	maxVocab      = 1 << 21
 	maxMerges     = 1 << 22
 	maxTokenBytes = 1024
+	maxVocabBytes = 16 << 20 // all tokens; published ones have 3 MB
+	maxSplits     = 8        // pairs of symbols for each token that make tokens of scored BPE; published ones have under 3
+	minSplits     = 1 << 12  // allowed for any number of tokens
+	maxCuts       = 2        // pairs of neighbours for each token that a cutTable holds
+	minCuts       = 1 << 16  // held for any number of tokens
 	maxAdded      = 1 << 16
 	maxDepth      = 8
 	maxParts      = 64  // in one list; ids around a text

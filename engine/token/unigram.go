@@ -34,17 +34,13 @@ func (u *unigram) encode(sc *scratch, word string) {
 	for i := 0; i < len(word); {
 		_, width := utf8.DecodeRuneInString(word[i:])
 		here, single := path[i].score, false
-		at := int32(0)
-		for j := i; j < len(word); j++ {
-			if at = u.trie.step(at, word[j]); at == 0 {
-				break
+		at, n := u.trie.next(0, word[i:])
+		for j := i + n; n > 0; j += n {
+			if id := u.trie.nodes[at].value; id >= 0 && !(sc.plain && u.special[id]) {
+				path[j].offer(u.scores[id]+here, i, id)
+				single = single || j == i+width
 			}
-			id := u.trie.value[at]
-			if id < 0 || sc.plain && u.special[id] {
-				continue
-			}
-			path[j+1].offer(u.scores[id]+here, i, id)
-			single = single || j+1 == i+width
+			at, n = u.trie.next(at, word[j:])
 		}
 		if !single {
 			path[i+width].offer(u.unkScore+here, i, -1)

@@ -104,10 +104,15 @@ func (v *Vocab) check() error {
 	case v.Scores != nil && len(v.Scores) != n:
 		return fmt.Errorf("%d scores for %d tokens", len(v.Scores), n)
 	}
+	total := 0
 	for i, tok := range v.Tokens {
 		if err := checkToken(tok); err != nil {
 			return fmt.Errorf("tokens[%d]: %w", i, err)
 		}
+		total += len(tok)
+	}
+	if total > maxVocabBytes {
+		return fmt.Errorf("tokens of %d bytes, at most %d", total, maxVocabBytes)
 	}
 	for i, s := range v.Scores {
 		if math.IsNaN(float64(s)) {
@@ -272,7 +277,7 @@ func (t *Tokenizer) initSPM(v *Vocab, kinds []int32) error {
 	t.bos, t.eos = t.pick(v.BOS, 1), t.pick(v.EOS, 2)
 	t.surround(flag(v.AddBOS, true), flag(v.AddEOS, false))
 	t.normalize = spmNormalizer(flag(v.Prefix, true))
-	p := &bpe{unk: t.pick(v.UNK, 0), special: t.special, words: t.ids, cuts: newCutTable(), chars: map[rune]int32{}}
+	p := &bpe{unk: t.pick(v.UNK, 0), special: t.special, words: t.ids, cuts: newCutTable(len(t.tokens)), chars: map[rune]int32{}}
 	p.fallback = fallbackIDs(t.ids)
 	for b := range p.fallback { // a byte without its token may be a token of one byte
 		if id, ok := t.ids[string([]byte{byte(b)})]; ok && p.fallback[b] < 0 {
@@ -289,7 +294,9 @@ func (t *Tokenizer) initSPM(v *Vocab, kinds []int32) error {
 			p.chars[r] = int32(id)
 			continue
 		}
-		p.cuts.add(tok)
+		if p.cuts != nil && !p.cuts.add(tok) {
+			p.cuts = nil
+		}
 		for i := range tok {
 			if i == 0 {
 				continue
@@ -299,6 +306,9 @@ func (t *Tokenizer) initSPM(v *Vocab, kinds []int32) error {
 			if okL && okR {
 				splits = append(splits, split{left, right, int32(id)})
 			}
+		}
+		if most := maxSplits*len(t.tokens) + minSplits; len(splits) > most {
+			return fmt.Errorf("more than %d pairs of symbols make tokens", most)
 		}
 	}
 	p.pairs = newPairTable(len(splits))
@@ -369,15 +379,11 @@ func (t *Tokenizer) initWPM(v *Vocab) error {
 	low := flag(v.Lower, true)
 	t.normalize = wpmNormalizer(low, flag(v.Accent, low))
 	t.split = splitSpace
-	total := 0
-	for _, tok := range t.tokens {
-		total += len(tok)
-	}
-	all := newTrie(total)
+	all := newTrie()
 	for id, tok := range t.tokens {
 		all.add(tok, int32(id))
 	}
-	t.model = &wordPiece{start: all, inner: all, lead: metaspace, unk: unk, special: t.special}
+	t.model = &wordPiece{trie: all, lead: metaspace, unk: unk, special: t.special}
 	return nil
 }
 

@@ -5,8 +5,8 @@ import "unicode/utf8"
 // wordPiece takes the longest token at each place of a word; a word that does not come out
 // even is one unknown token.
 type wordPiece struct {
-	start    *trie  // tokens at the start of a word
-	inner    *trie  // tokens further on, without their mark
+	trie     *trie
+	inner    cursor // where the tokens further on in a word are: behind their mark
 	lead     string // put before each word (llama.cpp: U+2581)
 	maxChars int    // longer words are unknown; 0 = no limit
 	unk      int32
@@ -27,8 +27,8 @@ func (w *wordPiece) encode(sc *scratch, word string) {
 		ok = func(id int32) bool { return !w.special[id] }
 	}
 	from := len(sc.ids)
-	for i, t := 0, w.start; i < len(word); t = w.inner {
-		id, n := t.longest(word[i:], ok)
+	for i, at := 0, (cursor{}); i < len(word); at = w.inner {
+		id, n := w.trie.longest(at, word[i:], ok)
 		if n == 0 {
 			sc.ids = append(sc.ids[:from], w.unk)
 			return

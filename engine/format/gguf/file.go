@@ -21,6 +21,7 @@ const (
 	maxRank    = 4
 	maxName    = 1 << 10
 	maxAlign   = 4096
+	maxMemory  = 256 << 20 // of what a header decodes to; published ones take under 40 MB
 )
 
 // TensorInfo tells what a tensor is and where it lies.
@@ -59,7 +60,7 @@ func Open(path string) (_ *File, err error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open GGUF file %q: not a regular file", path)
 	}
-	out, err := read(f, info.Size())
+	out, err := read(f, info.Size(), maxMemory)
 	if err != nil {
 		return nil, fmt.Errorf("read GGUF file %q: %w", path, err)
 	}
@@ -76,9 +77,10 @@ func (f *File) Section(i int) *io.SectionReader {
 // Close closes the file.
 func (f *File) Close() error { return f.f.Close() }
 
-// read parses a header from r, which holds size bytes in all.
-func read(r io.Reader, size int64) (*File, error) {
-	d := &decoder{r: bufio.NewReaderSize(r, 256<<10), size: size}
+// read parses a header from r, which holds size bytes in all. What it decodes to may take
+// budget bytes.
+func read(r io.Reader, size, budget int64) (*File, error) {
+	d := &decoder{r: bufio.NewReaderSize(r, 256<<10), size: size, budget: budget}
 	f := &File{Meta: map[string]Value{}}
 	tensors, err := f.readHead(d)
 	if err != nil {
@@ -128,6 +130,9 @@ func (f *File) readHead(d *decoder) (uint64, error) {
 			return 0, err
 		}
 		v, err := d.value()
+		if err == nil {
+			err = d.spend(valueCost)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("key %.100q: %w", key, err)
 		}
@@ -189,6 +194,9 @@ func readTensor(d *decoder) (TensorInfo, error) {
 		return TensorInfo{}, err
 	}
 	fail := func(err error) (TensorInfo, error) { return TensorInfo{}, fmt.Errorf("%.100q: %w", name, err) }
+	if err := d.spend(tensorCost); err != nil {
+		return fail(err)
+	}
 	rank, err := d.uint(4)
 	if err != nil {
 		return fail(err)
@@ -270,4 +278,7 @@ func (f *File) layOut(end, size int64) error {
 	return nil
 }
 
-var errShort = errors.New("file ends within its header")
+var (
+	errShort  = errors.New("file ends within its header")
+	errBudget = fmt.Errorf("header takes more than %d MiB of memory", maxMemory>>20)
+)

@@ -70,11 +70,29 @@ func width(kind uint64) int64 {
 	return 0
 }
 
-// decoder reads a header and counts what is left of the file.
+// decoder reads a header and counts what is left of the file, and of the memory that what
+// is decoded may take.
 type decoder struct {
 	r        *bufio.Reader
 	at, size int64
+	budget   int64
 	buf      [8]byte
+}
+
+// What a text and a value take besides their contents, and what an entry of the tensor table does, in bytes.
+const (
+	textCost  = 16
+	valueCost = 48
+
+	tensorCost = 256 // name apart; an entry of the table, of the map of names and of the order
+)
+
+// spend counts memory before it is taken.
+func (d *decoder) spend(n int) error {
+	if d.budget -= int64(n); d.budget < 0 {
+		return errBudget
+	}
+	return nil
 }
 
 func (d *decoder) fill(b []byte) error {
@@ -112,6 +130,9 @@ func (d *decoder) text(most uint64) (string, error) {
 	if int64(n) > d.size-d.at {
 		return "", errShort
 	}
+	if err := d.spend(int(n) + textCost); err != nil {
+		return "", err
+	}
 	b := make([]byte, n)
 	if err := d.fill(b); err != nil {
 		return "", err
@@ -148,28 +169,49 @@ func (d *decoder) valueOf(kind uint64, depth int) (Value, error) {
 
 func number(kind, bits uint64) (Value, error) {
 	switch kind {
-	case typeInt8:
-		return Value{int64(int8(bits))}, nil
-	case typeInt16:
-		return Value{int64(int16(bits))}, nil
-	case typeInt32:
-		return Value{int64(int32(bits))}, nil
-	case typeInt64:
-		return Value{int64(bits)}, nil
-	case typeFloat32:
-		return Value{float64(math.Float32frombits(uint32(bits)))}, nil
-	case typeFloat64:
-		return Value{math.Float64frombits(bits)}, nil
+	case typeInt8, typeInt16, typeInt32, typeInt64:
+		n, err := signed(kind, bits)
+		return Value{n}, err
+	case typeFloat32, typeFloat64:
+		f, err := float(kind, bits)
+		return Value{f}, err
 	case typeBool:
-		if bits > 1 {
-			return Value{}, fmt.Errorf("boolean is %d", bits)
-		}
-		return Value{bits == 1}, nil
+		b, err := boolean(kind, bits)
+		return Value{b}, err
 	}
 	return Value{bits}, nil
 }
 
-// array reads an array, growing as it reads: a count proves nothing.
+func unsigned(_, bits uint64) (uint64, error) { return bits, nil }
+
+func signed(kind, bits uint64) (int64, error) {
+	switch kind {
+	case typeInt8:
+		return int64(int8(bits)), nil
+	case typeInt16:
+		return int64(int16(bits)), nil
+	case typeInt32:
+		return int64(int32(bits)), nil
+	}
+	return int64(bits), nil
+}
+
+func float(kind, bits uint64) (float64, error) {
+	if kind == typeFloat32 {
+		return float64(math.Float32frombits(uint32(bits))), nil
+	}
+	return math.Float64frombits(bits), nil
+}
+
+func boolean(_, bits uint64) (bool, error) {
+	if bits > 1 {
+		return false, fmt.Errorf("boolean is %d", bits)
+	}
+	return bits == 1, nil
+}
+
+// array reads an array. A count proves nothing: numbers are known to be in the file before
+// memory is taken for them, texts and arrays are gathered as they come.
 func (d *decoder) array(depth int) (Value, error) {
 	kind, err := d.uint(4)
 	if err != nil {
@@ -186,56 +228,67 @@ func (d *decoder) array(depth int) (Value, error) {
 	if n > maxArray || int64(n) > (d.size-d.at)/least || depth == maxDepth {
 		return Value{}, fmt.Errorf("array of %d items of type %d with %d bytes left, nested %d deep", n, kind, d.size-d.at, depth)
 	}
-	var all list
-	for i := range n {
-		v, err := d.valueOf(kind, depth+1)
-		if err != nil {
-			return Value{}, fmt.Errorf("item %d: %w", i, err)
-		}
-		all.add(v)
-	}
-	return Value{all.value(kind)}, nil
-}
-
-// list gathers the items of an array by type.
-type list struct {
-	uints  []uint64
-	ints   []int64
-	floats []float64
-	bools  []bool
-	texts  []string
-	values []Value
-}
-
-func (l *list) add(v Value) {
-	switch x := v.V.(type) {
-	case uint64:
-		l.uints = append(l.uints, x)
-	case int64:
-		l.ints = append(l.ints, x)
-	case float64:
-		l.floats = append(l.floats, x)
-	case bool:
-		l.bools = append(l.bools, x)
-	case string:
-		l.texts = append(l.texts, x)
-	default:
-		l.values = append(l.values, v)
-	}
-}
-
-func (l *list) value(kind uint64) any {
+	var all any
 	switch kind {
 	case typeInt8, typeInt16, typeInt32, typeInt64:
-		return l.ints
+		all, err = numbers(d, kind, int(n), signed)
 	case typeFloat32, typeFloat64:
-		return l.floats
+		all, err = numbers(d, kind, int(n), float)
 	case typeBool:
-		return l.bools
+		all, err = numbers(d, kind, int(n), boolean)
 	case typeString:
-		return l.texts
+		all, err = d.texts(int(n))
 	case typeArray:
-		return l.values
+		all, err = d.arrays(int(n), depth+1)
+	default:
+		if width(kind) == 0 {
+			return Value{}, fmt.Errorf("type %d of items is unknown", kind)
+		}
+		all, err = numbers(d, kind, int(n), unsigned)
 	}
-	return l.uints
+	return Value{all}, err
+}
+
+func numbers[T any](d *decoder, kind uint64, n int, number func(kind, bits uint64) (T, error)) ([]T, error) {
+	if err := d.spend(8 * n); err != nil {
+		return nil, err
+	}
+	out := make([]T, n)
+	for i := range out {
+		bits, err := d.uint(int(width(kind)))
+		if err == nil {
+			out[i], err = number(kind, bits)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+	}
+	return out, nil
+}
+
+func (d *decoder) texts(n int) ([]string, error) {
+	var out []string
+	for i := range n {
+		s, err := d.text(maxString)
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (d *decoder) arrays(n, depth int) ([]Value, error) {
+	var out []Value
+	for i := range n {
+		v, err := d.array(depth)
+		if err == nil {
+			err = d.spend(valueCost)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }

@@ -13,12 +13,17 @@ import (
 	"github.com/covey-network/covey/engine/format/safetensors"
 )
 
-// Limits of the files that are read whole.
+// MaxTokenizer bounds tokenizer.json: protocol.MaxTokenizer and token.MaxFileBytes are the
+// same.
+const MaxTokenizer = 96 << 20
+
+// Limits of the other files that are read whole.
 const (
-	maxConfig    = 1 << 20
-	maxTemplate  = 1 << 20
-	maxTokenizer = 128 << 20 // the largest published ones have 35 MB
-	maxIndex     = 16 << 20
+	maxConfig   = 1 << 20
+	maxTemplate = 1 << 20
+	maxIndex    = 16 << 20
+	maxCard     = 64 << 10 // of README.md, where the model card's metadata is at the start
+	maxLicense  = 64
 )
 
 // Dir is an open model directory.
@@ -28,6 +33,7 @@ type Dir struct {
 	TokenizerConfig  []byte // tokenizer_config.json, nil if absent
 	GenerationConfig []byte // generation_config.json, nil if absent
 	ChatTemplate     string // "" if there is none
+	License          string // as README.md names it, "" if it does not
 	Sentence         *Sentence
 	Tensors          []safetensors.TensorInfo
 
@@ -73,8 +79,8 @@ func (d *Dir) read(root *os.Root) error {
 		must bool
 	}{
 		{"config.json", &d.Config, maxConfig, true},
-		{"tokenizer.json", &d.Tokenizer, maxTokenizer, true},
-		{"tokenizer_config.json", &d.TokenizerConfig, maxTokenizer, false},
+		{"tokenizer.json", &d.Tokenizer, MaxTokenizer, true},
+		{"tokenizer_config.json", &d.TokenizerConfig, MaxTokenizer, false},
 		{"generation_config.json", &d.GenerationConfig, maxConfig, false},
 	} {
 		data, err := readFile(root, f.name, f.most)
@@ -89,6 +95,7 @@ func (d *Dir) read(root *os.Root) error {
 	if err := d.readTemplate(root); err != nil {
 		return err
 	}
+	d.License = readLicense(root)
 	return d.readSentence(root)
 }
 

@@ -73,6 +73,39 @@ func TestTemplateFileGoesFirst(t *testing.T) {
 	}
 }
 
+// TestLicenseOfTheCard reads the license from the front matter of README.md, and nothing
+// that is not one plain word there.
+func TestLicenseOfTheCard(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, card, want string }{
+		{"plain", "---\nlanguage:\n- en\nlicense: apache-2.0\ntags: [a]\n---\n# Model\n", "apache-2.0"},
+		{"quoted", "---\r\nlicense: 'cc-by-4.0' # see LICENSE\r\n---\r\n", "cc-by-4.0"},
+		{"mark of byte order", "\ufeff---\nlicense: \"mit\"\n---\n", "mit"},
+		{"no card", "", ""},
+		{"no front matter", "# Model\nlicense: mit\n", ""},
+		{"after the front matter", "---\nlanguage: en\n---\nlicense: mit\n", ""},
+		{"of something else", "---\nparent:\n  license: mit\nlicense_name: x\n---\n", ""},
+		{"list", "---\nlicense: [mit, gpl]\n---\n", ""},
+		{"list below", "---\nlicense:\n- mit\n---\n", ""},
+		{"block", "---\nlicense: |\n  mit\n---\n", ""},
+		{"control characters", "---\nlicense: mit\x1b[31m\n---\n", ""},
+		{"long", "---\nlicense: " + strings.Repeat("x", 65) + "\n---\n", ""},
+		{"far down", "---\n" + strings.Repeat("#\n", 64<<10) + "license: mit\n---\n", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := hf.Open(folder(t, map[string]string{"README.md": c.card}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			if d.License != c.want {
+				t.Errorf("got %q, want %q", d.License, c.want)
+			}
+		})
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

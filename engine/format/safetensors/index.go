@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 )
@@ -42,16 +43,17 @@ func OpenIndex(root *os.Root, index []byte) (*Set, error) {
 		names = append(names, file)
 	}
 	slices.Sort(names)
-	s, err := OpenFiles(root, slices.Compact(names))
+	names = slices.Compact(names)
+	s, err := OpenFiles(root, names)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]bool, len(s.Tensors))
-	for _, t := range s.Tensors {
-		found[t.Name] = true
+	found := make(map[string]string, len(s.Tensors))
+	for i, t := range s.Tensors {
+		found[t.Name] = names[s.at[i].file]
 	}
-	for name, file := range doc.Map {
-		if !found[name] {
+	for _, name := range slices.Sorted(maps.Keys(doc.Map)) {
+		if file := doc.Map[name]; found[name] != file {
 			s.Close()
 			return nil, fmt.Errorf("read safetensors index: %.100q does not have tensor %.100q", file, name)
 		}

@@ -121,6 +121,31 @@ func TestIndexStaysInItsFolder(t *testing.T) {
 	}
 }
 
+// TestIndexNamesTheFileOfEachTensor has an index that gives two tensors each other's file.
+func TestIndexNamesTheFileOfEachTensor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, tensor := range map[string]string{"one.safetensors": "a", "two.safetensors": "b"} {
+		if err := os.WriteFile(filepath.Join(dir, name), file(`{"`+tensor+`":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}`, 2), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	s, err := safetensors.OpenIndex(root, []byte(`{"weight_map":{"a":"one.safetensors","b":"two.safetensors"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	_, err = safetensors.OpenIndex(root, []byte(`{"weight_map":{"a":"two.safetensors","b":"one.safetensors"}}`))
+	if err == nil || !strings.Contains(err.Error(), `"two.safetensors" does not have tensor "a"`) {
+		t.Errorf("swapped: got %v, want an error", err)
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	f.Add(file(good, 16))
 	f.Add(file(`{}`, 0))

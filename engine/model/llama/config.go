@@ -66,7 +66,7 @@ func (c *Config) Validate() error {
 		if c.Heads%c.KVHeads != 0 {
 			errs = append(errs, fmt.Errorf("%d kv_heads do not divide %d heads", c.KVHeads, c.Heads))
 		}
-		errs = append(errs, c.Rope.Validate(c.HeadDim))
+		errs = append(errs, c.Rope.Validate(c.HeadDim, c.Context))
 	}
 	if !(c.Eps > 0 && c.Eps < 1) {
 		errs = append(errs, fmt.Errorf("eps is %v, want more than 0 and less than 1", c.Eps))
