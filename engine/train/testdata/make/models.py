@@ -131,18 +131,18 @@ BERT_KEYS = [f"bert.encoder.layer.{i}.attention.self.key.bias" for i in range(2)
 # free: tensors whose gradient is zero but for rounding (a bias before batch norm; the bias of attention's keys). Adam divides by the
 # gradient's size, so it moves them by the sign of rounding errors; the loss does not depend on them.
 MODELS = {
-    "mlp": dict(seed=1, make=MLP, batch=images((24,), 5, 16), lr=dict(sgd=0.2, adam=0.01), free=[], clip=0.27,
+    "mlp": dict(seed=1, shift=0.0, gain=1.0, make=MLP, batch=images((24,), 5, 16), lr=dict(sgd=0.2, adam=0.01), free=[], clip=0.27,
                 config=dict(input=[24], hidden=[32, 32], classes=5, activation="relu"), shapes=dict(inputs=[16, 24], labels=[16])),
-    "cnn": dict(seed=2, make=CNN, batch=images((3, 12, 12), 10, 8), lr=dict(sgd=0.02, adam=0.001), clip=1.75,
+    "cnn": dict(seed=2, shift=0.0, gain=1.0, make=CNN, batch=images((3, 12, 12), 10, 8), lr=dict(sgd=0.02, adam=0.001), clip=1.75,
                 free=["conv1.bias", "conv2.bias", "bn1.running_mean", "bn2.running_mean"],
                 config=dict(input=[3, 12, 12], channels=[8, 16], classes=10, bnEps=1e-5, bnMomentum=0.1), shapes=dict(inputs=[8, 3, 12, 12], labels=[8])),
-    "resnet18": dict(seed=3, make=ResNet18, batch=images((3, 16, 16), 10, 8), lr=dict(sgd=0.002, adam=0.0003), free=[], clip=16.0,
+    "resnet18": dict(seed=3, shift=2.0, gain=6.0, make=ResNet18, batch=images((3, 16, 16), 10, 8), lr=dict(sgd=0.002, adam=0.0003), free=[], clip=16.0,
                      config=dict(input=[3, 16, 16], width=8, stem="cifar", classes=10, bnEps=1e-5, bnMomentum=0.1), shapes=dict(inputs=[8, 3, 16, 16], labels=[8])),
-    "bert": dict(seed=4, make=bert, batch=padded, lr=dict(sgd=0.02, adam=0.001), free=BERT_KEYS, clip=1.4,
+    "bert": dict(seed=4, shift=0.0, gain=1.0, make=bert, batch=padded, lr=dict(sgd=0.02, adam=0.001), free=BERT_KEYS, clip=1.4,
                  config=dict(vocab=100, hidden=32, layers=2, heads=4, intermediate=64, maxPositions=32, types=2, labels=3, lnEps=1e-12, activation="gelu"),
                  shapes=dict(ids=[4, 16], lengths=[4], labels=[4])),
-    "lm_tied": dict(seed=5, make=lambda: llama(True), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, ignore=8,
+    "lm_tied": dict(seed=5, shift=0.0, gain=1.0, make=lambda: llama(True), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, ignore=8,
                     config=dict(vocab=128, hidden=64, layers=2, heads=4, kvHeads=2, headDim=16, intermediate=96, rmsEps=1e-5, ropeTheta=10000.0, tied=True), shapes=dict(ids=[4, 25], ignore=[4, 24])),
-    "lm_untied": dict(seed=6, make=lambda: llama(False), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, ignore=8,
+    "lm_untied": dict(seed=6, shift=0.0, gain=1.0, make=lambda: llama(False), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, ignore=8,
                       config=dict(vocab=128, hidden=64, layers=2, heads=4, kvHeads=2, headDim=16, intermediate=96, rmsEps=1e-5, ropeTheta=10000.0, tied=False), shapes=dict(ids=[4, 25], ignore=[4, 24])),
 }

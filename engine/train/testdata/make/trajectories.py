@@ -14,12 +14,12 @@ STEPS, WARMUP, NUDGES = 20, 5, 7
 torch.set_num_threads(1)
 
 
-def tensors(model):
+def tensors(spec):
     """Name, shape, center, bound and decay of each trained tensor: the rules of README.md."""
     out = []
-    for name, p in model.named_parameters():
+    for name, p in spec["make"]().named_parameters():
         shape, norm = list(p.shape), p.dim() == 1 and name.endswith(".weight")
-        center, bound = (1.0, 0.1) if norm else (0.0, 0.05) if p.dim() == 1 else (0.0, 1 / math.sqrt(math.prod(shape[1:])))
+        center, bound = (1.0, 0.1) if norm else (spec["shift"], 0.05) if "bn" in name or "downsample.1" in name else (0.0, 0.05) if p.dim() == 1 else (0.0, 1 / math.sqrt(math.prod(shape[1:])))
         out.append(dict(name=name, shape=shape, center=center, bound=bound, decay=p.dim() > 1))
     return out
 
@@ -113,7 +113,7 @@ def apart(a, b):
 
 
 def fixture(name, spec):
-    table = tensors(spec["make"]())
+    table = tensors(spec)
     out = dict(model=name, seed=spec["seed"], config=spec["config"], batches=BATCHES, streams=spec["shapes"], tensors=table, runs=[])
     for run, (o, how) in runs(spec).items():
         ref, low = (train(spec, table, o, how, t) for t in (torch.float64, torch.float32))
@@ -157,5 +157,6 @@ def compact(x, indent=0):
 
 
 for name in sys.argv[1:] or MODELS:
+    text = compact(short(fixture(name, MODELS[name])))
     with open(f"../{name}.json", "w") as f:
-        f.write(compact(short(fixture(name, MODELS[name]))) + "\n")
+        f.write(text + "\n")
