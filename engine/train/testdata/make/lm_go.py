@@ -1,5 +1,5 @@
 """Trains a small Llama on bytes of the Go distribution and writes configuration, losses and the validation loss to ../lm_go.json.
-usage: python lm_go.py [--goroot DIR] [--nudge N] [--steps N] (in this folder; about three minutes on two cores)
+usage: python lm_go.py [--goroot DIR] [--nudge N] [--steps N] (in this folder; about three minutes on one free core)
 
 README.md describes data, order and weights: everything follows from file names and formula.py. With --nudge the first weights move by up
 to one part in 2**23 and nothing is written: the change of the validation loss is what rounding alone does.
@@ -22,7 +22,7 @@ import formula
 
 CONFIG = dict(
     seed=11, vocab=257, eos=256, hidden=128, layers=4, heads=4, kvHeads=2, headDim=32, intermediate=344, rmsEps=1e-5, ropeTheta=10000.0, tied=True,
-    length=128, batch=16, steps=800, lr=3e-3, warmup=40, minFactor=0.1, beta1=0.9, beta2=0.95, eps=1e-8, decay=0.1, clip=1.0, everyValidation=10, validationRows=256,
+    length=128, batch=16, steps=600, lr=3e-3, warmup=40, minFactor=0.1, beta1=0.9, beta2=0.95, eps=1e-8, decay=0.1, clip=1.0, everyValidation=10, validationRows=256,
     packages=["bufio", "bytes", "container/heap", "container/list", "errors", "fmt", "io", "sort", "strconv", "strings", "time", "unicode/utf8"], docs=["go_mem.html", "go_spec.html"])
 
 
@@ -88,7 +88,7 @@ def main():
     a.add_argument("--goroot", default=subprocess.run(["go", "env", "GOROOT"], capture_output=True, text=True).stdout.strip())
     a.add_argument("--nudge", type=int, default=0)
     a.add_argument("--steps", type=int, default=CONFIG["steps"])
-    a.add_argument("--threads", type=int, default=2)
+    a.add_argument("--threads", type=int, default=1)
     a = a.parse_args()
     torch.set_num_threads(a.threads)
     c = dict(CONFIG, steps=a.steps)
