@@ -128,8 +128,8 @@ def causal(seed, i, ignore, batch=4, length=24, vocab=128):
 BERT_KEYS = [f"bert.encoder.layer.{i}.attention.self.key.bias" for i in range(2)]
 
 # gain: weights of matrices and convolutions are in +-sqrt(gain / fan_in). shift: the centre of batch norm's biases.
-# A ReLU whose input is within rounding of 0 changes the gradient by a jump. ResNet-18 has 150,000 of them a step, one jump brings on the next, and after 20 steps the
-# losses of two roundings differ by 1e-3 with most seeds. So its batch norms are shifted up by 2 (one input in 40 is below 0) and its seed is one (as is the CNN's) whose
+# A ReLU whose input is within rounding of 0 changes the gradient by a jump. ResNet-18 has 140,000 of them a step, one jump brings on the next, and after 20 steps the
+# losses of two roundings differ by 1e-3 with most seeds. So its batch norms are shifted up by 2 (one input in 80 is below 0, in the CNN it is half) and its seed is one (as is the CNN's) whose
 # trajectories do not meet a jump: trajectories.py checks that under nudged weights.
 # clip: chosen so that some steps are clipped and some are not.
 # free: tensors whose gradient is zero but for rounding (a bias before batch norm; the bias of attention's keys). Adam divides by the
