@@ -286,3 +286,23 @@ func halfSIMD(isa ISA, dst []float32, w []uint16, x []float32, groups int, bf16 
 	}
 	return true
 }
+
+// packRowsSIMD writes the first columns of n rows, at most 16, as (depth, 16), a multiple
+// of 4, and returns how many. Lanes beyond n repeat the last row.
+func packRowsSIMD(isa ISA, dst, src []float32, stride, n, depth int) int {
+	depth &^= 3
+	if isa == Generic || depth == 0 {
+		return 0
+	}
+	_, _ = dst[depth*lanes-1], src[(n-1)*stride+depth-1]
+	var rows [lanes]*float32
+	for i := range rows {
+		rows[i] = &src[min(i, n-1)*stride]
+	}
+	if isa == AVX512 {
+		packRowsAVX512(&dst[0], &rows, depth)
+	} else {
+		packRowsAVX2(&dst[0], &rows, depth)
+	}
+	return depth
+}

@@ -26,28 +26,34 @@ func (t *gemmTask) packB(panels []float32, k, depth, col, n int) {
 	}
 }
 
-// packTransposed writes n rows of src, at most 16, as (depth, 16).
+// packTransposed writes n rows of src, at most 16, as (depth, 16). Lanes beyond n hold
+// anything.
 func packTransposed(isa ISA, dst, src []float32, stride, n, depth int) {
+	done := packRowsSIMD(isa, dst, src, stride, n, depth)
 	for i := range n {
 		row := src[i*stride : i*stride+depth]
-		for k, v := range row {
-			dst[k*lanes+i] = v
+		for k := done; k < depth; k++ {
+			dst[k*lanes+i] = row[k]
 		}
 	}
 }
 
-// packA writes columns [row, row+rows) of the stored A, which are rows of op(A), as
-// (depth, rows).
-func (t *gemmTask) packA(tile []float32, row, rows, k, depth int) {
+// packA writes columns [row, row+m) of the stored A, which are rows of op(A), as tiles
+// (depth, 6) that are tileStep apart. The columns of a strip are read together because
+// their values share cache lines.
+func (t *gemmTask) packA(strip []float32, row, m, k, depth int) {
 	g := t.g
-	src := g.A[k*g.LDA+row:]
-	if rows == tileRows {
-		for j := range depth {
-			*(*[tileRows]float32)(tile[j*tileRows:]) = [tileRows]float32(src[j*g.LDA:])
-		}
-		return
-	}
+	step := t.tileStep()
 	for j := range depth {
-		copy(tile[j*rows:(j+1)*rows], src[j*g.LDA:])
+		src := g.A[(k+j)*g.LDA+row:]
+		src = src[:m]
+		at := j * tileRows
+		for len(src) >= tileRows {
+			*(*[tileRows]float32)(strip[at:]) = [tileRows]float32(src)
+			src, at = src[tileRows:], at+step
+		}
+		if len(src) > 0 {
+			copy(strip[at:at+tileRows], src)
+		}
 	}
 }
