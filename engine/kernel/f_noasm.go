@@ -24,6 +24,10 @@ func bf16SIMD(ISA, []float32, []uint16) int                                     
 
 func packRowsSIMD(_ ISA, _, _ []float32, _, _, _ int) int { return 0 }
 
+func packWideSIMD(_ ISA, _ []float32, _ int, _ []float32, _, _, _ int) int { return 0 }
+
+func packTilesSIMD(_ ISA, _ []float32, _ int, _ []float32, _, _, _ int) int { return 0 }
+
 func (p *product) tileSIMD(_, _, _ []float32, _, _ int) int { return 0 }
 
 func halfSIMD(ISA, []float32, []uint16, []float32, int, bool) bool { return false }

@@ -12,16 +12,12 @@ func (t *gemmTask) packB(panels []float32, k, depth, col, n int) {
 		}
 		return
 	}
-	for j := range depth {
-		row := g.B[(k+j)*g.LDB+col:]
-		row = row[:n]
-		at := j * lanes
-		for len(row) >= lanes {
-			*(*[lanes]float32)(panels[at:]) = [lanes]float32(row)
-			row, at = row[lanes:], at+step
-		}
-		if len(row) > 0 {
-			copy(panels[at:at+lanes], row)
+	src := g.B[k*g.LDB+col:]
+	for i := packWideSIMD(t.isa, panels, step, src, g.LDB, n, depth); i < n; i += lanes {
+		panel, width := panels[i/lanes*step:], min(lanes, n-i)
+		for j := range depth {
+			at := j*g.LDB + i
+			copy(panel[j*lanes:(j+1)*lanes], src[at:at+width])
 		}
 	}
 }
@@ -44,16 +40,11 @@ func packTransposed(isa ISA, dst, src []float32, stride, n, depth int) {
 func (t *gemmTask) packA(strip []float32, row, m, k, depth int) {
 	g := t.g
 	step := t.tileStep()
-	for j := range depth {
-		src := g.A[(k+j)*g.LDA+row:]
-		src = src[:m]
-		at := j * tileRows
-		for len(src) >= tileRows {
-			*(*[tileRows]float32)(strip[at:]) = [tileRows]float32(src)
-			src, at = src[tileRows:], at+step
-		}
-		if len(src) > 0 {
-			copy(strip[at:at+tileRows], src)
+	src := g.A[k*g.LDA+row:]
+	for j := packTilesSIMD(t.isa, strip, step, src, g.LDA, ceilDiv(m, tileRows), depth); j < depth; j++ {
+		for i := 0; i < m; i += tileRows {
+			at := j*g.LDA + i
+			copy(strip[i/tileRows*step+j*tileRows:], src[at:at+min(tileRows, m-i)])
 		}
 	}
 }

@@ -123,3 +123,13 @@ func productBF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, wSte
 //
 //go:noescape
 func packRowsAVX2(dst *float32, rows *[16]*float32, n int)
+
+// packWideAVX2 writes n rows of blocks of 16 elements, a block's rows together; strides are in bytes.
+//
+//go:noescape
+func packWideAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+
+// packTilesAVX2 writes n rows of blocks of 6 elements, a block's rows together; strides are in bytes. It reads and writes 2 elements beyond each block.
+//
+//go:noescape
+func packTilesAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)

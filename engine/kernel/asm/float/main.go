@@ -117,6 +117,6 @@ func main() {
 	g.activations()
 	g.reductions()
 	g.products()
-	g.packRows()
+	g.packs()
 	Generate()
 }

@@ -1,10 +1,55 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
+
+// packs writes the functions that lay out the operands of products.
+func (g *gen) packs() {
+	g.packRows()
+	g.packBlocks("packWide", 16, "")
+	g.packBlocks("packTiles", 6, " It reads and writes 2 elements beyond each block.")
+}
+
+// packBlocks cuts rows into blocks of some elements and writes each block's rows one after
+// the other. Blocks of 6 are moved as 8: the next row of the block covers the rest.
+func (g *gen) packBlocks(name string, width int, note string) {
+	g.open(name, "func(dst *float32, dstStride int, src *float32, srcStride, blocks, n int)",
+		fmt.Sprintf("writes n rows of blocks of %d elements, a block's rows together; strides are in bytes.%s", width, note))
+	ps := pointers("dst", "dstStride", "src", "srcStride", "n")
+	dst, dstStride, src, srcStride, n := ps[0], ps[1], ps[2], ps[3], ps[4]
+	to, from, left := GP64(), GP64(), GP64()
+	move := func(offset int, v reg.VecVirtual) {
+		VMOVUPS(Mem{Base: from, Disp: offset}, v)
+		VMOVUPS(v, Mem{Base: to, Disp: offset})
+	}
+	Label("row")
+	MOVQ(dst, to)
+	MOVQ(src, from)
+	Load(Param("blocks"), left)
+	Label("block")
+	if width%g.floats == 0 {
+		for i := 0; i < width; i += g.floats {
+			move(4*i, g.vec())
+		}
+	} else {
+		move(0, YMM())
+	}
+	ADDQ(U32(4*width), from)
+	ADDQ(dstStride, to)
+	DECQ(left)
+	JNZ(LabelRef("block"))
+	ADDQ(U32(4*width), dst)
+	ADDQ(srcStride, src)
+	DECQ(n)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
 
 // packRows writes 16 rows as columns. Four columns at a time: part j of a register holds
 // four values of row 4j+i, so that transposing 4 x 4 values in each part by itself leaves
