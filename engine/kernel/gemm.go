@@ -11,8 +11,9 @@ import "fmt"
 // or at C's content with Add: the same bits on every instruction set and for every number
 // of threads. With K = 0 the product is 0.
 //
-// A Gemm may be run again with other fields; it keeps its buffers and allocates nothing
-// once it has seen a size. It is for one call at a time. C must not overlap A or B.
+// A Gemm may be run again with other fields; it keeps its buffers, at most 840 KiB for each
+// thread, and allocates nothing once it has seen a size. It is for one call at a time. C
+// must not overlap A or B.
 type Gemm struct {
 	TransA, TransB bool
 	M, N, K        int
