@@ -82,26 +82,66 @@ type running struct {
 	changed chan struct{}  // 1: something to advertise has changed
 }
 
-// Run opens the node and serves until ctx ends.
+// Run opens the node and serves until ctx ends or a part fails. Then the parts end in the
+// order in which they need each other: the gateway drains, then what answers it, then the
+// store.
 func (n *Node) Run(ctx context.Context) (err error) {
-	group, ctx := errgroup.WithContext(ctx)
-	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: ctx, started: time.Now(), changed: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var front, inner, base layer
+	front.begin(ctx, stop)
+	inner.begin(ctx, stop)
+	base.begin(ctx, stop)
+	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err
 	}
+	base.run(r.store.Run)
 	if !n.cfg.Offline {
-		group.Go(func() error { return r.host.Run(ctx) })
-		group.Go(func() error { return r.advertise(ctx) })
-		group.Go(r.measure)
+		inner.run(r.host.Run)
+		inner.run(r.advertise)
+		inner.run(func(context.Context) error { return r.measure() })
 	}
-	for _, run := range []func(context.Context) error{r.store.Run, r.worker.Run, r.hosting.Run, r.gateway.Run} {
-		group.Go(func() error { return run(ctx) })
-	}
-	group.Go(func() error { return n.announce(ctx, r) })
-	err = group.Wait()
+	inner.run(r.worker.Run)
+	inner.run(r.hosting.Run)
+	front.run(r.gateway.Run)
+	front.run(func(ctx context.Context) error { return n.announce(ctx, r) })
+	<-ctx.Done()
+	err = errors.Join(front.end(), inner.end())
 	r.tasks.Wait()
-	return err
+	return errors.Join(err, base.end())
+}
+
+// layer is a group of parts that end together, some time after the context that the node
+// runs in.
+type layer struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  errgroup.Group
+	failed context.CancelFunc
+}
+
+// begin makes the layer ready. failed is called when a part of it fails.
+func (l *layer) begin(ctx context.Context, failed context.CancelFunc) {
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	l.failed = failed
+}
+
+func (l *layer) run(part func(context.Context) error) {
+	l.group.Go(func() error {
+		err := part(l.ctx)
+		if err != nil {
+			l.failed()
+		}
+		return err
+	})
+}
+
+// end stops the parts and waits for them.
+func (l *layer) end() error {
+	l.cancel()
+	return l.group.Wait()
 }
 
 // announce tells the world, by Ready and the endpoint file, when all parts are up.
