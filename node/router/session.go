@@ -23,14 +23,6 @@ const lookAgain = 200 * time.Millisecond
 // maxAttempts bounds the chains that one call tries.
 const maxAttempts = 6
 
-// The time a peer has for a step: enough for a prompt chunk on a slow machine, short
-// enough that a peer which hangs is noticed.
-const (
-	stepTimeout  = 20 * time.Second
-	tokenTimeout = 250 * time.Millisecond // more for each token of a chunk
-	openTimeout  = 15 * time.Second
-)
-
 // Request is what a session is for.
 type Request struct {
 	Model     cid.Cid
@@ -147,7 +139,7 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 		if final {
 			st.Want, st.PromptLen = last.Want, last.PromptLen
 		}
-		stepCtx, cancel := context.WithTimeoutCause(ctx, stepTimeout+time.Duration(n)*tokenTimeout, errSlow)
+		stepCtx, cancel := context.WithTimeoutCause(ctx, infer.StepTimeout(n, len(s.chain.Links)), errSlow)
 		res, vec, err := s.client.Step(stepCtx, &st, nil)
 		cancel()
 		if err != nil {
@@ -176,7 +168,7 @@ func (s *Session) connect(ctx context.Context) error {
 	for _, l := range s.chain.Links[1:] {
 		open.Route = append(open.Route, wire.Hop{Peer: l.Peer, Range: l.Range, Addrs: l.addrs})
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, infer.OpenTimeout(len(s.chain.Links)), errSlow)
 	defer cancel()
 	first := s.chain.Links[0]
 	stream, err := s.r.cfg.Dial(ctx, wire.Hop{Peer: first.Peer, Range: first.Range, Addrs: first.addrs})
