@@ -90,9 +90,7 @@ func (ses *session) run(ctx context.Context) error {
 	}
 	defer ses.end()
 	ses.w.metrics.sessions.Inc()
-	// A read that waits for the next step ends with the stage.
-	unloaded := context.AfterFunc(ses.stage.life, func() { _ = ses.s.SetReadDeadline(time.Unix(1, 0)) })
-	defer unloaded()
+	defer ses.watchStage()()
 	if err := ses.dialNext(ctx); err != nil {
 		return err
 	}
@@ -111,6 +109,21 @@ func (ses *session) run(ctx context.Context) error {
 		if err != nil || !more {
 			ses.closeNext(err)
 			return err
+		}
+	}
+}
+
+// watchStage lets a read that waits for the next step end with the stage. The function it
+// returns ends that.
+func (ses *session) watchStage() func() {
+	set := make(chan struct{})
+	stop := context.AfterFunc(ses.stage.life, func() {
+		_ = ses.s.SetReadDeadline(time.Unix(1, 0))
+		close(set)
+	})
+	return func() {
+		if !stop() {
+			<-set // or it would undo a deadline set later
 		}
 	}
 }
