@@ -173,17 +173,7 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 
 // open makes the parts in order of dependence.
 func (r *running) open() (err error) {
-	var token *wire.Token
-	if r.cfg.Join != "" {
-		if token, err = wire.ParseToken(r.cfg.Join); err != nil {
-			return fmt.Errorf("read join token: %w", err)
-		}
-	}
-	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
-	if errors.Is(err, host.ErrOtherSwarm) {
-		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
-	}
-	if err != nil {
+	if err := r.openCredentials(); err != nil {
 		return err
 	}
 	r.registry = prometheus.NewRegistry()
@@ -204,6 +194,34 @@ func (r *running) open() (err error) {
 	return r.openServing()
 }
 
+// openCredentials finds out who this peer is. Without a network it is nobody: the data
+// directory stays free to join a swarm later.
+func (r *running) openCredentials() (err error) {
+	if r.cfg.Offline {
+		r.creds, err = host.EphemeralCredentials(time.Now())
+		return err
+	}
+	var token *wire.Token
+	if r.cfg.Join != "" {
+		if token, err = wire.ParseToken(r.cfg.Join); err != nil {
+			return fmt.Errorf("read join token: %w", err)
+		}
+	}
+	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
+	if errors.Is(err, host.ErrOtherSwarm) {
+		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
+	}
+	return err
+}
+
+// forbidden returns why this peer may not serve, nil if it may.
+func (r *running) forbidden() error {
+	if r.creds.Grant.Allows(wire.ScopeServe) {
+		return nil
+	}
+	return fmt.Errorf("this peer may not serve: it joined with a token that lacks the scope %s", wire.ScopeServe)
+}
+
 func (r *running) part(name string) *slog.Logger { return r.log.With("part", name) }
 
 // openNetwork makes what talks to peers.
@@ -212,6 +230,12 @@ func (r *running) openNetwork() (err error) {
 	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
 	cfg.Log, cfg.Registerer = r.log, r.registry
+	if r.cfg.Offline {
+		cfg.Dir = "" // what lies there is of peers and revocations
+	}
+	if r.forbidden() != nil {
+		cfg.Roles = []string{wire.RoleGateway}
+	}
 	for _, b := range r.cfg.Network.Bootstrap {
 		cfg.Bootstrap = append(cfg.Bootstrap, wire.Addr(b))
 	}
@@ -224,7 +248,9 @@ func (r *running) openNetwork() (err error) {
 	if err != nil {
 		return err
 	}
-	r.host.Handle(protocol.Blocks, r.exchange.Serve)
+	if r.forbidden() == nil {
+		r.host.Handle(protocol.Blocks, r.exchange.Serve)
+	}
 	r.catalog, err = catalog.New(catalog.Config{Store: r.store, Fetcher: r.exchange, Providers: r.providers, Log: r.part("catalog")})
 	return err
 }
@@ -241,13 +267,15 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	r.host.Handle(protocol.Infer, r.worker.Serve)
+	if r.forbidden() == nil {
+		r.host.Handle(protocol.Infer, r.worker.Serve)
+	}
 	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, RTT: r.host.RTT, Dial: dialer{r}.Dial, Patience: patience, Log: r.part("router"), Now: time.Now})
 	if err != nil {
 		return err
 	}
 	r.hosting, err = hosting.New(hosting.Config{
-		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"),
+		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"), Forbidden: r.forbidden(),
 	})
 	if err != nil {
 		return err

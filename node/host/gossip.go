@@ -142,6 +142,12 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	case r.revoked(g, a.Peer):
 		return verdictIgnore
 	}
+	// What peers without the right to serve say that they hold or serve does not count.
+	if !g.Allows(wire.ScopeServe) {
+		for i := range a.Models {
+			a.Models[i].Held, a.Models[i].Served = nil, nil
+		}
+	}
 	// [IGNORE] not newer than what is known.
 	if !r.table.put(a, append([]byte(nil), data...), from == a.Peer, now) {
 		return verdictIgnore
