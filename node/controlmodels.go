@@ -228,6 +228,10 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// What is loaded for requests of this node makes room, unless it is just what is wanted.
+	r.worker.Evict(func(id cid.Cid, rng wire.Range) bool {
+		return r.hosting.Wanted(id, rng) || id == m.CID && in.Blocks == "all"
+	})
 	e := newEvents(w)
 	rng, st, err := r.hosting.Host(req.Context(), m, in.Blocks, func(state string, done, total int64) {
 		e.send(api.Event{Stage: state, Bytes: done, Total: total})

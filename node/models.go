@@ -12,6 +12,7 @@ import (
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -74,7 +75,13 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 	if !ok || !m.r.complete(c) {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
 	}
-	return m.r.worker.Load(ctx, c.CID, c.Manifest.Whole())
+	whole := c.Manifest.Whole()
+	err = m.r.worker.Load(ctx, c.CID, whole)
+	if errors.Is(err, worker.ErrNoMemory) {
+		m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
+		err = m.r.worker.Load(ctx, c.CID, whole)
+	}
+	return err
 }
 
 // complete reports whether all of a model is here.

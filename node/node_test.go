@@ -438,6 +438,7 @@ func TestConfigFile(t *testing.T) {
 		{"version = 1\n[limits]\nmemori = \"2GiB\"\n", "memori"},
 		{"version = 1\n[limits]\nmemory = \"2 sacks\"\n", "sacks"},
 		{"version = 9\n", "version is 9"},
+		{"name = \"a\\u001bb\"\n", "name"},
 		{"[api]\nkeys = [\"secret\"]\n", "hash"},
 	} {
 		dir := t.TempDir()

@@ -128,6 +128,27 @@ func TestLocalUseIsNotHosting(t *testing.T) {
 	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Peers == 1 })
 }
 
+// TestLocalModelsShareMemory uses two models in turn of which one fits at a time, then hosts
+// one of them.
+func TestLocalModelsShareMemory(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), func(cfg *node.Config) { cfg.Limits.Memory = 22 << 20 })
+	importAs(t, c, "demo", "")
+	importAs(t, c, "small", "q8_0")
+	first := complete(t, c, nil).Choices[0].Text
+	complete(t, c, map[string]any{"model": "small"})
+	if again := complete(t, c, nil).Choices[0].Text; again != first {
+		t.Errorf("says %q, before %q", again, first)
+	}
+	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "small", Blocks: "auto"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := request(t, c, "POST", "/v1/completions", `{"model":"demo","prompt":"x"}`, nil); code < 500 || !strings.Contains(body, "memory") {
+		t.Errorf("a model that does not fit beside a hosted one: %d %s", code, body)
+	}
+	complete(t, c, map[string]any{"model": "small"})
+}
+
 // TestScopes joins with a token that only lets use the swarm.
 func TestScopes(t *testing.T) {
 	t.Parallel()

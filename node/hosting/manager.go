@@ -371,11 +371,20 @@ func (m *Manager) forget(which func(*record) bool) int {
 	return n - len(m.hosted)
 }
 
+// Wanted reports whether a range is served, or shall be, because the owner wants it.
+func (m *Manager) Wanted(id cid.Cid, r wire.Range) bool {
+	return m.has(func(h *record) bool { return h.Model == id && h.Range == r })
+}
+
 // Serving reports whether a range is served because the owner wants it.
 func (m *Manager) Serving(id cid.Cid, r wire.Range) bool {
+	return m.has(func(h *record) bool { return h.Model == id && h.Range == r && h.State == Serving })
+}
+
+func (m *Manager) has(which func(*record) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.hosted, func(h *record) bool { return h.Model == id && h.Range == r && h.State == Serving })
+	return slices.ContainsFunc(m.hosted, which)
 }
 
 // Hosted lists what is served or shall be.

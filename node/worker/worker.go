@@ -125,10 +125,19 @@ func (w *Worker) start(s *stage) {
 // Unload stops serving a stage, or all stages of a model if r is nil. Its sessions end
 // with an error, and their routers go to other peers.
 func (w *Worker) Unload(id cid.Cid, r *wire.Range) {
+	w.remove(func(s *stage) bool { return s.model == id && (r == nil || s.rng == *r) })
+}
+
+// Evict stops serving the stages that have no session and that keep does not want.
+func (w *Worker) Evict(keep func(id cid.Cid, r wire.Range) bool) {
+	w.remove(func(s *stage) bool { return s.sessions == 0 && !keep(s.model, s.rng) })
+}
+
+func (w *Worker) remove(which func(*stage) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stages = slices.DeleteFunc(w.stages, func(s *stage) bool {
-		if s.model != id || r != nil && s.rng != *r {
+		if !which(s) {
 			return false
 		}
 		s.unload()

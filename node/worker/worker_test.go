@@ -121,6 +121,25 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestWhatIsToldFits loads every range into just the memory that is told for it.
+func TestWhatIsToldFits(t *testing.T) {
+	t.Parallel()
+	needs, err := newBench(t, nil).Needs(t.Context(), newSource(t).id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for first := range uint32(4) {
+		for last := first + 1; last <= 4; last++ {
+			r := wire.Range{First: first, Last: last, Embed: first == 0, Head: last == 4}
+			b := newBench(t, func(c *worker.Config) { c.MemoryBytes = needs(r) })
+			b.load(t, r)
+			if v := b.Served()[b.src.id][0]; v.FreeTokens < uint64(b.src.c.Config.ContextLen()) {
+				t.Errorf("%s: room for %d tokens in %d bytes", worker.Describe(r), v.FreeTokens, needs(r))
+			}
+		}
+	}
+}
+
 // TestUnloadEndsSessions unloads a stage under an idle session.
 func TestUnloadEndsSessions(t *testing.T) {
 	t.Parallel()
