@@ -92,6 +92,11 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	front.begin(ctx, stop)
 	inner.begin(ctx, stop)
 	base.begin(ctx, stop)
+	defer func() { // if it does not come to their ends below
+		front.cancel()
+		inner.cancel()
+		base.cancel()
+	}()
 	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
