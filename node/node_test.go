@@ -200,7 +200,7 @@ func TestStopLetsAnswersFinish(t *testing.T) {
 	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {}); err != nil {
 		t.Fatal(err)
 	}
-	const length = 200
+	const length = 100
 	body := map[string]any{"model": "demo", "prompt": "// Reader implements", "max_tokens": length, "temperature": 2, "seed": 5, "logprobs": 0, "stream": true}
 	res, err := c.Do(t.Context(), "POST", "/v1/completions", body)
 	if err != nil {

@@ -341,7 +341,7 @@ func TestSignalLetsAnswersFinish(t *testing.T) {
 	s := swarm(t, &runner.Manifest{
 		Nodes: nodes("alone"), Model: []runner.Model{{Name: "demo", On: "alone", Hosts: []runner.Host{{Node: "alone", Blocks: "all"}}}},
 	})
-	const length = 300
+	const length = 60
 	ended := make(chan error, 1)
 	got, err := complete(t.Context(), s.Node("alone").API(), "demo", length, func(n int) {
 		if n == 2 {
