@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,6 +123,11 @@ func inviteCommand(o *options) *cobra.Command {
 		Long: "Print a join token: where to find this node, and the swarm's signed permission to join until it\nexpires. Whoever has the token can join. Only the node that founded the swarm can invite.",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
+			for _, s := range scopes {
+				if !slices.Contains(wire.Scopes(), s) {
+					return usageError{fmt.Errorf("unknown scope %q, there are %s", s, strings.Join(wire.Scopes(), ", "))}
+				}
+			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -104,6 +105,9 @@ type Gateway struct {
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
+
+	running sync.RWMutex // held for reading by each request
+	ended   bool         // set under running: no request begins any more
 }
 
 // New checks the configuration. It starts nothing.
@@ -132,7 +136,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
 	g.server = &http.Server{
-		Handler: g.guard(g.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return g, nil
@@ -152,7 +156,8 @@ func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 // Addr returns the address the gateway listens on.
 func (g *Gateway) Addr() net.Addr { return g.addr }
 
-// Run serves until ctx ends, then gives running answers a moment to finish.
+// Run serves until ctx ends, then gives running answers a moment to finish, and ends those
+// that do not. When it returns no request is being handled.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
@@ -176,10 +181,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = g.server.Shutdown(drain)
 	cancel()
 	if err != nil {
+		g.cfg.Log.Warn("answers cut off", "after", drainTimeout)
 		err = g.server.Close()
 	}
 	<-served
+	g.running.Lock() // waits for those that were cut off
+	g.ended = true
+	g.running.Unlock()
 	return err
+}
+
+// awaited lets Run wait for h.
+func (g *Gateway) awaited(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.running.RLock()
+		defer g.running.RUnlock()
+		if !g.ended {
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 func (g *Gateway) routes() http.Handler {
