@@ -16,7 +16,7 @@ package kernel
 //     the multipliers waiting for their own sums: 64 x 64 x 32 gives 65-80 %, 128 x 10 x 512
 //     30 %. Products of one row read a matrix once: memory limits them.
 //   - With two threads 2-3 us for waking the other and the unequal blocks come on top: 1024
-//     cubed reaches 83-90 % of both cores, the training shapes 73-90 %.
+//     cubed reaches 81-90 % of both cores, the training shapes 68-91 %.
 //
 // AVX2 has half the multiply-adds to feed from the same caches: 80-94 % of its own peak.
 
