@@ -22,56 +22,56 @@ func (t *convTile) tileSIMD(dst, w []float32, rows int, groups []int) bool {
 
 func (t *convTile) tile512(dst, w []float32, rows int, groups []int) {
 	d, x, wt := unsafe.SliceData(dst), unsafe.SliceData(t.x), unsafe.SliceData(w)
-	g, taps, n, more := unsafe.SliceData(groups), unsafe.SliceData(t.taps.pairs), t.taps.len(), flag(t.more)
-	ds, xo, ws, wo := 4*t.dstStride, 4*t.xOuter, 4*t.wStride, 4*t.wOuter
+	g, st, ah, more := unsafe.SliceData(groups), unsafe.SliceData(t.steps.pairs), 4*tileRows*t.wStride, flag(t.more)
+	ds, ws := 4*t.dstStride, 4*t.wStride
 	switch 10*rows + len(groups)/2 {
 	case 64:
-		convTile6x4AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile6x4AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 63:
-		convTile6x3AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile6x3AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 62:
-		convTile6x2AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile6x2AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 61:
-		convTile6x1AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile6x1AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 44:
-		convTile4x4AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile4x4AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 43:
-		convTile4x3AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile4x3AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 42:
-		convTile4x2AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile4x2AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 41:
-		convTile4x1AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile4x1AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 24:
-		convTile2x4AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile2x4AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 23:
-		convTile2x3AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile2x3AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 22:
-		convTile2x2AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile2x2AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 21:
-		convTile2x1AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile2x1AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 14:
-		convTile1x4AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile1x4AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 13:
-		convTile1x3AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile1x3AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 12:
-		convTile1x2AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile1x2AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	default:
-		convTile1x1AVX512(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile1x1AVX512(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	}
 }
 
 func (t *convTile) tile2(dst, w []float32, rows int, group []int) {
 	d, x, wt := unsafe.SliceData(dst), unsafe.SliceData(t.x), unsafe.SliceData(w)
-	g, taps, n, more := unsafe.SliceData(group), unsafe.SliceData(t.taps.pairs), t.taps.len(), flag(t.more)
-	ds, xo, ws, wo := 4*t.dstStride, 4*t.xOuter, 4*t.wStride, 4*t.wOuter
+	g, st, ah, more := unsafe.SliceData(group), unsafe.SliceData(t.steps.pairs), 4*tileRows*t.wStride, flag(t.more)
+	ds, ws := 4*t.dstStride, 4*t.wStride
 	switch rows {
 	case 6:
-		convTile6x1AVX2(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile6x1AVX2(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 4:
-		convTile4x1AVX2(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile4x1AVX2(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	case 2:
-		convTile2x1AVX2(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile2x1AVX2(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	default:
-		convTile1x1AVX2(d, ds, g, x, xo, wt, ws, wo, taps, n, t.outer, more)
+		convTile1x1AVX2(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	}
 }

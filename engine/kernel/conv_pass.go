@@ -8,7 +8,7 @@ type convPass struct {
 	isa             ISA
 	phases          []*convPhase
 	rows            int // output channels
-	steps           int // input channels
+	inputs          int // input channels
 	wStride, wOuter int
 	outH, outW      int // of the output's planes
 	w, bias         []float32
@@ -20,7 +20,8 @@ type convPhase struct {
 	*convPass
 	y0, x0, stride int
 	h, w           int
-	taps           convTaps
+	taps           convSteps // of one input channel
+	steps          convSteps // of as many as a kernel does at a time
 	groups         []int     // pairs (offset in the planes, offset in dst)
 	places         []int     // of each group: the output's offset of lane 0 for channel 0
 	dst            []float32 // (rows, groups, 16) of the results, nil if they go where they belong
@@ -30,7 +31,7 @@ type convPhase struct {
 
 func newConvForward(isa ISA, c Conv) *convPass {
 	p := &convPass{
-		isa: isa, rows: c.OutC, steps: c.InC, outH: c.OutH(), outW: c.OutW(),
+		isa: isa, rows: c.OutC, inputs: c.InC, outH: c.OutH(), outW: c.OutW(),
 		wStride: c.InC * c.KH * c.KW, wOuter: c.KH * c.KW,
 		planes: convPlanes{batch: c.Batch, channels: c.InC, h: c.H, w: c.W, top: c.Pad, left: c.Pad, step: c.Stride, merge: mergeFor(c.OutW(), c.Batch)},
 	}
@@ -48,7 +49,7 @@ func newConvForward(isa ISA, c Conv) *convPass {
 
 func newConvBack(isa ISA, c Conv) *convPass {
 	p := &convPass{
-		isa: isa, rows: c.InC, steps: c.OutC, outH: c.H, outW: c.W,
+		isa: isa, rows: c.InC, inputs: c.OutC, outH: c.H, outW: c.W,
 		wStride: c.KH * c.KW, wOuter: c.InC * c.KH * c.KW,
 		planes: convPlanes{batch: c.Batch, channels: c.OutC, h: c.OutH(), w: c.OutW(), step: 1, merge: mergeFor((c.W+c.Stride-1)/c.Stride, c.Batch)},
 	}
@@ -94,6 +95,9 @@ func (f *convPhase) place(step int) {
 				f.places = append(f.places, place)
 			}
 		}
+	}
+	if f.taps.len() > 0 {
+		f.steps = f.taps.repeat(min(max(1, convDepth/f.taps.len()), f.inputs), c.planeStride(), f.wOuter)
 	}
 	if !direct && f.taps.len() > 0 {
 		f.dst = make([]float32, f.rows*len(f.places)*lanes)
@@ -153,8 +157,7 @@ func (f *convPhase) compute(row, last, g, end int) {
 		return
 	}
 	t := convTile{
-		isa: p.isa, xOuter: p.planes.planeStride(), wStride: p.wStride, wOuter: p.wOuter,
-		groups: f.groups[2*g : 2*end], taps: &f.taps,
+		isa: p.isa, wStride: p.wStride, groups: f.groups[2*g : 2*end], steps: &f.steps,
 	}
 	if f.dst == nil {
 		t.dstStride = f.outH * f.outW
@@ -167,10 +170,12 @@ func (f *convPhase) compute(row, last, g, end int) {
 		t.more = true
 		t.start(p.bias[row:last])
 	}
-	depth := max(1, convDepth/f.taps.len())
-	for step := 0; step < p.steps; step += depth {
-		t.x, t.w = p.planes.buf[step*t.xOuter:], p.w[row*t.wStride+step*t.wOuter:]
-		t.outer = min(depth, p.steps-step)
+	plane, taps := p.planes.planeStride(), f.taps.len()
+	depth := f.steps.len() / taps
+	for in := 0; in < p.inputs; in += depth {
+		t.x, t.w = p.planes.buf[in*plane:], p.w[row*t.wStride+in*p.wOuter:]
+		n := min(depth, p.inputs-in)
+		t.n, t.maxX, t.maxW = n*taps, (n-1)*plane+f.taps.maxX, (n-1)*p.wOuter+f.taps.maxW
 		t.run(last - row)
 		t.more = true
 	}

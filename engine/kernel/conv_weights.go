@@ -9,7 +9,8 @@ type convWeights struct {
 	isa        ISA
 	rows, cols int       // of an image with its margins
 	buf        []float32 // (batch, rows, cols, channels)
-	taps, rest convTaps  // positions of a block of result rows, of a smaller last block
+	steps      convSteps // positions of a block: some images, or some result rows of one
+	images     int       // of a block
 	block      int       // result rows of a block
 	groups     []int     // pairs (offset in an image, 16 * index in its unit)
 	unitGroups int       // a multiple of a part
@@ -29,8 +30,12 @@ func newConvWeights(isa ISA, c Conv) *convWeights {
 	o := &convWeights{Conv: c, isa: isa, rows: c.H + 2*c.Pad, cols: c.W + 2*c.Pad, parts: 1}
 	o.buf = make([]float32, c.Batch*o.imageStride()+lanes)
 	o.block = min(c.OutH(), (convWeightDepth+c.OutW()-1)/c.OutW())
-	o.positions(&o.taps, o.block)
-	o.positions(&o.rest, c.OutH()%o.block)
+	o.steps = o.positions(o.block)
+	o.images = 1
+	if o.block == c.OutH() {
+		o.images = min(c.Batch, max(1, convWeightDepth/o.results()))
+		o.steps = o.steps.repeat(o.images, o.imageStride(), c.OutC*o.results())
+	}
 	if c.InC%lanes == 0 {
 		o.parts = c.InC / lanes
 	}
@@ -55,15 +60,20 @@ func (o *convWeights) partWidth() int { return o.KW * o.InC / o.parts }
 // partGroups returns the number of groups of a part.
 func (o *convWeights) partGroups() int { return len(o.groups) / 2 / o.parts }
 
+// results returns the number of positions of an image's result.
+func (o *convWeights) results() int { return o.OutH() * o.OutW() }
+
 func (o *convWeights) imageStride() int { return o.rows * o.cols * o.InC }
 
 // positions lists the positions of some result rows.
-func (o *convWeights) positions(t *convTaps, rows int) {
+func (o *convWeights) positions(rows int) convSteps {
+	var t convSteps
 	for y := range rows {
 		for x := range o.OutW() {
 			t.add((y*o.cols+x)*o.Stride*o.InC, y*o.OutW()+x)
 		}
 	}
+	return t
 }
 
 func (o *convWeights) run(p *Pool, dw, dbias, dy, x []float32) {
@@ -121,24 +131,19 @@ func (o *convWeights) Do(lo, hi int) {
 
 // compute computes rows [row, last) of groups [g, end).
 func (o *convWeights) compute(sums []float32, row, last, g, end int) {
-	size := o.OutH() * o.OutW()
+	size, image := o.results(), o.imageStride()
 	t := convTile{
-		isa: o.isa, dstStride: o.unitGroups * lanes, groups: o.groups[2*g : 2*end], taps: &o.taps,
-		xOuter: o.imageStride(), wStride: size, wOuter: o.OutC * size,
+		isa: o.isa, dst: sums, dstStride: o.unitGroups * lanes, wStride: size,
+		groups: o.groups[2*g : 2*end], steps: &o.steps,
 	}
-	images := 1
-	if o.block == o.OutH() {
-		images = max(1, convWeightDepth/size)
-	}
-	for n := 0; n < o.Batch; n += images {
+	for n := 0; n < o.Batch; n += o.images {
 		for y := 0; y < o.OutH(); y += o.block {
-			t.dst, t.taps = sums, &o.taps
-			if o.OutH()-y < o.block {
-				t.taps = &o.rest
-			}
-			t.outer = min(images, o.Batch-n)
-			t.x = o.buf[n*t.xOuter+y*o.Stride*o.cols*o.InC:]
-			t.w = o.dy[n*t.wOuter+row*size+y*o.OutW():]
+			images, rows := min(o.images, o.Batch-n), min(o.block, o.OutH()-y)
+			t.x = o.buf[n*image+y*o.Stride*o.cols*o.InC:]
+			t.w = o.dy[n*o.OutC*size+row*size+y*o.OutW():]
+			t.n = images * rows * o.OutW()
+			t.maxX = (images-1)*image + ((rows-1)*o.cols+o.OutW()-1)*o.Stride*o.InC
+			t.maxW = (images-1)*o.OutC*size + rows*o.OutW() - 1
 			t.run(last - row)
 			t.more = true
 		}
@@ -209,7 +214,7 @@ type convBias struct {
 
 // Do sums channels [lo, hi).
 func (o *convBias) Do(lo, hi int) {
-	size := o.OutH() * o.OutW()
+	size := o.results()
 	for c := lo; c < hi; c++ {
 		var acc lanesOf
 		for n := range o.Batch {

@@ -7,82 +7,82 @@ package kernel
 // convTile1x1AVX512 computes 1 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x2AVX512 computes 1 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x3AVX512 computes 1 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x4AVX512 computes 1 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x1AVX512 computes 2 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x2AVX512 computes 2 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x3AVX512 computes 2 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x4AVX512 computes 2 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x1AVX512 computes 4 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x2AVX512 computes 4 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x3AVX512 computes 4 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x4AVX512 computes 4 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x1AVX512 computes 6 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x2AVX512 computes 6 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x3AVX512 computes 6 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x4AVX512 computes 6 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // bnSumAVX512 adds x to the lanes.
 //
