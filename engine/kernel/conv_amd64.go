@@ -75,3 +75,25 @@ func (t *convTile) tile2(dst, w []float32, rows int, group []int) {
 		convTile1x1AVX2(d, ds, g, x, wt, ws, st, t.n, ah, more)
 	}
 }
+
+// convPickSIMD writes as many elements as dst has and reports whether there is vector code.
+func convPickSIMD(isa ISA, dst, a, b []float32, index *convIndex) bool {
+	if isa != AVX512 {
+		return false
+	}
+	convPickAVX512(&dst[0], &a[0], &b[0], (*[lanes]int32)(index), len(dst))
+	return true
+}
+
+// convTransposeSIMD reports whether there is vector code for so many rows.
+func convTransposeSIMD(isa ISA, dst []float32, places []int, src []float32, rows, stride int) bool {
+	switch {
+	case isa == AVX512 && rows == lanes:
+		convTranspose16AVX512(&dst[0], &places[0], &src[0], 4*stride)
+	case isa == AVX512 && rows == 9:
+		convTranspose9AVX512(&dst[0], &places[0], &src[0], 4*stride)
+	default:
+		return false
+	}
+	return true
+}

@@ -12,6 +12,8 @@ type convPass struct {
 	wStride, wOuter int
 	outH, outW      int // of the output's planes
 	w, bias         []float32
+	zip             convZip
+	picks           []convIndex // of each interleaved image, those of its elements in a group
 }
 
 // convPhase is the part of a pass that shares taps: output rows y0 + i*stride and columns
@@ -33,7 +35,7 @@ func newConvForward(isa ISA, c Conv) *convPass {
 	p := &convPass{
 		isa: isa, rows: c.OutC, inputs: c.InC, outH: c.OutH(), outW: c.OutW(),
 		wStride: c.InC * c.KH * c.KW, wOuter: c.KH * c.KW,
-		planes: convPlanes{batch: c.Batch, channels: c.InC, h: c.H, w: c.W, top: c.Pad, left: c.Pad, step: c.Stride, merge: mergeFor(c.OutW(), c.Batch)},
+		planes: convPlanes{isa: isa, batch: c.Batch, channels: c.InC, h: c.H, w: c.W, top: c.Pad, left: c.Pad, step: c.Stride, merge: mergeFor(c.OutW(), c.Batch)},
 	}
 	p.planes.place(c.Pad, c.Pad)
 	f := &convPhase{convPass: p, stride: 1, h: p.outH, w: p.outW}
@@ -44,6 +46,7 @@ func newConvForward(isa ISA, c Conv) *convPass {
 	}
 	f.place(c.Stride)
 	p.phases = []*convPhase{f}
+	p.prepare()
 	return p
 }
 
@@ -51,7 +54,7 @@ func newConvBack(isa ISA, c Conv) *convPass {
 	p := &convPass{
 		isa: isa, rows: c.InC, inputs: c.OutC, outH: c.H, outW: c.W,
 		wStride: c.KH * c.KW, wOuter: c.InC * c.KH * c.KW,
-		planes: convPlanes{batch: c.Batch, channels: c.OutC, h: c.OutH(), w: c.OutW(), step: 1, merge: mergeFor((c.W+c.Stride-1)/c.Stride, c.Batch)},
+		planes: convPlanes{isa: isa, batch: c.Batch, channels: c.OutC, h: c.OutH(), w: c.OutW(), step: 1, merge: mergeFor((c.W+c.Stride-1)/c.Stride, c.Batch)},
 	}
 	// Row y of the input meets row (y + pad - ky) / stride of the result in tap ky.
 	s := c.Stride
@@ -74,6 +77,7 @@ func newConvBack(isa ISA, c Conv) *convPass {
 			p.phases = append(p.phases, f)
 		}
 	}
+	p.prepare()
 	return p
 }
 
@@ -97,12 +101,16 @@ func (f *convPhase) place(step int) {
 		}
 	}
 	if f.taps.len() > 0 {
-		f.steps = f.taps.repeat(min(max(1, convDepth/f.taps.len()), f.inputs), c.planeStride(), f.wOuter)
+		f.steps = f.taps.repeat(min(f.depth(step), f.inputs), c.planeStride(), f.wOuter)
 	}
 	if !direct && f.taps.len() > 0 {
-		f.dst = make([]float32, f.rows*len(f.places)*lanes)
+		f.dst = make([]float32, f.rows*f.dstStride())
 	}
 }
+
+// dstStride is the distance of the rows of dst. It is no power of two, so that rows do not
+// compete for the same places in the caches.
+func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
 
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 	p.planes.fill(pool, in)
@@ -111,6 +119,11 @@ func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 		f.out = out
 		pool.Run(f.split(pool.Threads()), 1, f)
 		f.out = nil
+	}
+	if p.zip.convPass != nil {
+		p.zip.out = out
+		pool.Run(p.rows, max(1, 4096/(p.outH*p.outW)), &p.zip)
+		p.zip.out = nil
 	}
 	p.w, p.bias = nil, nil
 }
@@ -144,13 +157,29 @@ func (f *convPhase) Do(lo, hi int) {
 }
 
 // convDepth is how many multiply-adds a kernel does for each output before it goes on to
-// other outputs, about: what it reads then fits the L1 cache.
-const convDepth = 320
+// other outputs, at most, and convCache how many elements of the planes it may read for them:
+// these stay in the L1 cache, along with some weights.
+const (
+	convDepth = 320
+	convCache = 5 << 10
+)
+
+// depth returns how many input channels a kernel sums up at a time; step is the distance of
+// the rows that neighbouring outputs see.
+func (f *convPhase) depth(step int) int {
+	c := &f.planes
+	perRow := (f.w*c.merge + lanes - 1) / lanes
+	rows := (max(1, convGroups/perRow)-1)*step + f.taps.maxX/c.rowStride() + 1
+	return max(1, min(convDepth/f.taps.len(), convCache/(rows*min(c.rowStride(), convGroups*lanes*c.step))))
+}
 
 // compute computes rows [row, last) of groups [g, end).
 func (f *convPhase) compute(row, last, g, end int) {
 	p := f.convPass
 	if f.taps.len() == 0 {
+		if p.zip.convPass != nil {
+			return
+		}
 		for r := row; r < last; r++ {
 			f.scatter(nil, r, g, end)
 		}
@@ -163,7 +192,7 @@ func (f *convPhase) compute(row, last, g, end int) {
 		t.dstStride = f.outH * f.outW
 		t.dst = f.out[row*t.dstStride:]
 	} else {
-		t.dstStride = len(f.places) * lanes
+		t.dstStride = f.dstStride()
 		t.dst = f.dst[row*t.dstStride:]
 	}
 	if p.bias != nil {
@@ -179,7 +208,7 @@ func (f *convPhase) compute(row, last, g, end int) {
 		t.run(last - row)
 		t.more = true
 	}
-	if f.dst != nil {
+	if f.dst != nil && p.zip.convPass == nil {
 		for r := row; r < last; r++ {
 			f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, g, end)
 		}
@@ -198,29 +227,3 @@ func (t *convTile) start(values []float32) {
 	}
 }
 
-// scatter moves groups [g, end) of a row from src to where they belong; no src stands for
-// zeros.
-func (f *convPhase) scatter(src []float32, row, g, end int) {
-	c := &f.planes
-	plane := f.outH * f.outW
-	perRow := (f.w*c.merge + lanes - 1) / lanes
-	perBlock := perRow * f.h
-	for ; g < end; g++ {
-		n := min(lanes/c.merge, f.w-g%perRow*lanes/c.merge) // columns
-		image := g / perBlock * c.merge
-		at := f.places[g] + row*plane
-		for m := range min(c.merge, c.batch-image) {
-			out := f.out[at+m*f.rows*plane:]
-			if src == nil {
-				for i := range n {
-					out[i*f.stride] = 0
-				}
-				continue
-			}
-			in := (*[lanes]float32)(src[g*lanes:])
-			for i := range n {
-				out[i*f.stride] = in[i*c.merge+m]
-			}
-		}
-	}
-}

@@ -12,6 +12,7 @@ type convPlanes struct {
 	rows, cols            int // of a plane, with margins; cols of each phase
 	buf                   []float32
 
+	isa ISA
 	src []float32 // during Do
 }
 
@@ -55,18 +56,48 @@ func (c *convPlanes) Do(lo, hi int) {
 
 // plane copies one plane of one image.
 func (c *convPlanes) plane(dst, src []float32) {
-	for y := range c.h {
-		row := src[y*c.w : (y+1)*c.w]
-		if c.merge == 1 && c.step == 1 {
-			copy(dst[c.at(c.top+y, c.left):], row)
-			continue
-		}
-		for first := range min(c.step, c.w) {
-			out := dst[c.at(c.top+y, c.left+first):]
-			for x, o := first, 0; x < len(row); x, o = x+c.step, o+c.merge {
-				out[o] = row[x]
+	stride := c.rowStride()
+	for first := range min(c.step, c.w) {
+		out := dst[c.at(c.top, c.left+first):]
+		switch {
+		case c.merge == 1 && c.step == 1:
+			for y := range c.h {
+				copy(out[y*stride:], src[y*c.w:(y+1)*c.w])
+			}
+		case c.merge == 1 && c.step == 2 && c.w%lanes == 0:
+			pick := &pickEven
+			if first == 1 {
+				pick = &pickOdd
+			}
+			for y := range c.h {
+				c.half(out[y*stride:], src[y*c.w:(y+1)*c.w], pick)
+			}
+		default:
+			for y := range c.h {
+				row, out := src[y*c.w+first:(y+1)*c.w], out[y*stride:]
+				for x, o := 0, 0; x < len(row); x, o = x+c.step, o+c.merge {
+					out[o] = row[x]
+				}
 			}
 		}
+	}
+}
+
+// pickEven and pickOdd choose every other element.
+var (
+	pickEven = convIndex{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30}
+	pickOdd  = convIndex{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31}
+)
+
+// half copies the elements that pick chooses of a row, whose length is a multiple of 16.
+func (c *convPlanes) half(out, row []float32, pick *convIndex) {
+	for x := 0; x < len(row); x += 2 * lanes {
+		a, n := row[x:], min(lanes, (len(row)-x)/2)
+		b := a[len(a)-lanes:]
+		if len(a) > lanes {
+			b = a[lanes:]
+		}
+		convPick(c.isa, out[x/2:], a, b, pick, n)
 	}
 }
 

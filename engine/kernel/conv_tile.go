@@ -51,6 +51,7 @@ const convGroups = 4
 // run computes rows rows of the groups. Up to four groups stay in the L1 cache while all
 // rows pass.
 func (t *convTile) run(rows int) {
+	t.check(rows)
 	for g := 0; g < len(t.groups); g += 2 * convGroups {
 		groups := t.groups[g:min(g+2*convGroups, len(t.groups))]
 		for row := 0; row < rows; {
@@ -61,12 +62,22 @@ func (t *convTile) run(rows int) {
 	}
 }
 
+// check makes sure that nothing outside of the operands is touched: what follows may be
+// assembly.
+func (t *convTile) check(rows int) {
+	x, d := 0, 0
+	for g := 0; g < len(t.groups); g += 2 {
+		x, d = max(x, t.groups[g]), max(d, t.groups[g+1])
+	}
+	if x+t.maxX+lanes > len(t.x) || d+(rows-1)*t.dstStride+lanes > len(t.dst) || (rows-1)*t.wStride+t.maxW >= len(t.w) || t.n < 1 || t.n > t.steps.len() {
+		panic(fmt.Sprintf("kernel: convolution tile of %d rows, %d of %d steps at %d and %d leaves its operands of %d, %d and %d",
+			rows, t.n, t.steps.len(), x, d, len(t.x), len(t.dst), len(t.w)))
+	}
+}
+
 // tile computes n rows from row on of at most four groups.
 func (t *convTile) tile(row, n int, groups []int) {
 	dst, w := t.dst[row*t.dstStride:], t.w[row*t.wStride:]
-	for g := 0; g < len(groups); g += 2 {
-		t.check(groups[g], groups[g+1], n, len(dst), len(w))
-	}
 	if t.tileSIMD(dst, w, n, groups) {
 		return
 	}
@@ -74,15 +85,6 @@ func (t *convTile) tile(row, n int, groups []int) {
 		for r := range n {
 			t.group((*[lanes]float32)(dst[r*t.dstStride+groups[g+1]:]), t.x[groups[g]:], w[r*t.wStride:])
 		}
-	}
-}
-
-// check makes sure that a tile touches nothing outside of its operands: what follows may be
-// assembly.
-func (t *convTile) check(x, d, rows, dst, w int) {
-	if x+t.maxX+lanes > len(t.x) || d+(rows-1)*t.dstStride+lanes > dst || (rows-1)*t.wStride+t.maxW >= w || t.n < 1 || t.n > t.steps.len() {
-		panic(fmt.Sprintf("kernel: convolution tile of %d rows, %d of %d steps at %d and %d leaves its operands of %d, %d and %d",
-			rows, t.n, t.steps.len(), x, d, len(t.x), dst, w))
 	}
 }
 

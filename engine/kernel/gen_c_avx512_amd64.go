@@ -118,3 +118,18 @@ func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x
 //
 //go:noescape
 func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
+
+// convPickAVX512 writes n <= 16 elements of the 32 in a and b, chosen by index, to dst.
+//
+//go:noescape
+func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
+
+// convTranspose16AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
+
+// convTranspose9AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)

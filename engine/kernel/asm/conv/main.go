@@ -70,5 +70,6 @@ func main() {
 	}
 	g.tiles()
 	g.batchNorm()
+	g.moves()
 	Generate()
 }
