@@ -97,3 +97,26 @@ func convTransposeSIMD(isa ISA, dst []float32, places []int, src []float32, rows
 	}
 	return true
 }
+
+// convSplitSIMD deals out rows of src to even and odd and reports whether there is vector
+// code. The last row is complete.
+func convSplitSIMD(isa ISA, even, odd []float32, stride int, src []float32, width int) bool {
+	if isa != AVX512 || width%lanes != 0 {
+		return false
+	}
+	rows := len(src) / width
+	_, _ = even[(rows-1)*stride+width/2-1], odd[(rows-1)*stride+width/2-1]
+	convSplitAVX512(&even[0], &odd[0], 4*stride, &src[0], width, rows)
+	return true
+}
+
+// convSpreadSIMD handles the first elements of src, a multiple of 16, and returns how many.
+// The caller has made sure that all places are in dst.
+func convSpreadSIMD(isa ISA, dst []float32, places []int32, src []float32) int {
+	n := whole(isa, len(src))
+	if isa != AVX512 || n == 0 {
+		return 0
+	}
+	convSpreadAVX512(&dst[0], &places[:n][0], &src[0], n)
+	return n
+}

@@ -17,3 +17,7 @@ func bnGradApplySIMD(ISA, []float32, []float32, []float32, []float32, float32, f
 func convPickSIMD(ISA, []float32, []float32, []float32, *convIndex) bool { return false }
 
 func convTransposeSIMD(ISA, []float32, []int, []float32, int, int) bool { return false }
+
+func convSplitSIMD(ISA, []float32, []float32, int, []float32, int) bool { return false }
+
+func convSpreadSIMD(ISA, []float32, []int32, []float32) int { return 0 }

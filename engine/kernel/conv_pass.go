@@ -113,8 +113,14 @@ func (f *convPhase) place(step int) {
 func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
 
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
-	p.planes.fill(pool, in)
 	p.w, p.bias = w, bias
+	if f := p.phases[0]; len(p.phases) == 1 && f.byBlocks(pool.Threads()) {
+		p.planes.src, f.out = in, out
+		pool.Run(p.planes.blocks(), 1, (*convBlocks)(f))
+		p.planes.src, f.out, p.w, p.bias = nil, nil, nil, nil
+		return
+	}
+	p.planes.fill(pool, in)
 	for _, f := range p.phases {
 		f.out = out
 		pool.Run(f.split(pool.Threads()), 1, f)
@@ -131,6 +137,27 @@ func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 // unitGroupsMost is how many groups a unit of work has at most: with them the products of a
 // block of weights that come from memory only once.
 const unitGroupsMost = 8 * convGroups
+
+// byBlocks reports whether there is enough work in each block of images, and enough blocks
+// for the threads, to copy and convolve one after the other: its copy is then in the caches.
+func (f *convPhase) byBlocks(threads int) bool {
+	blocks := f.planes.blocks()
+	return len(f.places)/blocks >= 4*convGroups && (blocks%threads == 0 || blocks >= 8*threads)
+}
+
+// convBlocks is a phase as a task over blocks of images.
+type convBlocks convPhase
+
+// Do computes blocks [lo, hi).
+func (b *convBlocks) Do(lo, hi int) {
+	f, n := (*convPhase)(b), len(b.places)/b.planes.blocks()
+	for block := lo; block < hi; block++ {
+		f.planes.Do(block*f.planes.channels, (block+1)*f.planes.channels)
+		for g := 0; g < n; g += unitGroupsMost {
+			f.compute(0, f.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+		}
+	}
+}
 
 // split cuts the phase into units of work and returns how many.
 func (f *convPhase) split(threads int) int {
@@ -226,4 +253,3 @@ func (t *convTile) start(values []float32) {
 		}
 	}
 }
-

@@ -12,8 +12,9 @@ type convPlanes struct {
 	rows, cols            int // of a plane, with margins; cols of each phase
 	buf                   []float32
 
-	isa ISA
-	src []float32 // during Do
+	isa    ISA
+	places []int32   // of the elements of a plane
+	src    []float32 // during Do
 }
 
 // place lays the planes out; bottom and right are the margins at the far ends.
@@ -22,6 +23,10 @@ func (c *convPlanes) place(bottom, right int) {
 	c.cols = (c.left + c.w + right + c.step - 1) / c.step
 	// Lanes of a row's last group that are no outputs read on into what follows.
 	c.buf = make([]float32, c.blocks()*c.blockStride()+lanes)
+	c.places = make([]int32, c.h*c.w)
+	for i := range c.places {
+		c.places[i] = int32(c.at(c.top+i/c.w, c.left+i%c.w))
+	}
 }
 
 func (c *convPlanes) blocks() int      { return (c.batch + c.merge - 1) / c.merge }
@@ -38,7 +43,7 @@ func (c *convPlanes) at(row, col int) int {
 // fill copies the images. The margins and the places of images beyond the batch stay zero.
 func (c *convPlanes) fill(p *Pool, src []float32) {
 	c.src = src
-	p.Run(c.blocks()*c.channels, max(1, 4096/(c.rows*c.rowStride())), c)
+	p.Run(c.blocks()*c.channels, max(1, 4096/c.planeStride()), c)
 	c.src = nil
 }
 
@@ -57,47 +62,18 @@ func (c *convPlanes) Do(lo, hi int) {
 // plane copies one plane of one image.
 func (c *convPlanes) plane(dst, src []float32) {
 	stride := c.rowStride()
-	for first := range min(c.step, c.w) {
-		out := dst[c.at(c.top, c.left+first):]
-		switch {
-		case c.merge == 1 && c.step == 1:
-			for y := range c.h {
-				copy(out[y*stride:], src[y*c.w:(y+1)*c.w])
-			}
-		case c.merge == 1 && c.step == 2 && c.w%lanes == 0:
-			pick := &pickEven
-			if first == 1 {
-				pick = &pickOdd
-			}
-			for y := range c.h {
-				c.half(out[y*stride:], src[y*c.w:(y+1)*c.w], pick)
-			}
-		default:
-			for y := range c.h {
-				row, out := src[y*c.w+first:(y+1)*c.w], out[y*stride:]
-				for x, o := 0, 0; x < len(row); x, o = x+c.step, o+c.merge {
-					out[o] = row[x]
-				}
-			}
+	switch {
+	case c.merge == 1 && c.step == 1:
+		dst = dst[c.at(c.top, c.left):]
+		for y := range c.h {
+			copy(dst[y*stride:], src[y*c.w:(y+1)*c.w])
 		}
-	}
-}
-
-// pickEven and pickOdd choose every other element.
-var (
-	pickEven = convIndex{0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30}
-	pickOdd  = convIndex{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31}
-)
-
-// half copies the elements that pick chooses of a row, whose length is a multiple of 16.
-func (c *convPlanes) half(out, row []float32, pick *convIndex) {
-	for x := 0; x < len(row); x += 2 * lanes {
-		a, n := row[x:], min(lanes, (len(row)-x)/2)
-		b := a[len(a)-lanes:]
-		if len(a) > lanes {
-			b = a[lanes:]
+	case c.merge == 1 && c.step == 2 && convSplitSIMD(c.isa, dst[c.at(c.top, c.left):], dst[c.at(c.top, c.left+1):], stride, src, c.w):
+	default:
+		_ = dst[c.planeStride()-c.merge] // the last place of a plane
+		for i := convSpreadSIMD(c.isa, dst, c.places, src); i < len(src); i++ {
+			dst[c.places[i]] = src[i]
 		}
-		convPick(c.isa, out[x/2:], a, b, pick, n)
 	}
 }
 

@@ -16,7 +16,7 @@ type convWeights struct {
 	groups     []int     // pairs (offset in an image, 16 * index in its unit)
 	unitGroups int       // a multiple of a part
 	unitRows   int
-	parts      int // channel parts that groups come in: 16 channels, or all of them
+	parts      int        // channel parts that groups come in: 16 channels, or all of them
 	zip        [lanes]int // places of weights of 16 input channels
 	places     []int      // of the positions of an image in buf
 	scratch    scratchList

@@ -124,6 +124,16 @@ func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mea
 //go:noescape
 func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
 
+// convSplitAVX512 deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.
+//
+//go:noescape
+func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
+
+// convSpreadAVX512 writes element i of src to dst[places[i]]; n is a multiple of 16.
+//
+//go:noescape
+func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
+
 // convTranspose16AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
 //
 //go:noescape

@@ -3310,6 +3310,74 @@ TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
 	VZEROUPPER
 	RET
 
+// func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·convSplitAVX512(SB), NOSPLIT, $0-48
+	MOVQ    even+0(FP), AX
+	MOVQ    odd+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    src+24(FP), BX
+	MOVQ    rows+40(FP), SI
+	VMOVUPS evenThenOdd<>+0(SB), Z0
+
+row:
+	MOVQ width+32(FP), DI
+	XORQ R8, R8
+
+part:
+	VPERMPS       (BX), Z0, Z1
+	VEXTRACTF32X8 $0x01, Z1, Y2
+	VMOVUPS       Y1, (AX)(R8*1)
+	VMOVUPS       Y2, (CX)(R8*1)
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000020, R8
+	SUBQ          $0x00000010, DI
+	JNZ           part
+	ADDQ          DX, AX
+	ADDQ          DX, CX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+DATA evenThenOdd<>+0(SB)/4, $0x00000000
+DATA evenThenOdd<>+4(SB)/4, $0x00000002
+DATA evenThenOdd<>+8(SB)/4, $0x00000004
+DATA evenThenOdd<>+12(SB)/4, $0x00000006
+DATA evenThenOdd<>+16(SB)/4, $0x00000008
+DATA evenThenOdd<>+20(SB)/4, $0x0000000a
+DATA evenThenOdd<>+24(SB)/4, $0x0000000c
+DATA evenThenOdd<>+28(SB)/4, $0x0000000e
+DATA evenThenOdd<>+32(SB)/4, $0x00000001
+DATA evenThenOdd<>+36(SB)/4, $0x00000003
+DATA evenThenOdd<>+40(SB)/4, $0x00000005
+DATA evenThenOdd<>+44(SB)/4, $0x00000007
+DATA evenThenOdd<>+48(SB)/4, $0x00000009
+DATA evenThenOdd<>+52(SB)/4, $0x0000000b
+DATA evenThenOdd<>+56(SB)/4, $0x0000000d
+DATA evenThenOdd<>+60(SB)/4, $0x0000000f
+GLOBL evenThenOdd<>(SB), RODATA|NOPTR, $64
+
+// func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convSpreadAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ places+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	KXNORW      K1, K1, K1
+	VSCATTERDPS Z1, K1, (AX)(Z0*4)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
 // func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
 // Requires: AVX, AVX512F
 TEXT ·convTranspose16AVX512(SB), NOSPLIT, $0-32

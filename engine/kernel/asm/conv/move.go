@@ -22,8 +22,59 @@ func (g *gen) moves() {
 	VZEROUPPER()
 	RET()
 
+	g.open("convSplit", "func(even, odd *float32, stride int, src *float32, width, rows int)",
+		"deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.")
+	g.split()
+	g.open("convSpread", "func(dst *float32, places *int32, src *float32, n int)",
+		"writes element i of src to dst[places[i]]; n is a multiple of 16.")
+	g.spread()
+
 	g.transpose("convTranspose16", 16)
 	g.transpose("convTranspose9", 9)
+}
+
+// split writes the body of convSplit.
+func (g *gen) split() {
+	even, odd, stride, src, rows := pointer("even"), pointer("odd"), pointer("stride"), pointer("src"), pointer("rows")
+	order := GLOBL("evenThenOdd", RODATA|NOPTR)
+	for i := range lanes {
+		DATA(4*i, U32(2*i%lanes+2*i/lanes))
+	}
+	index, width, at := g.load(order), GP64(), GP64()
+	Label("row")
+	MOVQ(param("width"), width)
+	XORQ(at, at)
+	Label("part")
+	v, high := ZMM(), YMM()
+	VPERMPS(Mem{Base: src}, index, v)
+	VEXTRACTF32X8(U8(1), v, high)
+	VMOVUPS(v.AsY(), Mem{Base: even, Index: at, Scale: 1})
+	VMOVUPS(high, Mem{Base: odd, Index: at, Scale: 1})
+	ADDQ(U32(4*lanes), src)
+	ADDQ(U32(2*lanes), at)
+	SUBQ(U32(lanes), width)
+	JNZ(LabelRef("part"))
+	ADDQ(stride, even)
+	ADDQ(stride, odd)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// spread writes the body of convSpread.
+func (g *gen) spread() {
+	dst, places, src, n := pointer("dst"), pointer("places"), pointer("src"), pointer("n")
+	Label("loop")
+	at, v, k := g.load(Mem{Base: places}), g.load(Mem{Base: src}), K()
+	KXNORW(k, k, k)
+	VSCATTERDPS(v, k, Mem{Base: dst, Index: at, Scale: 4})
+	ADDQ(U32(4*lanes), places)
+	ADDQ(U32(4*lanes), src)
+	SUBQ(U32(lanes), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
 }
 
 // mask returns a mask of the first n lanes.

@@ -29,9 +29,9 @@ const unroll = 4
 // tile is the state of a tile function.
 type tile struct {
 	*gen
-	rows, groups            int
-	acc                     [][]reg.VecVirtual // by row and register of the groups
-	x, w                    []reg.GPVirtual    // by group, by row
+	rows, groups       int
+	acc                [][]reg.VecVirtual // by row and register of the groups
+	x, w               []reg.GPVirtual    // by group, by row
 	steps, n, xAt, wAt reg.GPVirtual
 }
 
