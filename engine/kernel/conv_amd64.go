@@ -98,6 +98,17 @@ func convTransposeSIMD(isa ISA, dst []float32, places []int, src []float32, rows
 	return true
 }
 
+// convRowsSIMD copies rows of src to dst and reports whether there is vector code.
+func convRowsSIMD(isa ISA, dst []float32, stride int, src []float32, width int) bool {
+	if isa != AVX512 || width%lanes != 0 {
+		return false
+	}
+	rows := len(src) / width
+	_ = dst[(rows-1)*stride+width-1]
+	convRowsAVX512(&dst[0], 4*stride, &src[0], width, rows)
+	return true
+}
+
 // convSplitSIMD deals out rows of src to even and odd and reports whether there is vector
 // code. The last row is complete.
 func convSplitSIMD(isa ISA, even, odd []float32, stride int, src []float32, width int) bool {

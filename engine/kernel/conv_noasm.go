@@ -21,3 +21,9 @@ func convTransposeSIMD(ISA, []float32, []int, []float32, int, int) bool { return
 func convSplitSIMD(ISA, []float32, []float32, int, []float32, int) bool { return false }
 
 func convSpreadSIMD(ISA, []float32, []int32, []float32) int { return 0 }
+
+func convRowsSIMD(ISA, []float32, int, []float32, int) bool { return false }
+
+func maxPairsSIMD(ISA, []float32, []int32, []float32, int) bool { return false }
+
+func maxPairsBackSIMD(ISA, []float32, []int32, []float32, int) bool { return false }

@@ -65,6 +65,9 @@ func (c *convPlanes) plane(dst, src []float32) {
 	switch {
 	case c.merge == 1 && c.step == 1:
 		dst = dst[c.at(c.top, c.left):]
+		if convRowsSIMD(c.isa, dst, stride, src, c.w) {
+			return
+		}
 		for y := range c.h {
 			copy(dst[y*stride:], src[y*c.w:(y+1)*c.w])
 		}

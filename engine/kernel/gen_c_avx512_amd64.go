@@ -124,6 +124,11 @@ func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mea
 //go:noescape
 func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
 
+// convRowsAVX512 copies rows whose width is a multiple of 16; stride is that of dst in bytes.
+//
+//go:noescape
+func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
+
 // convSplitAVX512 deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.
 //
 //go:noescape
@@ -143,3 +148,13 @@ func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
 //
 //go:noescape
 func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)
+
+// maxPairsAVX512 computes rows of width/2 results and where they were; width is a multiple of 32.
+//
+//go:noescape
+func maxPairsAVX512(y *float32, index *int32, x *float32, width int, rows int)
+
+// maxPairsBackAVX512 writes two rows of dx for each row of dy, whose places index tells.
+//
+//go:noescape
+func maxPairsBackAVX512(dx *float32, index *int32, dy *float32, width int, rows int)

@@ -3310,6 +3310,31 @@ TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
 	VZEROUPPER
 	RET
 
+// func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·convRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ rows+32(FP), BX
+
+row:
+	MOVQ width+24(FP), SI
+	XORQ DI, DI
+
+part:
+	VMOVUPS (DX), Z0
+	VMOVUPS Z0, (AX)(DI*1)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, SI
+	JNZ     part
+	ADDQ    CX, AX
+	DECQ    BX
+	JNZ     row
+	VZEROUPPER
+	RET
+
 // func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·convSplitAVX512(SB), NOSPLIT, $0-48
@@ -3634,3 +3659,195 @@ TEXT ·convTranspose9AVX512(SB), NOSPLIT, $0-32
 	VMOVUPS    Z0, K1, (AX)(CX*4)
 	VZEROUPPER
 	RET
+
+// func maxPairsAVX512(y *float32, index *int32, x *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·maxPairsAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         width+24(FP), BX
+	VMOVUPS      evens<>+0(SB), Z4
+	MOVQ         $0x00000020, SI
+	VPBROADCASTD SI, Z0
+	MOVQ         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	VPBROADCASTD BX, Z2
+	VPADDD       Z1, Z2, Z3
+	SHLQ         $0x02, BX
+	VMOVUPS      evens<>+0(SB), Z5
+	VMOVUPS      odds<>+0(SB), Z6
+	MOVQ         rows+32(FP), SI
+
+row:
+	MOVQ BX, DI
+
+part:
+	VMOVUPS   (DX), Z7
+	VMOVUPS   (DX), Z8
+	VPERMT2PS 64(DX), Z5, Z7
+	VPERMT2PS 64(DX), Z6, Z8
+	VMOVUPS   (DX)(BX*1), Z9
+	VMOVUPS   (DX)(BX*1), Z10
+	VPERMT2PS 64(DX)(BX*1), Z5, Z9
+	VPERMT2PS 64(DX)(BX*1), Z6, Z10
+	VMOVDQA32 Z4, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z8, K1, K1
+	VMOVAPS   Z8, K1, Z7
+	VPADDD    Z1, Z4, K1, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z9, K1, K1
+	VMOVAPS   Z9, K1, Z7
+	VPADDD    Z2, Z4, K1, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z10, K1, K1
+	VMOVAPS   Z10, K1, Z7
+	VPADDD    Z3, Z4, K1, Z11
+	VMOVUPS   Z7, (AX)
+	VMOVDQU32 Z11, (CX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000080, DX
+	VPADDD    Z0, Z4, Z4
+	SUBQ      $0x00000080, DI
+	JNZ       part
+	ADDQ      BX, DX
+	VPADDD    Z2, Z4, Z4
+	DECQ      SI
+	JNZ       row
+	VZEROUPPER
+	RET
+
+DATA evens<>+0(SB)/4, $0x00000000
+DATA evens<>+4(SB)/4, $0x00000002
+DATA evens<>+8(SB)/4, $0x00000004
+DATA evens<>+12(SB)/4, $0x00000006
+DATA evens<>+16(SB)/4, $0x00000008
+DATA evens<>+20(SB)/4, $0x0000000a
+DATA evens<>+24(SB)/4, $0x0000000c
+DATA evens<>+28(SB)/4, $0x0000000e
+DATA evens<>+32(SB)/4, $0x00000010
+DATA evens<>+36(SB)/4, $0x00000012
+DATA evens<>+40(SB)/4, $0x00000014
+DATA evens<>+44(SB)/4, $0x00000016
+DATA evens<>+48(SB)/4, $0x00000018
+DATA evens<>+52(SB)/4, $0x0000001a
+DATA evens<>+56(SB)/4, $0x0000001c
+DATA evens<>+60(SB)/4, $0x0000001e
+GLOBL evens<>(SB), RODATA|NOPTR, $64
+
+DATA odds<>+0(SB)/4, $0x00000001
+DATA odds<>+4(SB)/4, $0x00000003
+DATA odds<>+8(SB)/4, $0x00000005
+DATA odds<>+12(SB)/4, $0x00000007
+DATA odds<>+16(SB)/4, $0x00000009
+DATA odds<>+20(SB)/4, $0x0000000b
+DATA odds<>+24(SB)/4, $0x0000000d
+DATA odds<>+28(SB)/4, $0x0000000f
+DATA odds<>+32(SB)/4, $0x00000011
+DATA odds<>+36(SB)/4, $0x00000013
+DATA odds<>+40(SB)/4, $0x00000015
+DATA odds<>+44(SB)/4, $0x00000017
+DATA odds<>+48(SB)/4, $0x00000019
+DATA odds<>+52(SB)/4, $0x0000001b
+DATA odds<>+56(SB)/4, $0x0000001d
+DATA odds<>+60(SB)/4, $0x0000001f
+GLOBL odds<>(SB), RODATA|NOPTR, $64
+
+// func maxPairsBackAVX512(dx *float32, index *int32, dy *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·maxPairsBackAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         width+24(FP), BX
+	VMOVUPS      evens<>+0(SB), Z4
+	MOVQ         $0x00000020, SI
+	VPBROADCASTD SI, Z0
+	MOVQ         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	VPBROADCASTD BX, Z2
+	VPADDD       Z1, Z2, Z3
+	SHLQ         $0x02, BX
+	VMOVUPS      zipLow<>+0(SB), Z5
+	VMOVUPS      zipHigh<>+0(SB), Z6
+	MOVQ         rows+32(FP), SI
+
+row:
+	MOVQ BX, DI
+
+part:
+	VMOVUPS   (DX), Z7
+	VMOVDQU32 (CX), Z8
+	VPSUBD    Z4, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VADDPS    Z9, Z7, Z7
+	VPCMPEQD  Z9, Z8, K1
+	VMOVAPS.Z Z7, K1, Z10
+	VPCMPEQD  Z1, Z8, K1
+	VMOVAPS.Z Z7, K1, Z11
+	VMOVAPS   Z10, Z12
+	VPERMT2PS Z11, Z5, Z12
+	VMOVUPS   Z12, (AX)
+	VMOVAPS   Z10, Z10
+	VPERMT2PS Z11, Z6, Z10
+	VMOVUPS   Z10, 64(AX)
+	VPCMPEQD  Z2, Z8, K1
+	VMOVAPS.Z Z7, K1, Z10
+	VPCMPEQD  Z3, Z8, K1
+	VMOVAPS.Z Z7, K1, Z7
+	VMOVAPS   Z10, Z8
+	VPERMT2PS Z7, Z5, Z8
+	VMOVUPS   Z8, (AX)(BX*1)
+	VMOVAPS   Z10, Z8
+	VPERMT2PS Z7, Z6, Z8
+	VMOVUPS   Z8, 64(AX)(BX*1)
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000080, AX
+	VPADDD    Z0, Z4, Z4
+	SUBQ      $0x00000080, DI
+	JNZ       part
+	ADDQ      BX, AX
+	VPADDD    Z2, Z4, Z4
+	DECQ      SI
+	JNZ       row
+	VZEROUPPER
+	RET
+
+DATA zipLow<>+0(SB)/4, $0x00000000
+DATA zipLow<>+4(SB)/4, $0x00000010
+DATA zipLow<>+8(SB)/4, $0x00000001
+DATA zipLow<>+12(SB)/4, $0x00000011
+DATA zipLow<>+16(SB)/4, $0x00000002
+DATA zipLow<>+20(SB)/4, $0x00000012
+DATA zipLow<>+24(SB)/4, $0x00000003
+DATA zipLow<>+28(SB)/4, $0x00000013
+DATA zipLow<>+32(SB)/4, $0x00000004
+DATA zipLow<>+36(SB)/4, $0x00000014
+DATA zipLow<>+40(SB)/4, $0x00000005
+DATA zipLow<>+44(SB)/4, $0x00000015
+DATA zipLow<>+48(SB)/4, $0x00000006
+DATA zipLow<>+52(SB)/4, $0x00000016
+DATA zipLow<>+56(SB)/4, $0x00000007
+DATA zipLow<>+60(SB)/4, $0x00000017
+GLOBL zipLow<>(SB), RODATA|NOPTR, $64
+
+DATA zipHigh<>+0(SB)/4, $0x00000008
+DATA zipHigh<>+4(SB)/4, $0x00000018
+DATA zipHigh<>+8(SB)/4, $0x00000009
+DATA zipHigh<>+12(SB)/4, $0x00000019
+DATA zipHigh<>+16(SB)/4, $0x0000000a
+DATA zipHigh<>+20(SB)/4, $0x0000001a
+DATA zipHigh<>+24(SB)/4, $0x0000000b
+DATA zipHigh<>+28(SB)/4, $0x0000001b
+DATA zipHigh<>+32(SB)/4, $0x0000000c
+DATA zipHigh<>+36(SB)/4, $0x0000001c
+DATA zipHigh<>+40(SB)/4, $0x0000000d
+DATA zipHigh<>+44(SB)/4, $0x0000001d
+DATA zipHigh<>+48(SB)/4, $0x0000000e
+DATA zipHigh<>+52(SB)/4, $0x0000001e
+DATA zipHigh<>+56(SB)/4, $0x0000000f
+DATA zipHigh<>+60(SB)/4, $0x0000001f
+GLOBL zipHigh<>(SB), RODATA|NOPTR, $64

@@ -22,6 +22,9 @@ func (g *gen) moves() {
 	VZEROUPPER()
 	RET()
 
+	g.open("convRows", "func(dst *float32, stride int, src *float32, width, rows int)",
+		"copies rows whose width is a multiple of 16; stride is that of dst in bytes.")
+	g.copyRows()
 	g.open("convSplit", "func(even, odd *float32, stride int, src *float32, width, rows int)",
 		"deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.")
 	g.split()
@@ -33,13 +36,30 @@ func (g *gen) moves() {
 	g.transpose("convTranspose9", 9)
 }
 
+// copyRows writes the body of convRows.
+func (g *gen) copyRows() {
+	dst, stride, src, rows := pointer("dst"), pointer("stride"), pointer("src"), pointer("rows")
+	width, at := GP64(), GP64()
+	Label("row")
+	MOVQ(param("width"), width)
+	XORQ(at, at)
+	Label("part")
+	VMOVUPS(g.load(Mem{Base: src}), Mem{Base: dst, Index: at, Scale: 1})
+	ADDQ(U32(4*lanes), src)
+	ADDQ(U32(4*lanes), at)
+	SUBQ(U32(lanes), width)
+	JNZ(LabelRef("part"))
+	ADDQ(stride, dst)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
 // split writes the body of convSplit.
 func (g *gen) split() {
 	even, odd, stride, src, rows := pointer("even"), pointer("odd"), pointer("stride"), pointer("src"), pointer("rows")
-	order := GLOBL("evenThenOdd", RODATA|NOPTR)
-	for i := range lanes {
-		DATA(4*i, U32(2*i%lanes+2*i/lanes))
-	}
+	order := g.table("evenThenOdd", func(i int) int { return 2*i%lanes + 2*i/lanes })
 	index, width, at := g.load(order), GP64(), GP64()
 	Label("row")
 	MOVQ(param("width"), width)
