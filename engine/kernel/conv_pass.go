@@ -11,7 +11,7 @@ type convPass struct {
 	inputs          int // input channels
 	wStride, wOuter int
 	outH, outW      int // of the output's planes
-	w, bias         []float32
+	out, w, bias    []float32 // during Do
 	zip             convZip
 	picks           []convIndex // of each interleaved image, those of its elements in a group
 }
@@ -27,7 +27,6 @@ type convPhase struct {
 	groups         []int     // pairs (offset in the planes, offset in dst)
 	places         []int     // of each group: the output's offset of lane 0 for channel 0
 	dst            []float32 // (rows, groups, 16) of the results, nil if they go where they belong
-	out            []float32 // during Do
 	tiles, unit    int       // groups of a unit, and rows of a unit
 }
 
@@ -114,24 +113,21 @@ func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
 
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 	p.w, p.bias = w, bias
-	if f := p.phases[0]; len(p.phases) == 1 && f.byBlocks(pool.Threads()) {
-		p.planes.src, f.out = in, out
-		pool.Run(p.planes.blocks(), 1, (*convBlocks)(f))
-		p.planes.src, f.out, p.w, p.bias = nil, nil, nil, nil
+	if p.byBlocks(pool.Threads()) {
+		p.planes.src, p.out = in, out
+		pool.Run(p.planes.blocks(), 1, (*convBlocks)(p))
+		p.planes.src, p.out, p.w, p.bias = nil, nil, nil, nil
 		return
 	}
 	p.planes.fill(pool, in)
 	for _, f := range p.phases {
-		f.out = out
+		p.out = out
 		pool.Run(f.split(pool.Threads()), 1, f)
-		f.out = nil
 	}
 	if p.zip.convPass != nil {
-		p.zip.out = out
 		pool.Run(p.rows, max(1, 4096/(p.outH*p.outW)), &p.zip)
-		p.zip.out = nil
 	}
-	p.w, p.bias = nil, nil
+	p.out, p.w, p.bias = nil, nil, nil
 }
 
 // unitGroupsMost is how many groups a unit of work has at most: with them the products of a
@@ -140,21 +136,32 @@ const unitGroupsMost = 8 * convGroups
 
 // byBlocks reports whether there is enough work in each block of images, and enough blocks
 // for the threads, to copy and convolve one after the other: its copy is then in the caches.
-func (f *convPhase) byBlocks(threads int) bool {
-	blocks := f.planes.blocks()
-	return len(f.places)/blocks >= 4*convGroups && (blocks%threads == 0 || blocks >= 8*threads)
+func (p *convPass) byBlocks(threads int) bool {
+	blocks := p.planes.blocks()
+	for _, f := range p.phases {
+		if len(f.places)/blocks < 4*convGroups {
+			return false
+		}
+	}
+	return blocks%threads == 0 || blocks >= 8*threads
 }
 
-// convBlocks is a phase as a task over blocks of images.
-type convBlocks convPhase
+// convBlocks is a pass as a task over blocks of images.
+type convBlocks convPass
 
 // Do computes blocks [lo, hi).
 func (b *convBlocks) Do(lo, hi int) {
-	f, n := (*convPhase)(b), len(b.places)/b.planes.blocks()
+	p := (*convPass)(b)
 	for block := lo; block < hi; block++ {
-		f.planes.Do(block*f.planes.channels, (block+1)*f.planes.channels)
-		for g := 0; g < n; g += unitGroupsMost {
-			f.compute(0, f.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+		p.planes.Do(block*p.planes.channels, (block+1)*p.planes.channels)
+		for _, f := range p.phases {
+			n := len(f.places) / p.planes.blocks()
+			for g := 0; g < n; g += unitGroupsMost {
+				f.compute(0, p.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+			}
+		}
+		if p.zip.convPass != nil {
+			p.zip.complete(0, p.rows, block, block+1)
 		}
 	}
 }

@@ -65,23 +65,28 @@ func (f *convPhase) scatter(src []float32, row, g, end int) {
 type convZip struct {
 	*convPass
 	picks []convIndex // of each interleaved image, two: its columns from a group of each phase
-	out   []float32
 }
 
 // Do completes rows, which are channels, [lo, hi).
-func (z *convZip) Do(lo, hi int) {
+func (z *convZip) Do(lo, hi int) { z.complete(lo, hi, 0, z.planes.blocks()) }
+
+// complete completes rows [lo, hi) of blocks of images [block, end).
+func (z *convZip) complete(lo, hi, block, end int) {
 	for row := lo; row < hi; row++ {
 		for i := 0; i < len(z.phases); i += 2 {
-			z.pair(z.phases[i], z.phases[i+1], row)
+			even := z.phases[i]
+			n := len(even.places) / z.planes.blocks()
+			z.pair(even, z.phases[i+1], row, block*n, end*n)
 		}
 	}
 }
 
-// pair puts two phases of a row together; a phase without results counts as zeros.
-func (z *convZip) pair(even, odd *convPhase, row int) {
+// pair puts groups [g, end) of two phases of a row together; a phase without results counts
+// as zeros.
+func (z *convZip) pair(even, odd *convPhase, row, g, end int) {
 	var zeros [lanes]float32
 	plane := z.outH * z.outW
-	for g := range even.places {
+	for ; g < end; g++ {
 		a, b := zeros[:], zeros[:]
 		if even.dst != nil {
 			a = even.dst[row*even.dstStride()+g*lanes:]

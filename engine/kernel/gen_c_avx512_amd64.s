@@ -2951,10 +2951,9 @@ end0:
 	RET
 
 // func bnSquaresAVX512(acc *[64]float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·bnSquaresAVX512(SB), NOSPLIT, $0-32
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+16(FP), Z0
 	MOVQ         acc+0(FP), AX
 	VMOVUPS      (AX), Z1
 	VMOVUPS      64(AX), Z2
@@ -3009,16 +3008,12 @@ end0:
 	RET
 
 // func bnApplyAVX512(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·bnApplyAVX512(SB), NOSPLIT, $0-40
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        scale+20(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        shift+24(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        floor+28(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+16(FP), Z0
+	VBROADCASTSS scale+20(FP), Z1
+	VBROADCASTSS shift+24(FP), Z2
+	VBROADCASTSS floor+28(FP), Z3
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+32(FP), DX
@@ -3037,10 +3032,9 @@ loop:
 	RET
 
 // func bnGradSumsAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradSumsAVX512(SB), NOSPLIT, $0-48
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+32(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Z1
@@ -3122,16 +3116,12 @@ end0:
 	RET
 
 // func bnGradApplyAVX512(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradApplyAVX512(SB), NOSPLIT, $0-48
-	MOVSS        mean+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        slope+32(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+36(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
+	VBROADCASTSS slope+32(FP), Z2
+	VBROADCASTSS scale+36(FP), Z3
 	VXORPS       Z4, Z4, Z4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
@@ -3155,10 +3145,9 @@ loop:
 	RET
 
 // func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradSumsReLUAVX512(SB), NOSPLIT, $0-56
-	MOVSS        mean+40(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+40(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Z2
@@ -3256,16 +3245,12 @@ end0:
 	RET
 
 // func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradApplyReLUAVX512(SB), NOSPLIT, $0-56
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+36(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        slope+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+32(FP), Z0
+	VBROADCASTSS shift+36(FP), Z1
+	VBROADCASTSS slope+40(FP), Z2
+	VBROADCASTSS scale+44(FP), Z3
 	VXORPS       Z4, Z4, Z4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
