@@ -10,7 +10,7 @@ type convPass struct {
 	rows            int // output channels
 	inputs          int // input channels
 	wStride, wOuter int
-	outH, outW      int // of the output's planes
+	outH, outW      int       // of the output's planes
 	out, w, bias    []float32 // during Do
 	zip             convZip
 	picks           []convIndex // of each interleaved image, those of its elements in a group
@@ -20,14 +20,15 @@ type convPass struct {
 // x0 + j*stride, i < h, j < w.
 type convPhase struct {
 	*convPass
-	y0, x0, stride int
-	h, w           int
-	taps           convSteps // of one input channel
-	steps          convSteps // of as many as a kernel does at a time
-	groups         []int     // pairs (offset in the planes, offset in dst)
-	places         []int     // of each group: the output's offset of lane 0 for channel 0
-	dst            []float32 // (rows, groups, 16) of the results, nil if they go where they belong
-	tiles, unit    int       // groups of a unit, and rows of a unit
+	y0, x0, stride  int
+	h, w            int
+	taps            convSteps // of one input channel
+	steps           convSteps // of as many as a kernel does at a time
+	groups          []int     // pairs (offset in the planes, offset in dst)
+	places          []int     // of each group: the output's offset of lane 0 for channel 0
+	images, columns []int32   // of each group: its first image, and its number of columns
+	dst             []float32 // (rows, groups, 16) of the results, nil if they go where they belong
+	tiles, unit     int       // groups of a unit, and rows of a unit
 }
 
 func newConvForward(isa ISA, c Conv) *convPass {
@@ -96,6 +97,8 @@ func (f *convPhase) place(step int) {
 				}
 				f.groups = append(f.groups, b*c.blockStride()+y*step*c.rowStride()+at, dst)
 				f.places = append(f.places, place)
+				f.images = append(f.images, int32(b*c.merge))
+				f.columns = append(f.columns, int32(min(lanes/c.merge, f.w-x)))
 			}
 		}
 	}

@@ -3295,6 +3295,70 @@ TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
 	VZEROUPPER
 	RET
 
+// func convZipAVX512(dst *float32, places *int, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convZipAVX512(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    places+8(FP), CX
+	MOVQ    a+16(FP), DX
+	MOVQ    b+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVUPS zipLow<>+0(SB), Z0
+	VMOVUPS zipHigh<>+0(SB), Z1
+
+loop:
+	VMOVUPS   (BX), Z2
+	MOVQ      (CX), DI
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z0, Z3
+	VMOVUPS   Z3, (AX)(DI*4)
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z1, Z3
+	VMOVUPS   Z3, 64(AX)(DI*4)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	DECQ      SI
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+DATA zipLow<>+0(SB)/4, $0x00000000
+DATA zipLow<>+4(SB)/4, $0x00000010
+DATA zipLow<>+8(SB)/4, $0x00000001
+DATA zipLow<>+12(SB)/4, $0x00000011
+DATA zipLow<>+16(SB)/4, $0x00000002
+DATA zipLow<>+20(SB)/4, $0x00000012
+DATA zipLow<>+24(SB)/4, $0x00000003
+DATA zipLow<>+28(SB)/4, $0x00000013
+DATA zipLow<>+32(SB)/4, $0x00000004
+DATA zipLow<>+36(SB)/4, $0x00000014
+DATA zipLow<>+40(SB)/4, $0x00000005
+DATA zipLow<>+44(SB)/4, $0x00000015
+DATA zipLow<>+48(SB)/4, $0x00000006
+DATA zipLow<>+52(SB)/4, $0x00000016
+DATA zipLow<>+56(SB)/4, $0x00000007
+DATA zipLow<>+60(SB)/4, $0x00000017
+GLOBL zipLow<>(SB), RODATA|NOPTR, $64
+
+DATA zipHigh<>+0(SB)/4, $0x00000008
+DATA zipHigh<>+4(SB)/4, $0x00000018
+DATA zipHigh<>+8(SB)/4, $0x00000009
+DATA zipHigh<>+12(SB)/4, $0x00000019
+DATA zipHigh<>+16(SB)/4, $0x0000000a
+DATA zipHigh<>+20(SB)/4, $0x0000001a
+DATA zipHigh<>+24(SB)/4, $0x0000000b
+DATA zipHigh<>+28(SB)/4, $0x0000001b
+DATA zipHigh<>+32(SB)/4, $0x0000000c
+DATA zipHigh<>+36(SB)/4, $0x0000001c
+DATA zipHigh<>+40(SB)/4, $0x0000000d
+DATA zipHigh<>+44(SB)/4, $0x0000001d
+DATA zipHigh<>+48(SB)/4, $0x0000000e
+DATA zipHigh<>+52(SB)/4, $0x0000001e
+DATA zipHigh<>+56(SB)/4, $0x0000000f
+DATA zipHigh<>+60(SB)/4, $0x0000001f
+GLOBL zipHigh<>(SB), RODATA|NOPTR, $64
+
 // func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
 // Requires: AVX, AVX512F
 TEXT ·convRowsAVX512(SB), NOSPLIT, $0-40
@@ -3800,39 +3864,3 @@ part:
 	JNZ       row
 	VZEROUPPER
 	RET
-
-DATA zipLow<>+0(SB)/4, $0x00000000
-DATA zipLow<>+4(SB)/4, $0x00000010
-DATA zipLow<>+8(SB)/4, $0x00000001
-DATA zipLow<>+12(SB)/4, $0x00000011
-DATA zipLow<>+16(SB)/4, $0x00000002
-DATA zipLow<>+20(SB)/4, $0x00000012
-DATA zipLow<>+24(SB)/4, $0x00000003
-DATA zipLow<>+28(SB)/4, $0x00000013
-DATA zipLow<>+32(SB)/4, $0x00000004
-DATA zipLow<>+36(SB)/4, $0x00000014
-DATA zipLow<>+40(SB)/4, $0x00000005
-DATA zipLow<>+44(SB)/4, $0x00000015
-DATA zipLow<>+48(SB)/4, $0x00000006
-DATA zipLow<>+52(SB)/4, $0x00000016
-DATA zipLow<>+56(SB)/4, $0x00000007
-DATA zipLow<>+60(SB)/4, $0x00000017
-GLOBL zipLow<>(SB), RODATA|NOPTR, $64
-
-DATA zipHigh<>+0(SB)/4, $0x00000008
-DATA zipHigh<>+4(SB)/4, $0x00000018
-DATA zipHigh<>+8(SB)/4, $0x00000009
-DATA zipHigh<>+12(SB)/4, $0x00000019
-DATA zipHigh<>+16(SB)/4, $0x0000000a
-DATA zipHigh<>+20(SB)/4, $0x0000001a
-DATA zipHigh<>+24(SB)/4, $0x0000000b
-DATA zipHigh<>+28(SB)/4, $0x0000001b
-DATA zipHigh<>+32(SB)/4, $0x0000000c
-DATA zipHigh<>+36(SB)/4, $0x0000001c
-DATA zipHigh<>+40(SB)/4, $0x0000000d
-DATA zipHigh<>+44(SB)/4, $0x0000001d
-DATA zipHigh<>+48(SB)/4, $0x0000000e
-DATA zipHigh<>+52(SB)/4, $0x0000001e
-DATA zipHigh<>+56(SB)/4, $0x0000000f
-DATA zipHigh<>+60(SB)/4, $0x0000001f
-GLOBL zipHigh<>(SB), RODATA|NOPTR, $64
