@@ -117,6 +117,7 @@ func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 	p.w, p.bias = w, bias
 	if p.byBlocks(pool.Threads()) {
+		p.planes.free.reserve(pool.Threads(), p.planes.size(1))
 		p.planes.src, p.out = in, out
 		pool.Run(p.planes.blocks(), 1, (*convBlocks)(p))
 		p.planes.src, p.out, p.w, p.bias = nil, nil, nil, nil
@@ -155,12 +156,20 @@ type convBlocks convPass
 // Do computes blocks [lo, hi).
 func (b *convBlocks) Do(lo, hi int) {
 	p := (*convPass)(b)
+	c := &p.planes
+	// A buffer that another block has used has the same margins. In the last block it may hold
+	// images that are not there; their lanes go nowhere.
+	x := c.free.get(c.size(1))
+	defer c.free.put(x)
 	for block := lo; block < hi; block++ {
-		p.planes.Do(block*p.planes.channels, (block+1)*p.planes.channels)
+		for channel := range c.channels {
+			c.planes(x[channel*c.planeStride():], block, channel)
+		}
 		for _, f := range p.phases {
-			n := len(f.places) / p.planes.blocks()
+			n := len(f.places) / c.blocks()
 			for g := 0; g < n; g += unitGroupsMost {
-				f.compute(0, p.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+				first := block * n
+				f.compute(convUnit{x: x, skip: first, row: 0, last: p.rows, g: first + g, end: first + min(g+unitGroupsMost, n)})
 			}
 		}
 		if p.zip.convPass != nil {
@@ -189,7 +198,7 @@ func (f *convPhase) Do(lo, hi int) {
 	across := f.across()
 	for u := lo; u < hi; u++ {
 		g, row := u%across*f.tiles, u/across*f.unit
-		f.compute(row, min(row+f.unit, f.rows), g, min(g+f.tiles, len(f.places)))
+		f.compute(convUnit{x: f.planes.buf, row: row, last: min(row+f.unit, f.rows), g: g, end: min(g+f.tiles, len(f.places))})
 	}
 }
 
@@ -210,45 +219,43 @@ func (f *convPhase) depth(step int) int {
 	return max(1, min(convDepth/f.taps.len(), convCache/(rows*min(c.rowStride(), convGroups*lanes*c.step))))
 }
 
-// compute computes rows [row, last) of groups [g, end).
-func (f *convPhase) compute(row, last, g, end int) {
-	p := f.convPass
+// convUnit is a piece of a phase: rows [row, last) of groups [g, end). Its images are in x,
+// which begins with those of group skip.
+type convUnit struct {
+	x                       []float32
+	skip, row, last, g, end int
+}
+
+// compute computes a unit.
+func (f *convPhase) compute(u convUnit) {
+	p, zipped := f.convPass, f.zip.convPass != nil
 	if f.taps.len() == 0 {
-		if p.zip.convPass != nil {
-			return
-		}
-		for r := row; r < last; r++ {
-			f.scatter(nil, r, g, end)
+		for r := u.row; r < u.last && !zipped; r++ {
+			f.scatter(nil, r, u.g, u.end)
 		}
 		return
 	}
-	t := convTile{
-		isa: p.isa, wStride: p.wStride, groups: f.groups[2*g : 2*end], steps: &f.steps,
+	t := convTile{isa: p.isa, wStride: p.wStride, groups: f.groups[2*(u.g-u.skip) : 2*(u.end-u.skip)], steps: &f.steps}
+	t.dst, t.dstStride = f.out, f.outH*f.outW
+	if f.dst != nil {
+		t.dst, t.dstStride = f.dst, f.dstStride()
 	}
-	if f.dst == nil {
-		t.dstStride = f.outH * f.outW
-		t.dst = f.out[row*t.dstStride:]
-	} else {
-		t.dstStride = f.dstStride()
-		t.dst = f.dst[row*t.dstStride:]
-	}
+	t.dst = t.dst[u.row*t.dstStride+f.groups[2*u.skip+1]-f.groups[1]:]
 	if p.bias != nil {
 		t.more = true
-		t.start(p.bias[row:last])
+		t.start(p.bias[u.row:u.last])
 	}
 	plane, taps := p.planes.planeStride(), f.taps.len()
 	depth := f.steps.len() / taps
 	for in := 0; in < p.inputs; in += depth {
-		t.x, t.w = p.planes.buf[in*plane:], p.w[row*t.wStride+in*p.wOuter:]
+		t.x, t.w = u.x[in*plane:], p.w[u.row*t.wStride+in*p.wOuter:]
 		n := min(depth, p.inputs-in)
 		t.n, t.maxX, t.maxW = n*taps, (n-1)*plane+f.taps.maxX, (n-1)*p.wOuter+f.taps.maxW
-		t.run(last - row)
+		t.run(u.last - u.row)
 		t.more = true
 	}
-	if f.dst != nil && p.zip.convPass == nil {
-		for r := row; r < last; r++ {
-			f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, g, end)
-		}
+	for r := u.row; r < u.last && f.dst != nil && !zipped; r++ {
+		f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, u.g, u.end)
 	}
 }
 
