@@ -2469,7 +2469,7 @@ done51:
 	RET
 
 // func rmsForwardAVX2(y *float32, x *float32, w *float32, inv *float32, rows int, n int, eps float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·rmsForwardAVX2(SB), NOSPLIT, $0-52
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2519,8 +2519,7 @@ done58:
 	VXORPS       X1, X1, X1
 	VCVTSI2SSQ   SI, X1, X1
 	VDIVSS       X1, X0, X1
-	MOVSS        eps+48(FP), X0
-	VADDSS       X0, X1, X1
+	VADDSS       eps+48(FP), X1, X1
 	VSQRTSS      X1, X1, X1
 	VMOVSS       float3f800000AVX2<>+0(SB), X0
 	VDIVSS       X1, X0, X0
@@ -2722,7 +2721,7 @@ done67:
 	RET
 
 // func layerForwardAVX2(y *float32, x *float32, w *float32, b *float32, mean *float32, inv *float32, rows int, n int, eps float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·layerForwardAVX2(SB), NOSPLIT, $0-68
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2822,8 +2821,7 @@ done73:
 	VXORPS       X1, X1, X1
 	VCVTSI2SSQ   R8, X1, X1
 	VDIVSS       X1, X0, X1
-	MOVSS        eps+64(FP), X0
-	VADDSS       X0, X1, X1
+	VADDSS       eps+64(FP), X1, X1
 	VSQRTSS      X1, X1, X1
 	VMOVSS       float3f800000AVX2<>+0(SB), X0
 	VDIVSS       X1, X0, X0
@@ -3122,8 +3120,8 @@ done85:
 	VMAXPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VMAXPS       X1, X0, X0
-	MOVSS        X0, ret+16(FP)
 	VZEROUPPER
+	MOVSS        X0, ret+16(FP)
 	RET
 
 DATA floatff800000AVX2<>+0(SB)/8, $0xff800000ff800000
@@ -3173,8 +3171,8 @@ done88:
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	MOVSS        X0, ret+16(FP)
 	VZEROUPPER
+	MOVSS        X0, ret+16(FP)
 	RET
 
 // func rowDotAVX2(a *float32, b *float32, n int) float32
@@ -3223,8 +3221,8 @@ done91:
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	MOVSS        X0, ret+24(FP)
 	VZEROUPPER
+	MOVSS        X0, ret+24(FP)
 	RET
 
 // func rowExpSumAVX2(x *float32, n int, m float32) float32
@@ -3232,8 +3230,7 @@ done91:
 TEXT ·rowExpSumAVX2(SB), NOSPLIT, $0-28
 	MOVQ         x+0(FP), AX
 	MOVQ         n+8(FP), CX
-	MOVSS        m+16(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS m+16(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         DX, DX
@@ -3352,22 +3349,19 @@ done94:
 	VADDPS       X0, X1, X1
 	VMOVSHDUP    X1, X0
 	VADDPS       X0, X1, X1
-	MOVSS        X1, ret+24(FP)
 	VZEROUPPER
+	MOVSS        X1, ret+24(FP)
 	RET
 
 // func rowExpScaleAVX2(dst *float32, x *float32, n int, m float32, k float32, c float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·rowExpScaleAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        m+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        k+28(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        c+32(FP), X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS m+24(FP), Y0
+	VBROADCASTSS k+28(FP), Y1
+	VBROADCASTSS c+32(FP), Y2
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
 	JLT          tail96
@@ -3483,14 +3477,13 @@ done97:
 	RET
 
 // func scaleDifferenceAVX2(dst *float32, a *float32, b *float32, n int, s float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·scaleDifferenceAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        s+32(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS s+32(FP), Y0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX
 	JLT          tail99
@@ -3617,9 +3610,7 @@ TEXT ·softmaxColumnsAVX2(SB), NOSPLIT, $0-40
 	VMOVUPS      (DX), Y2
 	MOVQ         n+16(FP), BX
 	MOVQ         AX, SI
-	MOVQ         first+24(FP), DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
+	VPBROADCASTD first+24(FP), Y0
 
 row103:
 	VMOVUPS      (SI), Y3
@@ -3634,9 +3625,7 @@ row103:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         n+16(FP), BX
 	MOVQ         AX, SI
-	MOVQ         first+24(FP), DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
+	VPBROADCASTD first+24(FP), Y0
 
 row104:
 	VMOVUPS      (SI), Y4
@@ -3695,9 +3684,7 @@ row104:
 	VMOVUPS      32(DX), Y2
 	MOVQ         n+16(FP), BX
 	MOVQ         AX, SI
-	MOVQ         first+24(FP), DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
+	VPBROADCASTD first+24(FP), Y0
 
 row105:
 	VMOVUPS      32(SI), Y3
@@ -3711,9 +3698,7 @@ row105:
 	VMOVUPS      Y2, 32(DX)
 	VXORPS       Y3, Y3, Y3
 	MOVQ         n+16(FP), BX
-	MOVQ         first+24(FP), SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Y0
+	VPBROADCASTD first+24(FP), Y0
 
 row106:
 	VMOVUPS     32(AX), Y4
@@ -3798,21 +3783,18 @@ DATA float00000001AVX2<>+24(SB)/8, $0x0000000100000001
 GLOBL float00000001AVX2<>(SB), RODATA|NOPTR, $32
 
 // func gradColumnsAVX2(s *float32, ds *float32, stride int, n int, first int, state *float32, scale float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·gradColumnsAVX2(SB), NOSPLIT, $0-52
 	MOVQ         s+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         stride+16(FP), DX
 	MOVQ         state+40(FP), BX
-	MOVSS        scale+48(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+48(FP), Y0
 	VMOVUPS      (BX), Y2
 	MOVQ         n+24(FP), SI
 	MOVQ         AX, DI
 	MOVQ         CX, R8
-	MOVQ         first+32(FP), R9
-	VMOVD        R9, X1
-	VPBROADCASTD X1, Y1
+	VPBROADCASTD first+32(FP), Y1
 
 row109:
 	VMOVUPS      (DI), Y3
@@ -3853,9 +3835,7 @@ row109:
 	VMOVUPS      32(BX), Y2
 	MOVQ         n+24(FP), SI
 	MOVQ         CX, CX
-	MOVQ         first+32(FP), DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
+	VPBROADCASTD first+32(FP), Y1
 
 row110:
 	VMOVUPS     32(AX), Y3
@@ -3917,15 +3897,14 @@ DATA lane108AVX2<>+28(SB)/4, $0x0000000f
 GLOBL lane108AVX2<>(SB), RODATA|NOPTR, $32
 
 // func transpose8AVX2(dst *float32, dstRow int, src *float32, srcRow int, blocks int, scale float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·transpose8AVX2(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         dstRow+8(FP), CX
 	MOVQ         src+16(FP), DX
 	MOVQ         srcRow+24(FP), BX
 	MOVQ         blocks+32(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+40(FP), Y0
 	LEAQ         (BX)(BX*2), DI
 	LEAQ         (DX)(BX*4), R11
 	LEAQ         (CX)(CX*2), R8
@@ -4499,26 +4478,17 @@ less1:
 	RET
 
 // func dropRowAVX2(y *float32, x *float32, n int, start uint32, key uint32, threshold uint32, scale float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX, AVX2
 TEXT ·dropRowAVX2(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVL         key+28(FP), BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Y0
-	MOVL         threshold+32(FP), BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Y1
-	MOVSS        scale+36(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVL         start+24(FP), BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Y3
+	VBROADCASTSS key+28(FP), Y0
+	VBROADCASTSS threshold+32(FP), Y1
+	VBROADCASTSS scale+36(FP), Y2
+	VBROADCASTSS start+24(FP), Y3
 	VPADDD       steps132AVX2<>+0(SB), Y3, Y3
-	MOVL         start+24(FP), BX
-	VMOVD        BX, X4
-	VPBROADCASTD X4, Y4
+	VBROADCASTSS start+24(FP), Y4
 	VPADDD       steps133AVX2<>+0(SB), Y4, Y4
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
@@ -4927,20 +4897,16 @@ done142:
 	RET
 
 // func sgdStepAVX2(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·sgdStepAVX2(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), DX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        decay+40(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        scale+44(FP), X2
-	VBROADCASTSS X2, Y2
+	VBROADCASTSS lr+32(FP), Y0
+	VBROADCASTSS mu+36(FP), Y1
+	VBROADCASTSS decay+40(FP), Y1
+	VBROADCASTSS scale+44(FP), Y2
 	VXORPS       float80000000AVX2<>+0(SB), Y0, Y0
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
@@ -4989,20 +4955,16 @@ done145:
 	RET
 
 // func sgdMomentumStepAVX2(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·sgdMomentumStepAVX2(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        decay+40(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS lr+32(FP), Y0
+	VBROADCASTSS mu+36(FP), Y1
+	VBROADCASTSS decay+40(FP), Y2
+	VBROADCASTSS scale+44(FP), Y3
 	VXORPS       float80000000AVX2<>+0(SB), Y0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX
@@ -5063,20 +5025,16 @@ done148:
 	RET
 
 // func sgdNesterovStepAVX2(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·sgdNesterovStepAVX2(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        decay+40(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS lr+32(FP), Y0
+	VBROADCASTSS mu+36(FP), Y1
+	VBROADCASTSS decay+40(FP), Y2
+	VBROADCASTSS scale+44(FP), Y3
 	VXORPS       float80000000AVX2<>+0(SB), Y0, Y0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX

@@ -1755,7 +1755,7 @@ done51:
 	RET
 
 // func rmsForwardAVX512(y *float32, x *float32, w *float32, inv *float32, rows int, n int, eps float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·rmsForwardAVX512(SB), NOSPLIT, $0-52
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -1799,8 +1799,7 @@ done56:
 	VXORPS        X1, X1, X1
 	VCVTSI2SSQ    SI, X1, X1
 	VDIVSS        X1, X0, X1
-	MOVSS         eps+48(FP), X0
-	VADDSS        X0, X1, X1
+	VADDSS        eps+48(FP), X1, X1
 	VSQRTSS       X1, X1, X1
 	VMOVSS        float3f800000AVX512<>+0(SB), X0
 	VDIVSS        X1, X0, X0
@@ -1954,7 +1953,7 @@ done65:
 	RET
 
 // func layerForwardAVX512(y *float32, x *float32, w *float32, b *float32, mean *float32, inv *float32, rows int, n int, eps float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·layerForwardAVX512(SB), NOSPLIT, $0-68
 	MOVQ y+0(FP), AX
 	MOVQ x+8(FP), CX
@@ -2039,8 +2038,7 @@ done71:
 	VXORPS        X2, X2, X2
 	VCVTSI2SSQ    R8, X2, X2
 	VDIVSS        X2, X0, X2
-	MOVSS         eps+64(FP), X0
-	VADDSS        X0, X2, X2
+	VADDSS        eps+64(FP), X2, X2
 	VSQRTSS       X2, X2, X2
 	VMOVSS        float3f800000AVX512<>+0(SB), X0
 	VDIVSS        X2, X0, X0
@@ -2263,8 +2261,8 @@ done83:
 	VMAXPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VMAXPS        X1, X0, X0
-	MOVSS         X0, ret+16(FP)
 	VZEROUPPER
+	MOVSS         X0, ret+16(FP)
 	RET
 
 DATA floatff800000AVX512<>+0(SB)/8, $0xff800000ff800000
@@ -2312,8 +2310,8 @@ done86:
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VADDPS        X1, X0, X0
-	MOVSS         X0, ret+16(FP)
 	VZEROUPPER
+	MOVSS         X0, ret+16(FP)
 	RET
 
 // func rowDotAVX512(a *float32, b *float32, n int) float32
@@ -2354,8 +2352,8 @@ done89:
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VADDPS        X1, X0, X0
-	MOVSS         X0, ret+24(FP)
 	VZEROUPPER
+	MOVSS         X0, ret+24(FP)
 	RET
 
 // func rowExpSumAVX512(x *float32, n int, m float32) float32
@@ -2363,8 +2361,7 @@ done89:
 TEXT ·rowExpSumAVX512(SB), NOSPLIT, $0-28
 	MOVQ         x+0(FP), AX
 	MOVQ         n+8(FP), CX
-	MOVSS        m+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS m+16(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	XORQ         DX, DX
 	SUBQ         $0x00000010, CX
@@ -2436,22 +2433,19 @@ done92:
 	VADDPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VADDPS        X0, X1, X1
-	MOVSS         X1, ret+24(FP)
 	VZEROUPPER
+	MOVSS         X1, ret+24(FP)
 	RET
 
 // func rowExpScaleAVX512(dst *float32, x *float32, n int, m float32, k float32, c float32)
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·rowExpScaleAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVSS        m+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        k+28(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        c+32(FP), X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS m+24(FP), Z0
+	VBROADCASTSS k+28(FP), Z1
+	VBROADCASTSS c+32(FP), Z2
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
 	JLT          tail94
@@ -2519,14 +2513,13 @@ done95:
 	RET
 
 // func scaleDifferenceAVX512(dst *float32, a *float32, b *float32, n int, s float32)
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·scaleDifferenceAVX512(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         a+8(FP), CX
 	MOVQ         b+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        s+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS s+32(FP), Z0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX
 	JLT          tail97
@@ -2619,9 +2612,7 @@ TEXT ·softmaxColumnsAVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      (DX), Z2
 	MOVQ         n+16(FP), BX
 	MOVQ         AX, SI
-	MOVQ         first+24(FP), DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Z0
+	VPBROADCASTD first+24(FP), Z0
 
 row100:
 	VMOVUPS      (SI), Z3
@@ -2635,9 +2626,7 @@ row100:
 	VMOVUPS      Z2, (DX)
 	VXORPS       Z3, Z3, Z3
 	MOVQ         n+16(FP), BX
-	MOVQ         first+24(FP), SI
-	VMOVD        SI, X0
-	VPBROADCASTD X0, Z0
+	VPBROADCASTD first+24(FP), Z0
 
 row101:
 	VMOVUPS     (AX), Z4
@@ -2724,20 +2713,17 @@ DATA float00000001AVX512<>+56(SB)/8, $0x0000000100000001
 GLOBL float00000001AVX512<>(SB), RODATA|NOPTR, $64
 
 // func gradColumnsAVX512(s *float32, ds *float32, stride int, n int, first int, state *float32, scale float32)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·gradColumnsAVX512(SB), NOSPLIT, $0-52
 	MOVQ         s+0(FP), AX
 	MOVQ         ds+8(FP), CX
 	MOVQ         stride+16(FP), DX
 	MOVQ         state+40(FP), BX
-	MOVSS        scale+48(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS scale+48(FP), Z0
 	VMOVUPS      (BX), Z2
 	MOVQ         n+24(FP), SI
 	MOVQ         CX, CX
-	MOVQ         first+32(FP), DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Z1
+	VPBROADCASTD first+32(FP), Z1
 
 row103:
 	VMOVUPS     (AX), Z3
@@ -2797,15 +2783,14 @@ DATA lane102AVX512<>+60(SB)/4, $0x0000000f
 GLOBL lane102AVX512<>(SB), RODATA|NOPTR, $64
 
 // func transpose8AVX512(dst *float32, dstRow int, src *float32, srcRow int, blocks int, scale float32)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·transpose8AVX512(SB), NOSPLIT, $0-44
 	MOVQ         dst+0(FP), AX
 	MOVQ         dstRow+8(FP), CX
 	MOVQ         src+16(FP), DX
 	MOVQ         srcRow+24(FP), BX
 	MOVQ         blocks+32(FP), SI
-	MOVSS        scale+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS scale+40(FP), Y0
 	LEAQ         (BX)(BX*2), DI
 	LEAQ         (DX)(BX*4), R11
 	LEAQ         (CX)(CX*2), R8
@@ -3771,22 +3756,15 @@ less1:
 	RET
 
 // func dropRowAVX512(y *float32, x *float32, n int, start uint32, key uint32, threshold uint32, scale float32)
-// Requires: AVX, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512F, BMI2
 TEXT ·dropRowAVX512(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+16(FP), DX
-	MOVL         key+28(FP), BX
-	VMOVD        BX, X0
-	VPBROADCASTD X0, Z0
-	MOVL         threshold+32(FP), BX
-	VMOVD        BX, X1
-	VPBROADCASTD X1, Z1
-	MOVSS        scale+36(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVL         start+24(FP), BX
-	VMOVD        BX, X3
-	VPBROADCASTD X3, Z3
+	VBROADCASTSS key+28(FP), Z0
+	VBROADCASTSS threshold+32(FP), Z1
+	VBROADCASTSS scale+36(FP), Z2
+	VBROADCASTSS start+24(FP), Z3
 	VPADDD       steps140AVX512<>+0(SB), Z3, Z3
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
@@ -4055,20 +4033,16 @@ done149:
 	RET
 
 // func sgdStepAVX512(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sgdStepAVX512(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), DX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        decay+40(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        scale+44(FP), X2
-	VBROADCASTSS X2, Z2
+	VBROADCASTSS lr+32(FP), Z0
+	VBROADCASTSS mu+36(FP), Z1
+	VBROADCASTSS decay+40(FP), Z1
+	VBROADCASTSS scale+44(FP), Z2
 	VXORPS       float80000000AVX512<>+0(SB), Z0, Z0
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
@@ -4103,20 +4077,16 @@ done152:
 	RET
 
 // func sgdMomentumStepAVX512(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sgdMomentumStepAVX512(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        decay+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS lr+32(FP), Z0
+	VBROADCASTSS mu+36(FP), Z1
+	VBROADCASTSS decay+40(FP), Z2
+	VBROADCASTSS scale+44(FP), Z3
 	VXORPS       float80000000AVX512<>+0(SB), Z0, Z0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX
@@ -4157,20 +4127,16 @@ done155:
 	RET
 
 // func sgdNesterovStepAVX512(p *float32, grad *float32, m *float32, n int, lr float32, mu float32, decay float32, scale float32)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·sgdNesterovStepAVX512(SB), NOSPLIT, $0-48
 	MOVQ         p+0(FP), AX
 	MOVQ         grad+8(FP), CX
 	MOVQ         m+16(FP), DX
 	MOVQ         n+24(FP), BX
-	MOVSS        lr+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        mu+36(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        decay+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS lr+32(FP), Z0
+	VBROADCASTSS mu+36(FP), Z1
+	VBROADCASTSS decay+40(FP), Z2
+	VBROADCASTSS scale+44(FP), Z3
 	VXORPS       float80000000AVX512<>+0(SB), Z0, Z0
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX
