@@ -41,12 +41,11 @@ loop:
 	RET
 
 // func vecScaleAVX2(dst *float32, x *float32, s float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·vecScaleAVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        s+16(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS s+16(FP), Y0
 	MOVQ         n+24(FP), DX
 
 loop:
@@ -98,13 +97,12 @@ DATA float80000000AVX2<>+24(SB)/8, $0x8000000080000000
 GLOBL float80000000AVX2<>(SB), RODATA|NOPTR, $32
 
 // func vecRMSApplyAVX2(dst *float32, x *float32, weight *float32, inv float32, n int)
-// Requires: AVX, AVX2, SSE
+// Requires: AVX
 TEXT ·vecRMSApplyAVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
-	MOVSS        inv+24(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS inv+24(FP), Y0
 	MOVQ         n+32(FP), BX
 
 loop:
@@ -120,16 +118,14 @@ loop:
 	RET
 
 // func vecLayerApplyAVX2(dst *float32, x *float32, weight *float32, bias *float32, mean float32, inv float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·vecLayerApplyAVX2(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
 	MOVQ         bias+24(FP), BX
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        inv+36(FP), X1
-	VBROADCASTSS X1, Y1
+	VBROADCASTSS mean+32(FP), Y0
+	VBROADCASTSS inv+36(FP), Y1
 	MOVQ         n+40(FP), SI
 
 loop:
@@ -683,10 +679,9 @@ loop:
 	RET
 
 // func vecSquaresAVX2(acc *[16]float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·vecSquaresAVX2(SB), NOSPLIT, $0-32
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS mean+16(FP), Y0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	VMOVUPS      (AX), Y1
@@ -709,10 +704,9 @@ loop:
 	RET
 
 // func vecExpSumAVX2(acc *[16]float32, x *float32, m float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, AVX2, FMA3
 TEXT ·vecExpSumAVX2(SB), NOSPLIT, $0-32
-	MOVSS        m+16(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS m+16(FP), Y0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	VMOVUPS      (AX), Y1

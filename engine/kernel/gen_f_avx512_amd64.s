@@ -41,12 +41,11 @@ loop:
 	RET
 
 // func vecScaleAVX512(dst *float32, x *float32, s float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·vecScaleAVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
-	MOVSS        s+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS s+16(FP), Z0
 	MOVQ         n+24(FP), DX
 
 loop:
@@ -102,13 +101,12 @@ DATA float80000000AVX512<>+56(SB)/8, $0x8000000080000000
 GLOBL float80000000AVX512<>(SB), RODATA|NOPTR, $64
 
 // func vecRMSApplyAVX512(dst *float32, x *float32, weight *float32, inv float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·vecRMSApplyAVX512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
-	MOVSS        inv+24(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS inv+24(FP), Z0
 	MOVQ         n+32(FP), BX
 
 loop:
@@ -124,16 +122,14 @@ loop:
 	RET
 
 // func vecLayerApplyAVX512(dst *float32, x *float32, weight *float32, bias *float32, mean float32, inv float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·vecLayerApplyAVX512(SB), NOSPLIT, $0-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
 	MOVQ         bias+24(FP), BX
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        inv+36(FP), X1
-	VBROADCASTSS X1, Z1
+	VBROADCASTSS mean+32(FP), Z0
+	VBROADCASTSS inv+36(FP), Z1
 	MOVQ         n+40(FP), SI
 
 loop:
@@ -829,10 +825,9 @@ loop:
 	RET
 
 // func vecSquaresAVX512(acc *[16]float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·vecSquaresAVX512(SB), NOSPLIT, $0-32
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+16(FP), Z0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	VMOVUPS      (AX), Z1
@@ -850,10 +845,9 @@ loop:
 	RET
 
 // func vecExpSumAVX512(acc *[16]float32, x *float32, m float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·vecExpSumAVX512(SB), NOSPLIT, $0-32
-	MOVSS        m+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS m+16(FP), Z0
 	MOVQ         acc+0(FP), AX
 	MOVQ         x+8(FP), CX
 	VMOVUPS      (AX), Z1

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // bnBlocks is the number of blocks of 16 lanes that sums over a channel run in.
@@ -103,7 +105,7 @@ func (g *gen) zero() reg.VecVirtual {
 // scalar returns a register with a float parameter in every lane.
 func (g *gen) scalar(name string) reg.VecVirtual {
 	v := g.vec()
-	VBROADCASTSS(param(name), v)
+	VBROADCASTSS(simd.Parameter(name), v)
 	return v
 }
 

@@ -46,15 +46,6 @@ func (g *gen) open(name, signature, doc string) {
 // pointer loads a pointer or integer parameter.
 func pointer(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
 
-// param returns where a parameter lies in memory.
-func param(name string) Mem {
-	b, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	return b.Addr
-}
-
 func main() {
 	isa := flag.String("isa", "", "instruction set: avx512 or avx2")
 	flag.Parse()

@@ -4,6 +4,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // moves writes the functions that rearrange images. They exist for AVX-512 only.
@@ -68,7 +70,7 @@ func (g *gen) copyRows() {
 	dst, stride, src, rows := pointer("dst"), pointer("stride"), pointer("src"), pointer("rows")
 	width, at := GP64(), GP64()
 	Label("row")
-	MOVQ(param("width"), width)
+	MOVQ(simd.Parameter("width"), width)
 	XORQ(at, at)
 	Label("part")
 	VMOVUPS(g.load(Mem{Base: src}), Mem{Base: dst, Index: at, Scale: 1})
@@ -89,7 +91,7 @@ func (g *gen) split() {
 	order := g.table("evenThenOdd", func(i int) int { return 2*i%lanes + 2*i/lanes })
 	index, width, at := g.load(order), GP64(), GP64()
 	Label("row")
-	MOVQ(param("width"), width)
+	MOVQ(simd.Parameter("width"), width)
 	XORQ(at, at)
 	Label("part")
 	v, high := ZMM(), YMM()

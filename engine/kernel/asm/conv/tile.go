@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // tiles writes the functions that compute rows times groups of 16 outputs. AVX2 has
@@ -121,7 +123,7 @@ func (t *tile) pointers() {
 	for r := 1; r < t.rows; r++ {
 		p := GP64()
 		MOVQ(t.w[r-1], p)
-		ADDQ(param("wStride"), p)
+		ADDQ(simd.Parameter("wStride"), p)
 		t.w = append(t.w, p)
 	}
 	t.steps, t.n = pointer("steps"), pointer("n")
@@ -136,7 +138,7 @@ func (t *tile) prefetch() {
 	}
 	MOVLQSX(Mem{Base: t.steps, Disp: 4}, t.wAt)
 	SHLQ(U8(2), t.wAt)
-	ADDQ(param("ahead"), t.wAt)
+	ADDQ(simd.Parameter("ahead"), t.wAt)
 	for _, w := range t.w {
 		PREFETCHT0(Mem{Base: w, Index: t.wAt, Scale: 1})
 	}

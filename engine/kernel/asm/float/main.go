@@ -9,6 +9,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // lanes is the number of floats that kernels handle at a time, whatever the register.
@@ -63,9 +65,8 @@ func (g *gen) load(m Mem) reg.VecVirtual {
 
 // scalar returns a register with a float parameter in every lane.
 func (g *gen) scalar(name string) reg.VecVirtual {
-	x, v := XMM(), g.vec()
-	Load(Param(name), x)
-	VBROADCASTSS(x, v)
+	v := g.vec()
+	VBROADCASTSS(simd.Parameter(name), v)
 	return v
 }
 

@@ -201,3 +201,14 @@ func (g *Gen) Tanh(x reg.VecVirtual) reg.VecVirtual {
 	}
 	return big
 }
+
+// Parameter returns where a parameter of the function lies. Reading it as an operand of a vector
+// instruction matters: what avo's Load emits for a float is an SSE instruction of the old
+// form, which costs hundreds of nanoseconds once a wider register is in use.
+func Parameter(name string) Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}

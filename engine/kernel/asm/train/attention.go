@@ -39,7 +39,7 @@ func (c *column) eachRow(stride reg.Register, rows []reg.Register, body func(at 
 		at[i] = GP64()
 		MOVQ(r, at[i])
 	}
-	VPBROADCASTD(param("first"), c.hidden)
+	VPBROADCASTD(simd.Parameter("first"), c.hidden)
 	loop := c.label("row")
 	Label(loop)
 	body(at)
@@ -125,7 +125,7 @@ func (g *gen) transpose() {
 	ps := simd.Pointers("dst", "dstRow", "src", "srcRow", "blocks")
 	dst, dstRow, src, srcRow, blocks := ps[0], ps[1], ps[2], ps[3], ps[4]
 	scale := YMM()
-	VBROADCASTSS(param("scale"), scale)
+	VBROADCASTSS(simd.Parameter("scale"), scale)
 	src3, dst3, dst6, dst7 := GP64(), GP64(), GP64(), GP64()
 	src4 := GP64()
 	LEAQ(Mem{Base: srcRow, Index: srcRow, Scale: 2}, src3)

@@ -182,16 +182,7 @@ func (g *gen) broadcast(x Op) reg.VecVirtual {
 // scalar returns a register with a parameter of 4 bytes in every lane. It is read without an
 // instruction of the old kind, which is slow while the upper halves of registers are in use.
 func (g *gen) scalar(name string) reg.VecVirtual {
-	return g.broadcast(param(name))
-}
-
-// param returns where a parameter lies.
-func param(name string) Mem {
-	b, err := Param(name).Resolve()
-	if err != nil {
-		panic(err)
-	}
-	return b.Addr
+	return g.broadcast(simd.Parameter(name))
 }
 
 // float returns an integer as a float in the lowest place of a register.

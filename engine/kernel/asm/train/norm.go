@@ -40,7 +40,7 @@ func (g *gen) rows(n reg.Register, rows, numbers []reg.Register, body func()) {
 func (g *gen) inverseRoot(sum reg.Register, n, to reg.Register) reg.VecVirtual {
 	one, t := XMM(), XMM()
 	VDIVSS(float(n), sum, t)
-	VADDSS(param("eps"), t, t)
+	VADDSS(simd.Parameter("eps"), t, t)
 	VSQRTSS(t, t, t)
 	VMOVSS(g.Constant(1), one)
 	VDIVSS(t, one, one)
