@@ -235,31 +235,32 @@ func (p *product) tileSIMD(dst, x, w []float32, rows, groups int) int {
 	if p.isa == Generic {
 		return 0
 	}
-	_, _ = dst[(rows-1)*p.dstStride+groups*lanes-1], w[(groups-1)*p.wStride+p.k*lanes-1]
+	_, _ = dst[(rows-1)*p.dstStride+groups*lanes-1], w[(groups-1)*p.wStride+(p.k-1)*p.wStep+lanes-1]
 	d, wt, xs := unsafe.SliceData(dst), unsafe.SliceData(w), unsafe.SliceData(x)
 	ds, ws, st, more := 4*p.dstStride, 4*p.wStride, 4*p.xStride, flag(p.more)
+	wp, xp := 4*p.wStep, 4*p.xStep
 	if p.isa == AVX512 {
 		switch rows {
 		case 1:
-			productF32x1AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x1AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 2:
-			productF32x2AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x2AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 4:
-			productF32x4AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x4AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 6:
-			productF32x6AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x6AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		}
 		return groups
 	}
 	switch rows {
 	case 1:
-		productF32x1AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x1AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 2:
-		productF32x2AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x2AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 4:
-		productF32x4AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x4AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 6:
-		productF32x6AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x6AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	}
 	return groups
 }
@@ -275,13 +276,13 @@ func halfSIMD(isa ISA, dst []float32, w []uint16, x []float32, groups int, bf16 
 	d, wt, xs, ws := unsafe.SliceData(dst), unsafe.SliceData(w), unsafe.SliceData(x), 2*k*lanes
 	switch {
 	case isa == AVX512 && bf16:
-		productBF16x1AVX512(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productBF16x1AVX512(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	case isa == AVX512:
-		productF16x1AVX512(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productF16x1AVX512(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	case bf16:
-		productBF16x1AVX2(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productBF16x1AVX2(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	default:
-		productF16x1AVX2(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productF16x1AVX2(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	}
 	return true
 }
