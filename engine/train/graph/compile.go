@@ -2,7 +2,6 @@ package graph
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -20,10 +19,10 @@ type plan struct {
 
 // planned is a step before memory is given out.
 type planned struct {
-	f                *fused // nil for a sum
-	terms            []*slot
-	value            *slot
-	in               []*slot
+	f          *fused // nil for a sum
+	terms      []*slot
+	value      *slot
+	in         []*slot
 	grad       *slot
 	saved, out []*slot
 }
@@ -40,7 +39,7 @@ func (g *Graph) Compile(outputs ...*Node) (*Machine, error) {
 	if g.used {
 		return nil, errors.New("compile graph: was compiled before")
 	}
-	if err := g.Verify(); err != nil {
+	if err := g.verify(); err != nil {
 		return nil, err
 	}
 	g.used = true

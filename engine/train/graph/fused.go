@@ -140,8 +140,19 @@ func (f *fused) SymDiff(inputs G.Nodes, output, grad *Node) (G.Nodes, error) {
 	if f.kind != forward || f.op.Grads == nil {
 		return nil, errors.New("has no gradient")
 	}
+	out, err := f.gradients(inputs, output, grad)
+	for i, n := range out {
+		if n != nil {
+			f.graph.parts = append(f.graph.parts, part{inputs[i], n})
+		}
+	}
+	return out, err
+}
+
+func (f *fused) gradients(inputs G.Nodes, output, grad *Node) (G.Nodes, error) {
 	if f.op.Alias {
-		n, err := f.graph.apply(f.graph.newFused(forward, &Op{Name: f.op.Name + " back", Shape: inputs[0].Shape(), Alias: true}, inputs[0].Shape(), []*Node{grad}))
+		shape := inputs[0].Shape()
+		n, err := f.graph.apply(f.graph.newFused(forward, &Op{Name: f.op.Name + " back", Shape: shape, Alias: true}, shape, []*Node{grad}))
 		return G.Nodes{n}, err
 	}
 	var back *fused

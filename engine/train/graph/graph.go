@@ -30,8 +30,12 @@ type Graph struct {
 	byNode map[*Node]*leaf
 	seed   *Node           // the gradient of the loss: 1
 	grads  map[*leaf]*Node // gradients of parameters
-	used   bool            // compiled: operations keep state for one machine
+	parts  []part
+	used   bool // compiled: operations keep state for one machine
 }
+
+// part is what one reader of a value adds to the value's gradient.
+type part struct{ value, grad *Node }
 
 // runState is what differs from run to run; operations read it while they run.
 type runState struct{ seed uint64 }
@@ -181,6 +185,30 @@ func (g *Graph) Differentiate(loss *Node) {
 	for i, l := range pars {
 		g.grads[l] = nodes[i]
 	}
+	g.Fail(g.checkParts(nodes))
+}
+
+// checkParts reports a part of a gradient that was lost. Gorgonia sums the parts, and takes
+// two sums for one node if their 32-bit hashes are equal, without a look at the terms.
+func (g *Graph) checkParts(gradients []*Node) error {
+	active := map[*Node]bool{} // depends on a parameter
+	for _, f := range g.ops {
+		if f.kind != forward {
+			continue
+		}
+		for _, n := range f.inputs {
+			if l := g.byNode[n]; l != nil && l.isPar {
+				active[n] = true
+			}
+			active[f.node] = active[f.node] || active[n]
+		}
+	}
+	for _, p := range g.parts {
+		if active[p.value] && g.expr.To(p.grad.ID()).Len() == 0 && !slices.Contains(gradients, p.grad) {
+			return fmt.Errorf("a part of the gradient of %v got lost", p.value)
+		}
+	}
+	return nil
 }
 
 // Gradient returns the node of a parameter's gradient after Differentiate, nil without.

@@ -85,6 +85,9 @@ func (g *Graph) check(op *Op, inputs []*Node) error {
 	if op.Grads != nil && len(op.Grads) != len(inputs) {
 		return fmt.Errorf("gradients of %d inputs, there are %d", len(op.Grads), len(inputs))
 	}
+	if op.Alias && size(inputs[0]) != sizeOf(op.Shape) {
+		return fmt.Errorf("shape %v cannot become %v", inputs[0].Shape(), op.Shape)
+	}
 	for i, k := range op.Grads {
 		if k < PassGrad || k >= len(inputs) || k >= 0 && k > i {
 			return fmt.Errorf("gradient of input %d is %d", i, k)
@@ -92,12 +95,9 @@ func (g *Graph) check(op *Op, inputs []*Node) error {
 		if k == PassGrad && size(inputs[i]) != sizeOf(op.Shape) {
 			return fmt.Errorf("gradient of input %d has another size than the value", i)
 		}
-		if k >= 0 && !inputs[k].Shape().Eq(inputs[i].Shape()) {
+		if k >= 0 && !slices.Equal(inputs[k].Shape(), inputs[i].Shape()) {
 			return fmt.Errorf("inputs %d and %d share a gradient but have shapes %v and %v", k, i, inputs[k].Shape(), inputs[i].Shape())
 		}
-	}
-	if op.Alias && size(inputs[0]) != sizeOf(op.Shape) {
-		return fmt.Errorf("shape %v cannot become %v", inputs[0].Shape(), op.Shape)
 	}
 	return nil
 }

@@ -28,19 +28,30 @@ var banned = []struct{ prefix, reason string }{
 	{"randomOp", "has a generator of its own"},
 }
 
-// Verify refuses nodes that are not ours, but for additions of equal shapes, which
-// Gorgonia's gradient inserts and the machine replaces, and different nodes that Gorgonia
-// takes for one because their 32-bit hashes are equal.
+// Verify does what Compile does and also refuses different nodes whose 32-bit hashes are
+// equal. Gorgonia's tape machine would take them for one; ours does not look at hashes.
 func (g *Graph) Verify() error {
+	if err := g.verify(); err != nil {
+		return err
+	}
 	seen := map[uint32]*Node{}
 	for _, n := range g.expr.AllNodes() {
-		if err := g.allowed(n); err != nil {
-			return fmt.Errorf("verify graph: %w", err)
-		}
 		if o, twice := seen[n.Hashcode()]; twice {
 			return fmt.Errorf("verify graph: %v and %v have the same hash %08x", o, n, n.Hashcode())
 		}
 		seen[n.Hashcode()] = n
+	}
+	return nil
+}
+
+// verify refuses nodes that are not ours, but for additions of equal shapes, which
+// Gorgonia's gradient inserts and the machine replaces, and operations of ours whose node
+// is another's.
+func (g *Graph) verify() error {
+	for _, n := range g.expr.AllNodes() {
+		if err := g.allowed(n); err != nil {
+			return fmt.Errorf("verify graph: %w", err)
+		}
 	}
 	for i, f := range g.ops {
 		if f.node == nil || f.node.Op() != G.Op(f) {
