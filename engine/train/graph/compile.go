@@ -120,6 +120,11 @@ func (p *plan) need(f *fused, output int) {
 		p.needed[f] = make([]bool, len(f.inputs)-2)
 	}
 	p.needed[f][output] = true
+	for i, k := range f.op.Grads {
+		if f.op.AllGrads && k == i {
+			p.needed[f][i] = true
+		}
+	}
 	p.visited[f] = true
 }
 

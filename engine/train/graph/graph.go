@@ -64,6 +64,9 @@ func (g *Graph) Training() bool { return g.training }
 // Expr returns Gorgonia's graph, for its own machines.
 func (g *Graph) Expr() *G.ExprGraph { return g.expr }
 
+// Len returns the number of operations so far.
+func (g *Graph) Len() int { return len(g.ops) }
+
 // Err returns the first error.
 func (g *Graph) Err() error { return g.err }
 

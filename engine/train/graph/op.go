@@ -56,6 +56,7 @@ type Op struct {
 	Back       Func
 	Reads      []int // the inputs that Back reads
 	ReadsValue bool
+	AllGrads   bool // Back writes all its outputs, whoever wants them
 }
 
 // Apply adds an operation on inputs to the graph and returns its value.
