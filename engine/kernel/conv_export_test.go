@@ -1,0 +1,4 @@
+package kernel
+
+// NewConvOpISA is NewConvOp on a chosen instruction set.
+var NewConvOpISA = newConvOp
