@@ -221,19 +221,3 @@ func (o *convBias) Do(lo, hi int) {
 		o.dbias[c] = acc.sum()
 	}
 }
-
-// reserve makes sure that n goroutines at once find buffers of the given size.
-func (l *scratchList) reserve(n, size int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	fit := l.free[:0]
-	for _, buf := range l.free {
-		if cap(buf) >= size {
-			fit = append(fit, buf)
-		}
-	}
-	for len(fit) < n {
-		fit = append(fit, make([]float32, size))
-	}
-	l.free = fit
-}
