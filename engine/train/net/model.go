@@ -109,6 +109,17 @@ func (m *Model) Input() []int { return m.arch.input() }
 // Context returns the longest sequence of tokens, 0 if the input is not tokens.
 func (m *Model) Context() int { return m.arch.context() }
 
+// Vocab returns the number of tokens that an input may have, 0 if it has none.
+func (m *Model) Vocab() int {
+	switch a := m.arch.(type) {
+	case *Llama:
+		return a.Vocab
+	case *Bert:
+		return a.Vocab
+	}
+	return 0
+}
+
 // Outputs returns the number of classes, of values or of tokens to choose from.
 func (m *Model) Outputs() int { return m.arch.outputs() }
 
