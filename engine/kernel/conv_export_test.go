@@ -1,4 +1,9 @@
 package kernel
 
-// NewConvOpISA is NewConvOp on a chosen instruction set.
-var NewConvOpISA = newConvOp
+// The ops for images on a chosen instruction set.
+var (
+	NewConvOpISA          = newConvOp
+	NewMaxPoolOpISA       = newMaxPoolOp
+	NewGlobalAvgPoolOpISA = newGlobalAvgPoolOp
+	NewBatchNormOpISA     = newBatchNormOp
+)

@@ -23,3 +23,38 @@ func convTile4x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOute
 //
 //go:noescape
 func convTile6x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+
+// bnSumAVX2 adds x to the lanes.
+//
+//go:noescape
+func bnSumAVX2(acc *[64]float32, x *float32, n int)
+
+// bnSquaresAVX2 adds the squares of x - mean to the lanes.
+//
+//go:noescape
+func bnSquaresAVX2(acc *[64]float32, x *float32, mean float32, n int)
+
+// bnApplyAVX2 writes (x-mean)*scale + shift, floor at least, to y.
+//
+//go:noescape
+func bnApplyAVX2(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
+
+// bnGradSumsAVX2 adds dy and dy*(x-mean) to the lanes.
+//
+//go:noescape
+func bnGradSumsAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
+
+// bnGradApplyAVX2 writes (dy - shift + (x-mean)*slope)*scale to dx.
+//
+//go:noescape
+func bnGradApplyAVX2(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
+
+// bnGradSumsReLUAVX2 adds dy and dy*(x-mean) to the lanes.
+//
+//go:noescape
+func bnGradSumsReLUAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
+
+// bnGradApplyReLUAVX2 writes (dy - shift + (x-mean)*slope)*scale to dx.
+//
+//go:noescape
+func bnGradApplyReLUAVX2(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)

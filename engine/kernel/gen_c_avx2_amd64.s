@@ -338,3 +338,638 @@ tap:
 	VMOVUPS      Y11, 32(DX)
 	VZEROUPPER
 	RET
+
+// func bnSumAVX2(acc *[64]float32, x *float32, n int)
+// Requires: AVX
+TEXT ·bnSumAVX2(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+
+loop0:
+	CMPQ   CX, $0x00000040
+	JLT    tail0
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	VADDPS 64(AX), Y2, Y2
+	VADDPS 96(AX), Y3, Y3
+	ADDQ   $0x00000100, AX
+	SUBQ   $0x00000040, CX
+	JMP    loop0
+
+tail0:
+	CMPQ   CX, $0x00000010
+	JLT    end0
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	CMPQ   CX, $0x00000020
+	JLT    end0
+	VADDPS 64(AX), Y2, Y2
+	VADDPS 96(AX), Y3, Y3
+
+end0:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	MOVQ    acc+0(FP), AX
+	VMOVUPS 128(AX), Y0
+	VMOVUPS 160(AX), Y1
+	VMOVUPS 192(AX), Y2
+	VMOVUPS 224(AX), Y3
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+
+loop2:
+	CMPQ   CX, $0x00000040
+	JLT    tail2
+	VADDPS 128(AX), Y0, Y0
+	VADDPS 160(AX), Y1, Y1
+	VADDPS 192(AX), Y2, Y2
+	VADDPS 224(AX), Y3, Y3
+	ADDQ   $0x00000100, AX
+	SUBQ   $0x00000040, CX
+	JMP    loop2
+
+tail2:
+	CMPQ   CX, $0x00000030
+	JLT    end2
+	VADDPS 128(AX), Y0, Y0
+	VADDPS 160(AX), Y1, Y1
+
+end2:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Y0, 128(AX)
+	VMOVUPS Y1, 160(AX)
+	VMOVUPS Y2, 192(AX)
+	VMOVUPS Y3, 224(AX)
+	VZEROUPPER
+	RET
+
+// func bnSquaresAVX2(acc *[64]float32, x *float32, mean float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnSquaresAVX2(SB), NOSPLIT, $0-32
+	MOVSS        mean+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         acc+0(FP), AX
+	VMOVUPS      (AX), Y1
+	VMOVUPS      32(AX), Y2
+	VMOVUPS      64(AX), Y3
+	VMOVUPS      96(AX), Y4
+	MOVQ         x+8(FP), AX
+	MOVQ         n+24(FP), CX
+
+loop0:
+	CMPQ        CX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMOVUPS     32(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y2
+	VMOVUPS     64(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y3
+	VMOVUPS     96(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y4
+	ADDQ        $0x00000100, AX
+	SUBQ        $0x00000040, CX
+	JMP         loop0
+
+tail0:
+	CMPQ        CX, $0x00000010
+	JLT         end0
+	VMOVUPS     (AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMOVUPS     32(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y2
+	CMPQ        CX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y3
+	VMOVUPS     96(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y4
+
+end0:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y3, 64(AX)
+	VMOVUPS Y4, 96(AX)
+	MOVQ    acc+0(FP), AX
+	VMOVUPS 128(AX), Y1
+	VMOVUPS 160(AX), Y2
+	VMOVUPS 192(AX), Y3
+	VMOVUPS 224(AX), Y4
+	MOVQ    x+8(FP), AX
+	MOVQ    n+24(FP), CX
+
+loop2:
+	CMPQ        CX, $0x00000040
+	JLT         tail2
+	VMOVUPS     128(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMOVUPS     160(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y2
+	VMOVUPS     192(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y3
+	VMOVUPS     224(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y4
+	ADDQ        $0x00000100, AX
+	SUBQ        $0x00000040, CX
+	JMP         loop2
+
+tail2:
+	CMPQ        CX, $0x00000030
+	JLT         end2
+	VMOVUPS     128(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y1
+	VMOVUPS     160(AX), Y5
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y5, Y5, Y2
+
+end2:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y2, 160(AX)
+	VMOVUPS Y3, 192(AX)
+	VMOVUPS Y4, 224(AX)
+	VZEROUPPER
+	RET
+
+// func bnApplyAVX2(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnApplyAVX2(SB), NOSPLIT, $0-40
+	MOVSS        mean+16(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        scale+20(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        shift+24(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        floor+28(FP), X3
+	VBROADCASTSS X3, Y3
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+32(FP), DX
+
+loop:
+	VMOVUPS     (CX), Y4
+	VSUBPS      Y0, Y4, Y4
+	VFMADD213PS Y2, Y1, Y4
+	VMAXPS      Y4, Y3, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(CX), Y4
+	VSUBPS      Y0, Y4, Y4
+	VFMADD213PS Y2, Y1, Y4
+	VMAXPS      Y4, Y3, Y4
+	VMOVUPS     Y4, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	SUBQ        $0x00000010, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func bnGradSumsAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnGradSumsAVX2(SB), NOSPLIT, $0-48
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         sum+0(FP), AX
+	VMOVUPS      (AX), Y1
+	VMOVUPS      32(AX), Y3
+	VMOVUPS      64(AX), Y5
+	VMOVUPS      96(AX), Y7
+	MOVQ         product+8(FP), AX
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y4
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y8
+	MOVQ         dy+16(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         n+40(FP), DX
+
+loop0:
+	CMPQ        DX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (AX), Y9
+	VMOVUPS     (CX), Y10
+	VADDPS      Y9, Y1, Y1
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y2
+	VMOVUPS     32(AX), Y9
+	VMOVUPS     32(CX), Y10
+	VADDPS      Y9, Y3, Y3
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y4
+	VMOVUPS     64(AX), Y9
+	VMOVUPS     64(CX), Y10
+	VADDPS      Y9, Y5, Y5
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y6
+	VMOVUPS     96(AX), Y9
+	VMOVUPS     96(CX), Y10
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y8
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	SUBQ        $0x00000040, DX
+	JMP         loop0
+
+tail0:
+	CMPQ        DX, $0x00000010
+	JLT         end0
+	VMOVUPS     (AX), Y9
+	VMOVUPS     (CX), Y10
+	VADDPS      Y9, Y1, Y1
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y2
+	VMOVUPS     32(AX), Y9
+	VMOVUPS     32(CX), Y10
+	VADDPS      Y9, Y3, Y3
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y4
+	CMPQ        DX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(AX), Y9
+	VMOVUPS     64(CX), Y10
+	VADDPS      Y9, Y5, Y5
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y6
+	VMOVUPS     96(AX), Y9
+	VMOVUPS     96(CX), Y10
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y8
+
+end0:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	MOVQ    sum+0(FP), AX
+	VMOVUPS 128(AX), Y1
+	VMOVUPS 160(AX), Y3
+	VMOVUPS 192(AX), Y5
+	VMOVUPS 224(AX), Y7
+	MOVQ    product+8(FP), AX
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 160(AX), Y4
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y8
+	MOVQ    dy+16(FP), AX
+	MOVQ    x+24(FP), CX
+	MOVQ    n+40(FP), DX
+
+loop2:
+	CMPQ        DX, $0x00000040
+	JLT         tail2
+	VMOVUPS     128(AX), Y9
+	VMOVUPS     128(CX), Y10
+	VADDPS      Y9, Y1, Y1
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y2
+	VMOVUPS     160(AX), Y9
+	VMOVUPS     160(CX), Y10
+	VADDPS      Y9, Y3, Y3
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y4
+	VMOVUPS     192(AX), Y9
+	VMOVUPS     192(CX), Y10
+	VADDPS      Y9, Y5, Y5
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y6
+	VMOVUPS     224(AX), Y9
+	VMOVUPS     224(CX), Y10
+	VADDPS      Y9, Y7, Y7
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y8
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	SUBQ        $0x00000040, DX
+	JMP         loop2
+
+tail2:
+	CMPQ        DX, $0x00000030
+	JLT         end2
+	VMOVUPS     128(AX), Y9
+	VMOVUPS     128(CX), Y10
+	VADDPS      Y9, Y1, Y1
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y2
+	VMOVUPS     160(AX), Y9
+	VMOVUPS     160(CX), Y10
+	VADDPS      Y9, Y3, Y3
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y9, Y10, Y4
+
+end2:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y3, 160(AX)
+	VMOVUPS Y5, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Y2, 128(AX)
+	VMOVUPS Y4, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y8, 224(AX)
+	VZEROUPPER
+	RET
+
+// func bnGradApplyAVX2(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnGradApplyAVX2(SB), NOSPLIT, $0-48
+	MOVSS        mean+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        shift+28(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        slope+32(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        scale+36(FP), X3
+	VBROADCASTSS X3, Y3
+	VXORPS       Y4, Y4, Y4
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+40(FP), BX
+
+loop:
+	VMOVUPS     (CX), Y4
+	VMOVUPS     (DX), Y5
+	VSUBPS      Y1, Y4, Y4
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y2, Y5, Y4
+	VMULPS      Y3, Y4, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(CX), Y4
+	VMOVUPS     32(DX), Y5
+	VSUBPS      Y1, Y4, Y4
+	VSUBPS      Y0, Y5, Y5
+	VFMADD231PS Y2, Y5, Y4
+	VMULPS      Y3, Y4, Y4
+	VMOVUPS     Y4, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func bnGradSumsReLUAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnGradSumsReLUAVX2(SB), NOSPLIT, $0-56
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         sum+0(FP), AX
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y4
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y8
+	MOVQ         product+8(FP), AX
+	VMOVUPS      (AX), Y3
+	VMOVUPS      32(AX), Y5
+	VMOVUPS      64(AX), Y7
+	VMOVUPS      96(AX), Y9
+	MOVQ         dy+16(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVQ         n+48(FP), BX
+
+loop0:
+	CMPQ        BX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      (AX), Y10, Y10
+	VMOVUPS     (CX), Y11
+	VADDPS      Y10, Y2, Y2
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y3
+	VMOVUPS     32(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      32(AX), Y10, Y10
+	VMOVUPS     32(CX), Y11
+	VADDPS      Y10, Y4, Y4
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y5
+	VMOVUPS     64(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      64(AX), Y10, Y10
+	VMOVUPS     64(CX), Y11
+	VADDPS      Y10, Y6, Y6
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y7
+	VMOVUPS     96(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      96(AX), Y10, Y10
+	VMOVUPS     96(CX), Y11
+	VADDPS      Y10, Y8, Y8
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y9
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000100, DX
+	SUBQ        $0x00000040, BX
+	JMP         loop0
+
+tail0:
+	CMPQ        BX, $0x00000010
+	JLT         end0
+	VMOVUPS     (DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      (AX), Y10, Y10
+	VMOVUPS     (CX), Y11
+	VADDPS      Y10, Y2, Y2
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y3
+	VMOVUPS     32(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      32(AX), Y10, Y10
+	VMOVUPS     32(CX), Y11
+	VADDPS      Y10, Y4, Y4
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y5
+	CMPQ        BX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      64(AX), Y10, Y10
+	VMOVUPS     64(CX), Y11
+	VADDPS      Y10, Y6, Y6
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y7
+	VMOVUPS     96(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      96(AX), Y10, Y10
+	VMOVUPS     96(CX), Y11
+	VADDPS      Y10, Y8, Y8
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y9
+
+end0:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y4, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Y3, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y7, 64(AX)
+	VMOVUPS Y9, 96(AX)
+	MOVQ    sum+0(FP), AX
+	VMOVUPS 128(AX), Y2
+	VMOVUPS 160(AX), Y4
+	VMOVUPS 192(AX), Y6
+	VMOVUPS 224(AX), Y8
+	MOVQ    product+8(FP), AX
+	VMOVUPS 128(AX), Y3
+	VMOVUPS 160(AX), Y5
+	VMOVUPS 192(AX), Y7
+	VMOVUPS 224(AX), Y9
+	MOVQ    dy+16(FP), AX
+	MOVQ    x+24(FP), CX
+	MOVQ    y+32(FP), DX
+	MOVQ    n+48(FP), BX
+
+loop2:
+	CMPQ        BX, $0x00000040
+	JLT         tail2
+	VMOVUPS     128(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      128(AX), Y10, Y10
+	VMOVUPS     128(CX), Y11
+	VADDPS      Y10, Y2, Y2
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y3
+	VMOVUPS     160(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      160(AX), Y10, Y10
+	VMOVUPS     160(CX), Y11
+	VADDPS      Y10, Y4, Y4
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y5
+	VMOVUPS     192(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      192(AX), Y10, Y10
+	VMOVUPS     192(CX), Y11
+	VADDPS      Y10, Y6, Y6
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y7
+	VMOVUPS     224(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      224(AX), Y10, Y10
+	VMOVUPS     224(CX), Y11
+	VADDPS      Y10, Y8, Y8
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y9
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000100, DX
+	SUBQ        $0x00000040, BX
+	JMP         loop2
+
+tail2:
+	CMPQ        BX, $0x00000030
+	JLT         end2
+	VMOVUPS     128(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y10
+	VANDPS      128(AX), Y10, Y10
+	VMOVUPS     128(CX), Y11
+	VADDPS      Y10, Y2, Y2
+	VSUBPS      Y0, Y11, Y11
+	VFMADD231PS Y10, Y11, Y3
+	VMOVUPS     160(DX), Y10
+	VCMPPS      $0x16, Y1, Y10, Y1
+	VANDPS      160(AX), Y1, Y1
+	VMOVUPS     160(CX), Y10
+	VADDPS      Y1, Y4, Y4
+	VSUBPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y10, Y5
+
+end2:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Y2, 128(AX)
+	VMOVUPS Y4, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y8, 224(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Y3, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y7, 192(AX)
+	VMOVUPS Y9, 224(AX)
+	VZEROUPPER
+	RET
+
+// func bnGradApplyReLUAVX2(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·bnGradApplyReLUAVX2(SB), NOSPLIT, $0-56
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        shift+36(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVSS        slope+40(FP), X2
+	VBROADCASTSS X2, Y2
+	MOVSS        scale+44(FP), X3
+	VBROADCASTSS X3, Y3
+	VXORPS       Y4, Y4, Y4
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         n+48(FP), SI
+
+loop:
+	VMOVUPS     (BX), Y5
+	VCMPPS      $0x16, Y4, Y5, Y5
+	VANDPS      (CX), Y5, Y5
+	VMOVUPS     (DX), Y6
+	VSUBPS      Y1, Y5, Y5
+	VSUBPS      Y0, Y6, Y6
+	VFMADD231PS Y2, Y6, Y5
+	VMULPS      Y3, Y5, Y5
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     32(BX), Y5
+	VCMPPS      $0x16, Y4, Y5, Y5
+	VANDPS      32(CX), Y5, Y5
+	VMOVUPS     32(DX), Y6
+	VSUBPS      Y1, Y5, Y5
+	VSUBPS      Y0, Y6, Y6
+	VFMADD231PS Y2, Y6, Y5
+	VMULPS      Y3, Y5, Y5
+	VMOVUPS     Y5, 32(AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000010, SI
+	JNZ         loop
+	VZEROUPPER
+	RET

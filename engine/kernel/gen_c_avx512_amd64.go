@@ -83,3 +83,38 @@ func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOu
 //
 //go:noescape
 func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+
+// bnSumAVX512 adds x to the lanes.
+//
+//go:noescape
+func bnSumAVX512(acc *[64]float32, x *float32, n int)
+
+// bnSquaresAVX512 adds the squares of x - mean to the lanes.
+//
+//go:noescape
+func bnSquaresAVX512(acc *[64]float32, x *float32, mean float32, n int)
+
+// bnApplyAVX512 writes (x-mean)*scale + shift, floor at least, to y.
+//
+//go:noescape
+func bnApplyAVX512(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
+
+// bnGradSumsAVX512 adds dy and dy*(x-mean) to the lanes.
+//
+//go:noescape
+func bnGradSumsAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
+
+// bnGradApplyAVX512 writes (dy - shift + (x-mean)*slope)*scale to dx.
+//
+//go:noescape
+func bnGradApplyAVX512(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
+
+// bnGradSumsReLUAVX512 adds dy and dy*(x-mean) to the lanes.
+//
+//go:noescape
+func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
+
+// bnGradApplyReLUAVX512 writes (dy - shift + (x-mean)*slope)*scale to dx.
+//
+//go:noescape
+func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)

@@ -1731,3 +1731,387 @@ tap:
 	VMOVUPS      Z23, (DX)
 	VZEROUPPER
 	RET
+
+// func bnSumAVX512(acc *[64]float32, x *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·bnSumAVX512(SB), NOSPLIT, $0-24
+	MOVQ    acc+0(FP), AX
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    x+8(FP), AX
+	MOVQ    n+16(FP), CX
+
+loop0:
+	CMPQ   CX, $0x00000040
+	JLT    tail0
+	VADDPS (AX), Z0, Z0
+	VADDPS 64(AX), Z1, Z1
+	VADDPS 128(AX), Z2, Z2
+	VADDPS 192(AX), Z3, Z3
+	ADDQ   $0x00000100, AX
+	SUBQ   $0x00000040, CX
+	JMP    loop0
+
+tail0:
+	CMPQ   CX, $0x00000010
+	JLT    end0
+	VADDPS (AX), Z0, Z0
+	CMPQ   CX, $0x00000020
+	JLT    end0
+	VADDPS 64(AX), Z1, Z1
+	CMPQ   CX, $0x00000030
+	JLT    end0
+	VADDPS 128(AX), Z2, Z2
+
+end0:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	VZEROUPPER
+	RET
+
+// func bnSquaresAVX512(acc *[64]float32, x *float32, mean float32, n int)
+// Requires: AVX, AVX512F, SSE
+TEXT ·bnSquaresAVX512(SB), NOSPLIT, $0-32
+	MOVSS        mean+16(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         acc+0(FP), AX
+	VMOVUPS      (AX), Z1
+	VMOVUPS      64(AX), Z2
+	VMOVUPS      128(AX), Z3
+	VMOVUPS      192(AX), Z4
+	MOVQ         x+8(FP), AX
+	MOVQ         n+24(FP), CX
+
+loop0:
+	CMPQ        CX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z1
+	VMOVUPS     64(AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z2
+	VMOVUPS     128(AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z3
+	VMOVUPS     192(AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z4
+	ADDQ        $0x00000100, AX
+	SUBQ        $0x00000040, CX
+	JMP         loop0
+
+tail0:
+	CMPQ        CX, $0x00000010
+	JLT         end0
+	VMOVUPS     (AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z1
+	CMPQ        CX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z2
+	CMPQ        CX, $0x00000030
+	JLT         end0
+	VMOVUPS     128(AX), Z5
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z5, Z5, Z3
+
+end0:
+	MOVQ    acc+0(FP), AX
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z3, 128(AX)
+	VMOVUPS Z4, 192(AX)
+	VZEROUPPER
+	RET
+
+// func bnApplyAVX512(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
+// Requires: AVX, AVX512F, SSE
+TEXT ·bnApplyAVX512(SB), NOSPLIT, $0-40
+	MOVSS        mean+16(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        scale+20(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        shift+24(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        floor+28(FP), X3
+	VBROADCASTSS X3, Z3
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         n+32(FP), DX
+
+loop:
+	VMOVUPS     (CX), Z4
+	VSUBPS      Z0, Z4, Z4
+	VFMADD213PS Z2, Z1, Z4
+	VMAXPS      Z4, Z3, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	SUBQ        $0x00000010, DX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func bnGradSumsAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·bnGradSumsAVX512(SB), NOSPLIT, $0-48
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         sum+0(FP), AX
+	VMOVUPS      (AX), Z1
+	VMOVUPS      64(AX), Z3
+	VMOVUPS      128(AX), Z5
+	VMOVUPS      192(AX), Z7
+	MOVQ         product+8(FP), AX
+	VMOVUPS      (AX), Z2
+	VMOVUPS      64(AX), Z4
+	VMOVUPS      128(AX), Z6
+	VMOVUPS      192(AX), Z8
+	MOVQ         dy+16(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         n+40(FP), DX
+
+loop0:
+	CMPQ        DX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (AX), Z9
+	VMOVUPS     (CX), Z10
+	VADDPS      Z9, Z1, Z1
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z2
+	VMOVUPS     64(AX), Z9
+	VMOVUPS     64(CX), Z10
+	VADDPS      Z9, Z3, Z3
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z4
+	VMOVUPS     128(AX), Z9
+	VMOVUPS     128(CX), Z10
+	VADDPS      Z9, Z5, Z5
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z6
+	VMOVUPS     192(AX), Z9
+	VMOVUPS     192(CX), Z10
+	VADDPS      Z9, Z7, Z7
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z8
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	SUBQ        $0x00000040, DX
+	JMP         loop0
+
+tail0:
+	CMPQ        DX, $0x00000010
+	JLT         end0
+	VMOVUPS     (AX), Z9
+	VMOVUPS     (CX), Z10
+	VADDPS      Z9, Z1, Z1
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z2
+	CMPQ        DX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(AX), Z9
+	VMOVUPS     64(CX), Z10
+	VADDPS      Z9, Z3, Z3
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z4
+	CMPQ        DX, $0x00000030
+	JLT         end0
+	VMOVUPS     128(AX), Z9
+	VMOVUPS     128(CX), Z10
+	VADDPS      Z9, Z5, Z5
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z9, Z10, Z6
+
+end0:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z3, 64(AX)
+	VMOVUPS Z5, 128(AX)
+	VMOVUPS Z7, 192(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z8, 192(AX)
+	VZEROUPPER
+	RET
+
+// func bnGradApplyAVX512(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·bnGradApplyAVX512(SB), NOSPLIT, $0-48
+	MOVSS        mean+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        shift+28(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        slope+32(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        scale+36(FP), X3
+	VBROADCASTSS X3, Z3
+	VXORPS       Z4, Z4, Z4
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         n+40(FP), BX
+
+loop:
+	VMOVUPS     (CX), Z4
+	VMOVUPS     (DX), Z5
+	VSUBPS      Z1, Z4, Z4
+	VSUBPS      Z0, Z5, Z5
+	VFMADD231PS Z2, Z5, Z4
+	VMULPS      Z3, Z4, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·bnGradSumsReLUAVX512(SB), NOSPLIT, $0-56
+	MOVSS        mean+40(FP), X0
+	VBROADCASTSS X0, Z0
+	VXORPS       Z1, Z1, Z1
+	MOVQ         sum+0(FP), AX
+	VMOVUPS      (AX), Z2
+	VMOVUPS      64(AX), Z4
+	VMOVUPS      128(AX), Z6
+	VMOVUPS      192(AX), Z8
+	MOVQ         product+8(FP), AX
+	VMOVUPS      (AX), Z3
+	VMOVUPS      64(AX), Z5
+	VMOVUPS      128(AX), Z7
+	VMOVUPS      192(AX), Z9
+	MOVQ         dy+16(FP), AX
+	MOVQ         x+24(FP), CX
+	MOVQ         y+32(FP), DX
+	MOVQ         n+48(FP), BX
+
+loop0:
+	CMPQ        BX, $0x00000040
+	JLT         tail0
+	VMOVUPS     (DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   (AX), K1, Z10
+	VMOVUPS     (CX), Z11
+	VADDPS      Z10, Z2, Z2
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z3
+	VMOVUPS     64(DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   64(AX), K1, Z10
+	VMOVUPS     64(CX), Z11
+	VADDPS      Z10, Z4, Z4
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z5
+	VMOVUPS     128(DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   128(AX), K1, Z10
+	VMOVUPS     128(CX), Z11
+	VADDPS      Z10, Z6, Z6
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z7
+	VMOVUPS     192(DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   192(AX), K1, Z10
+	VMOVUPS     192(CX), Z11
+	VADDPS      Z10, Z8, Z8
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z9
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000100, CX
+	ADDQ        $0x00000100, DX
+	SUBQ        $0x00000040, BX
+	JMP         loop0
+
+tail0:
+	CMPQ        BX, $0x00000010
+	JLT         end0
+	VMOVUPS     (DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   (AX), K1, Z10
+	VMOVUPS     (CX), Z11
+	VADDPS      Z10, Z2, Z2
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z3
+	CMPQ        BX, $0x00000020
+	JLT         end0
+	VMOVUPS     64(DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   64(AX), K1, Z10
+	VMOVUPS     64(CX), Z11
+	VADDPS      Z10, Z4, Z4
+	VSUBPS      Z0, Z11, Z11
+	VFMADD231PS Z10, Z11, Z5
+	CMPQ        BX, $0x00000030
+	JLT         end0
+	VMOVUPS     128(DX), Z10
+	VCMPPS      $0x16, Z1, Z10, K1
+	VMOVUPS.Z   128(AX), K1, Z1
+	VMOVUPS     128(CX), Z10
+	VADDPS      Z1, Z6, Z6
+	VSUBPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z10, Z7
+
+end0:
+	MOVQ    sum+0(FP), AX
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z8, 192(AX)
+	MOVQ    product+8(FP), AX
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z7, 128(AX)
+	VMOVUPS Z9, 192(AX)
+	VZEROUPPER
+	RET
+
+// func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·bnGradApplyReLUAVX512(SB), NOSPLIT, $0-56
+	MOVSS        mean+32(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        shift+36(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        slope+40(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVSS        scale+44(FP), X3
+	VBROADCASTSS X3, Z3
+	VXORPS       Z4, Z4, Z4
+	MOVQ         dx+0(FP), AX
+	MOVQ         dy+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         y+24(FP), BX
+	MOVQ         n+48(FP), SI
+
+loop:
+	VMOVUPS     (BX), Z5
+	VCMPPS      $0x16, Z4, Z5, K1
+	VMOVUPS.Z   (CX), K1, Z5
+	VMOVUPS     (DX), Z6
+	VSUBPS      Z1, Z5, Z5
+	VSUBPS      Z0, Z6, Z6
+	VFMADD231PS Z2, Z6, Z5
+	VMULPS      Z3, Z5, Z5
+	VMOVUPS     Z5, (AX)
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000010, SI
+	JNZ         loop
+	VZEROUPPER
+	RET

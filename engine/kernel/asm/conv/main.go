@@ -69,5 +69,6 @@ func main() {
 		os.Exit(2)
 	}
 	g.tiles()
+	g.batchNorm()
 	Generate()
 }

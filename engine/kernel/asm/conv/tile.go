@@ -25,12 +25,12 @@ func (g *gen) tiles() {
 // tile is the state of a tile function.
 type tile struct {
 	*gen
-	rows, groups           int
-	acc                    [][]reg.VecVirtual // by row and register of the groups
-	x                      []reg.GPVirtual    // by group
-	w, wStride, w3         reg.GPVirtual
+	rows, groups       int
+	acc                [][]reg.VecVirtual // by row and register of the groups
+	x                  []reg.GPVirtual    // by group
+	w, wStride, w3     reg.GPVirtual
 	taps, n, outer, at reg.GPVirtual
-	row, row3              reg.GPVirtual
+	row, row3          reg.GPVirtual
 }
 
 func (g *gen) tile(rows, groups int) {
