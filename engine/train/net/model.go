@@ -42,7 +42,8 @@ func newStats(list []Stat) *Stats {
 	return s
 }
 
-func (s *Stats) view(name string) []float32 {
+// View returns a statistic by name, nil if there is none.
+func (s *Stats) View(name string) []float32 {
 	for _, t := range s.List {
 		if t.Name == name {
 			return s.Values[t.Offset : t.Offset+t.Size : t.Offset+t.Size]

@@ -134,7 +134,7 @@ func (s *scope) batchNorm(x value, name string, relu bool) value {
 		return x
 	}
 	return value{shape: x.shape, node: op.BatchNorm(s.g, x.node, gamma, beta, op.BatchNormConfig{
-		Eps: normEps, Momentum: normMomentum, ReLU: relu, Mean: s.model.Stats.view(mean), Var: s.model.Stats.view(variance),
+		Eps: normEps, Momentum: normMomentum, ReLU: relu, Mean: s.model.Stats.View(mean), Var: s.model.Stats.View(variance),
 	})}
 }
 
