@@ -31,6 +31,7 @@ type Graph struct {
 	seed   *Node           // the gradient of the loss: 1
 	grads  map[*leaf]*Node // gradients of parameters
 	parts  []part
+	flops  int64
 	used   bool // compiled: operations keep state for one machine
 }
 
@@ -66,6 +67,10 @@ func (g *Graph) Expr() *G.ExprGraph { return g.expr }
 
 // Len returns the number of operations so far.
 func (g *Graph) Len() int { return len(g.ops) }
+
+// FLOPs returns the floating-point operations of the matrix products of all operations,
+// without their gradients.
+func (g *Graph) FLOPs() int64 { return g.flops }
 
 // Err returns the first error.
 func (g *Graph) Err() error { return g.err }

@@ -46,6 +46,7 @@ type Op struct {
 	Shape []int // of the value; empty for a scalar
 	Saved []int // elements of each buffer that Run leaves for Back
 	Run   Func
+	FLOPs int64 // of Run, for measurements: multiplications and additions of matrix products
 
 	// Alias says that the value is the first input in another shape: no work is done.
 	Alias bool
@@ -68,6 +69,7 @@ func (g *Graph) Apply(op *Op, inputs ...*Node) *Node {
 		g.Fail(fmt.Errorf("%s: %w", op.Name, err))
 		return nil
 	}
+	g.flops += op.FLOPs
 	f := g.newFused(forward, op, op.Shape, inputs)
 	n, err := g.apply(f)
 	if err != nil {

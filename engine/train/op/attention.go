@@ -45,6 +45,7 @@ func Attention(g *graph.Graph, qkv, lengths *Node, cfg AttentionConfig) *Node {
 	} else {
 		o.Reads = []int{0}
 	}
+	o.FLOPs = 4 * int64(rows) * int64(cfg.Seq) * int64(a.wide) // all pairs, as if nothing was masked
 	if lengths == nil {
 		return g.Apply(o, qkv)
 	}

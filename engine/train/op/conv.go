@@ -27,6 +27,7 @@ func Conv(g *graph.Graph, x, w, b *Node, stride, pad int) *Node {
 		Name: "convolution", Shape: []int{c.Batch, c.OutC, c.OutH(), c.OutW()}, Run: k.run,
 		Grads: []int{0, 1}, Back: k.back, Reads: []int{0, 1},
 	}
+	o.FLOPs = 2 * int64(size(w)) * int64(c.Batch) * int64(c.OutH()) * int64(c.OutW())
 	if b == nil {
 		return g.Apply(o, x, w)
 	}

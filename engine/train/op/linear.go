@@ -15,7 +15,7 @@ func Linear(g *graph.Graph, x, w, b *Node) *Node {
 		return nil
 	}
 	o := &graph.Op{
-		Name: "linear", Shape: []int{l.rows, l.out}, Run: l.run,
+		Name: "linear", Shape: []int{l.rows, l.out}, Run: l.run, FLOPs: 2 * int64(l.rows) * int64(l.in) * int64(l.out),
 		Grads: []int{0, 1}, Back: l.back, Reads: []int{0, 1},
 	}
 	if b == nil {
