@@ -50,11 +50,11 @@ type fixture struct {
 type run struct {
 	Name      string `json:"name"`
 	Optimizer struct {
-		Kind                    string
-		LR, Momentum, Decay     float64
-		Nesterov                bool
-		Beta1, Beta2            float64
-		Eps                     float64
+		Kind                string
+		LR, Momentum, Decay float64
+		Nesterov            bool
+		Beta1, Beta2        float64
+		Eps                 float64
 	} `json:"optimizer"`
 	Schedule  []float64             `json:"schedule"`
 	Clip      float64               `json:"clip"`

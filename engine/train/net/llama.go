@@ -157,4 +157,3 @@ func (s *scope) embed(name string, rows, dim int, id func(i int) int32) value {
 }
 
 var _ = []architecture{(*MLP)(nil), (*CNN)(nil), (*ResNet)(nil), (*Llama)(nil), (*Bert)(nil)}
-

@@ -64,9 +64,9 @@ type Model struct {
 // architecture is what each kind of model provides.
 type architecture interface {
 	task() Task
-	input() []int                  // shape of a sample of floats, nil for tokens
-	context() int                  // longest sequence of tokens, 0 without tokens
-	outputs() int                  // classes, values or tokens
+	input() []int                    // shape of a sample of floats, nil for tokens
+	context() int                    // longest sequence of tokens, 0 without tokens
+	outputs() int                    // classes, values or tokens
 	forward(s *scope, x value) value // logits
 }
 
