@@ -286,3 +286,61 @@ func halfSIMD(isa ISA, dst []float32, w []uint16, x []float32, groups int, bf16 
 	}
 	return true
 }
+
+// packRowsSIMD writes the first columns of n rows, at most 16, as (depth, 16), a multiple
+// of 4, and returns how many. Lanes beyond n repeat the last row.
+func packRowsSIMD(isa ISA, dst, src []float32, stride, n, depth int) int {
+	depth &^= 3
+	if isa == Generic || depth == 0 {
+		return 0
+	}
+	_, _ = dst[depth*lanes-1], src[(n-1)*stride+depth-1]
+	var rows [lanes]*float32
+	for i := range rows {
+		rows[i] = &src[min(i, n-1)*stride]
+	}
+	if isa == AVX512 {
+		packRowsAVX512(&dst[0], &rows, depth)
+	} else {
+		packRowsAVX2(&dst[0], &rows, depth)
+	}
+	return depth
+}
+
+// packWideSIMD writes the first columns of n rows of src, a multiple of 16, as panels
+// (n, 16), and returns how many.
+func packWideSIMD(isa ISA, dst []float32, dstStride int, src []float32, srcStride, cols, n int) int {
+	blocks := cols / lanes
+	if isa == Generic || blocks == 0 || n == 0 {
+		return 0
+	}
+	_, _ = dst[(blocks-1)*dstStride+n*lanes-1], src[(n-1)*srcStride+blocks*lanes-1]
+	if isa == AVX512 {
+		packWideAVX512(&dst[0], 4*dstStride, &src[0], 4*srcStride, blocks, n)
+	} else {
+		packWideAVX2(&dst[0], 4*dstStride, &src[0], 4*srcStride, blocks, n)
+	}
+	return blocks * lanes
+}
+
+// packTilesSIMD writes the first of n rows of src as tiles (n, 6), and returns how many
+// rows: those after which src goes on far enough. It writes 2 elements beyond each tile.
+func packTilesSIMD(isa ISA, dst []float32, dstStride int, src []float32, srcStride, tiles, n int) int {
+	const beyond = 2
+	if reach := len(src) - tiles*tileRows - beyond; reach < (n-1)*srcStride {
+		n = reach/srcStride + 1
+		if reach < 0 {
+			n = 0
+		}
+	}
+	if isa == Generic || n == 0 {
+		return 0
+	}
+	_, _ = dst[(tiles-1)*dstStride+n*tileRows+beyond-1], src[(n-1)*srcStride+tiles*tileRows+beyond-1]
+	if isa == AVX512 {
+		packTilesAVX512(&dst[0], 4*dstStride, &src[0], 4*srcStride, tiles, n)
+	} else {
+		packTilesAVX2(&dst[0], 4*dstStride, &src[0], 4*srcStride, tiles, n)
+	}
+	return n
+}

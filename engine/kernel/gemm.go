@@ -87,6 +87,7 @@ const (
 	gemmCols    = 256 // columns of C at most: with gemmDepth 512 KiB of the second-level cache
 	gemmRows    = 516 // rows of C at most, a multiple of tileRows
 	gemmUnit    = 64  // columns of C that the AVX-512 kernel keeps in registers
+	gemmStrip   = 48  // rows of op(A) that are packed together, a multiple of tileRows
 	gemmDirect  = 48  // with fewer rows B is read where it lies
 	gemmSmall   = 1 << 17
 	gemmPackB   = 12      // what packing a column costs, in rows of products
@@ -182,11 +183,20 @@ func (t *gemmTask) clear(lo, hi int) {
 }
 
 // floats returns the size of the scratch of a goroutine: a block of B in panels, and a
-// tile of A.
-func (t *gemmTask) floats() int { return t.groups()*t.panel(t.depth) + tileRows*t.depth }
+// strip of A in tiles.
+func (t *gemmTask) floats() int {
+	n := t.groups() * t.panel(t.depth)
+	if t.g.TransA {
+		n += gemmStrip / tileRows * t.tileStep()
+	}
+	return n
+}
 
 func (t *gemmTask) groups() int { return ceilDiv(t.cols, lanes) }
 
 // panel returns the distance between panels of k columns: not a multiple of 4 KiB, so that
 // those read together lie in different sets of the caches.
 func (t *gemmTask) panel(k int) int { return k*lanes + lanes }
+
+// tileStep returns the distance between the tiles of a strip.
+func (t *gemmTask) tileStep() int { return t.depth*tileRows + lanes }

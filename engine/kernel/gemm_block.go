@@ -3,8 +3,8 @@ package kernel
 // block computes rows [row, row+m) of columns [col, col+n) of C.
 func (t *gemmTask) block(row, m, col, n int, buf []float32) {
 	g := t.g
-	tileAt := t.groups() * t.panel(t.depth)
-	panels, tile := buf[:tileAt], buf[tileAt:]
+	stripAt := t.groups() * t.panel(t.depth)
+	panels, strip := buf[:stripAt], buf[stripAt:]
 	for k := 0; k < g.K; k += t.depth {
 		depth := min(t.depth, g.K-k)
 		full := n / lanes
@@ -26,12 +26,12 @@ func (t *gemmTask) block(row, m, col, n int, buf []float32) {
 		if n%lanes != 0 {
 			tail.dst = tail.dst[full*lanes:]
 		}
-		t.tiles(&p, &tail, row, m, k, n, tile)
+		t.tiles(&p, &tail, row, m, k, n, strip)
 	}
 }
 
 // tiles computes m rows: the whole groups of n columns by p, the rest by tail.
-func (t *gemmTask) tiles(p, tail *product, row, m, k, n int, tile []float32) {
+func (t *gemmTask) tiles(p, tail *product, row, m, k, n int, strip []float32) {
 	g := t.g
 	if !g.TransA {
 		p.x, p.xStride, p.xStep = g.A[row*g.LDA+k:], g.LDA, 1
@@ -43,15 +43,18 @@ func (t *gemmTask) tiles(p, tail *product, row, m, k, n int, tile []float32) {
 		return
 	}
 	dst, tailDst := p.dst, tail.dst
-	for i := 0; i < m; {
-		rows := tileSize(m - i)
-		t.packA(tile, row+i, rows, k, p.k)
-		p.dst, p.x, p.xStride, p.xStep = dst[i*g.LDC:], tile, 1, rows
-		p.run(rows, n/lanes)
-		if n%lanes != 0 {
-			tail.dst, tail.x, tail.xStride, tail.xStep = tailDst[i*g.LDC:], tile, 1, rows
-			tail.partial(rows, n%lanes)
+	for i := 0; i < m; i += gemmStrip {
+		rows := min(gemmStrip, m-i)
+		t.packA(strip, row+i, rows, k, p.k)
+		for j := 0; j < rows; j += tileRows {
+			h := min(tileRows, rows-j)
+			x := strip[j/tileRows*t.tileStep():]
+			p.dst, p.x, p.xStride, p.xStep = dst[(i+j)*g.LDC:], x, 1, tileRows
+			p.run(h, n/lanes)
+			if n%lanes != 0 {
+				tail.dst, tail.x, tail.xStride, tail.xStep = tailDst[(i+j)*g.LDC:], x, 1, tileRows
+				tail.partial(h, n%lanes)
+			}
 		}
-		i += rows
 	}
 }

@@ -12,42 +12,39 @@ func (t *gemmTask) packB(panels []float32, k, depth, col, n int) {
 		}
 		return
 	}
-	for j := range depth {
-		row := g.B[(k+j)*g.LDB+col:]
-		row = row[:n]
-		at := j * lanes
-		for len(row) >= lanes {
-			*(*[lanes]float32)(panels[at:]) = [lanes]float32(row)
-			row, at = row[lanes:], at+step
-		}
-		if len(row) > 0 {
-			copy(panels[at:at+lanes], row)
+	src := g.B[k*g.LDB+col:]
+	for i := packWideSIMD(t.isa, panels, step, src, g.LDB, n, depth); i < n; i += lanes {
+		panel, width := panels[i/lanes*step:], min(lanes, n-i)
+		for j := range depth {
+			at := j*g.LDB + i
+			copy(panel[j*lanes:(j+1)*lanes], src[at:at+width])
 		}
 	}
 }
 
-// packTransposed writes n rows of src, at most 16, as (depth, 16).
+// packTransposed writes n rows of src, at most 16, as (depth, 16). Lanes beyond n hold
+// anything.
 func packTransposed(isa ISA, dst, src []float32, stride, n, depth int) {
+	done := packRowsSIMD(isa, dst, src, stride, n, depth)
 	for i := range n {
 		row := src[i*stride : i*stride+depth]
-		for k, v := range row {
-			dst[k*lanes+i] = v
+		for k := done; k < depth; k++ {
+			dst[k*lanes+i] = row[k]
 		}
 	}
 }
 
-// packA writes columns [row, row+rows) of the stored A, which are rows of op(A), as
-// (depth, rows).
-func (t *gemmTask) packA(tile []float32, row, rows, k, depth int) {
+// packA writes columns [row, row+m) of the stored A, which are rows of op(A), as tiles
+// (depth, 6) that are tileStep apart. The columns of a strip are read together because
+// their values share cache lines.
+func (t *gemmTask) packA(strip []float32, row, m, k, depth int) {
 	g := t.g
+	step := t.tileStep()
 	src := g.A[k*g.LDA+row:]
-	if rows == tileRows {
-		for j := range depth {
-			*(*[tileRows]float32)(tile[j*tileRows:]) = [tileRows]float32(src[j*g.LDA:])
+	for j := packTilesSIMD(t.isa, strip, step, src, g.LDA, ceilDiv(m, tileRows), depth); j < depth; j++ {
+		for i := 0; i < m; i += tileRows {
+			at := j*g.LDA + i
+			copy(strip[i/tileRows*step+j*tileRows:], src[at:at+min(tileRows, m-i)])
 		}
-		return
-	}
-	for j := range depth {
-		copy(tile[j*rows:(j+1)*rows], src[j*g.LDA:])
 	}
 }

@@ -118,3 +118,18 @@ func productF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, wStep
 //
 //go:noescape
 func productBF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
+
+// packRowsAVX2 writes n columns, a multiple of 4, of 16 rows as (n, 16).
+//
+//go:noescape
+func packRowsAVX2(dst *float32, rows *[16]*float32, n int)
+
+// packWideAVX2 writes n rows of blocks of 16 elements, a block's rows together; strides are in bytes.
+//
+//go:noescape
+func packWideAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+
+// packTilesAVX2 writes n rows of blocks of 6 elements, a block's rows together; strides are in bytes. It reads and writes 2 elements beyond each block.
+//
+//go:noescape
+func packTilesAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)

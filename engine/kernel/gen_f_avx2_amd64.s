@@ -1640,3 +1640,134 @@ columns1:
 less1:
 	VZEROUPPER
 	RET
+
+// func packRowsAVX2(dst *float32, rows *[16]*float32, n int)
+// Requires: AVX
+TEXT ·packRowsAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+loop:
+	MOVQ        (CX), SI
+	VMOVUPS     (SI)(BX*1), X0
+	MOVQ        32(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y0, Y0
+	MOVQ        8(CX), SI
+	VMOVUPS     (SI)(BX*1), X1
+	MOVQ        40(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y1, Y1
+	MOVQ        16(CX), SI
+	VMOVUPS     (SI)(BX*1), X2
+	MOVQ        48(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y2, Y2
+	MOVQ        24(CX), SI
+	VMOVUPS     (SI)(BX*1), X3
+	MOVQ        56(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y1, Y0, Y7
+	VUNPCKHPS   Y3, Y2, Y8
+	VUNPCKLPD   Y6, Y4, Y5
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y7, Y6
+	VUNPCKHPD   Y8, Y7, Y7
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y4, 64(AX)
+	VMOVUPS     Y6, 128(AX)
+	VMOVUPS     Y7, 192(AX)
+	MOVQ        64(CX), SI
+	VMOVUPS     (SI)(BX*1), X9
+	MOVQ        96(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y9, Y9
+	MOVQ        72(CX), SI
+	VMOVUPS     (SI)(BX*1), X10
+	MOVQ        104(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y10, Y10
+	MOVQ        80(CX), SI
+	VMOVUPS     (SI)(BX*1), X11
+	MOVQ        112(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y11, Y11
+	MOVQ        88(CX), SI
+	VMOVUPS     (SI)(BX*1), X12
+	MOVQ        120(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y12, Y12
+	VUNPCKLPS   Y10, Y9, Y4
+	VUNPCKLPS   Y12, Y11, Y6
+	VUNPCKHPS   Y10, Y9, Y7
+	VUNPCKHPS   Y12, Y11, Y8
+	VUNPCKLPD   Y6, Y4, Y5
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y7, Y6
+	VUNPCKHPD   Y8, Y7, Y7
+	VMOVUPS     Y5, 32(AX)
+	VMOVUPS     Y4, 96(AX)
+	VMOVUPS     Y6, 160(AX)
+	VMOVUPS     Y7, 224(AX)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000010, BX
+	CMPQ        BX, DX
+	JNE         loop
+	VZEROUPPER
+	RET
+
+// func packWideAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packWideAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS 32(R8), Y0
+	VMOVUPS Y0, 32(DI)
+	ADDQ    $0x00000040, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000040, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func packTilesAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packTilesAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000018, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000018, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET

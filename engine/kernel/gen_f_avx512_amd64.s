@@ -2092,3 +2092,120 @@ columns1:
 less1:
 	VZEROUPPER
 	RET
+
+// func packRowsAVX512(dst *float32, rows *[16]*float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·packRowsAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+loop:
+	MOVQ         (CX), SI
+	VMOVUPS      (SI)(BX*1), X0
+	MOVQ         32(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z0, Z0
+	MOVQ         64(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z0, Z0
+	MOVQ         96(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z0, Z0
+	MOVQ         8(CX), SI
+	VMOVUPS      (SI)(BX*1), X1
+	MOVQ         40(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z1, Z1
+	MOVQ         72(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z1, Z1
+	MOVQ         104(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z1, Z1
+	MOVQ         16(CX), SI
+	VMOVUPS      (SI)(BX*1), X2
+	MOVQ         48(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z2, Z2
+	MOVQ         80(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z2, Z2
+	MOVQ         112(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z2, Z2
+	MOVQ         24(CX), SI
+	VMOVUPS      (SI)(BX*1), X3
+	MOVQ         56(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z3, Z3
+	MOVQ         88(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z3, Z3
+	MOVQ         120(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z1, Z0, Z7
+	VUNPCKHPS    Z3, Z2, Z8
+	VUNPCKLPD    Z6, Z4, Z5
+	VUNPCKHPD    Z6, Z4, Z4
+	VUNPCKLPD    Z8, Z7, Z6
+	VUNPCKHPD    Z8, Z7, Z7
+	VMOVUPS      Z5, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, BX
+	CMPQ         BX, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func packWideAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX, AVX512F
+TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x00000040, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000040, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func packTilesAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packTilesAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000018, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000018, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
