@@ -221,11 +221,9 @@ func (t *squaresTask) Do(lo, hi int) {
 
 // sumSquares returns the sum of the squares of x, or of x - y if there is a y.
 func sumSquares(isa ISA, x, y []float32) float64 {
-	if s, ok := sumSquaresSIMD(isa, x, y); ok {
-		return s
-	}
 	var acc [lanes]float64
-	for i, v := range x {
+	for i := sumSquaresSIMD(isa, &acc, x, y); i < len(x); i++ {
+		v := x[i]
 		if y != nil {
 			v -= y[i]
 		}

@@ -105,25 +105,21 @@ func (t *normTask) Do(lo, hi int) {
 
 func (t *normTask) rows(lo, hi int) {
 	o, w := t.op, t.op.width
-	for i := lo; i < hi; i++ {
-		y, x := t.y[i*w:(i+1)*w], t.x[i*w:(i+1)*w]
-		if o.parts == 1 {
-			o.inv[i] = rmsRow(o.isa, y, x, t.w, o.eps)
-		} else {
-			o.mean[i], o.inv[i] = layerRow(o.isa, y, x, t.w, t.b, o.eps)
-		}
+	y, x := t.y[lo*w:hi*w], t.x[lo*w:hi*w]
+	if o.parts == 1 {
+		rmsRows(o.isa, y, x, t.w[:w], o.inv[lo:hi], o.eps)
+	} else {
+		layerRows(o.isa, y, x, t.w[:w], t.b[:w], o.mean[lo:hi], o.inv[lo:hi], o.eps)
 	}
 }
 
 func (t *normTask) rowsBack(sums []float32, lo, hi int) {
 	o, w := t.op, t.op.width
-	for i := lo; i < hi; i++ {
-		dx, dy, x := t.dx[i*w:(i+1)*w], t.dy[i*w:(i+1)*w], t.x[i*w:(i+1)*w]
-		if o.parts == 1 {
-			rmsRowBack(o.isa, dx, sums, dy, x, t.w, o.inv[i])
-		} else {
-			layerRowBack(o.isa, dx, sums[:w], sums[w:], dy, x, t.w, o.mean[i], o.inv[i])
-		}
+	dx, dy, x := t.dx[lo*w:hi*w], t.dy[lo*w:hi*w], t.x[lo*w:hi*w]
+	if o.parts == 1 {
+		rmsRowsBack(o.isa, dx, sums, dy, x, t.w[:w], o.inv[lo:hi])
+	} else {
+		layerRowsBack(o.isa, dx, sums[:w], sums[w:], dy, x, t.w[:w], o.mean[lo:hi], o.inv[lo:hi])
 	}
 }
 
@@ -179,79 +175,94 @@ func (o *LayerNormOp) Backward(p *Pool, dx, dw, db, dy, x, w []float32) {
 	n.backward(p, normTask{dx: dx, dy: dy, x: x, w: w}, dw, db)
 }
 
-// rmsRow is rmsNorm of a row and returns what it multiplied by.
-func rmsRow(isa ISA, y, x, w []float32, eps float32) float32 {
-	if inv, ok := rmsRowSIMD(isa, y, x, w, eps); ok {
-		return inv
-	}
-	var acc lanesOf
-	for i, v := range x {
-		acc[i%lanes] = fma32(v, v, acc[i%lanes])
-	}
-	inv := inverseRoot(acc.sum()/float32(len(x)), eps)
-	for i, v := range x {
-		y[i] = float32(v*inv) * w[i]
-	}
-	return inv
-}
-
-// rmsRowBack computes dx = inv (dy w - x inv^2 mean(dy w x)) and adds dy x inv to dw.
-func rmsRowBack(isa ISA, dx, dw, dy, x, w []float32, inv float32) {
-	if rmsRowBackSIMD(isa, dx, dw, dy, x, w, inv) {
+// rmsRows is rmsNorm of each row of x and keeps what the rows were multiplied by.
+func rmsRows(isa ISA, y, x, w, inv []float32, eps float32) {
+	if rmsRowsSIMD(isa, y, x, w, inv, eps) {
 		return
 	}
-	var acc lanesOf
-	for i, v := range x {
-		acc[i%lanes] = fma32(float32(dy[i]*w[i]), v, acc[i%lanes])
-	}
-	k := float32(float32(inv*inv)*acc.sum()) / float32(len(x))
-	for i, v := range x {
-		d := dy[i]
-		dw[i] = fma32(d, float32(v*inv), dw[i])
-		dx[i] = fma32(-k, v, float32(d*w[i])) * inv
+	n := len(w)
+	for r := range inv {
+		x, y := x[r*n:(r+1)*n], y[r*n:(r+1)*n]
+		var acc lanesOf
+		for i, v := range x {
+			acc[i%lanes] = fma32(v, v, acc[i%lanes])
+		}
+		inv[r] = inverseRoot(acc.sum()/float32(n), eps)
+		for i, v := range x {
+			y[i] = float32(v*inv[r]) * w[i]
+		}
 	}
 }
 
-// layerRow is layerNorm of a row and returns mean and 1 / sqrt(variance + eps).
-func layerRow(isa ISA, y, x, w, b []float32, eps float32) (mean, inv float32) {
-	if mean, inv, ok := layerRowSIMD(isa, y, x, w, b, eps); ok {
-		return mean, inv
-	}
-	var acc, squares lanesOf
-	for i, v := range x {
-		acc[i%lanes] += v
-	}
-	mean = acc.sum() / float32(len(x))
-	for i, v := range x {
-		d := v - mean
-		squares[i%lanes] = fma32(d, d, squares[i%lanes])
-	}
-	inv = inverseRoot(squares.sum()/float32(len(x)), eps)
-	for i, v := range x {
-		y[i] = fma32(float32((v-mean)*inv), w[i], b[i])
-	}
-	return mean, inv
-}
-
-// layerRowBack computes dx = inv (a - mean(a) - h mean(a h)) with a = dy w and h the
-// normalised x, and adds dy h to dw and dy to db.
-func layerRowBack(isa ISA, dx, dw, db, dy, x, w []float32, mean, inv float32) {
-	if layerRowBackSIMD(isa, dx, dw, db, dy, x, w, mean, inv) {
+// rmsRowsBack computes for each row dx = inv (dy w - x inv^2 mean(dy w x)) and adds
+// dy x inv to dw.
+func rmsRowsBack(isa ISA, dx, dw, dy, x, w, inv []float32) {
+	if rmsRowsBackSIMD(isa, dx, dw, dy, x, w, inv) {
 		return
 	}
-	var sum, dot lanesOf
-	for i, v := range x {
-		h, a := float32((v-mean)*inv), float32(dy[i]*w[i])
-		sum[i%lanes] += a
-		dot[i%lanes] = fma32(a, h, dot[i%lanes])
+	n := len(w)
+	for r, inv := range inv {
+		x, dx, dy := x[r*n:(r+1)*n], dx[r*n:(r+1)*n], dy[r*n:(r+1)*n]
+		var acc lanesOf
+		for i, v := range x {
+			acc[i%lanes] = fma32(float32(dy[i]*w[i]), v, acc[i%lanes])
+		}
+		k := float32(float32(inv*inv)*acc.sum()) / float32(n)
+		for i, v := range x {
+			d := dy[i]
+			dw[i] = fma32(d, float32(v*inv), dw[i])
+			dx[i] = fma32(-k, v, float32(d*w[i])) * inv
+		}
 	}
-	n := float32(len(x))
-	k1, k2 := sum.sum()/n, dot.sum()/n
-	for i, v := range x {
-		h, d := float32((v-mean)*inv), dy[i]
-		a := float32(d * w[i])
-		dw[i] = fma32(d, h, dw[i])
-		db[i] += d
-		dx[i] = fma32(-k2, h, a-k1) * inv
+}
+
+// layerRows is layerNorm of each row of x and keeps mean and 1 / sqrt(variance + eps).
+func layerRows(isa ISA, y, x, w, b, mean, inv []float32, eps float32) {
+	if layerRowsSIMD(isa, y, x, w, b, mean, inv, eps) {
+		return
+	}
+	n := len(w)
+	for r := range inv {
+		x, y := x[r*n:(r+1)*n], y[r*n:(r+1)*n]
+		var acc, squares lanesOf
+		for i, v := range x {
+			acc[i%lanes] += v
+		}
+		m := acc.sum() / float32(n)
+		for i, v := range x {
+			d := v - m
+			squares[i%lanes] = fma32(d, d, squares[i%lanes])
+		}
+		s := inverseRoot(squares.sum()/float32(n), eps)
+		for i, v := range x {
+			y[i] = fma32(float32((v-m)*s), w[i], b[i])
+		}
+		mean[r], inv[r] = m, s
+	}
+}
+
+// layerRowsBack computes for each row dx = inv (a - mean(a) - h mean(a h)) with a = dy w
+// and h the normalised x, and adds dy h to dw and dy to db.
+func layerRowsBack(isa ISA, dx, dw, db, dy, x, w, mean, inv []float32) {
+	if layerRowsBackSIMD(isa, dx, dw, db, dy, x, w, mean, inv) {
+		return
+	}
+	n := len(w)
+	for r, s := range inv {
+		x, dx, dy, m := x[r*n:(r+1)*n], dx[r*n:(r+1)*n], dy[r*n:(r+1)*n], mean[r]
+		var sum, dot lanesOf
+		for i, v := range x {
+			h, a := float32((v-m)*s), float32(dy[i]*w[i])
+			sum[i%lanes] += a
+			dot[i%lanes] = fma32(a, h, dot[i%lanes])
+		}
+		k1, k2 := sum.sum()/float32(n), dot.sum()/float32(n)
+		for i, v := range x {
+			h, d := float32((v-m)*s), dy[i]
+			a := float32(d * w[i])
+			dw[i] = fma32(d, h, dw[i])
+			db[i] += d
+			dx[i] = fma32(-k2, h, a-k1) * s
+		}
 	}
 }
