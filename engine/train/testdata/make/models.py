@@ -127,16 +127,20 @@ def causal(seed, i, ignore, batch=4, length=24, vocab=128):
 
 BERT_KEYS = [f"bert.encoder.layer.{i}.attention.self.key.bias" for i in range(2)]
 
+# gain: weights of matrices and convolutions are in +-sqrt(gain / fan_in). shift: the centre of batch norm's biases.
+# A ReLU whose input is within rounding of 0 changes the gradient by a jump. ResNet-18 has 140,000 of them a step, one jump brings on the next, and after 20 steps the
+# losses of two roundings differ by 1e-3 with most seeds. So its batch norms are shifted up by 2 (one input in 80 is below 0, in the CNN it is half) and its seed is one (as is the CNN's) whose
+# trajectories do not meet a jump: trajectories.py checks that under nudged weights.
 # clip: chosen so that some steps are clipped and some are not.
 # free: tensors whose gradient is zero but for rounding (a bias before batch norm; the bias of attention's keys). Adam divides by the
 # gradient's size, so it moves them by the sign of rounding errors; the loss does not depend on them.
 MODELS = {
     "mlp": dict(seed=1, shift=0.0, gain=1.0, make=MLP, batch=images((24,), 5, 16), lr=dict(sgd=0.2, adam=0.01), free=[], clip=0.27,
                 config=dict(input=[24], hidden=[32, 32], classes=5, activation="relu"), shapes=dict(inputs=[16, 24], labels=[16])),
-    "cnn": dict(seed=2, shift=0.0, gain=1.0, make=CNN, batch=images((3, 12, 12), 10, 8), lr=dict(sgd=0.02, adam=0.001), clip=1.75,
+    "cnn": dict(seed=52, shift=0.0, gain=1.0, make=CNN, batch=images((3, 12, 12), 10, 8), lr=dict(sgd=0.02, adam=0.001), clip=1.83,
                 free=["conv1.bias", "conv2.bias", "bn1.running_mean", "bn2.running_mean"],
                 config=dict(input=[3, 12, 12], channels=[8, 16], classes=10, bnEps=1e-5, bnMomentum=0.1), shapes=dict(inputs=[8, 3, 12, 12], labels=[8])),
-    "resnet18": dict(seed=3, shift=2.0, gain=6.0, make=ResNet18, batch=images((3, 16, 16), 10, 8), lr=dict(sgd=0.002, adam=0.0003), free=[], clip=16.0,
+    "resnet18": dict(seed=5, shift=2.0, gain=6.0, make=ResNet18, batch=images((3, 16, 16), 10, 8), lr=dict(sgd=0.001, adam=0.0002), free=[], clip=18.0,
                      config=dict(input=[3, 16, 16], width=8, stem="cifar", classes=10, bnEps=1e-5, bnMomentum=0.1), shapes=dict(inputs=[8, 3, 16, 16], labels=[8])),
     "bert": dict(seed=4, shift=0.0, gain=1.0, make=bert, batch=padded, lr=dict(sgd=0.02, adam=0.001), free=BERT_KEYS, clip=1.4,
                  config=dict(vocab=100, hidden=32, layers=2, heads=4, intermediate=64, maxPositions=32, types=2, labels=3, lnEps=1e-12, activation="gelu"),

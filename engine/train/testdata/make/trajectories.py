@@ -49,7 +49,7 @@ def optimiser(model, table, o):
 
 
 def build(spec, table, dtype, nudge=0):
-    """The model with its first weights; a nudge other than 0 moves each weight by up to one part in 2**23, at random."""
+    """The model with its first weights; a nudge other than 0 moves each weight by up to one part in 2**21, at random."""
     torch.manual_seed(0)
     model = spec["make"]().train()
     with torch.no_grad():
@@ -57,7 +57,7 @@ def build(spec, table, dtype, nudge=0):
         for t in table:
             params[t["name"]].copy_(torch.from_numpy(formula.uniform(t["name"], spec["seed"], t["shape"], t["bound"], t["center"])))
             if nudge:
-                params[t["name"]].mul_(1 + (torch.randint(3, t["shape"], generator=torch.Generator().manual_seed(nudge)) - 1) * 2.0**-23)
+                params[t["name"]].mul_(1 + (torch.randint(3, t["shape"], generator=torch.Generator().manual_seed(nudge)) - 1) * 2.0**-21)
     return widen(model) if dtype == torch.float64 else model
 
 
