@@ -34,8 +34,12 @@ func small(kind string) (train.Config, func(n int) *train.Batch) {
 	case net.KindCNN:
 		zero := 0
 		cfg.Model.CNN = &net.CNN{Input: []int{3, 8, 8}, Classes: 4, Layers: []net.Layer{
-			{Type: net.LayerConv, Channels: 6, ReLU: true}, {Type: net.LayerResidual, Channels: 8, Stride: 2}, {Type: net.LayerAvgPool, Kernel: 2, Pad: &zero},
-			{Type: net.LayerFlatten}, {Type: net.LayerLinear, Channels: 10, ReLU: true}, {Type: net.LayerDropout, Rate: 0.2},
+			{Type: net.LayerConv, Channels: 6, ReLU: true},
+			{Type: net.LayerResidual, Channels: 8, Stride: 2},
+			{Type: net.LayerAvgPool, Kernel: 2, Pad: &zero},
+			{Type: net.LayerFlatten},
+			{Type: net.LayerLinear, Channels: 10, ReLU: true},
+			{Type: net.LayerDropout, Rate: 0.2},
 		}}
 		return cfg, image
 	case net.KindResNet:
