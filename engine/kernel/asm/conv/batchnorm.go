@@ -102,9 +102,8 @@ func (g *gen) zero() reg.VecVirtual {
 
 // scalar returns a register with a float parameter in every lane.
 func (g *gen) scalar(name string) reg.VecVirtual {
-	x, v := XMM(), g.vec()
-	Load(Param(name), x)
-	VBROADCASTSS(x, v)
+	v := g.vec()
+	VBROADCASTSS(param(name), v)
 	return v
 }
 
