@@ -40,7 +40,7 @@ func (g *gen) batchNorm() {
 	}
 }
 
-// names returns a suffix, the arrays of gradients and their declaration.
+// gradNames returns a suffix, the declaration of the arrays of a gradient and their list.
 func gradNames(relu bool) (suffix, arrays string, list []string) {
 	if relu {
 		return "ReLU", "dy, x, y", []string{"dy", "x", "y"}
