@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,17 +115,8 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Addr == "" {
 		cfg.Addr = DefaultAddr
 	}
-	host, _, err := net.SplitHostPort(cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("new gateway: address %q: %w", cfg.Addr, err)
-	}
-	if !isLoopback(host) {
-		if len(cfg.Keys) == 0 {
-			return nil, fmt.Errorf("new gateway: %s is reachable from other machines, so an API key is required: set api.keys, or listen on 127.0.0.1", cfg.Addr)
-		}
-		if !cfg.Insecure {
-			return nil, fmt.Errorf("new gateway: %s is reachable from other machines and keys would cross the network in the clear: put a TLS proxy in front and set api.insecure, or listen on 127.0.0.1", cfg.Addr)
-		}
+	if err := CheckAddr(cfg.Addr, len(cfg.Keys), cfg.Insecure); err != nil {
+		return nil, fmt.Errorf("new gateway: %w", err)
 	}
 	m, err := newMetrics(cfg.Registry)
 	if err != nil {
@@ -138,6 +130,27 @@ func New(cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
+// CheckAddr tells what is wrong with an address to listen on, given a number of API keys and
+// whether it may be reached from other machines without TLS.
+func CheckAddr(addr string, keys int, insecure bool) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address of the API %q: want host:port, such as %s", addr, DefaultAddr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("address of the API %q: port %q is not a number from 0 to 65535", addr, port)
+	}
+	switch {
+	case isLoopback(host):
+		return nil
+	case keys == 0:
+		return fmt.Errorf("%s is reachable from other machines, so an API key is required: put the SHA-256 of one into api.keys (printf %%s KEY | sha256sum), or listen on 127.0.0.1", addr)
+	case !insecure:
+		return fmt.Errorf("%s is reachable from other machines and keys would cross the network in the clear: put a TLS proxy in front and listen on 127.0.0.1, or set api.insecure = true", addr)
+	}
+	return nil
+}
+
 func isLoopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -149,8 +162,17 @@ func isLoopback(host string) bool {
 // Ready is closed when the gateway listens; Addr is valid from then on.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
-// Addr returns the address the gateway listens on.
-func (g *Gateway) Addr() net.Addr { return g.addr }
+// Addr returns the address at which programs of this machine reach the gateway.
+func (g *Gateway) Addr() net.Addr { return local(g.addr) }
+
+// local puts 127.0.0.1 in the place of an address that stands for all of a machine's: those
+// are to listen on, not to ask, and as a host name they are refused.
+func local(a net.Addr) net.Addr {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: t.Port}
+	}
+	return a
+}
 
 // Run serves until ctx ends, then gives running answers a moment to finish.
 func (g *Gateway) Run(ctx context.Context) error {
@@ -182,6 +204,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
+// NoRoute answers requests for which mux has no route, in the shape of all errors. It
+// belongs under the pattern "/" of mux.
+func NoRoute(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}
+		if len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
+		}
+		writeError(w, e)
+	}
+}
+
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
@@ -196,8 +237,6 @@ func (g *Gateway) routes() http.Handler {
 	if g.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %s", r.Method, r.URL.Path)})
-	})
+	mux.HandleFunc("/", NoRoute(mux))
 	return g.metrics.counted(mux, g.cfg.Now)
 }

@@ -278,7 +278,7 @@ func testReturn(t *testing.T, s *runner.Swarm, want []string) {
 		err := s.Node("two").API().Get(ctx, "/covey/v1/status", nil, &st)
 		return len(st.Hosted) == 1 && st.Hosted[0].State == "serving", err
 	})
-	if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo"); err != nil {
+	if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo", nil); err != nil {
 		t.Fatal(err)
 	}
 	chain(t, s, "four", "two", "three")
