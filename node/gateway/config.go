@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -178,7 +179,10 @@ func local(a net.Addr) net.Addr {
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("listen for the API: %w (is another node running? choose a port with --api)", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w (is another node running?)", err)
+		}
+		return fmt.Errorf("listen for the API: %w; choose another address with --api", err)
 	}
 	g.addr = l.Addr()
 	l = netutil.LimitListener(l, maxConns)
