@@ -19,6 +19,7 @@ import (
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -81,7 +82,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
 		return exitNotFound
-	case errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
+	case errors.Is(err, store.ErrInUse), errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
 		return exitUnavailable
 	}
 	return exitFailed

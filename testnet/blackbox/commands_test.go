@@ -163,7 +163,7 @@ func TestStopTexts(t *testing.T) {
 func TestBusyNode(t *testing.T) {
 	t.Parallel()
 	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/status": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
-	for _, args := range [][]string{{"run", "demo", "hi"}, {"up"}} {
+	for _, args := range [][]string{{"run", "demo", "hi"}, {"up", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}} {
 		_, messages, code := covey(t, dir, "", args...)
 		if want := map[string]int{"run": 4, "up": 1}[args[0]]; code != want || !strings.Contains(messages, "pid 1234567") {
 			t.Errorf("covey %s: exit code %d, %s", args[0], code, messages)
@@ -253,6 +253,34 @@ func TestSecondUp(t *testing.T) {
 	_, messages, code := covey(t, s.Node("one").Dir(), "", "up", "--api", "127.0.0.1:0")
 	if code != 1 || !strings.Contains(messages, "already runs on "+s.Node("one").Dir()+" (pid ") || strings.Count(messages, "\n") != 1 {
 		t.Errorf("exit code %d, %s", code, messages)
+	}
+}
+
+// TestDataDirInUse has a command that needs a data directory on which another one works
+// without a node.
+func TestDataDirInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	chat := command(t, dir, "run", "demo")
+	in, err := chat.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(bytes.Repeat([]byte(" \n"), 200_000)); err != nil { // until it reads
+		t.Fatal(err)
+	}
+	_, messages, code := covey(t, dir, "", "model", "ls")
+	if code != 4 || !strings.Contains(messages, "another covey process") || strings.Contains(messages, "adger") {
+		t.Errorf("exit code %d, %s", code, messages)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitOf(t, chat.Wait()); code != 0 {
+		t.Errorf("the chat ended with exit code %d", code)
 	}
 }
 
