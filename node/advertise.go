@@ -112,15 +112,29 @@ func (r *running) provide(ctx context.Context, models []wire.ModelAdvert, announ
 	}
 }
 
-// advert describes this peer now.
+// advert describes this peer now, as others may know it: with what it serves because its
+// owner wants it, and not what is loaded for requests of its own.
 func (r *running) advert() wire.Advert {
+	a := r.capacity()
+	if r.forbidden() != nil {
+		a.Models = nil
+	}
+	for i := range a.Models {
+		m := &a.Models[i]
+		m.Served = slices.DeleteFunc(m.Served, func(s wire.Served) bool { return !r.hosting.Serving(m.Model, s.Range) })
+	}
+	return a
+}
+
+// capacity describes this peer now, with all that is loaded.
+func (r *running) capacity() wire.Advert {
 	lent, used := r.worker.Memory()
 	disk := r.store.Stat()
 	a := wire.Advert{
 		TTLSec: uint32(advertTTL / time.Second), Peer: r.creds.ID, Name: r.cfg.Name, Cores: uint32(r.cores()), Speeds: r.machine(),
 		Memory: wire.Space{Total: uint64(r.total), Lent: uint64(lent), Free: uint64(max(0, lent-used))},
 		Disk:   diskSpace(disk.DiskBytes, disk.Free, disk.Limit),
-		Limits: wire.Limits{UploadBytesPerSec: uint64(r.cfg.Limits.Upload)},
+		Limits: wire.Limits{UploadBytesPerSec: uint64(r.cfg.Limits.Upload), Sessions: uint32(r.worker.MaxSessions())},
 	}
 	served := r.worker.Served()
 	for _, m := range r.catalog.List() {
@@ -146,7 +160,7 @@ func diskSpace(used, free, limit int64) wire.Space {
 
 // adverts returns those of all live peers, this one's first.
 func (r *running) adverts() []*wire.Advert {
-	own := r.advert()
+	own := r.capacity()
 	return append([]*wire.Advert{&own}, r.host.Adverts()...)
 }
 

@@ -11,12 +11,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol"
 )
 
 const configFile = "config.toml"
@@ -72,7 +75,7 @@ type Limits struct {
 func Default() *Config {
 	net := host.Default()
 	name, err := os.Hostname()
-	if err != nil {
+	if err != nil || len(name) > protocol.MaxTextVersion {
 		name = ""
 	}
 	return &Config{
@@ -141,6 +144,9 @@ func (c *Config) Validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if c.Layout != ConfigVersion {
 		bad("version is %d, this program reads %d", c.Layout, ConfigVersion)
+	}
+	if len(c.Name) > protocol.MaxTextVersion || strings.ContainsFunc(c.Name, unicode.IsControl) {
+		bad("name %q is no name to show: at most %d bytes, without control characters", c.Name, protocol.MaxTextVersion)
 	}
 	if c.DataDir == "" {
 		bad("data directory is not set")

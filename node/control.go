@@ -16,6 +16,7 @@ import (
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -210,6 +211,9 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 		addrs = addrs[:protocol.MaxAddrs]
 	}
 	token, err := r.creds.Invite(host.Invitation{Name: r.creds.Name, Addrs: addrs, Scopes: in.Scopes, TTL: in.TTL}, time.Now())
+	if errors.Is(err, host.ErrScope) {
+		return statusError{http.StatusBadRequest, err}
+	}
 	if err != nil {
 		return statusError{http.StatusForbidden, err}
 	}
@@ -225,7 +229,19 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 }
 
 func (r *running) postGC(w http.ResponseWriter, req *http.Request) error {
+	var in api.GCRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	if in.AcceptLostPins {
+		if err := r.store.AcceptLostPins(); err != nil {
+			return err
+		}
+	}
 	st, err := r.store.GC(context.WithoutCancel(req.Context()))
+	if errors.Is(err, store.ErrPinsLost) {
+		return statusError{http.StatusConflict, fmt.Errorf("%w: look at covey model ls, pin or import what is to stay, then run covey model gc --accept-lost-pins", err)}
+	}
 	if err != nil {
 		return err
 	}

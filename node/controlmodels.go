@@ -100,14 +100,14 @@ func partName(p wire.Part) string {
 }
 
 func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
-	m, ok := r.catalog.Find(req.PathValue("name"))
+	id, ok := r.ours(req.PathValue("name"))
 	if !ok {
 		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
 	}
-	if _, err := r.hosting.Drop(m.CID); err != nil {
+	if _, err := r.hosting.Drop(id); err != nil {
 		return err
 	}
-	if err := r.catalog.Remove(m.CID); err != nil {
+	if err := r.catalog.Remove(id); err != nil {
 		return err
 	}
 	r.changes()
@@ -116,6 +116,20 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
 	}
 	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+}
+
+// ours finds a model that is here or is to be served here: of one that could not be brought
+// back after a restart there may be nothing but the intention.
+func (r *running) ours(name string) (cid.Cid, bool) {
+	if m, ok := r.catalog.Find(name); ok {
+		return m.CID, true
+	}
+	for _, h := range r.hosting.Hosted() {
+		if h.Name == name || h.Model.String() == name {
+			return h.Model, true
+		}
+	}
+	return cid.Undef, false
 }
 
 func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
@@ -207,10 +221,17 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
+	if err := r.forbidden(); err != nil {
+		return statusError{http.StatusForbidden, err}
+	}
 	m, err := r.find(req.Context(), in.Model)
 	if err != nil {
 		return err
 	}
+	// What is loaded for requests of this node makes room, unless it is just what is wanted.
+	r.worker.Evict(func(id cid.Cid, rng wire.Range) bool {
+		return r.hosting.Wanted(id, rng) || id == m.CID && in.Blocks == "all"
+	})
 	e := newEvents(w)
 	rng, st, err := r.hosting.Host(req.Context(), m, in.Blocks, func(state string, done, total int64) {
 		e.send(api.Event{Stage: state, Bytes: done, Total: total})
@@ -219,13 +240,14 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 }
 
 func (r *running) deleteHost(w http.ResponseWriter, req *http.Request) error {
-	m, ok := r.catalog.Find(req.PathValue("name"))
+	name := req.PathValue("name")
+	id, ok := r.ours(name)
 	if !ok {
-		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
+		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", name)}
 	}
-	served, err := r.hosting.Drop(m.CID)
+	served, err := r.hosting.Drop(id)
 	if err == nil && !served {
-		err = statusError{http.StatusNotFound, fmt.Errorf("model %s is not served here", m.Name)}
+		err = statusError{http.StatusNotFound, fmt.Errorf("model %s is not served here", name)}
 	}
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -63,7 +64,8 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	}, nil
 }
 
-// Serve loads a model here that no chain of peers covers, if all of it is here.
+// Serve loads a model here that no chain of peers covers, if all of it is here. It is for
+// requests of this node: others do not hear of it, and after a restart it is gone.
 func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 	_, err := m.r.router.Plan(g.ID, g.Blocks, 1)
 	if !errors.Is(err, router.ErrNoChain) {
@@ -73,7 +75,12 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 	if !ok || !m.r.complete(c) {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
 	}
-	_, _, err = m.r.hosting.Host(ctx, c, "all", nil)
+	whole := c.Manifest.Whole()
+	err = m.r.worker.Load(ctx, c.CID, whole)
+	if errors.Is(err, worker.ErrNoMemory) {
+		m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
+		err = m.r.worker.Load(ctx, c.CID, whole)
+	}
 	return err
 }
 

@@ -82,26 +82,71 @@ type running struct {
 	changed chan struct{}  // 1: something to advertise has changed
 }
 
-// Run opens the node and serves until ctx ends.
+// Run opens the node and serves until ctx ends or a part fails. Then the parts end in the
+// order in which they need each other: the gateway drains, then what answers it, then the
+// store.
 func (n *Node) Run(ctx context.Context) (err error) {
-	group, ctx := errgroup.WithContext(ctx)
-	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: ctx, started: time.Now(), changed: make(chan struct{}, 1)}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var front, inner, base layer
+	front.begin(ctx, stop)
+	inner.begin(ctx, stop)
+	base.begin(ctx, stop)
+	defer func() { // if it does not come to their ends below
+		front.cancel()
+		inner.cancel()
+		base.cancel()
+	}()
+	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err
 	}
+	base.run(r.store.Run)
 	if !n.cfg.Offline {
-		group.Go(func() error { return r.host.Run(ctx) })
-		group.Go(func() error { return r.advertise(ctx) })
-		group.Go(r.measure)
+		inner.run(r.host.Run)
+		inner.run(r.advertise)
+		inner.run(func(context.Context) error { return r.measure() })
 	}
-	for _, run := range []func(context.Context) error{r.store.Run, r.worker.Run, r.hosting.Run, r.gateway.Run} {
-		group.Go(func() error { return run(ctx) })
-	}
-	group.Go(func() error { return n.announce(ctx, r) })
-	err = group.Wait()
+	inner.run(r.worker.Run)
+	inner.run(r.hosting.Run)
+	front.run(r.gateway.Run)
+	front.run(func(ctx context.Context) error { return n.announce(ctx, r) })
+	<-ctx.Done()
+	err = errors.Join(front.end(), inner.end())
 	r.tasks.Wait()
-	return err
+	return errors.Join(err, base.end())
+}
+
+// layer is a group of parts that end together, some time after the context that the node
+// runs in.
+type layer struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  errgroup.Group
+	failed context.CancelFunc
+}
+
+// begin makes the layer ready. failed is called when a part of it fails.
+func (l *layer) begin(ctx context.Context, failed context.CancelFunc) {
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	l.failed = failed
+}
+
+func (l *layer) run(part func(context.Context) error) {
+	l.group.Go(func() error {
+		err := part(l.ctx)
+		if err != nil {
+			l.failed()
+		}
+		return err
+	})
+}
+
+// end stops the parts and waits for them.
+func (l *layer) end() error {
+	l.cancel()
+	return l.group.Wait()
 }
 
 // announce tells the world, by Ready and the endpoint file, when all parts are up.
@@ -133,17 +178,7 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 
 // open makes the parts in order of dependence.
 func (r *running) open() (err error) {
-	var token *wire.Token
-	if r.cfg.Join != "" {
-		if token, err = wire.ParseToken(r.cfg.Join); err != nil {
-			return fmt.Errorf("read join token: %w", err)
-		}
-	}
-	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
-	if errors.Is(err, host.ErrOtherSwarm) {
-		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
-	}
-	if err != nil {
+	if err := r.openCredentials(); err != nil {
 		return err
 	}
 	r.registry = prometheus.NewRegistry()
@@ -164,6 +199,34 @@ func (r *running) open() (err error) {
 	return r.openServing()
 }
 
+// openCredentials finds out who this peer is. Without a network it is nobody: the data
+// directory stays free to join a swarm later.
+func (r *running) openCredentials() (err error) {
+	if r.cfg.Offline {
+		r.creds, err = host.EphemeralCredentials(time.Now())
+		return err
+	}
+	var token *wire.Token
+	if r.cfg.Join != "" {
+		if token, err = wire.ParseToken(r.cfg.Join); err != nil {
+			return fmt.Errorf("read join token: %w", err)
+		}
+	}
+	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
+	if errors.Is(err, host.ErrOtherSwarm) {
+		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
+	}
+	return err
+}
+
+// forbidden returns why this peer may not serve, nil if it may.
+func (r *running) forbidden() error {
+	if r.creds.Grant.Allows(wire.ScopeServe) {
+		return nil
+	}
+	return fmt.Errorf("this peer may not serve: it joined with a token that lacks the scope %s", wire.ScopeServe)
+}
+
 func (r *running) part(name string) *slog.Logger { return r.log.With("part", name) }
 
 // openNetwork makes what talks to peers.
@@ -172,6 +235,12 @@ func (r *running) openNetwork() (err error) {
 	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
 	cfg.Log, cfg.Registerer = r.log, r.registry
+	if r.cfg.Offline {
+		cfg.Dir = "" // what lies there is of peers and revocations
+	}
+	if r.forbidden() != nil {
+		cfg.Roles = []string{wire.RoleGateway}
+	}
 	for _, b := range r.cfg.Network.Bootstrap {
 		cfg.Bootstrap = append(cfg.Bootstrap, wire.Addr(b))
 	}
@@ -184,7 +253,9 @@ func (r *running) openNetwork() (err error) {
 	if err != nil {
 		return err
 	}
-	r.host.Handle(protocol.Blocks, r.exchange.Serve)
+	if r.forbidden() == nil {
+		r.host.Handle(protocol.Blocks, r.exchange.Serve)
+	}
 	r.catalog, err = catalog.New(catalog.Config{Store: r.store, Fetcher: r.exchange, Providers: r.providers, Log: r.part("catalog")})
 	return err
 }
@@ -201,13 +272,15 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	r.host.Handle(protocol.Infer, r.worker.Serve)
+	if r.forbidden() == nil {
+		r.host.Handle(protocol.Infer, r.worker.Serve)
+	}
 	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, RTT: r.host.RTT, Dial: dialer{r}.Dial, Patience: patience, Log: r.part("router"), Now: time.Now})
 	if err != nil {
 		return err
 	}
 	r.hosting, err = hosting.New(hosting.Config{
-		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"),
+		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"), Forbidden: r.forbidden(),
 	})
 	if err != nil {
 		return err

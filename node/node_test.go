@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/covey-network/covey/node"
@@ -18,6 +19,13 @@ import (
 
 // start runs a node without a network and returns a client of it.
 func start(t *testing.T, dir string, change func(*node.Config)) *api.Client {
+	t.Helper()
+	c, _ := startStop(t, dir, change)
+	return c
+}
+
+// startStop is start with what ends the node, as a signal does, and waits for that.
+func startStop(t *testing.T, dir string, change func(*node.Config)) (c *api.Client, stop func()) {
 	t.Helper()
 	cfg, err := node.ReadConfig(dir)
 	if err != nil {
@@ -36,19 +44,20 @@ func start(t *testing.T, dir string, change func(*node.Config)) *api.Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("node ended with %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case <-n.Ready():
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("node ended at its start: %v", err)
 	}
-	return &api.Client{Base: n.Endpoint().URL, Key: n.Endpoint().Key}
+	return &api.Client{Base: n.Endpoint().URL, Key: n.Endpoint().Key}, stop
 }
 
 // withDemo starts a node and imports the demo model.
@@ -182,6 +191,48 @@ func TestStreamIsTheWholeAnswer(t *testing.T) {
 	}
 	if w := whole.Choices[0]; text != w.Message.Content || finish != w.Finish || used != whole.Usage.Total {
 		t.Errorf("streamed %q (%s, %d), whole %q (%s, %d)", text, finish, used, w.Message.Content, w.Finish, whole.Usage.Total)
+	}
+}
+
+// TestStopLetsAnswersFinish ends a node in the middle of a stream: the stream comes whole.
+func TestStopLetsAnswersFinish(t *testing.T) {
+	t.Parallel()
+	c, stop := startStop(t, t.TempDir(), nil)
+	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	const length = 100
+	body := map[string]any{"model": "demo", "prompt": "// Reader implements", "max_tokens": length, "temperature": 2, "seed": 5, "logprobs": 0, "stream": true}
+	res, err := c.Do(t.Context(), "POST", "/v1/completions", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	ended, tokens := make(chan struct{}), 0
+	var finish string
+	err = api.ReadEvents(res.Body, func(data []byte) error {
+		var e completion
+		if err := json.Unmarshal(data, &e); err != nil {
+			return err
+		}
+		for _, ch := range e.Choices {
+			tokens += len(ch.Logprobs.Tokens)
+			finish += ch.Finish
+		}
+		if tokens == 1 {
+			go func() {
+				defer close(ended)
+				stop()
+			}()
+		}
+		return nil
+	})
+	if err != nil || finish != "length" || tokens != length {
+		t.Errorf("%d of %d tokens, finish %q, %v", tokens, length, finish, err)
+	}
+	<-ended
+	if _, err := c.Do(t.Context(), "GET", "/healthz", nil); err == nil {
+		t.Error("answers after its end")
 	}
 }
 
@@ -445,6 +496,7 @@ func TestConfigFile(t *testing.T) {
 		{"version = 1\n[limits]\nmemori = \"2GiB\"\n", "memori"},
 		{"version = 1\n[limits]\nmemory = \"2 sacks\"\n", "sacks"},
 		{"version = 9\n", "version is 9"},
+		{"name = \"a\\u001bb\"\n", "name"},
 		{"[api]\nkeys = [\"secret\"]\n", "hash"},
 	} {
 		dir := t.TempDir()

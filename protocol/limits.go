@@ -71,6 +71,8 @@ const (
 	MaxAdvertModels = 64
 	MaxAdvertRanges = 16
 	MaxAdvertRTTs   = 64
+	// MaxQueue bounds the steps that an advert says are waiting.
+	MaxQueue = 1 << 16
 )
 
 // Limits of manifests.
@@ -105,6 +107,11 @@ const (
 	MaxClockSkew = 2 * time.Minute
 	// MaxAdvertTTL bounds how long a silent peer stays in other peers' tables.
 	MaxAdvertTTL = 10 * time.Minute
+	// InferIdleTimeout is how long an inference session may be without a frame between two
+	// steps, or a result without being taken: sessions hold memory.
+	InferIdleTimeout = 2 * time.Minute
+	// MaxStepTime bounds the time of one token through one block that an advert tells.
+	MaxStepTime = time.Hour
 	// MaxInferTimeout bounds the life of one inference session.
 	MaxInferTimeout = 24 * time.Hour
 	// MaxGrant bounds the life of a grant: a leaked one ends some day.

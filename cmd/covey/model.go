@@ -19,7 +19,7 @@ import (
 
 func modelCommand(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: args(0, 0, "a subcommand"), RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o))
+	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o), gcCommand(o))
 	return c
 }
 
@@ -252,6 +252,27 @@ func pinCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&off, "off", false, "take the pin back")
+	return c
+}
+
+func gcCommand(o *options) *cobra.Command {
+	var req api.GCRequest
+	c := &cobra.Command{
+		Use: "gc", Short: "Give back the space of blocks that no pinned model needs", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, stop, err := o.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer stop()
+			var done api.Collected
+			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
+				return err
+			}
+			return o.report(c, done, "removed %d blocks, %s", done.Blocks, bytesText(done.Bytes))
+		},
+	}
+	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")
 	return c
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,11 @@ func inviteCommand(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if ttl <= 0 {
 				return usageError{fmt.Errorf("--ttl is %s, want a time such as 168h", ttl)}
+			}
+			for _, s := range scopes {
+				if !slices.Contains(wire.Scopes(), s) {
+					return usageError{fmt.Errorf("unknown scope %q, there are %s", s, strings.Join(wire.Scopes(), ", "))}
+				}
 			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {

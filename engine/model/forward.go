@@ -155,8 +155,8 @@ func (s *Stage) check(in *Input) (int, error) {
 			return 0, fmt.Errorf("token %d is %d, want 0 to %d", i, id, s.cfg.Vocab()-1)
 		}
 	}
-	if s.encoder != nil && n > s.longest {
-		return 0, fmt.Errorf("%d tokens, the model takes at most %d", n, s.longest)
+	if s.encoder != nil && n > s.cfg.ContextLen() {
+		return 0, fmt.Errorf("%d tokens, the model takes at most %d", n, s.cfg.ContextLen())
 	}
 	return n, s.checkTypes(in)
 }

@@ -25,7 +25,6 @@ type network interface {
 	Embed(x []float32, spans []nn.Span)
 	Blocks(ctx context.Context, x []float32, spans []nn.Span) error
 	WeightBytes() int64
-	RowBytes() int64
 }
 
 // Stage is a loaded range of a model, ready to run. It is safe for concurrent use; forward
@@ -37,7 +36,6 @@ type Stage struct {
 	decoder *llama.Stage // one of these two is net
 	encoder *bert.Stage
 	rows    int // most rows of one chunk
-	longest int // rows of an encoder's longest text, which is never split
 
 	mu sync.Mutex // held during a forward pass; guards the scratch below
 	pass
@@ -68,10 +66,7 @@ func Load(ctx context.Context, cfg Config, r Range, w Weights, pool *kernel.Pool
 	if err != nil {
 		return nil, fmt.Errorf("load stage: %w", err)
 	}
-	s.rows = int(min(max(scratchBudget/s.net.RowBytes(), minRows), maxRows))
-	if s.encoder != nil {
-		s.longest = cfg.ContextLen()
-	}
+	s.rows = cfg.chunkRows()
 	return s, nil
 }
 
@@ -84,15 +79,8 @@ func (s *Stage) Range() Range { return s.rng }
 // WeightBytes returns the memory that the weights take.
 func (s *Stage) WeightBytes() int64 { return s.net.WeightBytes() }
 
-// ScratchBytes returns the memory that the activations of the largest chunk take. Outputs
-// that no session keeps come on top: those longer than nn.MaxKeptFloats.
-func (s *Stage) ScratchBytes() int64 {
-	n := int64(max(s.rows, s.longest)) * s.net.RowBytes()
-	if s.decoder != nil && s.rng.Head {
-		n += int64(headRows) * int64(s.cfg.Vocab()+s.cfg.Dim()) * 4
-	}
-	return n
-}
+// ScratchBytes is [Config.ScratchBytes] of the stage.
+func (s *Stage) ScratchBytes() int64 { return s.cfg.ScratchBytes(s.rng) }
 
 // NewSession returns an empty session of at most maxTokens tokens. Its memory, which
 // [Stage.SessionBytes] tells beforehand, is freed by Session.Close. Sessions of an encoder
@@ -108,24 +96,14 @@ func (s *Stage) NewSession(maxTokens int) (*Session, error) {
 	return nn.NewSession(s, maxTokens, caches), nil
 }
 
-// SessionBytes returns the memory that a session of maxTokens tokens takes: keys, values
-// and the output that it keeps.
-func (s *Stage) SessionBytes(maxTokens int) int64 {
-	if s.decoder == nil {
-		return 0
-	}
-	width := s.cfg.Dim()
-	if s.rng.Head {
-		width = s.cfg.Vocab()
-	}
-	kept := max(width, min(maxTokens*width, nn.MaxKeptFloats))
-	return s.decoder.CacheBytes(maxTokens) + int64(kept)*4
-}
+// SessionBytes is [Config.SessionBytes] of the stage.
+func (s *Stage) SessionBytes(maxTokens int) int64 { return s.cfg.SessionBytes(s.rng, maxTokens) }
 
 // TokenBytes returns by how much a session grows with each token that it has room for.
 func (s *Stage) TokenBytes() int64 {
 	if s.decoder == nil {
 		return 0
 	}
-	return s.decoder.CacheBytes(s.cfg.ContextLen()) / int64(s.cfg.ContextLen())
+	n := s.cfg.ContextLen()
+	return s.cfg.Llama.CacheBytes(s.rng.Last-s.rng.First, n) / int64(n)
 }

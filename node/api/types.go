@@ -148,6 +148,13 @@ type Event struct {
 	Range  *wire.Range      `json:"range,omitempty"`
 }
 
+// GCRequest asks for the space of what no model needs.
+type GCRequest struct {
+	// AcceptLostPins lets it run after both copies of the pins were lost, with the pins that
+	// there are now.
+	AcceptLostPins bool `json:"accept_lost_pins,omitempty"`
+}
+
 // Collected is what a garbage collection did.
 type Collected struct {
 	Blocks int   `json:"blocks"`

@@ -114,7 +114,7 @@ func newManifest(ck *model.Checkpoint, name string) (*wire.Manifest, error) {
 	m := &wire.Manifest{
 		Kind: wire.KindManifest, Version: wire.ManifestVersion, Name: name, Task: ck.Config.Task(), Arch: ck.Config.Arch, Config: config,
 		Tokenizer:    wire.Blob{Kind: ck.Tokenizer.Kind, Bytes: int64(len(ck.Tokenizer.Data))},
-		ChatTemplate: ck.ChatTemplate, BOS: ck.BOS, EOS: ck.EOS, EOSIDs: ck.EOSIDs, License: cut(ck.License, protocol.MaxTextMessage),
+		ChatTemplate: ck.ChatTemplate, BOS: ck.BOS, EOS: ck.EOS, EOSIDs: ck.EOSIDs, License: wire.Line(cut(ck.License, protocol.MaxTextMessage)),
 	}
 	index := map[model.Part]int{}
 	for i, part := range ck.Config.Parts() {

@@ -50,6 +50,7 @@ const (
 	maxStreams     = 64  // served at once; each has two blocks in memory
 	maxPeerStreams = 8   // of them for one peer
 	maxPeerQueue   = 512 // blocks that one peer may have asked for and not got yet
+	maxRefused     = 512 // refusals that a client has not taken yet, on one stream
 )
 
 // Limits of the asking side.

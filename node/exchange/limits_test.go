@@ -142,8 +142,8 @@ func TestDamagedBlock(t *testing.T) {
 			t.Errorf("healed block %s: %v", x.CID(), err)
 		}
 	}
-	if q, err := damaged.Quarantined(); err != nil || len(q) != 0 {
-		t.Errorf("quarantine after healing: %v, %v", q, err)
+	if n := damaged.Stat().Quarantined; n != 0 {
+		t.Errorf("%d blocks quarantined after healing", n)
 	}
 }
 
@@ -244,6 +244,37 @@ func TestPeerLimits(t *testing.T) {
 		if err := <-answers; !errors.As(err, &said) || said.Code != wire.CodeBusy || said.RetryAfter() <= 0 {
 			t.Errorf("a stream too many: %v", err)
 		}
+	}
+}
+
+// TestClientThatTakesNothing asks on and on and reads no answer: the stream ends before it
+// costs memory without bound, and others are served.
+func TestClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(t)
+	a, b, c := s.add(nil), s.add(nil), s.add(nil)
+	blocks := randomBlocks(t, 6, 1, 1<<20)
+	a.put(t, blocks)
+	greedy, err := b.Open(t.Context(), a.ID(), protocol.Blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer greedy.Reset()
+	body, err := wire.Encode(&wire.BlocksRequest{ID: 1, CIDs: slices.Repeat(cidsOf(blocks), protocol.MaxBlockCIDs)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const requests = 4000 // a million refusals, if they were all queued
+	w, n := frame.NewWriter(greedy), 0
+	for err == nil && n < requests {
+		err = errors.Join(w.Write(wire.TypeBlocksRequest, body), w.Flush())
+		n++
+	}
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d requests went through, then %v: want the stream reset", n, err)
+	}
+	if _, err := c.ex.Fetch(t.Context(), cidsOf(blocks), []host.ID{a.ID()}, exchange.Options{}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -122,9 +123,10 @@ type server struct {
 	s        host.Stream
 	queue    *queue
 	loaded   chan loaded
-	admitted int         // blocks counted in; belongs to read
-	done     int         // of them counted out; belongs to write
-	last     *wire.Error // to be sent after the answers, if any; read sets it before it closes the queue
+	refused  atomic.Int64 // blocks refused over maxPeerQueue and not answered yet
+	admitted int          // blocks counted in; belongs to read
+	done     int          // of them counted out; belongs to write
+	last     *wire.Error  // to be sent after the answers, if any; read sets it before it closes the queue
 }
 
 // loaded is an answer on its way: a block, or a refusal.
@@ -148,7 +150,8 @@ func (v *server) read() error {
 	defer v.queue.close()
 	r := frame.NewReader(v.s, wire.BlocksServerLimits())
 	for {
-		if err := v.s.SetDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
+		// Of reads alone: requests must not buy time to a client that takes no answers.
+		if err := v.s.SetReadDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
 			return err
 		}
 		t, body, err := r.Next()
@@ -173,13 +176,20 @@ func (v *server) read() error {
 			v.last = wire.Errorf(wire.CodeBadRequest, "%v", err)
 			return nil
 		}
-		v.enqueue(&q)
+		if err := v.enqueue(&q); err != nil {
+			return err
+		}
 	}
 }
 
-func (v *server) enqueue(q *wire.BlocksRequest) {
+// enqueue puts a request into the queue. What is over the limit of the peer is refused, and
+// a client that goes on asking without taking the refusals is an error.
+func (v *server) enqueue(q *wire.BlocksRequest) error {
 	n := v.e.admit(v.s.Peer(), len(q.CIDs))
 	v.admitted += n
+	if refused := v.refused.Add(int64(len(q.CIDs) - n)); refused > maxRefused {
+		return fmt.Errorf("client asks for more while %d refusals wait for it", refused)
+	}
 	items := make([]item, len(q.CIDs))
 	for i, c := range q.CIDs {
 		items[i] = item{cid: c, id: q.ID}
@@ -189,6 +199,7 @@ func (v *server) enqueue(q *wire.BlocksRequest) {
 	}
 	v.queue.push(q.Priority, items[:n]...)
 	v.queue.push(wire.PriorityUrgent, items[n:]...) // so that the client can ask elsewhere
+	return nil
 }
 
 // load reads the blocks asked for.
@@ -270,7 +281,9 @@ func (v *server) write(ctx context.Context) error {
 		} else if err := v.send(w, l); err != nil {
 			return err
 		}
-		if l.refuse != wire.CodeBusy {
+		if l.refuse == wire.CodeBusy {
+			v.refused.Add(-1)
+		} else {
 			v.e.answered(v.s.Peer(), 1)
 			v.done++
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -106,6 +107,9 @@ type Gateway struct {
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
+
+	running sync.RWMutex // held for reading by each request
+	ended   bool         // set under running: no request begins any more
 }
 
 // New checks the configuration. It starts nothing.
@@ -125,7 +129,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
 	g.server = &http.Server{
-		Handler: g.guard(g.routes()), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return g, nil
@@ -175,7 +179,8 @@ func local(a net.Addr) net.Addr {
 	return a
 }
 
-// Run serves until ctx ends, then gives running answers a moment to finish.
+// Run serves until ctx ends, then gives running answers a moment to finish, and ends those
+// that do not. When it returns no request is being handled.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
@@ -202,9 +207,13 @@ func (g *Gateway) Run(ctx context.Context) error {
 	err = g.server.Shutdown(drain)
 	cancel()
 	if err != nil {
+		g.cfg.Log.Warn("answers cut off", "after", drainTimeout)
 		err = g.server.Close()
 	}
 	<-served
+	g.running.Lock() // waits for those that were cut off
+	g.ended = true
+	g.running.Unlock()
 	return err
 }
 
@@ -225,6 +234,17 @@ func NoRoute(mux *http.ServeMux) http.HandlerFunc {
 		}
 		writeError(w, e)
 	}
+}
+
+// awaited lets Run wait for h.
+func (g *Gateway) awaited(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.running.RLock()
+		defer g.running.RUnlock()
+		if !g.ended {
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 func (g *Gateway) routes() http.Handler {

@@ -34,6 +34,9 @@ var ErrOtherSwarm = errors.New("already a member of another swarm")
 // founded the swarm has.
 var ErrNotOwner = errors.New("this peer does not hold the swarm's key")
 
+// ErrScope means that an invitation is for a scope that does not exist.
+var ErrScope = errors.New("unknown scope")
+
 // Credentials are who this peer is and by what right. They are read-only after
 // OpenCredentials.
 type Credentials struct {
@@ -140,25 +143,47 @@ func readMembership(dir string) (*stored, error) {
 	return s, nil
 }
 
+// EphemeralCredentials makes credentials of a peer that meets no other, in memory: an
+// identity and a swarm of its own.
+func EphemeralCredentials(now time.Time) (*Credentials, error) {
+	key := ed25519.NewKeyFromSeed(randomBytes(ed25519.SeedSize))
+	c := &Credentials{Key: key, ID: wire.PeerIDOf(public(key)), SwarmKey: ed25519.NewKeyFromSeed(randomBytes(ed25519.SeedSize))}
+	s, err := c.start(now)
+	if err == nil {
+		err = c.adopt("", s, now, false)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make credentials: %w", err)
+	}
+	return c, nil
+}
+
 // found starts a swarm: its key and this peer's grant in it. The membership is written
 // last, so that a crash before it only leaves a key that the next start takes up.
 func (c *Credentials) found(dir string, now time.Time) error {
-	key, err := openKey(filepath.Join(dir, swarmFile), true)
+	var err error
+	if c.SwarmKey, err = openKey(filepath.Join(dir, swarmFile), true); err != nil {
+		return err
+	}
+	s, err := c.start(now)
 	if err != nil {
 		return err
 	}
+	return c.adopt(dir, s, now, true)
+}
+
+// start makes this peer's membership of the swarm whose key it holds.
+func (c *Credentials) start(now time.Time) (*stored, error) {
 	g := &wire.Grant{
-		Swarm: wire.SwarmIDOf(public(key)), ID: randomBytes(wire.GrantIDSize), Scopes: allScopes(), Peer: c.ID,
+		Swarm: wire.SwarmIDOf(public(c.SwarmKey)), ID: randomBytes(wire.GrantIDSize), Scopes: wire.Scopes(), Peer: c.ID,
 		NotBefore: now.Add(-protocol.MaxClockSkew).Unix(),
 	}
 	g.Expires = g.NotBefore + int64(protocol.MaxGrant/time.Second)
-	signed, err := wire.SignGrant(key, g)
+	signed, err := wire.SignGrant(c.SwarmKey, g)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := &stored{Swarm: g.Swarm, Membership: wire.Membership{Grant: signed}}
-	c.SwarmKey = key
-	return c.adopt(dir, s, now, true)
+	return &stored{Swarm: g.Swarm, Membership: wire.Membership{Grant: signed}}, nil
 }
 
 // join takes up a token. old is nil in a fresh directory.
@@ -229,9 +254,14 @@ func (c *Credentials) Invite(in Invitation, now time.Time) (*wire.Token, error) 
 	}
 	scopes := slices.Clone(in.Scopes)
 	if len(scopes) == 0 {
-		scopes = allScopes()
+		scopes = wire.Scopes()
 	}
 	slices.Sort(scopes)
+	for _, s := range scopes {
+		if !slices.Contains(wire.Scopes(), s) {
+			return nil, fmt.Errorf("invite: %w: %.40q, there are %s", ErrScope, s, strings.Join(wire.Scopes(), ", "))
+		}
+	}
 	seed := randomBytes(ed25519.SeedSize)
 	g := &wire.Grant{
 		Swarm: c.Swarm, ID: randomBytes(wire.GrantIDSize), Scopes: slices.Compact(scopes),
@@ -247,8 +277,6 @@ func (c *Credentials) Invite(in Invitation, now time.Time) (*wire.Token, error) 
 	}
 	return t, nil
 }
-
-func allScopes() []string { return []string{wire.ScopePublish, wire.ScopeServe, wire.ScopeUse} }
 
 // randomBytes returns n bytes of the system's generator, which does not fail.
 func randomBytes(n int) []byte {

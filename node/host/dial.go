@@ -17,6 +17,8 @@ const (
 	dialsAtOnce = 16
 	// dialTries is how often reach dials a peer whose connection ends before its hello.
 	dialTries = 3
+	// dialPause is how long it waits after the first of these tries; it doubles.
+	dialPause = 50 * time.Millisecond
 	// localDialTimeout bounds a dial within a house: two tries of TCP, one second apart.
 	localDialTimeout = 3 * time.Second
 	// Lost peers are dialled lostTries times within lostTimeout: both sides may dial at once and end each

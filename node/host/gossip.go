@@ -142,6 +142,10 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	case r.revoked(g, a.Peer):
 		return verdictIgnore
 	}
+	// What peers without the right to serve say of models does not count, names included.
+	if !g.Allows(wire.ScopeServe) {
+		a.Models = nil
+	}
 	// [IGNORE] not newer than what is known.
 	if !r.table.put(a, append([]byte(nil), data...), from == a.Peer, now) {
 		return verdictIgnore

@@ -107,6 +107,38 @@ func TestAdvertVerdicts(t *testing.T) {
 	}
 }
 
+// TestAdvertOfAUserServesNothing is about peers whose grant lacks the right to serve.
+func TestAdvertOfAUserServesNothing(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := wire.Range{Last: 4, Embed: true, Head: true}
+	for scope, serves := range map[string]bool{wire.ScopeUse: false, wire.ScopeServe: true} {
+		c := invited(t, a, t.TempDir(), Invitation{Scopes: []string{scope}})
+		data := (&forger{c, time.Now()}).advert(t, func(a *wire.Advert) {
+			a.Models = []wire.ModelAdvert{{Model: wire.CIDOf(nil), Name: "demo", Held: []wire.Range{all}, Served: []wire.Served{{Range: all, StepNs: 1, FreeSessions: 1}}}}
+		})
+		if got := r.receive(c.ID, data); got != verdictAccept {
+			t.Errorf("scope %s: %s", scope, got)
+		}
+		for _, ad := range a.Adverts() {
+			if ad.Peer == c.ID && len(ad.Models) > 0 != serves {
+				t.Errorf("scope %s: counts as %+v", scope, ad.Models)
+			}
+		}
+	}
+}
+
+func TestInviteRefusesUnknownScopes(t *testing.T) {
+	t.Parallel()
+	if _, err := foundSwarm(t, t.TempDir()).Invite(Invitation{Scopes: []string{wire.ScopeUse, "foo"}}, time.Now()); !errors.Is(err, ErrScope) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestForgedAdvertIsNotTaken sends a forged advert over the network.
 func TestForgedAdvertIsNotTaken(t *testing.T) {
 	t.Parallel()

@@ -237,12 +237,19 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	var err error
 	// A connection that ends while we use it is dialled again: the other side may have
 	// restarted, or is about to tell why it does not want us.
-	for range dialTries {
+	for try := range dialTries {
 		if err = r.host.Connect(ctx, info); err != nil {
 			return nil, err
 		}
 		if m, err = r.gate.wait(ctx, id); !errors.Is(err, errGone) {
 			break
+		}
+		t := time.NewTimer(dialPause << try) // until the library has noticed the end, too
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, err
 		}
 	}
 	return m, err

@@ -33,6 +33,8 @@ type Stream interface {
 	// SetDeadline replaces the deadline of each operation by a fixed time, and the zero
 	// time takes that back.
 	SetDeadline(t time.Time) error
+	// SetReadDeadline is SetDeadline for reads alone.
+	SetReadDeadline(t time.Time) error
 	// Peer returns the peer on the other side.
 	Peer() ID
 	// Relayed reports whether a third peer carries the stream: never move bulk over it.
@@ -42,8 +44,8 @@ type Stream interface {
 // stream makes a Stream of the library's.
 type stream struct {
 	network.Stream
-	fixed atomic.Bool // the user has set a deadline
-	onErr func()      // counts resets
+	fixedRead, fixedWrite atomic.Bool // the user has set a deadline
+	onErr                 func()      // counts resets
 }
 
 var _ Stream = (*stream)(nil)
@@ -54,7 +56,7 @@ func newStream(s network.Stream, onErr func()) *stream {
 
 // Read reads with a deadline.
 func (s *stream) Read(p []byte) (int, error) {
-	if !s.fixed.Load() {
+	if !s.fixedRead.Load() {
 		if err := s.Stream.SetReadDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
 			return 0, err
 		}
@@ -64,7 +66,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Write writes with a deadline.
 func (s *stream) Write(p []byte) (int, error) {
-	if !s.fixed.Load() {
+	if !s.fixedWrite.Load() {
 		if err := s.Stream.SetWriteDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
 			return 0, err
 		}
@@ -74,8 +76,15 @@ func (s *stream) Write(p []byte) (int, error) {
 
 // SetDeadline fixes the deadline.
 func (s *stream) SetDeadline(t time.Time) error {
-	s.fixed.Store(!t.IsZero())
+	s.fixedRead.Store(!t.IsZero())
+	s.fixedWrite.Store(!t.IsZero())
 	return s.Stream.SetDeadline(t)
+}
+
+// SetReadDeadline fixes the deadline of reads.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.fixedRead.Store(!t.IsZero())
+	return s.Stream.SetReadDeadline(t)
 }
 
 // Reset ends the stream on both sides.

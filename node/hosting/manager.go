@@ -33,14 +33,19 @@ const (
 	Failed   = "failed"
 )
 
+// ErrDropped ends the work on a range that is not to be served any more.
+var ErrDropped = errors.New("it was turned off meanwhile")
+
 // Worker runs stages.
 type Worker interface {
 	Load(ctx context.Context, id cid.Cid, r wire.Range) error
 	Unload(id cid.Cid, r *wire.Range)
 	Memory() (lent, used int64)
+	// Needs returns a function that tells what memory a range takes.
+	Needs(ctx context.Context, id cid.Cid) (func(wire.Range) int64, error)
 }
 
-// Config is what a Manager needs; all fields are required.
+// Config is what a Manager needs; all fields but Forbidden are required.
 type Config struct {
 	Catalog *catalog.Catalog
 	Worker  Worker
@@ -48,6 +53,8 @@ type Config struct {
 	Path    string                // file that keeps what is hosted over a restart
 	Changed func()                // called when there is something new to advertise
 	Log     *slog.Logger
+
+	Forbidden error // why this peer may not serve, nil if it may
 }
 
 // Hosted is a range that is served, or shall be.
@@ -66,9 +73,43 @@ type Progress func(state string, done, total int64)
 type Manager struct {
 	cfg Config
 
+	saving sync.Mutex // of the file
+
 	mu     sync.Mutex
-	hosted []*Hosted
+	hosted []*record
 	news   chan struct{} // closed and replaced by Retry
+}
+
+// record is a Hosted and the work on it.
+type record struct {
+	Hosted
+	dropped bool
+	works   map[*work]struct{} // under way
+}
+
+// work is fetching and loading a range. It ends with a Drop.
+type work struct{ cancel context.CancelCauseFunc }
+
+// begin returns the context of a work on a record, and what ends it.
+func (m *Manager) begin(ctx context.Context, h *record) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &work{cancel}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h.dropped {
+		cancel(ErrDropped)
+	}
+	h.works[w] = struct{}{}
+	return ctx, func() {
+		cancel(nil)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(h.works, w)
+	}
+}
+
+func newRecord(id cid.Cid, name string, r wire.Range) *record {
+	return &record{Hosted: Hosted{Model: id, Name: name, Range: r, State: Fetching}, works: map[*work]struct{}{}}
 }
 
 // entry is a line of the file.
@@ -100,7 +141,7 @@ func New(cfg Config) (*Manager, error) {
 		if err != nil || e.Range.Validate() != nil {
 			return nil, fmt.Errorf("read what is hosted: %s: bad entry %v; remove the file to host nothing", cfg.Path, e)
 		}
-		m.hosted = append(m.hosted, &Hosted{Model: id, Name: e.Name, Range: e.Range, State: Fetching})
+		m.hosted = append(m.hosted, newRecord(id, e.Name, e.Range))
 	}
 	return m, nil
 }
@@ -118,7 +159,13 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-func (m *Manager) restore(ctx context.Context, h *Hosted) {
+func (m *Manager) restore(ctx context.Context, h *record) {
+	if m.cfg.Forbidden != nil {
+		m.set(h, Failed, m.cfg.Forbidden)
+		return
+	}
+	ctx, end := m.begin(ctx, h)
+	defer end()
 	for wait := firstRetry; ; wait = min(2*wait, maxRetry) {
 		m.mu.Lock()
 		news := m.news
@@ -149,7 +196,7 @@ func (m *Manager) Retry() {
 	m.news = make(chan struct{})
 }
 
-func (m *Manager) bringBack(ctx context.Context, h *Hosted) error {
+func (m *Manager) bringBack(ctx context.Context, h *record) error {
 	model, ok := m.cfg.Catalog.Find(h.Model.String())
 	var err error
 	if !ok {
@@ -171,14 +218,19 @@ func (m *Manager) bringBack(ctx context.Context, h *Hosted) error {
 // Host fetches, loads and serves a range of a model: "all", "auto" or "first-last". It
 // returns the range and what was fetched. progress may be nil.
 func (m *Manager) Host(ctx context.Context, model *catalog.Model, blocks string, progress Progress) (wire.Range, exchange.Stats, error) {
-	r, err := m.pick(model, blocks)
+	if m.cfg.Forbidden != nil {
+		return wire.Range{}, exchange.Stats{}, m.cfg.Forbidden
+	}
+	r, err := m.pick(ctx, model, blocks)
 	if err != nil {
 		return r, exchange.Stats{}, err
 	}
 	h, fresh := m.entry(model, r)
+	ctx, end := m.begin(ctx, h)
+	defer end()
 	stats, err := m.bring(ctx, model, h, progress)
 	if err != nil && fresh {
-		m.forget(func(o *Hosted) bool { return o == h })
+		m.forget(func(o *record) bool { return o == h })
 	}
 	if err == nil {
 		err = m.save()
@@ -186,7 +238,7 @@ func (m *Manager) Host(ctx context.Context, model *catalog.Model, blocks string,
 	return r, stats, err
 }
 
-func (m *Manager) pick(model *catalog.Model, blocks string) (wire.Range, error) {
+func (m *Manager) pick(ctx context.Context, model *catalog.Model, blocks string) (wire.Range, error) {
 	n := model.Config.Blocks()
 	if blocks != "auto" {
 		return ParseRange(blocks, n)
@@ -202,13 +254,16 @@ func (m *Manager) pick(model *catalog.Model, blocks string) (wire.Range, error) 
 			}
 		}
 	}
+	needs, err := m.cfg.Worker.Needs(ctx, model.CID)
+	if err != nil {
+		return wire.Range{}, err
+	}
 	lent, used := m.cfg.Worker.Memory()
-	// A fifth of the room is left for sessions.
-	return Choose(n, served, func(r wire.Range) int64 { return m.cfg.Catalog.PartBytes(model, r) }, (lent-used)/5*4)
+	return Choose(n, served, needs, lent-used)
 }
 
 // entry returns the record of a range, and whether it is new.
-func (m *Manager) entry(model *catalog.Model, r wire.Range) (*Hosted, bool) {
+func (m *Manager) entry(model *catalog.Model, r wire.Range) (*record, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, h := range m.hosted {
@@ -216,15 +271,26 @@ func (m *Manager) entry(model *catalog.Model, r wire.Range) (*Hosted, bool) {
 			return h, false
 		}
 	}
-	h := &Hosted{Model: model.CID, Name: model.Name, Range: r, State: Fetching}
+	h := newRecord(model.CID, model.Name, r)
 	m.hosted = append(m.hosted, h)
 	return h, true
 }
 
-func (m *Manager) bring(ctx context.Context, model *catalog.Model, h *Hosted, progress Progress) (exchange.Stats, error) {
+func (m *Manager) bring(ctx context.Context, model *catalog.Model, h *record, progress Progress) (exchange.Stats, error) {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
 	}
+	stats, err := m.fetchAndLoad(ctx, model, h, progress)
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, ErrDropped) {
+		err = fmt.Errorf("host %s: %w", model.Name, cause)
+	}
+	if err != nil {
+		m.set(h, Failed, err)
+	}
+	return stats, err
+}
+
+func (m *Manager) fetchAndLoad(ctx context.Context, model *catalog.Model, h *record, progress Progress) (exchange.Stats, error) {
 	total := m.cfg.Catalog.PartBytes(model, h.Range)
 	m.set(h, Fetching, nil)
 	progress(Fetching, 0, total)
@@ -233,46 +299,92 @@ func (m *Manager) bring(ctx context.Context, model *catalog.Model, h *Hosted, pr
 		Progress: func(s exchange.Stats) { progress(Fetching, s.Bytes+s.Skipped, total) },
 	})
 	if err != nil {
-		m.set(h, Failed, err)
 		return stats, fmt.Errorf("fetch %s: %w", model.Name, err)
 	}
 	// The tokenizer comes along, so that each peer of a chain can give it to those who ask.
 	if _, err := m.cfg.Catalog.Text(ctx, model); err != nil {
-		m.set(h, Failed, err)
 		return stats, err
 	}
 	m.set(h, Loading, nil)
 	progress(Loading, 0, total)
-	if err := m.cfg.Worker.Load(ctx, model.CID, h.Range); err != nil {
-		m.set(h, Failed, err)
+	if err := ctx.Err(); err != nil {
 		return stats, err
 	}
+	if err := m.cfg.Worker.Load(ctx, model.CID, h.Range); err != nil {
+		return stats, err
+	}
+	if !m.loaded(h) {
+		return stats, fmt.Errorf("host %s: %w", model.Name, ErrDropped)
+	}
 	progress(Loading, total, total)
-	m.set(h, Serving, nil)
 	return stats, nil
 }
 
-func (m *Manager) set(h *Hosted, state string, err error) {
+// loaded makes a range count as served, unless it was dropped while it was loaded: then it
+// goes again.
+func (m *Manager) loaded(h *record) bool {
+	m.mu.Lock()
+	wanted := slices.ContainsFunc(m.hosted, func(o *record) bool { return o.Model == h.Model && o.Range == h.Range })
+	if !h.dropped {
+		h.State, h.Err = Serving, nil
+	}
+	dropped := h.dropped
+	m.mu.Unlock()
+	if dropped && !wanted {
+		m.cfg.Worker.Unload(h.Model, &h.Range)
+	}
+	m.cfg.Changed()
+	return !dropped
+}
+
+func (m *Manager) set(h *record, state string, err error) {
 	m.mu.Lock()
 	h.State, h.Err = state, err
 	m.mu.Unlock()
 	m.cfg.Changed()
 }
 
-// Drop stops serving a model. It reports whether any of it was served.
+// Drop stops serving a model, and the work to bring it here. It reports whether any of it
+// was served or to be served.
 func (m *Manager) Drop(id cid.Cid) (bool, error) {
-	n := m.forget(func(h *Hosted) bool { return h.Model == id })
+	n := m.forget(func(h *record) bool { return h.Model == id })
 	m.cfg.Worker.Unload(id, nil)
 	m.cfg.Changed()
 	return n > 0, m.save()
 }
 
-func (m *Manager) forget(which func(*Hosted) bool) int {
+// forget drops records and returns their number.
+func (m *Manager) forget(which func(*record) bool) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := len(m.hosted)
-	m.hosted = slices.DeleteFunc(m.hosted, which)
+	m.hosted = slices.DeleteFunc(m.hosted, func(h *record) bool {
+		if !which(h) {
+			return false
+		}
+		h.dropped = true
+		for w := range h.works {
+			w.cancel(ErrDropped)
+		}
+		return true
+	})
 	return n - len(m.hosted)
+}
+
+// Wanted reports whether a range is served, or shall be, because the owner wants it.
+func (m *Manager) Wanted(id cid.Cid, r wire.Range) bool {
+	return m.has(func(h *record) bool { return h.Model == id && h.Range == r })
+}
+
+// Serving reports whether a range is served because the owner wants it.
+func (m *Manager) Serving(id cid.Cid, r wire.Range) bool {
+	return m.has(func(h *record) bool { return h.Model == id && h.Range == r && h.State == Serving })
+}
+
+func (m *Manager) has(which func(*record) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.hosted, which)
 }
 
 // Hosted lists what is served or shall be.
@@ -281,13 +393,15 @@ func (m *Manager) Hosted() []Hosted {
 	defer m.mu.Unlock()
 	out := make([]Hosted, len(m.hosted))
 	for i, h := range m.hosted {
-		out[i] = *h
+		out[i] = h.Hosted
 	}
 	return out
 }
 
 // save writes the file, whole or not at all.
 func (m *Manager) save() error {
+	m.saving.Lock()
+	defer m.saving.Unlock()
 	all := []entry{}
 	for _, h := range m.Hosted() {
 		all = append(all, entry{Model: h.Model.String(), Name: h.Name, Range: h.Range})

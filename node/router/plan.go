@@ -128,9 +128,9 @@ func boolCompare(a, b bool) int {
 
 // arrive takes p as the predecessor of c if that is cheaper than what is known.
 func (c *candidate) arrive(p *candidate, rtt time.Duration) {
-	cost := rtt + c.link.Compute + c.link.Queue
+	cost := sum(rtt, c.link.Compute, c.link.Queue)
 	if p != nil {
-		cost += p.cost
+		cost = sum(cost, p.cost)
 	}
 	if c.cost < 0 || cost < c.cost {
 		c.cost, c.prev, c.link.RTT = cost, p, rtt
@@ -149,15 +149,35 @@ func (r *Router) candidates(model cid.Cid, maxTokens int) (all []*candidate, lef
 					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason})
 					continue
 				}
-				blocks := time.Duration(max(1, int64(s.Range.Last)-int64(s.Range.First)))
-				step := blocks * time.Duration(s.StepNs)
+				step := product(s.StepNs, max(1, uint64(s.Range.Last)-uint64(s.Range.First)))
 				all = append(all, &candidate{advert: a, link: Link{
-					Peer: a.Peer, Name: a.Name, Range: s.Range, Compute: step, Queue: step * time.Duration(s.Queue), addrs: a.Addrs,
+					Peer: a.Peer, Name: a.Name, Range: s.Range, Compute: step, Queue: product(uint64(step), uint64(s.Queue)), addrs: a.Addrs,
 				}})
 			}
 		}
 	}
 	return all, left
+}
+
+// maxCost is what costs end at, a year: what peers say must not overflow, or the worst stage
+// would look like the best.
+const maxCost = 365 * 24 * time.Hour
+
+// product returns a times n, at most maxCost.
+func product(a, n uint64) time.Duration {
+	if n > 0 && a > uint64(maxCost)/n {
+		return maxCost
+	}
+	return time.Duration(a * n)
+}
+
+// sum adds times of at most maxCost each, up to maxCost.
+func sum(times ...time.Duration) time.Duration {
+	var all time.Duration
+	for _, t := range times {
+		all = min(all+min(t, maxCost), maxCost)
+	}
+	return all
 }
 
 func (r *Router) unfit(a *wire.Advert, s wire.Served, maxTokens int) string {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -85,6 +86,31 @@ func stage(id host.ID, first, last uint32, step time.Duration, edit func(*wire.A
 	}
 	a.Models = []wire.ModelAdvert{{Model: model, Served: []wire.Served{s}}}
 	return a
+}
+
+// TestHostileAdvertsHideNothing has a peer that says absurd things of its stage, with ids
+// that sort before and behind those of the others.
+func TestHostileAdvertsHideNothing(t *testing.T) {
+	t.Parallel()
+	good, tail := peer(1), peer(2)
+	for n := range 200 {
+		hostile := stage(peer(byte(n+3)), 0, 8, 0, func(_ *wire.Advert, s *wire.Served) {
+			s.StepNs = math.MaxUint64 >> (n % 64)
+			s.Queue = math.MaxUint32
+		})
+		opening := stage(peer(byte(n+3)), 0, 4, 0, func(_ *wire.Advert, s *wire.Served) {
+			s.StepNs, s.Queue = math.MaxInt64/4-uint64(n), uint32(n)
+		})
+		for name, adverts := range map[string][]*wire.Advert{
+			"whole": {hostile, stage(good, 0, 8, time.Second, nil)},
+			"chain": {opening, stage(good, 0, 4, time.Second, nil), stage(tail, 4, 8, time.Second, nil)},
+		} {
+			choice, err := newSwarm(adverts...).router(t).Plan(model, blocks, 1)
+			if err != nil || choice.Chain.Links[0].Peer != good || choice.Chain.Token <= 0 {
+				t.Fatalf("%s, %d: %+v, %v", name, n, choice, err)
+			}
+		}
+	}
 }
 
 func near(to host.ID, d time.Duration) func(*wire.Advert, *wire.Served) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -20,16 +21,12 @@ const prefillChunk = 512
 // lookAgain is how often a session that lost its chain looks for another one.
 const lookAgain = 200 * time.Millisecond
 
+// maxObjections is how many peers must say that a request is at fault to be believed: one
+// may be wrong, or lie.
+const maxObjections = 2
+
 // maxAttempts bounds the chains that one call tries.
 const maxAttempts = 6
-
-// The time a peer has for a step: enough for a prompt chunk on a slow machine, short
-// enough that a peer which hangs is noticed.
-const (
-	stepTimeout  = 20 * time.Second
-	tokenTimeout = 250 * time.Millisecond // more for each token of a chunk
-	openTimeout  = 15 * time.Second
-)
 
 // Request is what a session is for.
 type Request struct {
@@ -50,7 +47,7 @@ type Session struct {
 	client   *infer.Client
 	tokens   []int32 // what the chain has seen
 	reroutes int
-	last     *wire.InferResult
+	objected []host.ID // peers that said the request is at fault
 }
 
 // Open plans a chain and opens a session on it, trying others if one fails.
@@ -61,19 +58,8 @@ func (r *Router) Open(ctx context.Context, req Request) (*Session, error) {
 	return s, s.retry(ctx, func() error { return s.connect(ctx) })
 }
 
-// Chain returns the chain in use.
-func (s *Session) Chain() *Chain { return s.chain }
-
 // Reroutes returns how often the session had to go on over another chain.
 func (s *Session) Reroutes() int { return s.reroutes }
-
-// Timings returns what each hop spent on the last step.
-func (s *Session) Timings() []wire.Timing {
-	if s.last == nil {
-		return nil
-	}
-	return s.last.Timings
-}
 
 // Next feeds tokens and draws the one that follows them. promptLen is how many tokens of
 // the whole history are prompt.
@@ -129,7 +115,7 @@ func (s *Session) feed(ctx context.Context, tokens []int32, last wire.InferStep)
 	if err != nil {
 		return nil, nil, err
 	}
-	s.tokens, s.last = all, res
+	s.tokens = all
 	s.r.worked(s.chain)
 	return res, vec, nil
 }
@@ -147,7 +133,7 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 		if final {
 			st.Want, st.PromptLen = last.Want, last.PromptLen
 		}
-		stepCtx, cancel := context.WithTimeoutCause(ctx, stepTimeout+time.Duration(n)*tokenTimeout, errSlow)
+		stepCtx, cancel := context.WithTimeoutCause(ctx, infer.StepTimeout(n, len(s.chain.Links)), errSlow)
 		res, vec, err := s.client.Step(stepCtx, &st, nil)
 		cancel()
 		if err != nil {
@@ -176,7 +162,7 @@ func (s *Session) connect(ctx context.Context) error {
 	for _, l := range s.chain.Links[1:] {
 		open.Route = append(open.Route, wire.Hop{Peer: l.Peer, Range: l.Range, Addrs: l.addrs})
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, openTimeout, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, infer.OpenTimeout(len(s.chain.Links)), errSlow)
 	defer cancel()
 	first := s.chain.Links[0]
 	stream, err := s.r.cfg.Dial(ctx, wire.Hop{Peer: first.Peer, Range: first.Range, Addrs: first.addrs})
@@ -197,6 +183,9 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			return nil
 		}
 		if first != nil && errors.Is(err, ErrNoChain) {
+			if len(s.objected) > 0 { // waiting for other peers does not mend a request
+				return first
+			}
 			if patience > 0 && pause(ctx, lookAgain) {
 				patience -= lookAgain
 				attempt--
@@ -239,14 +228,20 @@ func (s *Session) judge(ctx context.Context, err error) (host.ID, bool) {
 	}
 	peer := s.chain.Links[0].Peer
 	var refusal *wire.Error
-	if errors.As(err, &refusal) {
-		switch refusal.Code {
-		case wire.CodeBadRequest, wire.CodeDeadline, wire.CodeForbidden, wire.CodeUnsupported:
-			return "", false
+	if !errors.As(err, &refusal) {
+		return peer, true
+	}
+	if refusal.Peer != "" {
+		peer = refusal.Peer
+	}
+	switch refusal.Code {
+	case wire.CodeDeadline: // of the session, or so the peer says
+		return peer, s.r.cfg.Now().Before(s.deadline)
+	case wire.CodeBadRequest, wire.CodeForbidden, wire.CodeUnsupported:
+		if !slices.Contains(s.objected, peer) {
+			s.objected = append(s.objected, peer)
 		}
-		if refusal.Peer != "" {
-			peer = refusal.Peer
-		}
+		return peer, len(s.objected) < maxObjections
 	}
 	return peer, true
 }

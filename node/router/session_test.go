@@ -201,8 +201,8 @@ func TestSessionFollowsTheBestChain(t *testing.T) {
 	if got := generate(t, ses, longPrompt(), 5); !slices.Equal(got, want(longPrompt(), 5)) {
 		t.Errorf("got %v, want %v", got, want(longPrompt(), 5))
 	}
-	if ses.Reroutes() != 0 || len(ses.Chain().Links) != 2 || len(ses.Timings()) != 1 || ses.Timings()[0].ComputeNs != 7 {
-		t.Errorf("%d reroutes, chain %s, timings %v", ses.Reroutes(), ses.Chain(), ses.Timings())
+	if ses.Reroutes() != 0 || len(ses.Chain().Links) != 2 {
+		t.Errorf("%d reroutes, chain %s", ses.Reroutes(), ses.Chain())
 	}
 	ses.Close()
 	ses.Close() // a second one does nothing
@@ -341,22 +341,76 @@ func TestLaterHopIsBlamed(t *testing.T) {
 	}
 }
 
-func TestFaultsOfTheRequestAreNotRetried(t *testing.T) {
+// TestOnePeerCannotEndARequest has the best peer say that the request is at fault: another
+// one is asked, and only if it says the same is that believed.
+func TestOnePeerCannotEndARequest(t *testing.T) {
 	t.Parallel()
 	for _, code := range []wire.Code{wire.CodeBadRequest, wire.CodeDeadline, wire.CodeForbidden, wire.CodeUnsupported} {
-		p := &chainPeer{id: peer(1), refuse: wire.Errorf(code, "no")}
-		other := &chainPeer{id: peer(2)}
-		s := newSwarm(stage(p.id, 0, 8, time.Millisecond, nil), stage(other.id, 0, 8, 5*time.Millisecond, nil))
-		serveAll(t, s, p, other)
+		bad, good := &chainPeer{id: peer(1), refuse: wire.Errorf(code, "no")}, &chainPeer{id: peer(2)}
+		s := newSwarm(stage(bad.id, 0, 8, time.Millisecond, nil), stage(good.id, 0, 8, 5*time.Millisecond, nil))
+		serveAll(t, s, bad, good)
+		r := s.router(t)
+		ses, err := r.Open(t.Context(), request())
+		if err != nil {
+			t.Errorf("%s: %v", code, err)
+			continue
+		}
+		ses.Close()
+		if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
+			t.Errorf("%s: the peer is not blamed: %+v, %v", code, choice, err)
+		}
+	}
+}
+
+func TestTwoPeersAreBelieved(t *testing.T) {
+	t.Parallel()
+	for _, code := range []wire.Code{wire.CodeBadRequest, wire.CodeForbidden, wire.CodeUnsupported} {
+		var peers []*chainPeer
+		s := newSwarm()
+		s.patience = time.Hour // is not waited for
+		for i := range byte(3) {
+			p := &chainPeer{id: peer(i + 1), refuse: wire.Errorf(code, "no")}
+			peers = append(peers, p)
+			s.adverts = append(s.adverts, stage(p.id, 0, 8, time.Millisecond*time.Duration(i+1), nil))
+		}
+		serveAll(t, s, peers...)
 		_, err := s.router(t).Open(t.Context(), request())
 		var e *wire.Error
 		if !errors.As(err, &e) || e.Code != code {
 			t.Errorf("%s: got %v", code, err)
 		}
-		other.sessions.Wait()
-		if len(other.opens) != 0 {
-			t.Errorf("%s: tried elsewhere", code)
+		peers[2].sessions.Wait()
+		if len(peers[2].opens) != 0 {
+			t.Errorf("%s: a third peer was asked", code)
 		}
+		s.adverts = s.adverts[:1] // there is no second opinion
+		if _, err := s.router(t).Open(t.Context(), request()); !errors.As(err, &e) || e.Code != code || errors.Is(err, router.ErrNoChain) {
+			t.Errorf("%s, of one peer: %v", code, err)
+		}
+	}
+}
+
+// TestDeadlineOfTheSessionIsBelieved moves the clock over it.
+func TestDeadlineOfTheSessionIsBelieved(t *testing.T) {
+	t.Parallel()
+	s := newSwarm()
+	p := &chainPeer{id: peer(1), fail: func(int) (error, bool) {
+		s.pass(2 * time.Minute)
+		return wire.Errorf(wire.CodeDeadline, "over"), false
+	}}
+	other := &chainPeer{id: peer(2)}
+	s.adverts = []*wire.Advert{stage(p.id, 0, 8, time.Millisecond, nil), stage(other.id, 0, 8, 5*time.Millisecond, nil)}
+	serveAll(t, s, p, other)
+	ses, err := s.router(t).Open(t.Context(), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *wire.Error
+	if _, err := ses.Next(t.Context(), []int32{1}, 1); !errors.As(err, &e) || e.Code != wire.CodeDeadline {
+		t.Errorf("got %v", err)
+	}
+	if other.sessions.Wait(); len(other.opens) != 0 {
+		t.Error("tried elsewhere after the end")
 	}
 }
 

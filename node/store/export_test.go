@@ -2,6 +2,8 @@ package store
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -22,4 +24,35 @@ func SetLayout(tb testing.TB, dir string, version uint32) {
 	if err := closeAfter(db, err); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// Quarantined lists the blocks that were found damaged and have not been put again.
+func (s *Store) Quarantined() ([]Quarantined, error) {
+	release, err := s.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var out []Quarantined
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false, Prefix: []byte{prefixQuarantine}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			d, ok := keyDigest(it.Item().Key())
+			if !ok {
+				continue
+			}
+			q := Quarantined{CID: d.cid()}
+			err := it.Item().Value(func(v []byte) error { return json.Unmarshal(v, &q) })
+			if err != nil {
+				q.Reason = Unreadable // the record is damaged too
+			}
+			out = append(out, q)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list quarantine: %w", err)
+	}
+	return out, nil
 }

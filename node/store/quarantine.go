@@ -86,37 +86,6 @@ func (s *Store) unquarantine(d digest) {
 	s.metrics.healed()
 }
 
-// Quarantined lists the blocks that were found damaged and have not been put again.
-func (s *Store) Quarantined() ([]Quarantined, error) {
-	release, err := s.use()
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	var out []Quarantined
-	err = s.db.View(func(txn *badger.Txn) error {
-		it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false, Prefix: []byte{prefixQuarantine}})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			d, ok := keyDigest(it.Item().Key())
-			if !ok {
-				continue
-			}
-			q := Quarantined{CID: d.cid()}
-			err := it.Item().Value(func(v []byte) error { return json.Unmarshal(v, &q) })
-			if err != nil {
-				q.Reason = Unreadable // the record is damaged too
-			}
-			out = append(out, q)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list quarantine: %w", err)
-	}
-	return out, nil
-}
-
 // keyDigest returns the digest in a key of a block or a quarantine record.
 func keyDigest(key []byte) (digest, bool) {
 	if len(key) != 1+len(digest{}) {

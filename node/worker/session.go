@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -22,18 +23,19 @@ type Draw func(p wire.Sampling, logits []float32, history []int32, promptLen int
 
 // session is one stream's session on a stage.
 type session struct {
-	w       *Worker
-	s       host.Stream
-	r       *frame.Reader
-	out     *frame.Writer
-	stage   *stage
-	open    wire.InferOpen
-	memory  *model.Session // nil for encoders
-	next    *infer.Client  // nil on the last stage
-	history []int32
-	hidden  []float32
-	buf     []byte
-	bytes   int64 // reserved for memory, and for hidden and the frame it comes in
+	w        *Worker
+	s        host.Stream
+	r        *frame.Reader
+	out      *frame.Writer
+	stage    *stage
+	open     wire.InferOpen
+	deadline time.Time      // of the session
+	memory   *model.Session // nil for encoders
+	next     *infer.Client  // nil on the last stage
+	history  []int32
+	hidden   []float32
+	buf      []byte
+	bytes    int64 // reserved for memory, and for hidden and the frame it comes in
 }
 
 // Serve handles one infer stream: a session from its open to its end. It returns when the
@@ -51,42 +53,55 @@ func (w *Worker) Serve(ctx context.Context, s host.Stream) {
 	}
 	w.metrics.refused.WithLabelValues(refusal.Code.String()).Inc()
 	w.cfg.Log.Debug("session ended", "peer", s.Peer(), "err", err)
-	if ses.send(wire.TypeError, refusal) == nil && ses.out.Flush() == nil {
-		_ = s.Close()
-		return
+	ses.farewell(refusal)
+}
+
+// farewell sends the error that ends the session, while it takes what the peer still sends:
+// both would wait for each other if the stream buffers little.
+func (ses *session) farewell(e *wire.Error) {
+	_ = ses.s.SetDeadline(time.Now().Add(protocol.StreamIdleTimeout)) // what ended the session may be its deadline
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		_, _ = io.Copy(io.Discard, ses.s)
+	}()
+	if ses.send(wire.TypeError, e) == nil && ses.out.Flush() == nil {
+		_ = ses.s.Close()
+	} else {
+		_ = ses.s.Reset() // the peer is gone
 	}
-	_ = s.Reset() // the peer is gone
+	<-drained
 }
 
 func (ses *session) run(ctx context.Context) error {
+	if err := ses.s.SetDeadline(time.Now().Add(protocol.StreamIdleTimeout)); err != nil {
+		return err
+	}
 	if err := ses.readOpen(); err != nil {
 		return err
 	}
-	w := ses.w
-	deadline := w.cfg.Now().Add(ses.open.Timeout())
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	ses.deadline = time.Now().Add(ses.open.Timeout())
+	ctx, cancel := context.WithDeadline(ctx, ses.deadline)
 	defer cancel()
-	if err := ses.s.SetDeadline(deadline); err != nil {
-		return err
-	}
 	stop := context.AfterFunc(ctx, func() { _ = ses.s.Reset() })
 	defer stop()
 	if err := ses.begin(); err != nil {
 		return err
 	}
 	defer ses.end()
-	w.metrics.sessions.Inc()
-	if err := ses.dialNext(ctx, deadline); err != nil {
+	ses.w.metrics.sessions.Inc()
+	defer ses.watchStage()()
+	if err := ses.dialNext(ctx); err != nil {
 		return err
 	}
 	opened := &wire.InferOpened{MaxTokens: ses.open.MaxTokens}
 	if !ses.open.Last() {
 		opened.Hidden = uint32(ses.stage.loaded.Config().Dim())
 	}
-	if err := ses.send(wire.TypeInferOpened, opened); err != nil {
+	if err := ses.s.SetDeadline(ses.frameDeadline()); err != nil {
 		return err
 	}
-	if err := ses.out.Flush(); err != nil {
+	if err := errors.Join(ses.send(wire.TypeInferOpened, opened), ses.out.Flush()); err != nil {
 		return err
 	}
 	for {
@@ -98,8 +113,35 @@ func (ses *session) run(ctx context.Context) error {
 	}
 }
 
+// watchStage lets a read that waits for the next step end with the stage. The function it
+// returns ends that.
+func (ses *session) watchStage() func() {
+	set := make(chan struct{})
+	stop := context.AfterFunc(ses.stage.life, func() {
+		_ = ses.s.SetReadDeadline(time.Unix(1, 0))
+		close(set)
+	})
+	return func() {
+		if !stop() {
+			<-set // or it would undo a deadline set later
+		}
+	}
+}
+
+// frameDeadline is until when the peer must have sent or taken a frame.
+func (ses *session) frameDeadline() time.Time {
+	idle := time.Now().Add(protocol.InferIdleTimeout)
+	if ses.deadline.Before(idle) {
+		return ses.deadline
+	}
+	return idle
+}
+
 func (ses *session) readOpen() error {
 	t, payload, err := ses.r.Next()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return wire.Errorf(wire.CodeDeadline, "no open for %v", protocol.StreamIdleTimeout)
+	}
 	if err != nil {
 		return err
 	}
@@ -120,28 +162,20 @@ func (ses *session) begin() error {
 		return wire.Errorf(wire.CodeNotHosting, "%s of model %s is not served here", Describe(o.Range), o.Model)
 	}
 	ses.bytes = ses.stage.loaded.SessionBytes(int(o.MaxTokens))
-	w.mu.Lock()
-	full := w.sessions >= w.cfg.MaxSessions
-	if !full {
-		w.sessions++
-	}
-	w.mu.Unlock()
-	if full {
-		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions are taken", w.cfg.MaxSessions), RetryAfterMs: 1000}
+	if err := w.enter(ses.s.Peer(), ses.stage); err != nil {
+		return err
 	}
 	err := w.reserve(ses.bytes)
-	if err == nil && ses.stage.loaded.Config().Task() == model.TaskGenerate {
+	if err != nil {
+		ses.bytes = 0
+		err = wire.Errorf(wire.CodeNoMemory, "%v", err)
+	} else if ses.stage.loaded.Config().Task() == model.TaskGenerate {
 		if ses.memory, err = ses.stage.loaded.NewSession(int(o.MaxTokens)); err != nil {
-			w.release(ses.bytes)
 			err = wire.Errorf(wire.CodeBadRequest, "%v", err)
 		}
-	} else if err != nil {
-		err = wire.Errorf(wire.CodeNoMemory, "%v", err)
 	}
 	if err != nil {
-		w.mu.Lock()
-		w.sessions--
-		w.mu.Unlock()
+		ses.end()
 	}
 	return err
 }
@@ -151,18 +185,55 @@ func (ses *session) end() {
 	if ses.memory != nil {
 		ses.memory.Close()
 	}
-	ses.w.mu.Lock()
-	defer ses.w.mu.Unlock()
-	ses.w.sessions--
-	ses.w.used -= ses.bytes
+	ses.w.release(ses.bytes)
+	ses.w.leave(ses.s.Peer(), ses.stage)
+}
+
+// enter counts a session in. A peer may have all but a quarter of the sessions, so that one
+// gateway can use most of a worker, and none can shut out the others. This peer's own
+// requests may take the last ones.
+func (w *Worker) enter(peer host.ID, s *stage) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most := w.cfg.MaxSessions
+	if peer != w.cfg.Self {
+		most -= w.cfg.MaxSessions / 4
+	}
+	switch {
+	case w.sessions >= w.cfg.MaxSessions:
+		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions are taken", w.cfg.MaxSessions), RetryAfterMs: 1000}
+	case w.peers[peer] >= most:
+		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions that one peer may have are taken", most), RetryAfterMs: 1000}
+	case s.life.Err() != nil: // since it was found
+		return wire.Errorf(wire.CodeNotHosting, "%v", errStopped)
+	}
+	w.sessions++
+	w.peers[peer]++
+	s.sessions++
+	return nil
+}
+
+// leave counts a session out.
+func (w *Worker) leave(peer host.ID, s *stage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sessions--
+	if w.peers[peer]--; w.peers[peer] == 0 {
+		delete(w.peers, peer)
+	}
+	if s.sessions--; s.sessions == 0 && s.life.Err() != nil {
+		w.used -= s.bytes
+	}
 }
 
 // dialNext opens the rest of the chain.
-func (ses *session) dialNext(ctx context.Context, deadline time.Time) error {
+func (ses *session) dialNext(ctx context.Context) error {
 	if ses.open.Last() {
 		return nil
 	}
-	hop, open := ses.open.Next(deadline.Sub(ses.w.cfg.Now()))
+	hop, open := ses.open.Next(time.Until(ses.deadline))
+	ctx, cancel := context.WithTimeout(ctx, infer.OpenTimeout(len(ses.open.Route)))
+	defer cancel()
 	s, err := ses.w.cfg.Dialer.Dial(ctx, hop)
 	if err != nil {
 		return upstream(hop.Peer, err)
@@ -201,11 +272,21 @@ func upstream(peer host.ID, err error) error {
 
 // step reads one frame and does what it asks for. It returns false after the last.
 func (ses *session) step(ctx context.Context) (bool, error) {
-	t, payload, err := ses.r.Next()
-	if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, nil
+	if err := ses.s.SetReadDeadline(ses.frameDeadline()); err != nil {
+		return false, err
 	}
-	if err != nil {
+	if ses.stage.life.Err() != nil {
+		return false, stepError(0, errStopped)
+	}
+	t, payload, err := ses.r.Next()
+	switch {
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return false, nil
+	case err != nil && ses.stage.life.Err() != nil:
+		return false, stepError(0, errStopped)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, wire.Errorf(wire.CodeDeadline, "no step for %v", protocol.InferIdleTimeout)
+	case err != nil:
 		return false, err
 	}
 	switch t {
@@ -326,6 +407,8 @@ func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.Infe
 	timing := wire.Timing{Peer: ses.w.cfg.Self, ComputeNs: uint64(max(0, done.compute)), QueueNs: uint64(max(0, done.queue))}
 	if ses.next != nil {
 		forward := *st
+		ctx, cancel := context.WithTimeout(ctx, infer.StepTimeout(len(st.Tokens), len(ses.open.Route)))
+		defer cancel()
 		res, vec, err := ses.next.Step(ctx, &forward, done.out.Hidden)
 		if err != nil {
 			return nil, nil, upstream(ses.next.Peer(), err)
@@ -368,6 +451,9 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 
 func (ses *session) answer(res *wire.InferResult, vec []float32) error {
 	res.Tensor = vec != nil
+	if err := ses.s.SetDeadline(ses.frameDeadline()); err != nil {
+		return err
+	}
 	if err := ses.send(wire.TypeInferResult, res); err != nil {
 		return err
 	}

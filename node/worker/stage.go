@@ -59,13 +59,19 @@ type stage struct {
 	metrics *metrics
 	queue   chan request // MaxQueue: more waiting only means later deadlines
 	ended   chan struct{}
-	cancel  context.CancelFunc
+	cancel  context.CancelFunc // of the loop; nil before it runs
+
+	life     context.Context // until Unload
+	unload   context.CancelFunc
+	sessions int // open; guarded by the worker's mu
 
 	stepNs, prefillNs atomic.Int64 // one token through one block, moving averages
 }
 
-func newStage(id cid.Cid, r wire.Range, loaded *model.Stage, w *Worker) *stage {
-	return &stage{model: id, rng: r, loaded: loaded, now: w.cfg.Now, metrics: w.metrics, queue: make(chan request, w.cfg.MaxQueue), ended: make(chan struct{})}
+func newStage(ctx context.Context, id cid.Cid, r wire.Range, loaded *model.Stage, w *Worker) *stage {
+	s := &stage{model: id, rng: r, loaded: loaded, now: w.cfg.Now, metrics: w.metrics, queue: make(chan request, w.cfg.MaxQueue), ended: make(chan struct{})}
+	s.life, s.unload = context.WithCancel(context.WithoutCancel(ctx))
+	return s
 }
 
 // blocks is what times are divided by; the embedding and the head count as one.
@@ -78,14 +84,11 @@ func (s *stage) prefillTime() time.Duration { return time.Duration(s.prefillNs.L
 // before the first session.
 func (s *stage) measure(ctx context.Context) error {
 	cfg := s.loaded.Config()
-	n := min(probePrompt, cfg.ContextLen()-probeSteps)
-	if n < 1 {
-		n = 1
-	}
+	n := max(1, min(probePrompt, cfg.ContextLen()-probeSteps))
 	var session *model.Session
 	if cfg.Task() == model.TaskGenerate {
 		var err error
-		if session, err = s.loaded.NewSession(min(n+probeSteps, cfg.ContextLen())); err != nil {
+		if session, err = s.loaded.NewSession(s.probeTokens()); err != nil {
 			return err
 		}
 		defer session.Close()
@@ -112,6 +115,11 @@ func (s *stage) measure(ctx context.Context) error {
 	}
 	s.stepNs.Store(max(1, int64(best)/s.blocks()))
 	return nil
+}
+
+// probeTokens is the length of the session that measure opens.
+func (s *stage) probeTokens() int {
+	return min(probePrompt+probeSteps, s.loaded.Config().ContextLen())
 }
 
 func (s *stage) timed(ctx context.Context, session *model.Session, n int) (time.Duration, error) {
@@ -208,18 +216,6 @@ func (s *stage) fitting(batch []request) int {
 	return len(batch)
 }
 
-// outputBytes returns the memory of the largest outputs of a batch.
-func (s *stage) outputBytes() int64 {
-	cfg := s.loaded.Config()
-	switch {
-	case !s.rng.Head:
-		return int64(min(protocol.MaxStepTokens, cfg.ContextLen())) * int64(cfg.Dim()) * 4
-	case cfg.Task() == model.TaskGenerate:
-		return maxBatchLogits * int64(cfg.Vocab()) * 4
-	}
-	return 0
-}
-
 // serve runs a batch. If it fails, each step runs alone, so that one bad step harms no
 // other.
 func (s *stage) serve(ctx context.Context, batch []request) {
@@ -271,20 +267,4 @@ func (s *stage) learn(rows int, took time.Duration) {
 	}
 	const weight = 16 // of the past
 	avg.Store((avg.Load()*(weight-1) + per + weight - 1) / weight)
-}
-
-// estimate returns the bytes that a stage's weights take, from the sizes the manifest
-// tells; packing adds about a twentieth.
-func estimate(ctx context.Context, cfg model.Config, r wire.Range, w model.Weights) int64 {
-	sized, ok := w.(interface {
-		Bytes(ctx context.Context, p model.Part) int64
-	})
-	if !ok {
-		return 0
-	}
-	var n int64
-	for _, p := range engineRange(r).Parts() {
-		n += sized.Bytes(ctx, p)
-	}
-	return n + n/20
 }

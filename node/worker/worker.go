@@ -15,6 +15,7 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -59,9 +60,11 @@ type Worker struct {
 	mu       sync.Mutex
 	run      context.Context // of Run, nil before it and after it ended
 	stages   []*stage
+	loading  map[stageKey]*loading
 	used     int64 // bytes of weights, activations and sessions
 	sessions int
-	tasks    sync.WaitGroup // the stages' loops
+	peers    map[host.ID]int // sessions of each other peer
+	tasks    sync.WaitGroup  // the stages' loops
 }
 
 // New checks the configuration and makes the threads, which wait until there is work. Close
@@ -83,7 +86,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
-	return &Worker{cfg: cfg, metrics: m, pool: kernel.NewPool(cfg.Threads)}, nil
+	return &Worker{cfg: cfg, metrics: m, pool: kernel.NewPool(cfg.Threads), loading: map[stageKey]*loading{}, peers: map[host.ID]int{}}, nil
 }
 
 // Close ends the threads, after Run and all calls have returned.
@@ -119,58 +122,31 @@ func (w *Worker) start(s *stage) {
 	}()
 }
 
-// Load reads a stage into memory, measures it and serves it from then on. Loading what is
-// loaded already does nothing.
-func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
-	if w.find(id, r) != nil {
-		return nil
-	}
-	cfg, weights, err := w.cfg.Models.Model(ctx, id)
-	if err != nil {
-		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
-	}
-	need := estimate(ctx, cfg, r, weights)
-	if err := w.reserve(need); err != nil {
-		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
-	}
-	loaded, err := model.Load(ctx, cfg, engineRange(r), weights, w.pool)
-	if err != nil {
-		w.release(need)
-		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
-	}
-	s := newStage(id, r, loaded, w)
-	s.bytes = loaded.WeightBytes() + loaded.ScratchBytes() + s.outputBytes()
-	w.release(need)
-	if err := w.reserve(s.bytes); err != nil {
-		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
-	}
-	if err := s.measure(ctx); err != nil {
-		w.release(s.bytes)
-		return fmt.Errorf("measure %s of model %s: %w", Describe(r), id, err)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stages = append(w.stages, s)
-	if w.run != nil {
-		w.start(s)
-	}
-	w.cfg.Log.Info("stage loaded", "model", id, "range", Describe(r), "bytes", s.bytes, "block_step", s.stepTime())
-	return nil
-}
-
 // Unload stops serving a stage, or all stages of a model if r is nil. Its sessions end
 // with an error, and their routers go to other peers.
 func (w *Worker) Unload(id cid.Cid, r *wire.Range) {
+	w.remove(func(s *stage) bool { return s.model == id && (r == nil || s.rng == *r) })
+}
+
+// Evict stops serving the stages that have no session and that keep does not want.
+func (w *Worker) Evict(keep func(id cid.Cid, r wire.Range) bool) {
+	w.remove(func(s *stage) bool { return s.sessions == 0 && !keep(s.model, s.rng) })
+}
+
+func (w *Worker) remove(which func(*stage) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stages = slices.DeleteFunc(w.stages, func(s *stage) bool {
-		if s.model != id || r != nil && s.rng != *r {
+		if !which(s) {
 			return false
 		}
+		s.unload()
 		if s.cancel != nil {
 			s.cancel()
 		}
-		w.used -= s.bytes
+		if s.sessions == 0 {
+			w.used -= s.bytes
+		} // else the last one gives its memory back
 		return true
 	})
 }
@@ -183,7 +159,7 @@ func (w *Worker) Served() map[cid.Cid][]wire.Served {
 	free := max(0, w.cfg.MemoryBytes-w.used)
 	for _, s := range w.stages {
 		v := wire.Served{
-			Range: s.rng, StepNs: uint64(s.stepTime()), PrefillNs: uint64(s.prefillTime()),
+			Range: s.rng, StepNs: uint64(min(s.stepTime(), protocol.MaxStepTime)), PrefillNs: uint64(min(s.prefillTime(), protocol.MaxStepTime)),
 			FreeSessions: uint32(max(0, w.cfg.MaxSessions-w.sessions)), Queue: uint32(len(s.queue)),
 			FreeTokens: uint64(1) << 20,
 		}
@@ -202,6 +178,9 @@ func (w *Worker) Memory() (lent, used int64) {
 	return w.cfg.MemoryBytes, w.used
 }
 
+// MaxSessions returns how many sessions may be open at once.
+func (w *Worker) MaxSessions() int { return w.cfg.MaxSessions }
+
 // Sessions returns the number of open sessions.
 func (w *Worker) Sessions() int {
 	w.mu.Lock()
@@ -212,28 +191,17 @@ func (w *Worker) Sessions() int {
 func (w *Worker) find(id cid.Cid, r wire.Range) *stage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.at(id, r)
+}
+
+// at is find with mu held.
+func (w *Worker) at(id cid.Cid, r wire.Range) *stage {
 	for _, s := range w.stages {
 		if s.model == id && s.rng == r {
 			return s
 		}
 	}
 	return nil
-}
-
-func (w *Worker) reserve(n int64) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n > w.cfg.MemoryBytes-w.used {
-		return fmt.Errorf("%w: need %d bytes, %d of %d are free", ErrNoMemory, n, w.cfg.MemoryBytes-w.used, w.cfg.MemoryBytes)
-	}
-	w.used += n
-	return nil
-}
-
-func (w *Worker) release(n int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.used -= n
 }
 
 // Describe returns a range as people read it, with the last block named.

@@ -143,9 +143,6 @@ func (r *Reader) Payload(dst []byte) error {
 	return unexpected(err)
 }
 
-// Left returns how many payload bytes of the current frame have not been read.
-func (r *Reader) Left() int { return r.left }
-
 // Skip passes over what is left of the current frame.
 func (r *Reader) Skip() error {
 	n, err := r.r.Discard(r.left)

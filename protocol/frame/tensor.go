@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/covey-network/covey/protocol"
 )
@@ -106,26 +105,4 @@ func tensorBytes(d DType, shape []int) (int, error) {
 		size *= int64(n)
 	}
 	return int(size), nil
-}
-
-// AppendFloat32s appends src to dst as little-endian bytes.
-func AppendFloat32s(dst []byte, src []float32) []byte {
-	n := len(dst)
-	dst = append(dst, make([]byte, 4*len(src))...)
-	for i, v := range src {
-		binary.LittleEndian.PutUint32(dst[n+4*i:], math.Float32bits(v))
-	}
-	return dst
-}
-
-// Float32sTo reads len(src)/4 little-endian floats into dst, which must be that long, and
-// keeps their bits.
-func Float32sTo(dst []float32, src []byte) error {
-	if len(src) != 4*len(dst) {
-		return fmt.Errorf("%w: %d bytes for %d floats", ErrTensor, len(src), len(dst))
-	}
-	for i := range dst {
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*i:]))
-	}
-	return nil
 }

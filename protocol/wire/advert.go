@@ -97,7 +97,7 @@ func (a *Advert) Validate() error {
 		return invalid("advert %d issued %d with a TTL of %d s", a.Seq, a.Issued, a.TTLSec)
 	}
 	for _, t := range []struct{ what, s string }{{"version", a.Version}, {"engine", a.Speeds.Engine}, {"name", a.Name}} {
-		if err := validText(t.what, t.s, protocol.MaxTextVersion); err != nil {
+		if err := validLine(t.what, t.s, protocol.MaxTextVersion); err != nil {
 			return err
 		}
 	}
@@ -144,7 +144,7 @@ func (m *ModelAdvert) validate() error {
 	if err := ValidCID(m.Model); err != nil {
 		return err
 	}
-	if err := validText("name", m.Name, protocol.MaxTextName); err != nil {
+	if err := validLine("name", m.Name, protocol.MaxTextName); err != nil {
 		return err
 	}
 	if len(m.Held) > protocol.MaxAdvertRanges || len(m.Served) > protocol.MaxAdvertRanges {
@@ -159,8 +159,8 @@ func (m *ModelAdvert) validate() error {
 		if err := s.Range.Validate(); err != nil {
 			return err
 		}
-		if s.StepNs > math.MaxInt64 || s.PrefillNs > math.MaxInt64 || s.FreeTokens > math.MaxInt64 {
-			return invalid("step of %d ns", s.StepNs)
+		if max(s.StepNs, s.PrefillNs) > uint64(protocol.MaxStepTime) || s.FreeTokens > math.MaxInt64 || s.Queue > protocol.MaxQueue {
+			return invalid("step of %d ns, prefill of %d ns, %d free tokens, %d steps waiting", s.StepNs, s.PrefillNs, s.FreeTokens, s.Queue)
 		}
 	}
 	return nil

@@ -3,7 +3,9 @@ package wire
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/covey-network/covey/protocol"
@@ -75,9 +77,9 @@ type Error struct {
 	RetryAfterMs uint32 `cbor:"5,keyasint,omitempty"`
 }
 
-// Errorf returns an Error with a message cut to the limit.
+// Errorf returns an Error with a message cut to the limit, on one line.
 func Errorf(code Code, format string, args ...any) *Error {
-	m := fmt.Sprintf(format, args...)
+	m := Line(fmt.Sprintf(format, args...))
 	for len(m) > protocol.MaxTextMessage || !utf8.ValidString(m) {
 		m = cutText(m)
 	}
@@ -115,11 +117,33 @@ func (e *Error) Validate() error {
 	if e.Code == 0 {
 		return invalid("error without a code")
 	}
-	if err := validText("message", e.Message, protocol.MaxTextMessage); err != nil {
+	if err := validLine("message", e.Message, protocol.MaxTextMessage); err != nil {
 		return err
 	}
 	if e.Peer != "" {
 		return e.Peer.Validate()
+	}
+	return nil
+}
+
+// Line returns a text with its control characters replaced by spaces, as messages and names
+// must not have any: they are shown in terminals.
+func Line(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// validLine checks a text that is shown to people.
+func validLine(what, s string, most int) error {
+	if err := validText(what, s, most); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return invalid("%s %.40q has control characters", what, s)
 	}
 	return nil
 }

@@ -22,8 +22,11 @@ const (
 const (
 	ScopeUse     = "use"     // ask for answers and blocks
 	ScopeServe   = "serve"   // be asked: host stages, answer, store
-	ScopePublish = "publish" // announce models under a name
+	ScopePublish = "publish" // announce models under a name; nothing asks for it yet
 )
+
+// Scopes lists all scopes, sorted. The caller owns the slice.
+func Scopes() []string { return []string{ScopePublish, ScopeServe, ScopeUse} }
 
 // Why a membership is refused; test with errors.Is.
 var (

@@ -5,7 +5,6 @@ import "github.com/covey-network/covey/protocol"
 // The roles a peer announces; they inform, grants decide.
 const (
 	RoleGateway = "gateway" // answers clients
-	RoleRelay   = "relay"   // relays connections
 	RoleServe   = "serve"   // hosts stages
 	RoleStore   = "store"   // keeps blocks
 )
@@ -25,7 +24,7 @@ func (h *Hello) Validate() error {
 	if h.Capability == 0 || h.MinCapability == 0 || h.MinCapability > h.Capability {
 		return invalid("capabilities %d to %d", h.MinCapability, h.Capability)
 	}
-	if err := validText("version", h.Version, protocol.MaxTextVersion); err != nil {
+	if err := validLine("version", h.Version, protocol.MaxTextVersion); err != nil {
 		return err
 	}
 	if err := validWords("role", h.Roles, protocol.MaxRoles); err != nil {

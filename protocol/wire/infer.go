@@ -32,14 +32,6 @@ func (r Range) Validate() error {
 	return nil
 }
 
-// Contains reports whether every part of s is in r.
-func (r Range) Contains(s Range) bool {
-	if s.Embed && !r.Embed || s.Head && !r.Head {
-		return false
-	}
-	return s.First == s.Last || r.First <= s.First && s.Last <= r.Last
-}
-
 // Hop is one stage of a chain: who runs which part. Addrs help to dial a peer that the
 // dialler has not met.
 type Hop struct {
@@ -292,5 +284,5 @@ type InferClose struct {
 
 // Validate checks form.
 func (c *InferClose) Validate() error {
-	return validText("reason", c.Reason, protocol.MaxTextMessage)
+	return validLine("reason", c.Reason, protocol.MaxTextMessage)
 }

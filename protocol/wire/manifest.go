@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"math"
 
 	cid "github.com/ipfs/go-cid"
@@ -88,18 +89,20 @@ func (m *Manifest) Validate() error {
 		{"name", m.Name, 1, protocol.MaxTextName},
 		{"task", m.Task, 1, protocol.MaxTextVersion},
 		{"architecture", m.Arch, 1, protocol.MaxTextVersion},
-		{"chat template", m.ChatTemplate, 0, protocol.MaxChatTemplate},
-		{"BOS", m.BOS, 0, protocol.MaxTextName},
-		{"EOS", m.EOS, 0, protocol.MaxTextName},
 		{"licence", m.License, 0, protocol.MaxTextMessage},
 		{"quantisation", m.Quantization, 0, protocol.MaxTextVersion},
 	} {
 		if len(t.s) < t.least {
 			return invalid("no %s", t.what)
 		}
-		if err := validText(t.what, t.s, t.most); err != nil {
+		if err := validLine(t.what, t.s, t.most); err != nil {
 			return err
 		}
+	}
+	err := errors.Join(
+		validText("chat template", m.ChatTemplate, protocol.MaxChatTemplate), validText("BOS", m.BOS, protocol.MaxTextName), validText("EOS", m.EOS, protocol.MaxTextName))
+	if err != nil {
+		return err
 	}
 	if len(m.Config) == 0 || len(m.Config) > protocol.MaxModelConfig {
 		return invalid("configuration of %d bytes, 1 to %d", len(m.Config), protocol.MaxModelConfig)
@@ -207,7 +210,7 @@ func (t *Tensor) validate() error {
 	if t.Name == "" {
 		return invalid("tensor without a name")
 	}
-	if err := validText("tensor name", t.Name, protocol.MaxTextName); err != nil {
+	if err := validLine("tensor name", t.Name, protocol.MaxTextName); err != nil {
 		return err
 	}
 	if len(t.Shape) > protocol.MaxTensorRank {

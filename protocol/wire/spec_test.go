@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -40,7 +41,11 @@ func specVectors(t *testing.T) map[string]map[string]string {
 		return hex.EncodeToString(buf.Bytes())
 	}
 	tensor := func(shape []int, x ...float32) string {
-		in := frame.Tensor{DType: frame.F32, Shape: shape, Data: frame.AppendFloat32s(nil, x)}
+		data, err := binary.Append(nil, binary.LittleEndian, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := frame.Tensor{DType: frame.F32, Shape: shape, Data: data}
 		head, err := in.Header()
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ type Token struct {
 
 // Validate checks form and that the grant and the seed belong together.
 func (t *Token) Validate() error {
-	if err := validText("name", t.Name, protocol.MaxTextName); err != nil {
+	if err := validLine("name", t.Name, protocol.MaxTextName); err != nil {
 		return err
 	}
 	if err := validAddrs(t.Bootstrap); err != nil {

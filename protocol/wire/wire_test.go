@@ -171,6 +171,13 @@ func TestValidateRefuses(t *testing.T) {
 		{"advert that lends more than it has", adv(func(a *wire.Advert) { a.Memory.Lent = a.Memory.Total + 1 })},
 		{"advert of a model twice", adv(func(a *wire.Advert) { a.Models = append(a.Models, a.Models[0]) })},
 		{"advert without a model's CID", adv(func(a *wire.Advert) { a.Models[0].Model = cid.Undef })},
+		{"advert of a slow stage", adv(func(a *wire.Advert) { a.Models[0].Served[0].StepNs = uint64(time.Hour) + 1 })},
+		{"advert of slow prefill", adv(func(a *wire.Advert) { a.Models[0].Served[0].PrefillNs = math.MaxInt64 })},
+		{"advert of a long queue", adv(func(a *wire.Advert) { a.Models[0].Served[0].Queue = protocol.MaxQueue + 1 })},
+		{"advert that writes to terminals", adv(func(a *wire.Advert) { a.Models[0].Name = "\x1b[2Jdemo" })},
+		{"advert of a machine on two lines", adv(func(a *wire.Advert) { a.Name = "a\nb" })},
+		{"error that writes to terminals", &wire.Error{Code: 1, Message: "\u009b2J"}},
+		{"close with a bell", &wire.InferClose{Reason: "\a"}},
 		{"advert of an empty range", adv(func(a *wire.Advert) { a.Models[0].Held[0] = wire.Range{} })},
 	} {
 		if err := c.m.Validate(); !errors.Is(err, wire.ErrInvalid) {
@@ -179,6 +186,14 @@ func TestValidateRefuses(t *testing.T) {
 		if _, err := wire.Encode(c.m); err == nil {
 			t.Errorf("%s: encodes", c.name)
 		}
+	}
+}
+
+func TestErrorfMakesOneLine(t *testing.T) {
+	t.Parallel()
+	e := wire.Errorf(wire.CodeInternal, "%v", errors.Join(errors.New("one"), errors.New("two\x1b[2J")))
+	if err := e.Validate(); err != nil || e.Message != "one two [2J" {
+		t.Errorf("message %q, %v", e.Message, err)
 	}
 }
 
@@ -191,27 +206,6 @@ func TestInferOpenNext(t *testing.T) {
 	}
 	if err := next.Validate(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestRangeContains(t *testing.T) {
-	t.Parallel()
-	r := wire.Range{First: 2, Last: 6, Head: true}
-	for _, c := range []struct {
-		in   wire.Range
-		want bool
-	}{
-		{wire.Range{First: 2, Last: 6}, true},
-		{wire.Range{First: 3, Last: 4}, true},
-		{wire.Range{First: 5, Last: 6, Head: true}, true},
-		{wire.Range{First: 9, Last: 9, Head: true}, true},
-		{wire.Range{First: 1, Last: 4}, false},
-		{wire.Range{First: 4, Last: 7}, false},
-		{wire.Range{First: 2, Last: 3, Embed: true}, false},
-	} {
-		if got := r.Contains(c.in); got != c.want {
-			t.Errorf("%+v contains %+v: got %v", r, c.in, got)
-		}
 	}
 }
 

@@ -343,3 +343,25 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 }
+
+// TestSignalLetsAnswersFinish stops the process that answers in the middle: the answer comes
+// whole, then the process ends well.
+func TestSignalLetsAnswersFinish(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("alone"), Model: []runner.Model{{Name: "demo", On: "alone", Hosts: []runner.Host{{Node: "alone", Blocks: "all"}}}},
+	})
+	const length = 60
+	ended := make(chan error, 1)
+	got, err := complete(t.Context(), s.Node("alone").API(), "demo", length, func(n int) {
+		if n == 2 {
+			go func() { ended <- s.Node("alone").Stop() }()
+		}
+	})
+	if err != nil || len(got) != length {
+		t.Errorf("%d of %d tokens, %v", len(got), length, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -88,12 +88,6 @@ func (s *Stage) loadBlock(l *nn.Loader) block {
 // WeightBytes returns the memory the weights take.
 func (s *Stage) WeightBytes() int64 { return s.bytes }
 
-// RowBytes returns the scratch memory that one row of a batch needs.
-func (s *Stage) RowBytes() int64 {
-	c := &s.cfg
-	return int64(8*c.Dim+c.FFN)*4 + int64(max(c.Dim, c.FFN))*4 // with caches and the prepared input of a product
-}
-
 // Embed writes the normed embeddings of the spans' tokens to x (rows, dim). Tokens, token
 // types and positions must be in range.
 func (s *Stage) Embed(x []float32, spans []nn.Span) {

@@ -86,13 +86,6 @@ func (s *Stage) loadBlock(l *nn.Loader, index int) block {
 // WeightBytes returns the memory the weights take.
 func (s *Stage) WeightBytes() int64 { return s.bytes }
 
-// RowBytes returns the scratch memory that one row of a batch needs.
-func (s *Stage) RowBytes() int64 {
-	c := &s.cfg
-	floats := 2*c.Dim + 2*c.Heads*c.HeadDim + 2*c.KVHeads*c.HeadDim + 2*c.FFN + c.HeadDim
-	return int64(floats)*4 + int64(max(c.Dim, c.FFN))*4 // and the prepared input of a product
-}
-
 // NewCaches returns empty caches for a sequence, one per block.
 func (s *Stage) NewCaches(maxTokens int) []*kernel.KVCache {
 	caches := make([]*kernel.KVCache, len(s.blocks))
@@ -100,11 +93,6 @@ func (s *Stage) NewCaches(maxTokens int) []*kernel.KVCache {
 		caches[i] = kernel.NewKVCache(s.cfg.KVHeads, s.cfg.HeadDim, maxTokens)
 	}
 	return caches
-}
-
-// CacheBytes returns the memory that NewCaches takes.
-func (s *Stage) CacheBytes(maxTokens int) int64 {
-	return int64(len(s.blocks)) * kernel.KVBytes(s.cfg.KVHeads, s.cfg.HeadDim, maxTokens)
 }
 
 // Embed writes the embeddings of the spans' tokens to x (rows, dim). Tokens must be in range.

@@ -1,0 +1,4 @@
+package router
+
+// Chain returns the chain in use.
+func (s *Session) Chain() *Chain { return s.chain }

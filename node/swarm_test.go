@@ -1,0 +1,213 @@
+package node_test
+
+import (
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// online gives a node a network on loopback.
+func online(join string) func(*node.Config) {
+	return func(c *node.Config) {
+		c.Offline, c.Join = false, join
+		c.Network = node.Network{Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+	}
+}
+
+func invite(t *testing.T, c *api.Client, scopes ...string) string {
+	t.Helper()
+	var in api.Invite
+	if err := c.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Hour, Scopes: scopes}, &in); err != nil {
+		t.Fatal(err)
+	}
+	return in.Token
+}
+
+func status(t *testing.T, c *api.Client) (st api.Status) {
+	t.Helper()
+	if err := c.Get(t.Context(), "/covey/v1/status", nil, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func importAs(t *testing.T, c *api.Client, name, quantize string) {
+	t.Helper()
+	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: name, Quantize: quantize}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// known returns what a node knows of the models of a swarm, by name.
+func known(t *testing.T, c *api.Client) map[string]api.Model {
+	t.Helper()
+	var all []api.Model
+	if err := c.Get(t.Context(), "/covey/v1/models", nil, &all); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]api.Model{}
+	for _, m := range all {
+		out[m.Name] = m
+	}
+	return out
+}
+
+func until(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(30 * time.Second)
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// TestJoinAfterOfflineUse uses a model without a network first, then joins a swarm with the
+// same data.
+func TestJoinAfterOfflineUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, stop := startStop(t, dir, nil)
+	importAs(t, c, "demo", "")
+	want := complete(t, c, nil).Choices[0].Text
+	stop()
+	for _, file := range []string{"identity.key", "swarm.key", "membership.cbor"} {
+		if _, err := os.Stat(filepath.Join(dir, file)); err == nil {
+			t.Errorf("offline use made %s", file)
+		}
+	}
+	owner := start(t, t.TempDir(), online(""))
+	joined := start(t, dir, online(invite(t, owner)))
+	if got, want := status(t, joined).Swarm, status(t, owner).Swarm; got != want {
+		t.Errorf("in swarm %s, want %s", got, want)
+	}
+	if got := complete(t, joined, nil).Choices[0].Text; got != want {
+		t.Errorf("says %q, before %q", got, want)
+	}
+}
+
+// TestLocalUseIsNotHosting answers from a model that is here, which others do not hear of
+// until the owner hosts it.
+func TestLocalUseIsNotHosting(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	dir := t.TempDir()
+	c := start(t, dir, online(invite(t, owner)))
+	importAs(t, c, "demo", "")
+	complete(t, c, nil)
+	var choice router.Choice
+	if err := c.Get(t.Context(), "/covey/v1/route", url.Values{"model": {"demo"}}, &choice); err != nil || choice.Chain == nil {
+		t.Errorf("local route: %+v, %v", choice, err)
+	}
+	if h := status(t, c).Hosted; len(h) != 0 {
+		t.Errorf("hosts %+v", h)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "hosting.json")); err == nil {
+		t.Error("local use is kept for the next start")
+	}
+	importAs(t, c, "later", "q8_0") // and is advertised after what came before it
+	until(t, "the owner hears of both", func() bool { m := known(t, owner); return m["later"].CID != "" && m["demo"].CID != "" })
+	if m := known(t, owner)["demo"]; m.Peers != 0 {
+		t.Errorf("%d peers serve what is in local use", m.Peers)
+	}
+	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Peers == 1 })
+}
+
+// TestLocalModelsShareMemory uses two models in turn of which one fits at a time, then hosts
+// one of them.
+func TestLocalModelsShareMemory(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), func(cfg *node.Config) { cfg.Limits.Memory = 22 << 20 })
+	importAs(t, c, "demo", "")
+	importAs(t, c, "small", "q8_0")
+	first := complete(t, c, nil).Choices[0].Text
+	complete(t, c, map[string]any{"model": "small"})
+	if again := complete(t, c, nil).Choices[0].Text; again != first {
+		t.Errorf("says %q, before %q", again, first)
+	}
+	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "small", Blocks: "auto"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	if code, body := request(t, c, "POST", "/v1/completions", `{"model":"demo","prompt":"x"}`, nil); code < 500 || !strings.Contains(body, "memory") {
+		t.Errorf("a model that does not fit beside a hosted one: %d %s", code, body)
+	}
+	complete(t, c, map[string]any{"model": "small"})
+}
+
+// TestScopes joins with a token that only lets use the swarm.
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	if code, body := request(t, owner, "POST", "/covey/v1/invite", `{"ttl_ns":1000000000,"scopes":["foo"]}`, nil); code != 400 || !strings.Contains(body, "foo") {
+		t.Errorf("unknown scope: %d %s", code, body)
+	}
+	importAs(t, owner, "demo", "")
+	if _, err := owner.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	user := start(t, t.TempDir(), online(invite(t, owner, wire.ScopeUse)))
+	until(t, "the user hears of the model", func() bool { return known(t, user)["demo"].Peers == 1 })
+	complete(t, user, nil)
+	if code, body := request(t, user, "POST", "/covey/v1/host", `{"model":"demo","blocks":"all"}`, nil); code != 403 || !strings.Contains(body, "serve") {
+		t.Errorf("host without the scope: %d %s", code, body)
+	}
+}
+
+// TestHostOffWithoutAModel turns off a range of a model of which nothing is here.
+func TestHostOffWithoutAModel(t *testing.T) {
+	t.Parallel()
+	id := wire.CIDOf([]byte("a manifest that is nowhere")).String()
+	for _, path := range []string{"/covey/v1/host/ghost", "/covey/v1/host/" + id, "/covey/v1/models/ghost"} {
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, "hosting.json"), `[{"model":"`+id+`","name":"ghost","range":{"first":0,"last":2,"embed":true}}]`)
+		c, stop := startStop(t, dir, nil)
+		if h := status(t, c).Hosted; len(h) != 1 || h[0].Name != "ghost" {
+			t.Errorf("hosts %+v", h)
+		}
+		if err := c.Delete(t.Context(), path, nil); err != nil {
+			t.Errorf("DELETE %s: %v", path, err)
+		}
+		stop()
+		if h := status(t, start(t, dir, nil)).Hosted; len(h) != 0 {
+			t.Errorf("after DELETE %s and a restart: %+v", path, h)
+		}
+	}
+}
+
+// TestGCAfterLostPins damages both copies of the pins.
+func TestGCAfterLostPins(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c, stop := startStop(t, dir, nil)
+	importAs(t, c, "demo", "")
+	stop()
+	for _, file := range []string{"roots.json", "roots.bak.json"} {
+		writeFile(t, filepath.Join(dir, "store", file), "lost")
+	}
+	c = start(t, dir, nil)
+	if code, body := request(t, c, "POST", "/covey/v1/gc", "{}", nil); code != 409 || !strings.Contains(body, "--accept-lost-pins") {
+		t.Errorf("gc without pins: %d %s", code, body)
+	}
+	var done api.Collected
+	if err := c.Post(t.Context(), "/covey/v1/gc", api.GCRequest{AcceptLostPins: true}, &done); err != nil || done.Blocks == 0 {
+		t.Errorf("gc: %+v, %v", done, err)
+	}
+	if err := c.Post(t.Context(), "/covey/v1/gc", api.GCRequest{}, &done); err != nil || done.Blocks != 0 {
+		t.Errorf("gc after that: %+v, %v", done, err)
+	}
+}
