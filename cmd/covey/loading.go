@@ -11,15 +11,13 @@ import (
 	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
-	"github.com/covey-network/covey/node/hosting"
 )
 
 // loadingPoll is how often the node is asked what it does while an answer does not begin.
 const loadingPoll = 500 * time.Millisecond
 
-// loading tells on the error output that the node fetches or loads the model that was
-// asked, as it does at the first question: on a terminal a line that goes away, elsewhere a
-// line per state.
+// loading tells on the error output that the node loads the model that was asked, as it
+// does at the first question: on a terminal in a line that goes away, elsewhere once.
 type loading struct {
 	end  context.CancelFunc
 	done sync.WaitGroup
@@ -44,11 +42,11 @@ func (l *loading) stop() {
 func (l *loading) watch(ctx context.Context, client *api.Client, model string) {
 	t := time.NewTicker(loadingPoll)
 	defer t.Stop()
-	terminal, told, start := term.IsTerminal(int(os.Stderr.Fd())), "", time.Now()
+	terminal, told, start := term.IsTerminal(int(os.Stderr.Fd())), false, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			if terminal && told != "" {
+			if terminal && told {
 				fmt.Fprint(os.Stderr, "\r\x1b[K")
 			}
 			return
@@ -58,17 +56,14 @@ func (l *loading) watch(ctx context.Context, client *api.Client, model string) {
 		if client.Get(ctx, "/covey/v1/status", nil, &st) != nil {
 			continue // the answer itself tells what is wrong
 		}
-		i := slices.IndexFunc(st.Hosted, func(h api.Hosted) bool {
-			return (h.Name == model || h.Model == model) && (h.State == hosting.Fetching || h.State == hosting.Loading)
-		})
 		switch {
-		case i < 0:
+		case !slices.Contains(st.Loading, model):
 		case terminal:
-			fmt.Fprintf(os.Stderr, "\r\x1b[K%s %s, %s", st.Hosted[i].State, model, time.Since(start).Round(time.Second))
-			told = st.Hosted[i].State
-		case st.Hosted[i].State != told:
-			told = st.Hosted[i].State
-			fmt.Fprintln(os.Stderr, told, model)
+			fmt.Fprintf(os.Stderr, "\r\x1b[Kloading %s, %s", model, time.Since(start).Round(time.Second))
+			told = true
+		case !told:
+			fmt.Fprintln(os.Stderr, "loading", model)
+			told = true
 		}
 	}
 }

@@ -26,6 +26,7 @@ type Status struct {
 	Disk       wire.Space    `json:"disk"`
 	Speeds     wire.Speeds   `json:"speeds"`
 	Hosted     []Hosted      `json:"hosted"`
+	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
 	Damage     Damage        `json:"damage"`
 }
 

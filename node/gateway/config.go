@@ -105,6 +105,7 @@ type Gateway struct {
 	server  *http.Server
 	slots   chan struct{} // maxConcurrent: requests that run
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
+	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
 
@@ -127,7 +128,7 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
+	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), loading: waits{by: map[string]int{}}, ready: make(chan struct{})}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),

@@ -186,7 +186,7 @@ func TestLoadingIsShown(t *testing.T) {
 			if looks.Add(1) > 3 {
 				loaded()
 			}
-			reply(w, map[string]any{"data_dir": dir, "hosted": []map[string]string{{"name": "other", "state": "loading"}, {"name": "big", "state": "loading"}}})
+			reply(w, map[string]any{"data_dir": dir, "loading": []string{"big", "other"}})
 		},
 		"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
 			<-done
