@@ -27,6 +27,7 @@ func readInput(ctx context.Context, r io.Reader) *input {
 			select {
 			case in.lines <- s.Text():
 			case <-ctx.Done():
+				in.err = ctx.Err()
 				return
 			}
 		}
