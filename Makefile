@@ -2,11 +2,12 @@
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 T       ?= 10s
+M       ?= testnet/manifests/ci.toml
 TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -16,6 +17,9 @@ build: ## build bin/covey
 
 demo: build ## a swarm of four peers on this machine: import, fetch, chat, kill a peer, chat again
 	$(GO) run ./testnet/cmd/demo -covey bin/covey
+
+testnet: build ## run a manifest of real processes (default M=testnet/manifests/ci.toml)
+	$(GO) run ./testnet/cmd/testnet -covey bin/covey $(M)
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

@@ -22,6 +22,8 @@ import (
 	"github.com/covey-network/covey/protocol"
 )
 
+const configFile = "config.toml"
+
 // ConfigVersion is the layout of config.toml written and read now.
 const ConfigVersion = 1
 
@@ -91,7 +93,7 @@ func ReadConfig(dir string) (*Config, error) {
 	}
 	c := Default()
 	c.DataDir = abs
-	path := filepath.Join(abs, "config.toml")
+	path := filepath.Join(abs, configFile)
 	data, err := os.ReadFile(path)
 	if err == nil {
 		dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
@@ -158,6 +160,9 @@ func (c *Config) Validate() error {
 	if _, err := c.keys(); err != nil {
 		errs = append(errs, err)
 	}
+	if err := gateway.CheckAddr(c.API.Addr, len(c.API.Keys), c.API.Insecure); err != nil {
+		bad("%w (settings are in %s)", err, filepath.Join(c.DataDir, configFile))
+	}
 	return errors.Join(errs...)
 }
 
@@ -166,7 +171,7 @@ func (c *Config) keys() ([][32]byte, error) {
 	for i, k := range c.API.Keys {
 		b, err := hex.DecodeString(k)
 		if err != nil || len(b) != 32 {
-			return nil, fmt.Errorf("api.keys[%d] is not a SHA-256 in hex: put the hash there, not the key", i)
+			return nil, fmt.Errorf("api.keys[%d] in %s is not a SHA-256 in hex: put the key's hash there, not the key: printf %%s KEY | sha256sum", i, filepath.Join(c.DataDir, configFile))
 		}
 		out = append(out, [32]byte(b))
 	}

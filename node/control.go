@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,12 +14,16 @@ import (
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
+
+// answerTimeout is how long a client may take to read an answer, or an event of one.
+const answerTimeout = 30 * time.Second
 
 // control serves the routes that the command line uses.
 func (r *running) control() http.Handler {
@@ -42,6 +48,7 @@ func (r *running) control() http.Handler {
 	handle("GET /covey/v1/route", r.getRoute)
 	handle("POST /covey/v1/invite", r.postInvite)
 	handle("POST /covey/v1/gc", r.postGC)
+	mux.HandleFunc("/", gateway.NoRoute(mux))
 	return mux
 }
 
@@ -51,24 +58,42 @@ type statusError struct {
 	error
 }
 
-// fail answers an error in the shape of the OpenAI API, as everywhere.
-func fail(w http.ResponseWriter, err error) {
-	status := http.StatusInternalServerError
+// statusOf returns the HTTP status for an error.
+func statusOf(err error) int {
 	var known statusError
 	switch {
 	case errors.As(err, &known):
-		status = known.status
-	case errors.Is(err, gateway.ErrNotFound):
-		status = http.StatusNotFound
-	case errors.Is(err, router.ErrNoChain):
-		status = http.StatusServiceUnavailable
+		return known.status
+	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return http.StatusNotFound
+	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout
 	}
+	return http.StatusInternalServerError
+}
+
+// fail answers an error in the shape of the OpenAI API, as everywhere.
+func fail(w http.ResponseWriter, err error) {
+	status := statusOf(err)
+	kind := "server_error"
+	if status < http.StatusInternalServerError {
+		kind = "invalid_request_error"
+	}
+	setDeadline(w)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error()}}) // the client is gone if this fails
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "type": kind, "param": nil, "code": nil}}) // the client is gone if this fails
+}
+
+// setDeadline lets a client take answerTimeout to read what is written now.
+func setDeadline(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout)) // errors show at the write
 }
 
 func answer(w http.ResponseWriter, v any) error {
+	setDeadline(w)
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(v)
 }
@@ -77,7 +102,13 @@ func answer(w http.ResponseWriter, v any) error {
 func read(req *http.Request, v any) error {
 	dec := json.NewDecoder(req.Body)
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	err := dec.Decode(v)
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("more than one JSON value")
+		}
+	}
+	if err != nil {
 		return statusError{http.StatusBadRequest, fmt.Errorf("read request: %w", err)}
 	}
 	return nil
@@ -94,11 +125,8 @@ func newEvents(w http.ResponseWriter) *events {
 	return &events{w: w, rc: http.NewResponseController(w)}
 }
 
-// eventTimeout is how long a client may take to read a line.
-const eventTimeout = 30 * time.Second
-
 func (e *events) send(v api.Event) {
-	_ = e.rc.SetWriteDeadline(time.Now().Add(eventTimeout)) // errors show at the write
+	setDeadline(e.w)
 	if json.NewEncoder(e.w).Encode(v) == nil {
 		_ = e.rc.Flush() // the request's context ends if the client is gone
 	}
@@ -107,7 +135,7 @@ func (e *events) send(v api.Event) {
 // finish sends the end of the work.
 func (e *events) finish(last api.Event, err error) error {
 	if err != nil {
-		last = api.Event{Error: err.Error()}
+		last = api.Event{Error: err.Error(), Status: statusOf(err)}
 	} else {
 		last.Done = true
 	}
@@ -122,6 +150,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
+		Loading: r.gateway.Loading(),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {

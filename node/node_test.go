@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -279,13 +280,28 @@ func TestRefusals(t *testing.T) {
 		{"image", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":[{"type":"image_url"}]}]}`, 400, "image_url"},
 		{"n of 2", "/v1/chat/completions", chat(`,"n":2`), 400, "n must be 1"},
 		{"hot", "/v1/chat/completions", chat(`,"temperature":9`), 400, "temperature"},
-		{"wrong type", "/v1/chat/completions", chat(`,"temperature":"hot"`), 400, "temperature"},
+		{"wrong type", "/v1/chat/completions", chat(`,"temperature":"hot"`), 400, `"message":"temperature is a text, want a number","param":"temperature"`},
+		{"half a token", "/v1/chat/completions", chat(`,"max_tokens":1.5`), 400, "max_tokens is the number 1.5, want a whole number"},
+		{"messages are a text", "/v1/chat/completions", `{"model":"demo","messages":"hi"}`, 400, "messages is a text, want a list"},
+		{"a list", "/v1/chat/completions", `[]`, 400, "request is a list, want an object"},
+		{"cut off", "/v1/chat/completions", `{"model":"demo","mess`, 400, "ends after 21 bytes"},
+		{"nothing", "/v1/chat/completions", ` `, 400, "request is empty"},
+		{"a comma too many", "/v1/chat/completions", `{"model":"demo",}`, 400, "at byte 1"},
+		{"key twice in two cases", "/v1/completions", `{"model":"x","Model":"demo"}`, 400, "twice"},
+		{"key twice for the decoder", "/v1/completions", `{"mask":1,"ma\u017f\u212a":2}`, 400, "twice"},
+		{"no role", "/v1/chat/completions", `{"model":"demo","messages":[{"content":"hi"}]}`, 400, "message 0 has no role"},
+		{"unknown role", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"boss","content":"hi"}]}`, 400, `messages.[0].role`},
+		{"functions", "/v1/chat/completions", chat(`,"functions":[{}]`), 400, "functions"},
 		{"no tokens", "/v1/chat/completions", chat(`,"max_tokens":0`), 400, "max_tokens"},
 		{"tools", "/v1/chat/completions", chat(`,"tools":[{}]`), 400, "tools"},
 		{"many logprobs", "/v1/chat/completions", chat(`,"logprobs":true,"top_logprobs":21`), 400, "top_logprobs"},
 		{"empty stop", "/v1/chat/completions", chat(`,"stop":""`), 400, "stop"},
 		{"embedding by a language model", "/v1/embeddings", `{"model":"demo","input":"x"}`, 400, "task"},
 		{"no route", "/v1/nothing", `{}`, 404, "no route"},
+		{"no control route", "/covey/v1/nothing", `{}`, 404, `"type":"invalid_request_error"`},
+		{"wrong method", "/v1/models", `{}`, 405, "/v1/models takes GET, not POST"},
+		{"wrong method of a control route", "/covey/v1/status", `{}`, 405, "takes GET"},
+		{"two methods", "/covey/v1/models/demo", `{}`, 405, "GET or DELETE"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -295,6 +311,46 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLogprobsShape checks what OpenAI's clients rely on: an empty list of alternatives is
+// a list, alternatives have none of their own, and offsets count characters.
+func TestLogprobsShape(t *testing.T) {
+	t.Parallel()
+	c := withDemo(t)
+	_, body := request(t, c, "POST", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":"hi"}],"max_tokens":2,"logprobs":true}`, nil)
+	if strings.Count(body, `"top_logprobs":[]`) != 2 {
+		t.Errorf("no alternatives: %s", body)
+	}
+	_, body = request(t, c, "POST", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":"hi"}],"max_tokens":2,"logprobs":true,"top_logprobs":2}`, nil)
+	if strings.Count(body, `"top_logprobs":`) != 2 || strings.Count(body, `"bytes":`) != 6 {
+		t.Errorf("two alternatives: %s", body)
+	}
+	for seed := range 50 { // until an answer has a character of several bytes
+		var out struct {
+			Choices []struct {
+				Text     string
+				Logprobs struct {
+					Tokens  []string
+					Offsets []int `json:"text_offset"`
+				}
+			}
+		}
+		err := c.Post(t.Context(), "/v1/completions", map[string]any{"model": "demo", "prompt": "é ü 世界 ñ é", "max_tokens": 200, "temperature": 2, "seed": seed, "logprobs": 0}, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := out.Choices[0].Text
+		runes, last := []rune(text), out.Choices[0].Logprobs
+		end := last.Offsets[len(last.Offsets)-1]
+		if end > len(runes) {
+			t.Fatalf("token %d starts at %d of %d characters", len(last.Offsets), end, len(runes))
+		}
+		if tail := last.Tokens[len(last.Tokens)-1]; len(text) > len(runes) && strings.HasPrefix(string(runes[end:]), tail) {
+			return
+		}
+	}
+	t.Error("no answer with characters of several bytes")
 }
 
 // request sends raw bytes with headers; the header Host changes the host.
@@ -375,18 +431,19 @@ func TestOpenAddressNeedsAKey(t *testing.T) {
 	}{
 		{node.API{Addr: "0.0.0.0:0"}, "API key"},
 		{node.API{Addr: "0.0.0.0:0", Keys: []string{sha256Hex("x")}}, "TLS"},
+		{node.API{Addr: "127.0.0.1:0", Keys: []string{"x"}}, "printf %s KEY | sha256sum"},
+		{node.API{Addr: "127.0.0.1:99999"}, "65535"},
 	} {
 		cfg, err := node.ReadConfig(t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
 		cfg.Offline, cfg.API = true, tc.api
-		n, err := node.New(*cfg)
-		if err != nil {
-			t.Fatal(err)
+		if _, err := node.New(*cfg); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "config.toml") {
+			t.Errorf("%+v: %v, want an error with %q and the file", tc.api, err, tc.want)
 		}
-		if err := n.Run(t.Context()); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%+v: %v, want an error with %q", tc.api, err, tc.want)
+		if files, err := os.ReadDir(cfg.DataDir); err != nil || len(files) > 0 {
+			t.Errorf("a refused node left %v, %v", files, err)
 		}
 	}
 }
@@ -423,8 +480,9 @@ func TestModelsAndRestart(t *testing.T) {
 	if got := complete(t, c, nil).Choices[0].Text; got != text {
 		t.Errorf("after the restart %q, before %q", got, text)
 	}
-	if err := c.Delete(t.Context(), "/covey/v1/models/demo"); err != nil {
-		t.Fatal(err)
+	var freed api.Collected
+	if err := c.Delete(t.Context(), "/covey/v1/models/demo", &freed); err != nil || freed.Bytes == 0 {
+		t.Errorf("removed %+v of %d bytes, %v", freed, m.Bytes, err)
 	}
 	if status, body := request(t, c, "GET", "/covey/v1/models/demo", "", nil); status != 404 {
 		t.Errorf("removed model: %d %s", status, body)

@@ -179,7 +179,7 @@ func TestHostOffWithoutAModel(t *testing.T) {
 		if h := status(t, c).Hosted; len(h) != 1 || h[0].Name != "ghost" {
 			t.Errorf("hosts %+v", h)
 		}
-		if err := c.Delete(t.Context(), path); err != nil {
+		if err := c.Delete(t.Context(), path, nil); err != nil {
 			t.Errorf("DELETE %s: %v", path, err)
 		}
 		stop()

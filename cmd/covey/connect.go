@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -37,20 +40,26 @@ func (o *options) running(ctx context.Context) (*api.Client, error) {
 		return nil, err
 	}
 	c := &api.Client{Base: at.URL, Key: at.Key}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	probe, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var st api.Status
-	if err := c.Get(ctx, "/covey/v1/status", nil, &st); err != nil {
-		var status *api.StatusError
-		if errors.As(err, &status) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %v", node.ErrNotRunning, err) // killed, and its file left behind
-	}
-	if st.DataDir != at.DataDir {
+	err = c.Get(probe, "/covey/v1/status", nil, &st)
+	var dial *net.OpError
+	var status *api.StatusError
+	var syntax *json.SyntaxError
+	switch {
+	case err == nil && st.DataDir == at.DataDir:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case probe.Err() != nil:
+		return nil, &api.StatusError{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("the node on %s (pid %d) did not answer within %s: it is busy or hangs", o.data, at.PID, probeTimeout)}
+	case errors.As(err, &dial) && dial.Op == "dial": // killed, and its file left behind
+		return nil, fmt.Errorf("%w: %v", node.ErrNotRunning, err)
+	case err == nil, errors.As(err, &status) && status.Status == http.StatusNotFound, errors.As(err, &syntax):
 		return nil, fmt.Errorf("%w: another program answers at %s", node.ErrNotRunning, at.URL)
 	}
-	return c, nil
+	return nil, err
 }
 
 // needRunning is running with advice.
@@ -74,18 +83,21 @@ func (o *options) startLocal(ctx context.Context) (*api.Client, func() error, er
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// The node ends after what uses it, which so sees its own end and not the node's.
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
+	go func() { ended <- n.Run(life) }()
+	stop := func() error {
+		cancel()
+		return <-ended
+	}
 	select {
 	case err := <-ended:
 		cancel()
 		return nil, nil, err
+	case <-ctx.Done():
+		return nil, nil, errors.Join(ctx.Err(), stop())
 	case <-n.Ready():
-	}
-	stop := func() error {
-		cancel()
-		return <-ended
 	}
 	return &api.Client{Base: n.Endpoint().URL}, stop, nil
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -17,12 +17,12 @@ func embedCommand(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, a []string) error {
 			texts := a[1:]
 			if len(texts) == 0 {
-				lines := bufio.NewScanner(os.Stdin)
-				lines.Buffer(nil, maxEvent)
-				for lines.Scan() {
-					texts = append(texts, lines.Text())
+				in := readInput(c.Context(), os.Stdin)
+				line, err := in.next(c.Context())
+				for ; err == nil; line, err = in.next(c.Context()) {
+					texts = append(texts, line)
 				}
-				if err := lines.Err(); err != nil {
+				if !errors.Is(err, io.EOF) {
 					return err
 				}
 			}

@@ -12,12 +12,14 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 )
 
 // version is set by the build: -ldflags "-X main.version=…".
@@ -36,41 +38,51 @@ const exitHelp = `Exit codes: 0 done; 1 failed; 2 wrong usage; 3 model or file n
 4 the node or the swarm cannot answer now; 130 interrupted.`
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx)
+	o := &options{}
+	err := run(o)
 	if err == nil {
 		return
 	}
-	code := exitCode(ctx, err)
+	code := exitCode(err)
 	if code != exitInterrupted {
 		fmt.Fprintln(os.Stderr, "covey:", err)
 	}
-	stop()
-	os.Exit(code) //nolint:gocritic // stop has been called
+	os.Exit(code)
 }
 
-func run(ctx context.Context) error {
+func run(o *options) error {
 	if err := kernel.CheckCPU(); err != nil {
 		return usageError{err}
 	}
-	return rootCommand().ExecuteContext(ctx)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1) // 1: as many as there are between two looks at it
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		for s := range signals { // until the process ends
+			if s != os.Interrupt || !o.interrupt() {
+				cancel()
+			}
+		}
+	}()
+	return rootCommand(o).ExecuteContext(ctx)
 }
 
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
 
-func exitCode(ctx context.Context, err error) int {
+func exitCode(err error) int {
 	var status *api.StatusError
 	var usage usageError
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(err, context.Canceled): // nothing but a signal cancels
 		return exitInterrupted
-	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+	case errors.As(err, &usage), errors.As(err, &status) && status.Status == 400, strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
 	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
 		return exitNotFound
-	case errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
+	case errors.Is(err, store.ErrInUse), errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
 		return exitUnavailable
 	}
 	return exitFailed
@@ -78,12 +90,22 @@ func exitCode(ctx context.Context, err error) int {
 
 // options are the flags that all commands have.
 type options struct {
-	data string
-	json bool
+	data   string
+	json   bool
+	answer atomic.Pointer[context.CancelFunc] // ends what an interrupt ends instead of the command; nil: nothing
 }
 
-func rootCommand() *cobra.Command {
-	o := &options{}
+// interrupt ends the answer that is being given. It reports whether there was one that ends
+// alone.
+func (o *options) interrupt() bool {
+	end := o.answer.Swap(nil)
+	if end != nil {
+		(*end)()
+	}
+	return end != nil
+}
+
+func rootCommand(o *options) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "covey",
 		Short:         "Turn your machines into one AI computer with no centre",

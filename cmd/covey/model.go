@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
@@ -26,13 +30,19 @@ func importCommand(o *options) *cobra.Command {
 		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama",
 		Args:    args(1, 1, "a path"),
 		RunE: func(c *cobra.Command, a []string) error {
+			if q := req.Quantize; q != "" && q != "q8_0" && q != "q4_0" {
+				return usageError{fmt.Errorf("--quantize %s: want q8_0 or q4_0", q)}
+			}
 			path, err := filepath.Abs(a[0])
 			if err != nil {
 				return err
 			}
-			_, err = os.Stat(path)
+			info, err := os.Stat(path)
 			switch {
 			case err == nil:
+				if err := checkModelDir(path, info); err != nil {
+					return fmt.Errorf("import %s: %w", a[0], err)
+				}
 				req.Path = path
 			case a[0] != demo.Name:
 				return fmt.Errorf("import: %w", err)
@@ -52,6 +62,38 @@ func importCommand(o *options) *cobra.Command {
 	c.Flags().StringVar(&req.Name, "name", "", "name of the model (default: that of the files)")
 	c.Flags().StringVar(&req.Quantize, "quantize", "", "store block matrices as q8_0 or q4_0 (default: as they are)")
 	return c
+}
+
+// checkModelDir tells early, and in words, that a folder is not a model.
+func checkModelDir(path string, info os.FileInfo) error {
+	if !info.IsDir() {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(path, "config.json"))
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if files, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(files) > 0 {
+		return fmt.Errorf("the folder has no config.json (%w); import its GGUF file: %s", os.ErrNotExist, files[0])
+	}
+	return fmt.Errorf("the folder has no config.json (%w): a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file", os.ErrNotExist)
+}
+
+// checkBlocks checks the form of a range of blocks; words are what else it may be.
+func checkBlocks(text string, words ...string) error {
+	if _, err := hosting.ParseRange(text, math.MaxInt32); err != nil && !slices.Contains(words, text) {
+		return usageError{fmt.Errorf("--blocks %s: want %s", text, strings.Join(append(words, "first-last, such as 0-11"), ", "))}
+	}
+	return nil
+}
+
+// report prints what was done: v for programs, or a line for people.
+func (o *options) report(c *cobra.Command, v any, format string, args ...any) error {
+	if o.json {
+		return printJSON(c.OutOrStdout(), v)
+	}
+	_, err := fmt.Fprintf(c.OutOrStdout(), format+"\n", args...)
+	return err
 }
 
 // watch shows the progress of long work and what done makes of its end.
@@ -140,6 +182,11 @@ func pullCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"),
 		RunE: func(c *cobra.Command, a []string) error {
+			if req.Blocks != "" {
+				if err := checkBlocks(req.Blocks, "all"); err != nil {
+					return err
+				}
+			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err
@@ -175,7 +222,11 @@ func removeCommand(o *options) *cobra.Command {
 				return err
 			}
 			defer stop()
-			return client.Delete(c.Context(), "/covey/v1/models/"+url.PathEscape(a[0]))
+			var freed api.Collected
+			if err := client.Delete(c.Context(), "/covey/v1/models/"+url.PathEscape(a[0]), &freed); err != nil {
+				return err
+			}
+			return o.report(c, freed, "removed %s: %s freed", a[0], bytesText(freed.Bytes))
 		},
 	}
 }
@@ -190,7 +241,14 @@ func pinCommand(o *options) *cobra.Command {
 				return err
 			}
 			defer stop()
-			return client.Post(c.Context(), "/covey/v1/models/pin", api.PinRequest{Model: a[0], Pinned: !off}, nil)
+			var m api.Model
+			if err := client.Post(c.Context(), "/covey/v1/models/pin", api.PinRequest{Model: a[0], Pinned: !off}, &m); err != nil {
+				return err
+			}
+			if m.Pinned {
+				return o.report(c, m, "%s is pinned: it stays when space is reclaimed", m.Name)
+			}
+			return o.report(c, m, "%s is not pinned: it goes when space is reclaimed", m.Name)
 		},
 	}
 	c.Flags().BoolVar(&off, "off", false, "take the pin back")
@@ -211,11 +269,7 @@ func gcCommand(o *options) *cobra.Command {
 			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
 				return err
 			}
-			if o.json {
-				return printJSON(c.OutOrStdout(), done)
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "removed %d blocks, %s\n", done.Blocks, bytesText(done.Bytes))
-			return err
+			return o.report(c, done, "removed %d blocks, %s", done.Blocks, bytesText(done.Bytes))
 		},
 	}
 	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")
@@ -230,12 +284,21 @@ func hostCommand(o *options) *cobra.Command {
 		Example: "  covey host demo\n  covey host demo --blocks 0-1\n  covey host demo --off",
 		Args:    args(1, 1, "a model"),
 		RunE: func(c *cobra.Command, a []string) error {
+			if err := checkBlocks(blocks, "all", "auto"); err != nil {
+				return err
+			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err
 			}
 			if off {
-				return client.Delete(c.Context(), "/covey/v1/host/"+url.PathEscape(a[0]))
+				var now struct {
+					Served bool `json:"served"`
+				}
+				if err := client.Delete(c.Context(), "/covey/v1/host/"+url.PathEscape(a[0]), &now); err != nil {
+					return err
+				}
+				return o.report(c, now, "%s is not served here any more", a[0])
 			}
 			return o.watch(c, client, "/covey/v1/host", api.HostRequest{Model: a[0], Blocks: blocks}, func(e *api.Event) string {
 				return fetchedText(e) + "\nserving " + rangeText(*e.Range)

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +30,7 @@ func runCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run MODEL [PROMPT]", Short: "Ask a model, or chat with it in the terminal",
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
-end with Ctrl-D. The model demo is in the program itself and needs no network.`,
+end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
 		Args:    args(1, -1, "a model, and a prompt or nothing"),
 		RunE:    func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
@@ -40,7 +40,7 @@ end with Ctrl-D. The model demo is in the program itself and needs no network.`,
 	f.Float64Var(&r.q.Temperature, "temperature", 0, "0 takes the likeliest token each time")
 	f.Float64Var(&r.q.TopP, "top-p", 1, "draw from the likeliest tokens of this total probability")
 	f.Int64Var(&r.seed, "seed", 0, "seed of the draws")
-	f.StringSliceVar(&r.q.Stop, "stop", nil, "texts that end the answer")
+	f.StringArrayVar(&r.q.Stop, "stop", nil, "text that ends the answer; may be given again")
 	f.StringVar(&r.system, "system", "", "system message of the chat")
 	f.BoolVar(&r.raw, "raw", false, "complete the prompt as it is, without the chat template")
 	return c
@@ -91,7 +91,7 @@ func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client
 	} else {
 		r.q.Messages = append(r.start(), turn{"user", prompt})
 	}
-	text, err := ask(ctx, client, r.q, show)
+	text, err := r.ask(ctx, client, show)
 	if err != nil {
 		return err
 	}
@@ -111,25 +111,65 @@ func (r *runOptions) start() []turn {
 }
 
 func (r *runOptions) chat(ctx context.Context, out io.Writer, client *api.Client, show func(string)) error {
+	terminal := term.IsTerminal(int(os.Stdin.Fd()))
 	prompt := func() {}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if terminal && !r.json {
 		prompt = func() { fmt.Fprint(out, ">>> ") }
-		fmt.Fprintf(out, "Chat with %s. Ctrl-D ends.\n", r.q.Model)
+		fmt.Fprintf(out, "Chat with %s. Ctrl-D ends, and Ctrl-C, which stops an answer first.\n", r.q.Model)
 	}
 	r.q.Messages = r.start()
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(nil, maxEvent)
-	for prompt(); lines.Scan(); prompt() {
-		if strings.TrimSpace(lines.Text()) == "" {
+	in := readInput(ctx, os.Stdin)
+	for {
+		prompt()
+		line, err := in.next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		r.q.Messages = append(r.q.Messages, turn{"user", lines.Text()})
-		text, err := ask(ctx, client, r.q, show)
+		r.q.Messages = append(r.q.Messages, turn{"user", line})
+		text, err := r.reply(ctx, client, terminal, show)
 		if err != nil {
 			return err
 		}
 		r.q.Messages = append(r.q.Messages, turn{"assistant", text})
-		fmt.Fprintln(out)
+		if r.json {
+			err = json.NewEncoder(out).Encode(map[string]string{"model": r.q.Model, "text": text})
+		} else {
+			_, err = fmt.Fprintln(out)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return lines.Err()
+}
+
+// reply asks for an answer of the chat. On a terminal the first interrupt ends the answer
+// only: what was said by then counts.
+func (r *runOptions) reply(ctx context.Context, client *api.Client, terminal bool, show func(string)) (string, error) {
+	one, end := context.WithCancel(ctx)
+	defer end()
+	if terminal {
+		r.answer.Store(&end)
+		defer r.answer.Store(nil)
+	}
+	text, err := r.ask(one, client, show)
+	if err != nil && one.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return text, err
+}
+
+// ask streams an answer, and tells if the model has to be loaded first.
+func (r *runOptions) ask(ctx context.Context, client *api.Client, show func(string)) (string, error) {
+	l := watchLoading(ctx, client, r.q.Model)
+	defer l.stop()
+	return ask(ctx, client, r.q, func(text string) {
+		l.stop()
+		show(text)
+	})
 }

@@ -123,6 +123,9 @@ func inviteCommand(o *options) *cobra.Command {
 		Long: "Print a join token: where to find this node, and the swarm's signed permission to join until it\nexpires. Whoever has the token can join. Only the node that founded the swarm can invite.",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if ttl <= 0 {
+				return usageError{fmt.Errorf("--ttl is %s, want a time such as 168h", ttl)}
+			}
 			for _, s := range scopes {
 				if !slices.Contains(wire.Scopes(), s) {
 					return usageError{fmt.Errorf("unknown scope %q, there are %s", s, strings.Join(wire.Scopes(), ", "))}
@@ -159,6 +162,9 @@ func routeCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why", Args: args(1, 1, "a model"),
 		RunE: func(c *cobra.Command, a []string) error {
+			if tokens < 1 {
+				return usageError{fmt.Errorf("--tokens is %d, want 1 or more", tokens)}
+			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err

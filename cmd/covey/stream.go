@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -28,9 +27,6 @@ type question struct {
 	Seed        *int64   `json:"seed,omitempty"`
 	Stop        []string `json:"stop,omitempty"`
 }
-
-// maxEvent bounds a line of the input.
-const maxEvent = 1 << 20
 
 // ask streams the answer to a question and calls show with each piece. It returns the
 // whole answer.
@@ -61,13 +57,14 @@ func pieceOf(data []byte) (string, error) {
 			Text  string
 			Delta struct{ Content string }
 		}
-		Error *struct{ Message string }
+		Error  *struct{ Message string }
+		Status int
 	}
 	if err := json.Unmarshal(data, &e); err != nil {
 		return "", fmt.Errorf("read answer: %w", err)
 	}
 	if e.Error != nil {
-		return "", errors.New(e.Error.Message)
+		return "", &api.StatusError{Status: e.Status, Message: e.Error.Message}
 	}
 	if len(e.Choices) == 0 {
 		return "", nil

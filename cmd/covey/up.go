@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
@@ -112,6 +115,9 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	if u.printConfig {
 		return cfg.Print(out)
 	}
+	if err := u.check(ctx, cfg); err != nil {
+		return err
+	}
 	n, err := node.New(*cfg)
 	if err != nil {
 		return err
@@ -125,6 +131,29 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "covey is up: %s/v1 speaks the OpenAI API\n", n.Endpoint().URL)
 	return <-ended
+}
+
+// check refuses settings that make no sense, and a data directory that is in use.
+func (u *upOptions) check(ctx context.Context, cfg *node.Config) error {
+	if err := cfg.Validate(); err != nil {
+		return usageError{fmt.Errorf("check settings: %w", err)}
+	}
+	if cfg.Join != "" {
+		if _, err := wire.ParseToken(cfg.Join); err != nil {
+			why := strings.ReplaceAll(err.Error(), "\n", ": ")
+			return usageError{fmt.Errorf("join token %.16q: %s; it is the whole line that covey invite prints", cfg.Join, why)}
+		}
+	}
+	if _, err := u.running(ctx); errors.Is(err, node.ErrNotRunning) {
+		return nil
+	} else if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	at, err := node.ReadEndpoint(u.data)
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("a node already runs on %s (pid %d): end it first, or give this one another --data and --api", u.data, at.PID)
 }
 
 func newLog(w io.Writer, level, format string) (*slog.Logger, error) {

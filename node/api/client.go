@@ -36,9 +36,9 @@ func (c *Client) Post(ctx context.Context, path string, body, v any) error {
 	return c.call(ctx, http.MethodPost, path, body, v)
 }
 
-// Delete sends DELETE path.
-func (c *Client) Delete(ctx context.Context, path string) error {
-	return c.call(ctx, http.MethodDelete, path, nil, nil)
+// Delete sends DELETE path and reads the answer into v, which may be nil.
+func (c *Client) Delete(ctx context.Context, path string, v any) error {
+	return c.call(ctx, http.MethodDelete, path, nil, v)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, body, v any) error {
@@ -130,7 +130,7 @@ func (c *Client) Watch(ctx context.Context, path string, body any, progress func
 		}
 		switch {
 		case e.Error != "":
-			return nil, errors.New(e.Error)
+			return nil, &StatusError{Status: e.Status, Message: e.Error}
 		case e.Done:
 			return &e, nil
 		}

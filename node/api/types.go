@@ -26,6 +26,7 @@ type Status struct {
 	Disk       wire.Space    `json:"disk"`
 	Speeds     wire.Speeds   `json:"speeds"`
 	Hosted     []Hosted      `json:"hosted"`
+	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
 	Damage     Damage        `json:"damage"`
 }
 
@@ -136,15 +137,16 @@ type Invite struct {
 
 // Event is a line of the answer to long work. The last one has Done or Error set.
 type Event struct {
-	Stage string           `json:"stage,omitempty"` // reading, fetching, loading
-	Done  bool             `json:"done,omitempty"`
-	Error string           `json:"error,omitempty"`
-	Bytes int64            `json:"bytes,omitempty"`
-	Total int64            `json:"total,omitempty"`
-	From  map[string]int64 `json:"from,omitempty"` // bytes by peer
-	Model string           `json:"model,omitempty"`
-	Name  string           `json:"name,omitempty"`
-	Range *wire.Range      `json:"range,omitempty"`
+	Stage  string           `json:"stage,omitempty"` // reading, fetching, loading
+	Done   bool             `json:"done,omitempty"`
+	Error  string           `json:"error,omitempty"`
+	Status int              `json:"status,omitempty"` // with Error: the HTTP status that the error has elsewhere
+	Bytes  int64            `json:"bytes,omitempty"`
+	Total  int64            `json:"total,omitempty"`
+	From   map[string]int64 `json:"from,omitempty"` // bytes by peer
+	Model  string           `json:"model,omitempty"`
+	Name   string           `json:"name,omitempty"`
+	Range  *wire.Range      `json:"range,omitempty"`
 }
 
 // GCRequest asks for the space of what no model needs.

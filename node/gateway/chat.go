@@ -18,6 +18,7 @@ type chatRequest struct {
 	Logprobs       bool            `json:"logprobs"`
 	TopLogprobs    *uint32         `json:"top_logprobs"`
 	Tools          []any           `json:"tools"`
+	Functions      []any           `json:"functions"` // what tools were called before
 	ResponseFormat *responseFormat `json:"response_format"`
 }
 
@@ -25,11 +26,17 @@ type responseFormat struct {
 	Type string `json:"type"`
 }
 
+// tokenLogprob is a token and how likely it was.
+type tokenLogprob struct {
+	Token   string  `json:"token"`
+	Logprob float32 `json:"logprob"`
+	Bytes   []int   `json:"bytes"`
+}
+
+// chatLogprob is a drawn token and its alternatives, a list even if there are none.
 type chatLogprob struct {
-	Token   string        `json:"token"`
-	Logprob float32       `json:"logprob"`
-	Bytes   []int         `json:"bytes"`
-	Top     []chatLogprob `json:"top_logprobs,omitempty"`
+	tokenLogprob
+	Top []tokenLogprob `json:"top_logprobs"`
 }
 
 type chatLogprobs struct {
@@ -114,6 +121,9 @@ func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generatio
 	if len(req.Tools) > 0 {
 		return nil, badRequest("tools", "tools are not supported")
 	}
+	if len(req.Functions) > 0 {
+		return nil, badRequest("functions", "functions are not supported")
+	}
 	if f := req.ResponseFormat; f != nil && f.Type != "" && f.Type != "text" {
 		return nil, badRequest("response_format", "response_format %.40q is not supported", f.Type)
 	}
@@ -168,16 +178,15 @@ func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generati
 
 // logprob names a drawn token and its alternatives.
 func (n *generation) logprob(s wire.Sampled) chatLogprob {
-	name := func(id int32, p float32) chatLogprob {
+	name := func(id int32, p float32) tokenLogprob {
 		raw := n.model.Tokenizer.TokenBytes(id)
-		out := chatLogprob{Token: strings.ToValidUTF8(string(raw), "\uFFFD"), Logprob: finite(p), Bytes: make([]int, len(raw))}
+		out := tokenLogprob{Token: strings.ToValidUTF8(string(raw), "\uFFFD"), Logprob: finite(p), Bytes: make([]int, len(raw))}
 		for i, b := range raw {
 			out.Bytes[i] = int(b)
 		}
 		return out
 	}
-	out := name(s.Token, s.Logprob)
-	out.Top = []chatLogprob{}
+	out := chatLogprob{tokenLogprob: name(s.Token, s.Logprob), Top: []tokenLogprob{}}
 	for _, a := range s.Top {
 		out.Top = append(out.Top, name(a.Token, a.Logprob))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -22,7 +23,7 @@ type completionLogprobs struct {
 	Tokens   []string             `json:"tokens"`
 	Logprobs []float32            `json:"token_logprobs"`
 	Top      []map[string]float32 `json:"top_logprobs"`
-	Offsets  []int                `json:"text_offset"`
+	Offsets  []int                `json:"text_offset"` // in characters
 }
 
 type completionChoice struct {
@@ -56,13 +57,15 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) error {
 	}
 	var text strings.Builder
 	var probs *completionLogprobs
+	length := 0
 	err = n.run(r.Context(), func(p piece) error {
 		if req.Logprobs != nil && p.sampled != nil {
 			if probs == nil {
 				probs = &completionLogprobs{}
 			}
-			probs.add(n, *p.sampled, text.Len())
+			probs.add(n, *p.sampled, length)
 		}
+		length += utf8.RuneCountInString(p.text)
 		text.WriteString(p.text)
 		return nil
 	})
@@ -119,7 +122,7 @@ func (g *Gateway) streamCompletion(w http.ResponseWriter, r *http.Request, n *ge
 		} else if p.text == "" {
 			return nil
 		}
-		offset += len(p.text)
+		offset += utf8.RuneCountInString(p.text)
 		head.Choices = []completionChoice{c}
 		return e.send(head)
 	})

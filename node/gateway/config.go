@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -103,6 +105,7 @@ type Gateway struct {
 	server  *http.Server
 	slots   chan struct{} // maxConcurrent: requests that run
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
+	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
 
@@ -118,28 +121,40 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Addr == "" {
 		cfg.Addr = DefaultAddr
 	}
-	host, _, err := net.SplitHostPort(cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("new gateway: address %q: %w", cfg.Addr, err)
-	}
-	if !isLoopback(host) {
-		if len(cfg.Keys) == 0 {
-			return nil, fmt.Errorf("new gateway: %s is reachable from other machines, so an API key is required: set api.keys, or listen on 127.0.0.1", cfg.Addr)
-		}
-		if !cfg.Insecure {
-			return nil, fmt.Errorf("new gateway: %s is reachable from other machines and keys would cross the network in the clear: put a TLS proxy in front and set api.insecure, or listen on 127.0.0.1", cfg.Addr)
-		}
+	if err := CheckAddr(cfg.Addr, len(cfg.Keys), cfg.Insecure); err != nil {
+		return nil, fmt.Errorf("new gateway: %w", err)
 	}
 	m, err := newMetrics(cfg.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("new gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), ready: make(chan struct{})}
+	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), loading: waits{by: map[string]int{}}, ready: make(chan struct{})}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 	}
 	return g, nil
+}
+
+// CheckAddr tells what is wrong with an address to listen on, given a number of API keys and
+// whether it may be reached from other machines without TLS.
+func CheckAddr(addr string, keys int, insecure bool) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address of the API %q: want host:port, such as %s", addr, DefaultAddr)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("address of the API %q: port %q is not a number from 0 to 65535", addr, port)
+	}
+	switch {
+	case isLoopback(host):
+		return nil
+	case keys == 0:
+		return fmt.Errorf("%s is reachable from other machines, so an API key is required: put the SHA-256 of one into api.keys (printf %%s KEY | sha256sum), or listen on 127.0.0.1", addr)
+	case !insecure:
+		return fmt.Errorf("%s is reachable from other machines and keys would cross the network in the clear: put a TLS proxy in front and listen on 127.0.0.1, or set api.insecure = true", addr)
+	}
+	return nil
 }
 
 func isLoopback(host string) bool {
@@ -153,15 +168,27 @@ func isLoopback(host string) bool {
 // Ready is closed when the gateway listens; Addr is valid from then on.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
-// Addr returns the address the gateway listens on.
-func (g *Gateway) Addr() net.Addr { return g.addr }
+// Addr returns the address at which programs of this machine reach the gateway.
+func (g *Gateway) Addr() net.Addr { return local(g.addr) }
+
+// local puts 127.0.0.1 in the place of an address that stands for all of a machine's: those
+// are to listen on, not to ask, and as a host name they are refused.
+func local(a net.Addr) net.Addr {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: t.Port}
+	}
+	return a
+}
 
 // Run serves until ctx ends, then gives running answers a moment to finish, and ends those
 // that do not. When it returns no request is being handled.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
-		return fmt.Errorf("listen for the API: %w (is another node running? choose a port with --api)", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w (is another node running?)", err)
+		}
+		return fmt.Errorf("listen for the API: %w; choose another address with --api", err)
 	}
 	g.addr = l.Addr()
 	l = netutil.LimitListener(l, maxConns)
@@ -191,6 +218,25 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return err
 }
 
+// NoRoute answers requests for which mux has no route, in the shape of all errors. It
+// belongs under the pattern "/" of mux.
+func NoRoute(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+			if _, pattern := mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}
+		if len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
+		}
+		writeError(w, e)
+	}
+}
+
 // awaited lets Run wait for h.
 func (g *Gateway) awaited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -216,8 +262,6 @@ func (g *Gateway) routes() http.Handler {
 	if g.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %s", r.Method, r.URL.Path)})
-	})
+	mux.HandleFunc("/", NoRoute(mux))
 	return g.metrics.counted(mux, g.cfg.Now)
 }

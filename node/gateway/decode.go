@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 )
 
 // maxDepth bounds how deep the JSON of a request is nested.
@@ -27,12 +29,52 @@ func decode(r *http.Request, v any) error {
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) && kind.Field != "" {
-			return badRequest(kind.Field, "%s is a %s, want %s", kind.Field, kind.Value, kind.Type)
+		if errors.As(err, &kind) {
+			return typeError(kind)
 		}
 		return badRequest("", "parse request: %v", err)
 	}
 	return nil
+}
+
+// typeError tells in the words of the API that a field has another type than it should.
+func typeError(e *json.UnmarshalTypeError) *apiError {
+	want := "an object"
+	switch e.Type.Kind() {
+	case reflect.String:
+		want = "a text"
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		want = "a whole number"
+	case reflect.Uint, reflect.Uint64, reflect.Uint32:
+		want = "a whole number, 0 or more"
+	case reflect.Float32, reflect.Float64:
+		want = "a number"
+	case reflect.Slice:
+		want = "a list"
+	}
+	is, number, _ := strings.Cut(e.Value, " ")
+	switch is {
+	case "string":
+		is = "a text"
+	case "array":
+		is = "a list"
+	case "object":
+		is = "an object"
+	case "bool":
+		is = "true or false"
+	case "number":
+		is = "a number"
+	}
+	if number != "" {
+		is = "the number " + number
+	}
+	if e.Field == "" {
+		return badRequest("", "request is %s, want %s", is, want)
+	}
+	param := strings.TrimPrefix(e.Field, "sampling.") // the name of our embedded struct
+	return badRequest(param, "%s is %.60s, want %s", param, is, want)
 }
 
 // checkJSON checks form: one value, no key twice in an object, at most maxDepth deep.
@@ -40,8 +82,16 @@ func checkJSON(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if err := checkValue(dec, 0); err != nil {
 		var api *apiError
-		if errors.As(err, &api) {
+		var syntax *json.SyntaxError
+		switch {
+		case errors.As(err, &api):
 			return api
+		case len(bytes.TrimSpace(data)) == 0:
+			return badRequest("", "request is empty, want a JSON object")
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return badRequest("", "request is not valid JSON: it ends after %d bytes, in the middle of a value", len(data))
+		case errors.As(err, &syntax):
+			return badRequest("", "request is not valid JSON: at byte %d: %v", syntax.Offset, err)
 		}
 		return badRequest("", "request is not valid JSON: %v", err)
 	}
@@ -71,10 +121,11 @@ func checkValue(dec *json.Decoder, depth int) error {
 				return err
 			}
 			name, ok := key.(string)
-			if !ok || seen[name] {
+			if folded := fold(name); !ok || seen[folded] {
 				return badRequest(name, "request has the key %.100q twice", name)
+			} else {
+				seen[folded] = true
 			}
-			seen[name] = true
 		}
 		if err := checkValue(dec, depth+1); err != nil {
 			return err
@@ -83,3 +134,7 @@ func checkValue(dec *json.Decoder, depth int) error {
 	_, err = dec.Token()
 	return err
 }
+
+// fold makes keys equal that encoding/json takes for the same field: it ignores case, and
+// of letters beyond ASCII takes the Kelvin sign for k and the long s for s.
+func fold(key string) string { return strings.ToLower(strings.ToUpper(key)) }

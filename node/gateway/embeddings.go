@@ -49,6 +49,11 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
 	if len(inputs) == 0 || len(inputs) > maxInputs {
 		return badRequest("input", "%d inputs, want 1 to %d", len(inputs), maxInputs)
 	}
+	for i, ids := range inputs {
+		if len(ids) == 0 {
+			return badRequest("input", "input %d is empty", i)
+		}
+	}
 	vectors, tokens, err := g.embed(r.Context(), m, inputs)
 	if err != nil {
 		return err

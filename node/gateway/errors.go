@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -52,6 +54,8 @@ func asAPIError(err error) *apiError {
 		return &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Param: "model", Code: "model_not_found", Message: err.Error()}
 	case errors.Is(err, router.ErrNoChain):
 		return server(http.StatusServiceUnavailable, "no_chain")
+	case errors.Is(err, worker.ErrNoMemory):
+		return server(http.StatusServiceUnavailable, wire.CodeNoMemory.String())
 	case errors.Is(err, context.DeadlineExceeded):
 		return server(http.StatusGatewayTimeout, "deadline")
 	case errors.As(err, &refusal):
@@ -66,6 +70,7 @@ func asAPIError(err error) *apiError {
 }
 
 func writeError(w http.ResponseWriter, e *apiError) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // errors show at the write
 	w.Header().Set("Content-Type", "application/json")
 	if e.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
@@ -80,6 +85,7 @@ func writeJSON(w http.ResponseWriter, v any) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(b, '\n')) // the client is gone if this fails
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // errors show at the write
+	_, _ = w.Write(append(b, '\n'))                                                  // the client is gone if this fails
 	return nil
 }

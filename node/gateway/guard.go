@@ -19,7 +19,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if r.Body != nil {
+		if r.ContentLength != 0 { // without a body the deadline would end the request
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection without deadlines has the header's
 		}

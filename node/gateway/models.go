@@ -2,7 +2,10 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
+	"sync"
 )
 
 type modelEntry struct {
@@ -52,5 +55,31 @@ func (g *Gateway) openModel(ctx context.Context, name, task string) (*Model, err
 	if m.Task != task {
 		return nil, badRequest("model", "model %s is for the task %q, this route needs %q", m.Name, m.Task, task)
 	}
+	g.loading.add(name, 1)
+	defer g.loading.add(name, -1)
 	return m, g.cfg.Models.Serve(ctx, m)
+}
+
+// Loading returns the models that requests wait for while they are brought into memory, by
+// the names that the requests use, sorted.
+func (g *Gateway) Loading() []string { return g.loading.names() }
+
+// waits counts requests by the model they wait for.
+type waits struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (w *waits) add(name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by[name] += n; w.by[name] == 0 {
+		delete(w.by, name)
+	}
+}
+
+func (w *waits) names() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.by))
 }

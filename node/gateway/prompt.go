@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -16,6 +17,9 @@ type message struct {
 	Role    string          `json:"role"`
 	Content json.RawMessage `json:"content"`
 }
+
+// roles are those that a message may have.
+var roles = []string{"system", "developer", "user", "assistant", "tool"}
 
 // text returns the content; other parts than text are refused, not dropped.
 func (m *message) text(i int) (string, error) {
@@ -53,6 +57,13 @@ func chatPrompt(m *Model, messages []message, now func() time.Time) ([]int32, er
 	in := chat.Input{AddGenerationPrompt: true, BOS: m.BOS, EOS: m.EOS, Now: now}
 	var marked []string
 	for i := range messages {
+		if !slices.Contains(roles, messages[i].Role) {
+			param := fmt.Sprintf("messages.[%d].role", i)
+			if messages[i].Role == "" {
+				return nil, badRequest(param, "message %d has no role, want one of %s", i, strings.Join(roles, ", "))
+			}
+			return nil, badRequest(param, "message %d has the role %.40q, want one of %s", i, messages[i].Role, strings.Join(roles, ", "))
+		}
 		text, err := messages[i].text(i)
 		if err != nil {
 			return nil, err
@@ -60,7 +71,7 @@ func chatPrompt(m *Model, messages []message, now func() time.Time) ([]int32, er
 		if messages[i].Role == "developer" { // OpenAI's newer name; templates know the older
 			messages[i].Role = "system"
 		}
-		if strings.Contains(text, markOpen) || m.Tokenizer.HasSpecial(messages[i].Role) {
+		if strings.Contains(text, markOpen) {
 			return nil, badRequest("messages", "message %d holds characters that are reserved", i)
 		}
 		if m.Tokenizer.HasSpecial(text) {

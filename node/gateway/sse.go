@@ -85,6 +85,7 @@ func (e *events) fail(err error) error {
 	if !began {
 		return err
 	}
-	_ = e.send(map[string]any{"error": asAPIError(err)}) // the connection breaks in any case
+	api := asAPIError(err)
+	_ = e.send(map[string]any{"error": api, "status": api.status}) // the connection breaks in any case
 	panic(http.ErrAbortHandler)
 }

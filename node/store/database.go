@@ -120,6 +120,9 @@ func openBadger(opt badger.Options) (db *badger.DB, err error) {
 		}
 	}()
 	db, err = badger.Open(opt)
+	if err != nil && isLocked(err) {
+		return db, ErrInUse
+	}
 	if err != nil && !environmental(err) {
 		err = &damageError{err}
 	}
@@ -133,10 +136,10 @@ func environmental(err error) bool {
 			return true
 		}
 	}
-	return isLocked(err)
+	return false
 }
 
-// isLocked reports whether another has the database open: Badger has no sentinel for it.
+// isLocked reports whether another process has the database open: Badger has no sentinel for it.
 func isLocked(err error) bool {
 	return strings.Contains(err.Error(), "directory lock") || strings.Contains(err.Error(), "Another process")
 }

@@ -14,6 +14,8 @@ var (
 	ErrNotFound = errors.New("block not found")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("store is closed")
+	// ErrInUse is wrapped by the error of opening a store that another process has open.
+	ErrInUse = errors.New("another covey process uses it now")
 	// ErrPinsLost is returned by GC after both copies of the roots file were damaged,
 	// until AcceptLostPins: without pins it would remove everything.
 	ErrPinsLost = errors.New("pins were lost to disk damage")

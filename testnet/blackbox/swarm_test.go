@@ -278,7 +278,7 @@ func testReturn(t *testing.T, s *runner.Swarm, want []string) {
 		err := s.Node("two").API().Get(ctx, "/covey/v1/status", nil, &st)
 		return len(st.Hosted) == 1 && st.Hosted[0].State == "serving", err
 	})
-	if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo"); err != nil {
+	if err := s.Node("one").API().Delete(t.Context(), "/covey/v1/host/demo", nil); err != nil {
 		t.Fatal(err)
 	}
 	chain(t, s, "four", "two", "three")
@@ -317,7 +317,17 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"nothing"}, 2, "unknown command"},
 		{[]string{"run"}, 2, "a model"},
 		{[]string{"up", "--memory", "two"}, 2, "--memory"},
-		{[]string{"up", "--join", "covey1x"}, 1, "join token"},
+		{[]string{"up", "--join", "covey1xyz"}, 2, "the whole line that covey invite prints\n"},
+		{[]string{"up", "--cores", "999"}, 2, "limits.cores"},
+		{[]string{"up", "--api", "127.0.0.1:84200"}, 2, "65535"},
+		{[]string{"up", "--api", "0.0.0.0:0"}, 2, "sha256sum"},
+		{[]string{"host", "demo", "--blocks", "x"}, 2, "first-last"},
+		{[]string{"model", "pull", "demo", "--blocks", "3-1"}, 2, "--blocks 3-1"},
+		{[]string{"model", "import", "demo", "--quantize", "q9"}, 2, "q8_0 or q4_0"},
+		{[]string{"model", "import", "."}, 3, "config.json, tokenizer.json and *.safetensors, or a GGUF file"},
+		{[]string{"route", "demo", "--tokens", "-1"}, 2, "--tokens is -1"},
+		{[]string{"invite", "--ttl", "-1h"}, 2, "--ttl is -1h"},
+		{[]string{"run", "demo", "hi", "--temperature", "9"}, 2, "temperature"},
 		{[]string{"model", "import", "/does/not/exist"}, 3, "exist"},
 		{[]string{"run", "nothing", "hello"}, 3, "not here"},
 		{[]string{"peers"}, 4, "covey up"},

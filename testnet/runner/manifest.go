@@ -5,17 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/covey-network/covey/node"
 )
 
 // Manifest describes a swarm and what happens to it.
 type Manifest struct {
 	Name  string  `toml:"name"`
 	Nodes []Node  `toml:"node"`
-	Steps []Step  `toml:"step"`
+	Links []Link  `toml:"link"`
 	Model []Model `toml:"model"`
+	Ask   *Ask    `toml:"ask"`
+	Steps []Step  `toml:"step"`
 }
 
 // Node is a process. Nodes start in order; the first founds the swarm.
@@ -27,6 +32,25 @@ type Node struct {
 	Upload string   `toml:"upload"` // per second
 	Args   []string `toml:"args"`   // further flags of covey up
 	Env    []string `toml:"env"`
+}
+
+// Link is what lies between a node and the first one, both ways, for the connections that
+// the node opens; without one it is loopback.
+type Link struct {
+	Node  string    `toml:"node"`
+	Delay Duration  `toml:"delay"` // each way
+	Rate  node.Size `toml:"rate"`  // bytes per second each way; 0: no limit
+}
+
+// Ask is a question that is asked through a node over and over while the steps are taken.
+// Every answer must be the same.
+type Ask struct {
+	Through  string   `toml:"through"`
+	Model    string   `toml:"model"`
+	Prompt   string   `toml:"prompt"`
+	Tokens   int      `toml:"tokens"`
+	Every    Duration `toml:"every"`    // pause between an answer and the next question
+	Failures int      `toml:"failures"` // how many may fail
 }
 
 // Model is imported on a node; Hosts then serve ranges of it.
@@ -69,6 +93,10 @@ func Read(path string) (*Manifest, error) {
 	var m Manifest
 	dec := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := dec.Decode(&m); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return nil, fmt.Errorf("read manifest %q: unknown keys:\n%s", path, strict.String())
+		}
 		return nil, fmt.Errorf("read manifest %q: %w", path, err)
 	}
 	if err := m.Validate(); err != nil {
@@ -99,6 +127,24 @@ func (m *Manifest) Validate() error {
 		check("model "+mod.Name, mod.On)
 		for _, h := range mod.Hosts {
 			check("host of model "+mod.Name, h.Node)
+		}
+	}
+	for i, l := range m.Links {
+		check(fmt.Sprintf("link %d", i), l.Node)
+		if len(m.Nodes) > 0 && l.Node == m.Nodes[0].Name {
+			errs = append(errs, fmt.Errorf("link %d leads from node %q to itself", i, l.Node))
+		}
+		if l.Delay.Duration < 0 || l.Rate < 0 {
+			errs = append(errs, fmt.Errorf("link %d has a delay or rate below zero", i))
+		}
+		if slices.ContainsFunc(m.Links[:i], func(o Link) bool { return o.Node == l.Node }) {
+			errs = append(errs, fmt.Errorf("link %d is the second one of node %q", i, l.Node))
+		}
+	}
+	if a := m.Ask; a != nil {
+		check("ask", a.Through)
+		if a.Model == "" || a.Prompt == "" || a.Tokens < 1 {
+			errs = append(errs, errors.New("ask needs a model, a prompt and tokens"))
 		}
 	}
 	for i, s := range m.Steps {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -29,7 +30,8 @@ type Process struct {
 	exited chan struct{} // closed when cmd has ended; err is set before
 	err    error
 	log    *os.File
-	client *api.Client
+	client atomic.Pointer[api.Client]
+	paused bool
 }
 
 // Dir returns the data directory.
@@ -38,8 +40,9 @@ func (p *Process) Dir() string { return p.dir }
 // Log returns the path of the file that the process's messages go to.
 func (p *Process) Log() string { return p.dir + ".log" }
 
-// API returns a client of the node's control API.
-func (p *Process) API() *api.Client { return p.client }
+// API returns a client of the node's control API, as of its last start. Unlike the other
+// methods it may be called while another goroutine starts the node again.
+func (p *Process) API() *api.Client { return p.client.Load() }
 
 // Running reports whether the process lives.
 func (p *Process) Running() bool {
@@ -78,7 +81,7 @@ func (p *Process) Start(ctx context.Context) (err error) {
 		return fmt.Errorf("start node %s: %w", p.spec.Name, err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.exited = cmd, exited
+	p.cmd, p.exited, p.paused = cmd, exited, false
 	go func() {
 		p.err = p.cmd.Wait()
 		p.log.Close()
@@ -116,7 +119,7 @@ func (p *Process) await(ctx context.Context, ready string) error {
 			Key string `json:"key"`
 		}
 		if data, err := os.ReadFile(ready); err == nil && json.Unmarshal(data, &at) == nil && at.URL != "" {
-			p.client = &api.Client{Base: at.URL, Key: at.Key}
+			p.client.Store(&api.Client{Base: at.URL, Key: at.Key})
 			return nil
 		}
 		select {
@@ -127,6 +130,30 @@ func (p *Process) await(ctx context.Context, ready string) error {
 		case <-t.C:
 		}
 	}
+}
+
+// Pause stops the process as a laptop's sleep would.
+func (p *Process) Pause() error {
+	if !p.Running() || p.paused {
+		return fmt.Errorf("pause node %s: it is not running", p.spec.Name)
+	}
+	if err := pause(p.cmd.Process); err != nil {
+		return err
+	}
+	p.paused = true
+	return nil
+}
+
+// Resume lets a paused process go on.
+func (p *Process) Resume() error {
+	if !p.Running() || !p.paused {
+		return fmt.Errorf("resume node %s: it is not paused", p.spec.Name)
+	}
+	if err := resume(p.cmd.Process); err != nil {
+		return err
+	}
+	p.paused = false
+	return nil
 }
 
 // Kill ends the process at once, as a power cut would, and waits until it is gone.
@@ -142,10 +169,15 @@ func (p *Process) Kill() error {
 }
 
 // Stop asks the process to end and waits. One that does not end in time is killed, and
-// that is an error.
+// that is an error. A paused one goes on first.
 func (p *Process) Stop() error {
 	if !p.Running() {
 		return nil
+	}
+	if p.paused {
+		if err := p.Resume(); err != nil {
+			return errors.Join(err, p.Kill())
+		}
 	}
 	if err := interrupt(p.cmd.Process); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return errors.Join(err, p.Kill())

@@ -9,8 +9,6 @@ import (
 
 func interrupt(p *os.Process) error { return p.Kill() }
 
-// Pause is not there on this system.
-func (p *Process) Pause() error { return errors.ErrUnsupported }
+func pause(*os.Process) error { return errors.ErrUnsupported }
 
-// Resume is not there on this system.
-func (p *Process) Resume() error { return errors.ErrUnsupported }
+func resume(*os.Process) error { return errors.ErrUnsupported }

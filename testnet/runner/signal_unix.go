@@ -9,8 +9,6 @@ import (
 
 func interrupt(p *os.Process) error { return p.Signal(os.Interrupt) }
 
-// Pause stops the process as a laptop's sleep would.
-func (p *Process) Pause() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+func pause(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
-func (p *Process) Resume() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+func resume(p *os.Process) error { return p.Signal(syscall.SIGCONT) }

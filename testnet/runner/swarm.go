@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -21,6 +23,14 @@ const poll = 50 * time.Millisecond
 type Config struct {
 	Binary string // the covey program
 	Dir    string // data directories and logs go below it
+	// Say is told what happens, by several goroutines; nil: nobody is.
+	Say func(format string, args ...any)
+}
+
+func (c *Config) say(format string, args ...any) {
+	if c.Say != nil {
+		c.Say(format, args...)
+	}
 }
 
 // Swarm is a set of processes. It is for one goroutine at a time.
@@ -30,6 +40,7 @@ type Swarm struct {
 	procs    map[string]*Process
 	order    []string
 	token    string
+	links    []*link
 }
 
 // Start starts the nodes of a manifest one after the other, each joined to the first, and
@@ -61,8 +72,14 @@ func Start(ctx context.Context, cfg Config, m *Manifest) (_ *Swarm, err error) {
 }
 
 func (s *Swarm) add(ctx context.Context, n *Node) error {
-	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name)}
-	p.token = s.token
+	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name), token: s.token}
+	if i := slices.IndexFunc(s.manifest.Links, func(l Link) bool { return l.Node == n.Name }); i >= 0 {
+		k, token, err := through(ctx, s.manifest.Links[i], s.token)
+		if err != nil {
+			return err
+		}
+		p.token, s.links = token, append(s.links, k)
+	}
 	s.procs[n.Name] = p
 	s.order = append(s.order, n.Name)
 	if err := p.Start(ctx); err != nil {
@@ -75,6 +92,7 @@ func (s *Swarm) add(ctx context.Context, n *Node) error {
 		}
 		s.token = in.Token
 	}
+	s.cfg.say("%s is up", n.Name)
 	return s.Wait(ctx, fmt.Sprintf("node %s to find %d peers", n.Name, len(s.order)-1), func(ctx context.Context) (bool, error) {
 		var st api.Status
 		err := p.API().Get(ctx, "/covey/v1/status", nil, &st)
@@ -87,10 +105,22 @@ func (s *Swarm) load(ctx context.Context, m Model) error {
 	if _, err := s.Node(m.On).API().Watch(ctx, "/covey/v1/models/import", req, func(api.Event) {}); err != nil {
 		return fmt.Errorf("import %s on node %s: %w", m.Name, m.On, err)
 	}
+	s.cfg.say("%s imports %s", m.On, m.Name)
 	for _, h := range m.Hosts {
-		if _, err := s.Node(h.Node).API().Watch(ctx, "/covey/v1/host", api.HostRequest{Model: m.Name, Blocks: h.Blocks}, func(api.Event) {}); err != nil {
+		c := s.Node(h.Node).API()
+		err := s.Wait(ctx, fmt.Sprintf("node %s to hear of %s", h.Node, m.Name), func(ctx context.Context) (bool, error) {
+			var known api.Model
+			err := c.Get(ctx, "/covey/v1/models/"+url.PathEscape(m.Name), nil, &known)
+			return err == nil, err
+		})
+		if err != nil {
+			return err
+		}
+		e, err := c.Watch(ctx, "/covey/v1/host", api.HostRequest{Model: m.Name, Blocks: h.Blocks}, func(api.Event) {})
+		if err != nil {
 			return fmt.Errorf("host %s on node %s: %w", m.Name, h.Node, err)
 		}
+		s.cfg.say("%s serves %s %s after it fetched %d bytes", h.Node, m.Name, h.Blocks, e.Bytes)
 	}
 	return nil
 }
@@ -127,6 +157,7 @@ func (s *Swarm) Perturb(ctx context.Context) error {
 		case <-time.After(st.After.Duration):
 		}
 		p := s.procs[st.Node]
+		s.cfg.say("%s %s", st.Do, st.Node)
 		var err error
 		switch st.Do {
 		case "kill":
@@ -155,5 +186,9 @@ func (s *Swarm) Stop() error {
 			errs = append(errs, fmt.Errorf("stop node %s: %w", s.order[i], err))
 		}
 	}
+	for _, k := range s.links {
+		errs = append(errs, k.close())
+	}
+	s.links = nil
 	return errors.Join(errs...)
 }

@@ -1,0 +1,94 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/engine/chat"
+	"github.com/covey-network/covey/engine/token"
+	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol/wire"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+// demoModel is the demo's tokenizer and template under a task.
+func demoModel(t testing.TB) *gateway.Model {
+	t.Helper()
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	tok, err := token.FromHF(read("tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Template string `json:"chat_template"`
+		BOS      string `json:"bos_token"`
+		EOS      string `json:"eos_token"`
+	}
+	if err := json.Unmarshal(read("tokenizer_config.json"), &c); err != nil {
+		t.Fatal(err)
+	}
+	tmpl, err := chat.Parse(c.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &gateway.Model{Name: "demo", Task: "generate", Blocks: 4, Context: 512, BOS: c.BOS, EOS: c.EOS, Tokenizer: tok, Template: tmpl}
+}
+
+// models are what a gateway knows. Nobody serves any of them.
+type models map[string]*gateway.Model
+
+func (m models) List(context.Context) (out []gateway.Entry, _ error) {
+	for name := range m {
+		out = append(out, gateway.Entry{Name: name, Owner: "covey"})
+	}
+	return out, nil
+}
+
+func (m models) Open(_ context.Context, name string) (*gateway.Model, error) {
+	if found := m[name]; found != nil {
+		return found, nil
+	}
+	return nil, fmt.Errorf("%w: %s", gateway.ErrNotFound, name)
+}
+
+func (models) Serve(context.Context, *gateway.Model) error { return nil }
+
+// newGateway makes a gateway in a swarm of nobody.
+func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.Gateway {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	r, err := router.New(router.Config{
+		Adverts: func() []*wire.Advert { return nil },
+		RTT:     func(host.ID) (time.Duration, bool) { return 0, false },
+		Dial:    func(context.Context, wire.Hop) (host.Stream, error) { return nil, net.ErrClosed },
+		Log:     log, Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gateway.New(gateway.Config{Models: m, Router: r, Control: control, Log: log, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}

@@ -1,0 +1,310 @@
+package blackbox_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/runner"
+)
+
+// command prepares a command line of covey.
+func command(t *testing.T, data string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec.CommandContext(t.Context(), path, append(args, "--data", data)...)
+}
+
+// exitOf is the exit code that an error of a command tells.
+func exitOf(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// covey runs a command line and returns its output, its messages and its exit code.
+func covey(t *testing.T, data, stdin string, args ...string) (string, string, int) {
+	t.Helper()
+	cmd := command(t, data, args...)
+	var out, messages bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &messages
+	code := exitOf(t, cmd.Run())
+	return out.String(), messages.String(), code
+}
+
+// fakeNode answers for a node and returns its data directory. Its status and its models
+// answer unless routes say otherwise.
+func fakeNode(t *testing.T, routes map[string]http.HandlerFunc) string {
+	t.Helper()
+	dir := t.TempDir()
+	mux := http.NewServeMux()
+	for _, pattern := range []string{"GET /covey/v1/status", "GET /covey/v1/models/{name}"} {
+		if routes[pattern] == nil {
+			mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]any{"data_dir": dir}) })
+		}
+	}
+	for pattern, h := range routes {
+		mux.HandleFunc(pattern, h)
+	}
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	data, err := json.Marshal(map[string]any{"url": s.URL, "pid": 1234567, "data_dir": dir})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "api.json"), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// say streams pieces of a chat's answer.
+func say(w http.ResponseWriter, pieces ...string) {
+	for _, p := range pieces {
+		fmt.Fprintf(w, "data: {\"choices\":[{\"delta\":{\"content\":%q}}]}\n\n", p)
+	}
+	w.(http.Flusher).Flush()
+}
+
+// TestInterrupts sends SIGINT to commands that wait for their input.
+func TestInterrupts(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"run", "demo"}, {"embed", "demo"}} {
+		cmd := command(t, fakeNode(t, map[string]http.HandlerFunc{"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
+			say(w, "yes")
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		}}), args...)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// More than a pipe holds, in blank lines: they are written once the command reads.
+		if _, err := in.Write(bytes.Repeat([]byte(" \n"), 200_000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if code := exitOf(t, cmd.Wait()); code != 130 {
+			t.Errorf("covey %s: exit code %d after SIGINT, want 130", args[0], code)
+		}
+		in.Close()
+	}
+}
+
+func TestChatJSON(t *testing.T) {
+	t.Parallel()
+	out, messages, code := covey(t, t.TempDir(), "hi\n\nhow are you?\n", "run", "demo", "--json", "--max-tokens", "5")
+	if code != 0 {
+		t.Fatalf("exit code %d, %s", code, messages)
+	}
+	lines := bufio.NewScanner(strings.NewReader(out))
+	n := 0
+	for ; lines.Scan(); n++ {
+		var answer struct{ Model, Text string }
+		if err := json.Unmarshal(lines.Bytes(), &answer); err != nil || answer.Model != "demo" || answer.Text == "" {
+			t.Errorf("line %q, %v", lines.Text(), err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d lines for 2 questions: %q", n, out)
+	}
+}
+
+// TestStopTexts gives a stop text with a comma, and two of them.
+func TestStopTexts(t *testing.T) {
+	t.Parallel()
+	var asked struct{ Stop []string }
+	dir := fakeNode(t, map[string]http.HandlerFunc{"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		fmt.Fprint(w, "data: [DONE]\n\n")
+	}})
+	if _, messages, code := covey(t, dir, "", "run", "demo", "hi", "--stop", "yes, but", "--stop", "no"); code != 0 {
+		t.Fatalf("exit code %d, %s", code, messages)
+	}
+	if strings.Join(asked.Stop, "|") != "yes, but|no" {
+		t.Errorf("asked to stop at %q", asked.Stop)
+	}
+}
+
+// TestBusyNode has a node that does not answer in time: it is not taken for gone.
+func TestBusyNode(t *testing.T) {
+	t.Parallel()
+	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/status": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }})
+	for _, args := range [][]string{{"run", "demo", "hi"}, {"up", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}} {
+		_, messages, code := covey(t, dir, "", args...)
+		if want := map[string]int{"run": 4, "up": 1}[args[0]]; code != want || !strings.Contains(messages, "pid 1234567") {
+			t.Errorf("covey %s: exit code %d, %s", args[0], code, messages)
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("the data directory of the busy node has now %v, %v", files, err)
+	}
+}
+
+// TestLoadingIsShown asks a node that loads the model first.
+func TestLoadingIsShown(t *testing.T) {
+	t.Parallel()
+	var dir string
+	var looks atomic.Int64
+	done := make(chan struct{})
+	loaded := sync.OnceFunc(func() { close(done) })
+	dir = fakeNode(t, map[string]http.HandlerFunc{
+		"GET /covey/v1/status": func(w http.ResponseWriter, _ *http.Request) {
+			if looks.Add(1) > 3 {
+				loaded()
+			}
+			reply(w, map[string]any{"data_dir": dir, "loading": []string{"big", "other"}})
+		},
+		"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
+			<-done
+			say(w, "here")
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		},
+	})
+	out, messages, code := covey(t, dir, "", "run", "big", "hi")
+	if code != 0 || out != "here\n" || messages != "loading big\n" {
+		t.Errorf("exit code %d, %q, %q", code, out, messages)
+	}
+}
+
+// TestErrorsInStreams checks that an error after the start of an answer keeps its class.
+func TestErrorsInStreams(t *testing.T) {
+	t.Parallel()
+	dir := fakeNode(t, map[string]http.HandlerFunc{
+		"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
+			say(w, "so ")
+			fmt.Fprint(w, "data: {\"error\":{\"message\":\"all peers are gone\"},\"status\":503}\n\n")
+		},
+		"POST /covey/v1/host": func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, `{"stage":"fetching"}`)
+			fmt.Fprintln(w, `{"error":"no such thing","status":404}`)
+		},
+	})
+	for _, tc := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{4, "all peers are gone", []string{"run", "demo", "hi"}},
+		{3, "no such thing", []string{"host", "demo"}},
+	} {
+		if _, messages, code := covey(t, dir, "", tc.args...); code != tc.code || !strings.Contains(messages, tc.want) {
+			t.Errorf("covey %s: exit code %d, %s; want %d", tc.args[0], code, messages, tc.code)
+		}
+	}
+}
+
+// TestSmallMemory asks for a model that does not fit into what its only holder lends.
+func TestSmallMemory(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: []runner.Node{{Name: "one", Cores: 1, Memory: "8MiB"}}, Model: []runner.Model{{Name: "demo", On: "one"}},
+	})
+	dir := s.Node("one").Dir()
+	for _, args := range [][]string{{"host", "demo", "--blocks", "all"}, {"host", "demo"}, {"run", "demo", "hi"}} {
+		if _, messages, code := covey(t, dir, "", args...); code != 4 || !strings.Contains(messages, "memory") {
+			t.Errorf("covey %s: exit code %d, %s; want 4", args, code, messages)
+		}
+	}
+	res, err := s.Node("one").API().Do(t.Context(), "POST", "/v1/completions", map[string]any{"model": "demo", "prompt": "x"})
+	var status *api.StatusError
+	if !errors.As(err, &status) || status.Status != 503 {
+		t.Errorf("answered %v, %v; want 503", res, err)
+	}
+}
+
+// TestSecondUp starts a node where one runs already.
+func TestSecondUp(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one")})
+	_, messages, code := covey(t, s.Node("one").Dir(), "", "up", "--api", "127.0.0.1:0")
+	if code != 1 || !strings.Contains(messages, "already runs on "+s.Node("one").Dir()+" (pid ") || strings.Count(messages, "\n") != 1 {
+		t.Errorf("exit code %d, %s", code, messages)
+	}
+}
+
+// TestDataDirInUse has a command that needs a data directory on which another one works
+// without a node.
+func TestDataDirInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	chat := command(t, dir, "run", "demo")
+	in, err := chat.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chat.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(bytes.Repeat([]byte(" \n"), 200_000)); err != nil { // until it reads
+		t.Fatal(err)
+	}
+	_, messages, code := covey(t, dir, "", "model", "ls")
+	if code != 4 || !strings.Contains(messages, "another covey process") || strings.Contains(messages, "adger") {
+		t.Errorf("exit code %d, %s", code, messages)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := exitOf(t, chat.Wait()); code != 0 {
+		t.Errorf("the chat ended with exit code %d", code)
+	}
+}
+
+// TestChangesAreTold checks that commands which change something say what they did.
+func TestChangesAreTold(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("one"), Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
+	})
+	dir := s.Node("one").Dir()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"model", "pin", "demo", "--off"}, "demo is not pinned"},
+		{[]string{"model", "pin", "demo"}, "demo is pinned"},
+		{[]string{"model", "pin", "demo", "--json"}, `"pinned": true`},
+		{[]string{"host", "demo", "--off", "--json"}, `"served": false`},
+		{[]string{"host", "demo"}, "serving"},
+		{[]string{"host", "demo", "--off"}, "demo is not served here"},
+		{[]string{"model", "rm", "demo"}, "MiB freed"},
+	} {
+		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
+		}
+	}
+}

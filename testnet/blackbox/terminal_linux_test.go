@@ -1,0 +1,107 @@
+package blackbox_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal starts a command on a terminal of its own and returns the side of the person.
+func terminal(t *testing.T, cmd *exec.Cmd) *os.File {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { person.Close() })
+	// Fd would make the file block, and reads could have no deadline.
+	raw, err := person.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var number int
+	var ioctl error
+	err = raw.Control(func(fd uintptr) {
+		if ioctl = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); ioctl == nil {
+			number, ioctl = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+		}
+	})
+	if err != nil || ioctl != nil {
+		t.Fatal(err, ioctl)
+	}
+	program, err := os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return person
+}
+
+// expect reads until a text has come.
+func expect(t *testing.T, person *os.File, want string) {
+	t.Helper()
+	if err := person.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var seen strings.Builder
+	b := make([]byte, 1)
+	for !strings.HasSuffix(seen.String(), want) {
+		n, err := person.Read(b)
+		seen.Write(b[:n])
+		if err != nil {
+			t.Fatalf("waiting for %q, it showed %q, %v", want, seen.String(), err)
+		}
+	}
+}
+
+// TestInterruptInTerminal presses Ctrl-C during an answer, which stops the answer, and at
+// the prompt, which ends the chat.
+func TestInterruptInTerminal(t *testing.T) {
+	t.Parallel()
+	var questions atomic.Int64
+	var second struct {
+		Messages []struct{ Role, Content string }
+	}
+	cmd := command(t, fakeNode(t, map[string]http.HandlerFunc{"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+		if questions.Add(1) == 1 {
+			say(w, "once upon")
+			<-r.Context().Done() // a long story
+			return
+		}
+		if err := json.NewDecoder(r.Body).Decode(&second); err != nil {
+			t.Error(err)
+		}
+		say(w, "a time")
+		fmt.Fprint(w, "data: [DONE]\n\n")
+	}}), "run", "demo")
+	person := terminal(t, cmd)
+	for _, step := range []struct{ want, types string }{
+		{">>> ", "a story\n"}, {"once upon", "\x03"}, {">>> ", "go on\n"}, {"a time", ""}, {">>> ", "\x03"},
+	} {
+		expect(t, person, step.want)
+		if _, err := person.WriteString(step.types); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code := exitOf(t, cmd.Wait()); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
+	if m := second.Messages; len(m) != 3 || m[1].Role != "assistant" || m[1].Content != "once upon" || m[2].Content != "go on" {
+		t.Errorf("the second question came with %+v", m)
+	}
+}
