@@ -101,39 +101,40 @@ func (a *axis) set(in, out int, f Filter) {
 // resampler holds the memory of resizing.
 type resampler struct {
 	x, y   axis
-	middle Image // the result of the horizontal pass
+	middle Image // between the two passes
 	sums   []int32
 }
 
+// columnsFirst reports whether Pillow 13 resizes along columns first, which leaves fewer
+// pixels to the second pass (its pull request 9549; earlier releases always begin with
+// rows). The rule is the one that 1,600 results of Pillow 13.0 follow.
+func columnsFirst(src *Image, w, h int) bool { return src.H > h && src.H-h > 2*(src.W-w) }
+
 // resize makes dst the w x h version of src, with the bits of Pillow's Image.resize for an
-// RGB image: first along rows, then along columns, each rounded to 8 bits, and a dimension
-// that stays is not touched.
+// RGB image: two passes, each rounded to 8 bits, and a dimension that stays is not touched.
 func (r *resampler) resize(dst, src *Image, w, h int, f Filter) {
-	if f == Nearest {
+	switch {
+	case f == Nearest:
 		nearestTo(dst, src, w, h)
-		return
-	}
-	from := src
-	if w != src.W {
-		r.x.set(src.W, w, f)
-		to := &r.middle
-		if h == src.H {
-			to = dst
-		}
-		to.Resize(w, src.H)
-		r.x.alongRows(to, src)
-		from = to
-	}
-	if h != src.H {
-		r.y.set(src.H, h, f)
-		dst.Resize(w, h)
-		r.alongColumns(dst, from)
-	} else if w == src.W {
+	case w == src.W && h == src.H:
 		cropTo(dst, src, 0, 0, w, h, [3]byte{})
+	case w == src.W:
+		r.alongColumns(dst, src, h, f)
+	case h == src.H:
+		r.alongRows(dst, src, w, f)
+	case columnsFirst(src, w, h):
+		r.alongColumns(&r.middle, src, h, f)
+		r.alongRows(dst, &r.middle, w, f)
+	default:
+		r.alongRows(&r.middle, src, w, f)
+		r.alongColumns(dst, &r.middle, h, f)
 	}
 }
 
-func (a *axis) alongRows(dst, src *Image) {
+func (r *resampler) alongRows(dst, src *Image, width int, f Filter) {
+	a := &r.x
+	a.set(src.W, width, f)
+	dst.Resize(width, src.H)
 	for y := range dst.H {
 		from, to := src.row(y), dst.row(y)
 		for i, w := range a.windows {
@@ -151,7 +152,9 @@ func (a *axis) alongRows(dst, src *Image) {
 	}
 }
 
-func (r *resampler) alongColumns(dst, src *Image) {
+func (r *resampler) alongColumns(dst, src *Image, height int, f Filter) {
+	r.y.set(src.H, height, f)
+	dst.Resize(src.W, height)
 	r.sums = grow(r.sums, 3*dst.W)
 	for y, w := range r.y.windows {
 		for i := range r.sums {

@@ -42,20 +42,20 @@ func (s *splitter) file(fsys fs.FS, name string, send func(*document) error) (fi
 func (s *splitter) run(r io.Reader) (fileErr, err error) {
 	chunk := make([]byte, 64<<10)
 	for {
-		n, fileErr := r.Read(chunk)
+		n, readErr := r.Read(chunk)
 		from := max(len(s.buf)-len(s.separator)+1, 0)
 		s.buf = append(s.buf, chunk[:n]...)
 		if err := s.cut(from); err != nil {
 			return nil, err
 		}
-		if fileErr == io.EOF {
+		if readErr == io.EOF {
 			if len(s.buf) == 0 && s.parts == 0 {
 				return nil, nil
 			}
 			return nil, s.part(s.buf, 0, true)
 		}
-		if fileErr != nil {
-			return fileErr, nil
+		if readErr != nil {
+			return readErr, nil
 		}
 	}
 }
@@ -77,7 +77,7 @@ func (s *splitter) cut(from int) error {
 			}
 		}
 		switch {
-		case len(rest) > s.limit && (end < 0 || end > s.limit):
+		case len(rest) > s.limit+len(s.separator) && (end < 0 || end > s.limit):
 			n := cutLength(rest[:s.limit])
 			if err := s.part(rest[:n], done, false); err != nil {
 				return err

@@ -40,7 +40,8 @@ func (c *canvas) put() { c.image, c.spare = c.spare, c.image }
 
 func (c *canvas) resize(w, h int, f Filter) error {
 	w, h = max(w, 1), max(h, 1)
-	if tall := max(h, c.image.H); int64(w)*int64(tall) > int64(c.maxPixels) {
+	wide, tall := max(w, c.image.W), max(h, c.image.H) // of what is between the passes
+	if max(int64(w)*int64(tall), int64(wide)*int64(h)) > int64(c.maxPixels) {
 		return fmt.Errorf("resize %d x %d pixels to %d x %d: more than %d pixels", c.image.W, c.image.H, w, h, c.maxPixels)
 	}
 	if w != c.image.W || h != c.image.H {
