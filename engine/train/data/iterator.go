@@ -195,17 +195,10 @@ func (it *Iterator) takeSample() error {
 		}
 	}
 	k := it.taken
-	var bad *Bad
-	switch err := p.errs[k]; {
-	case err == nil:
+	if err := p.errs[k]; err == nil {
 		it.batch.add(&p.samples[k], p.indexes[k])
 		it.used++
-	case errors.As(err, &bad):
-		it.skipped++
-		if it.loader.cfg.OnBad != nil {
-			it.loader.cfg.OnBad(*bad)
-		}
-	default:
+	} else if err := it.skip(err); err != nil {
 		return err
 	}
 	it.taken++
@@ -217,6 +210,19 @@ func (it *Iterator) takeSample() error {
 		it.give(p)
 	}
 	return it.err
+}
+
+// skip reports a bad sample; other errors it returns.
+func (it *Iterator) skip(err error) error {
+	var bad *Bad
+	if !errors.As(err, &bad) {
+		return err
+	}
+	it.skipped++
+	if it.loader.cfg.OnBad != nil {
+		it.loader.cfg.OnBad(*bad)
+	}
+	return nil
 }
 
 // Cursor returns where the next batch begins.
