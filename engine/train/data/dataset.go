@@ -89,6 +89,8 @@ type Subset struct {
 	indexes []int
 }
 
+var _ Keyed = (*Subset)(nil)
+
 // NewSubset returns the dataset of the samples with the given numbers. It keeps indexes.
 func NewSubset(of Dataset, indexes []int) (*Subset, error) {
 	for _, i := range indexes {

@@ -78,7 +78,7 @@ func FuzzTable(f *testing.F) {
 				t.Fatalf("row %d: label %d of %d", i, dst.Label, len(shape.Classes))
 			}
 			for _, v := range dst.Values {
-				if math.IsNaN(float64(v)) {
+				if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
 					t.Fatalf("row %d: %v", i, dst.Values)
 				}
 			}

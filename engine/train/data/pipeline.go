@@ -51,8 +51,10 @@ func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
 		}
 	}
 	if len(errs) == 0 {
-		for _, s := range cfg.Steps {
-			p.w, p.h = s.size(p.w, p.h)
+		for i, s := range cfg.Steps {
+			if p.w, p.h = s.size(p.w, p.h); p.w > p.cfg.MaxPixels/max(p.h, 1) {
+				return nil, fmt.Errorf("pipeline: step %d makes %d x %d pixels, at most %d pixels", i, p.w, p.h, p.cfg.MaxPixels)
+			}
 		}
 		if p.w == 0 || p.h == 0 {
 			errs = append(errs, errors.New("pipeline: no step fixes the size of the images"))

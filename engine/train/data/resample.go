@@ -103,6 +103,8 @@ type resampler struct {
 	x, y   axis
 	middle Image // between the two passes
 	sums   []int32
+
+	redBlue, green []int64 // one row: red and 2^32 blue, green
 }
 
 // columnsFirst reports whether Pillow 13 resizes along columns first, which leaves fewer
@@ -135,20 +137,35 @@ func (r *resampler) alongRows(dst, src *Image, width int, f Filter) {
 	a := &r.x
 	a.set(src.W, width, f)
 	dst.Resize(width, src.H)
+	r.redBlue, r.green = grow(r.redBlue, src.W), grow(r.green, src.W)
 	for y := range dst.H {
-		from, to := src.row(y), dst.row(y)
+		r.unpack(src.row(y))
+		to := dst.row(y)
 		for i, w := range a.windows {
-			r, g, b := int32(1<<(coefBits-1)), int32(1<<(coefBits-1)), int32(1<<(coefBits-1))
-			p := from[3*w.first : 3*(w.first+w.n)]
-			for _, c := range a.coefs[w.coef : w.coef+w.n] {
-				r += c * int32(p[0])
-				g += c * int32(p[1])
-				b += c * int32(p[2])
-				p = p[3:]
+			coefs := a.coefs[w.coef : w.coef+w.n]
+			redBlue, green := r.redBlue[w.first:][:len(coefs)], r.green[w.first:][:len(coefs)]
+			const half = 1 << (coefBits - 1)
+			sums, sum := int64(half|half<<32), int64(half)
+			for k, c := range coefs {
+				sums += int64(c) * redBlue[k]
+				sum += int64(c) * green[k]
 			}
+			red := int32(sums)
+			blue := int32((sums - int64(red)) >> 32)
 			out := to[3*i : 3*i+3]
-			out[0], out[1], out[2] = clip8(r>>coefBits), clip8(g>>coefBits), clip8(b>>coefBits)
+			out[0], out[1], out[2] = clip8(red>>coefBits), clip8(int32(sum>>coefBits)), clip8(blue>>coefBits)
 		}
+	}
+}
+
+// unpack sets redBlue and green: two products are one multiplication, as neither sum
+// leaves its 32 bits.
+func (r *resampler) unpack(row []byte) {
+	redBlue, green := r.redBlue, r.green[:len(r.redBlue)]
+	for i := range redBlue {
+		p := row[3*i : 3*i+3]
+		redBlue[i] = int64(p[0]) | int64(p[2])<<32
+		green[i] = int64(p[1])
 	}
 }
 

@@ -18,6 +18,7 @@ func TestPipelineConfig(t *testing.T) {
 		"nil step":        {Steps: []data.Step{nil}},
 		"side":            {Steps: []data.Step{data.CenterCrop{W: 0, H: 5}}},
 		"huge side":       {Steps: []data.Step{data.ResizeExact{W: 1 << 20, H: 5}}},
+		"area":            {Steps: []data.Step{data.CenterCrop{W: 1 << 13, H: 1 << 13}, data.CenterCrop{W: 5, H: 5}}},
 		"filter":          {Steps: []data.Step{data.ResizeExact{W: 5, H: 5, Filter: 9}}},
 		"rotation filter": {Steps: []data.Step{data.ResizeExact{W: 5, H: 5}, data.Rotation{Filter: data.Bicubic}}},
 		"probability":     {Steps: []data.Step{data.ResizeExact{W: 5, H: 5}, data.HorizontalFlip{P: nan}}},

@@ -84,8 +84,7 @@ type TableConfig struct {
 	// as are those without a label in any case.
 	FillMissing bool
 	// MaxBytes bounds the file; 0 stands for DefaultMaxTableBytes. It is held in memory
-	// while it is read, afterwards 8 bytes are for each number or category and 4 for each
-	// token.
+	// while it is read, afterwards each field takes 8 bytes and each token 4.
 	MaxBytes int64
 	// Encoder, Length and Pad are for a Sentence: its ids are cut to Length, or filled up
 	// with Pad. KeepLast puts the last id of a text that was cut at its end, where some
@@ -105,7 +104,7 @@ type Table struct {
 	text    int // index of the Sentence, -1 if there is none
 
 	rows    int
-	keys    []string  // what SplitByKey hashes: the row itself
+	keys    []uint64  // hash of the fields
 	cells   []float64 // (rows, columns): a number or the index of a category, NaN if missing
 	tokens  []int32   // (rows, Length)
 	lengths []int32   // (rows)
@@ -204,8 +203,8 @@ func (c *Column) standardise(v float64) float64 {
 	return v
 }
 
-// Key implements [Keyed]: the fields of the row.
-func (t *Table) Key(i int) string { return t.keys[i] }
+// Key implements [Keyed]: a hash of the row's fields, so that equal rows stay together.
+func (t *Table) Key(i int) string { return fmt.Sprintf("%016x", t.keys[i]) }
 
 // Columns returns what the columns were found to be. To read another file alike, give
 // them as TableConfig.Columns.

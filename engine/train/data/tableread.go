@@ -36,7 +36,7 @@ func (c *capped) Read(p []byte) (int, error) {
 func (t *Table) read(r io.Reader, name string) ([]record, error) {
 	buffered := bufio.NewReader(&capped{r, t.cfg.MaxBytes})
 	if b, err := buffered.Peek(3); err == nil && string(b) == "\ufeff" {
-		buffered.Discard(3) //nolint:errcheck // they were peeked at
+		_, _ = buffered.Discard(3) // they were peeked at
 	}
 	in := csv.NewReader(buffered)
 	if t.cfg.Comma != 0 {
@@ -86,10 +86,10 @@ func isMissing(s string) bool {
 	return false
 }
 
-// parseNumber returns a finite number.
+// parseNumber returns a number that a float32 can hold.
 func parseNumber(s string) (float64, bool) {
 	v, err := strconv.ParseFloat(s, 64)
-	return v, err == nil && !math.IsInf(v, 0) && !math.IsNaN(v)
+	return v, err == nil && math.Abs(v) <= math.MaxFloat32 // not NaN either
 }
 
 // describe settles the kinds of the columns and the categories.
@@ -188,7 +188,7 @@ func (t *Table) convert(records []record, name string) error {
 			t.bad.add(fmt.Sprintf("%s:%d", name, r.line), err)
 		} else {
 			t.cells = append(t.cells, row...)
-			t.keys = append(t.keys, strings.Join(r.fields, "\x1f"))
+			t.keys = append(t.keys, hashKey(strings.Join(r.fields, "\x1f"), 0))
 			t.rows++
 		}
 		r.fields = nil
