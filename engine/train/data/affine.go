@@ -8,7 +8,7 @@ type matrix [6]float64
 // about returns the map of linear part (a, b, d, e) that takes the centre of a w x h image,
 // moved by (tx, ty), to the centre.
 func about(a, b, d, e float64, w, h int, tx, ty float64) matrix {
-	cx, cy := float64(w)*0.5, float64(h)*0.5
+	cx, cy := float64(float64(w)*0.5), float64(float64(h)*0.5)
 	x, y := -cx-tx, -cy-ty
 	return matrix{
 		a, b, float64(a*x) + float64(b*y) + cx,
@@ -90,7 +90,7 @@ func (m *matrix) nearest(dst, src *Image, fill [3]byte) {
 		m.nearestScaled(dst, src)
 		return
 	}
-	fix := func(v float64) int64 { return int64(math.Floor(v*65536 + 0.5)) }
+	fix := func(v float64) int64 { return int64(math.Floor(float64(v*65536) + 0.5)) }
 	half := matrix{2: m[2] + float64(m[0]*0.5) + float64(m[1]*0.5), 5: m[5] + float64(m[3]*0.5) + float64(m[4]*0.5)}
 	x0, y0 := fix(half[2]), fix(half[5])
 	dxx, dxy, dyx, dyy := fix(m[0]), fix(m[1]), fix(m[3]), fix(m[4])

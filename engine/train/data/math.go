@@ -38,7 +38,7 @@ func logOf(x float64) float64 {
 // else within 2e-16.
 func sinCosOf(degrees float64) (sin, cos float64) {
 	quarter := math.RoundToEven(math.Mod(degrees, 360) / 90)
-	r := float64((math.Mod(degrees, 360) - 90*quarter) * (math.Pi / 180)) // |r| <= pi/4
+	r := float64((math.Mod(degrees, 360) - float64(90*quarter)) * (math.Pi / 180)) // |r| <= pi/4
 	r2 := float64(r * r)
 	s, c := 1.0, 1.0 // Taylor: (pi/4)^18/18! < 3e-18
 	for i := 16; i >= 2; i -= 2 {

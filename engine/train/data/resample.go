@@ -54,7 +54,7 @@ func (f Filter) weight(x float64) float64 {
 	case x < 1:
 		return float64(float64((float64((a+2)*x)-(a+3))*x)*x) + 1
 	}
-	return (float64((float64((x-5)*x)+8)*x) - 4) * a
+	return float64((float64((float64((x-5)*x)+8)*x) - 4) * a)
 }
 
 // coefBits are the fraction bits of a coefficient: 32 less 8 of the pixel and 2 to spare.
