@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 T       ?= 10s
 M       ?= testnet/manifests/ci.toml
 TOOLS    = $(GO) tool -modfile=.ci/tools.mod
-RACE     = ./node/... ./engine/kernel ./protocol/frame
+RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
 .PHONY: help build demo testnet test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
