@@ -64,6 +64,8 @@ func statusOf(err error) int {
 	switch {
 	case errors.As(err, &known):
 		return known.status
+	case errors.Is(err, hosting.ErrRange):
+		return http.StatusBadRequest
 	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return http.StatusNotFound
 	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):

@@ -11,6 +11,9 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
+// ErrRange means that a text names no range of the model.
+var ErrRange = errors.New("not a range of this model")
+
 // ErrNoRoom means that not even the smallest useful range fits into the memory lent.
 var ErrNoRoom = errors.New("no range of the model fits into the memory that is lent")
 
@@ -82,7 +85,7 @@ func ParseRange(text string, blocks int) (wire.Range, error) {
 	first, err1 := strconv.Atoi(a)
 	last, err2 := strconv.Atoi(b)
 	if err1 != nil || err2 != nil || first < 0 || last < first || last >= blocks {
-		return wire.Range{}, fmt.Errorf("blocks %.40q: want all, auto, or first-last within 0-%d", text, blocks-1)
+		return wire.Range{}, fmt.Errorf("blocks %.40q: %w: want all, auto, or first-last within 0-%d", text, ErrRange, blocks-1)
 	}
 	return rangeOf(first, last+1, blocks), nil
 }

@@ -92,8 +92,8 @@ func TestChoicesTile(t *testing.T) {
 func TestParseRangeRefuses(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"", "x", "3-2", "-1-2", "0-6", "6", "1-2-3"} {
-		if r, err := hosting.ParseRange(s, 6); err == nil {
-			t.Errorf("ParseRange(%q) = %v", s, r)
+		if r, err := hosting.ParseRange(s, 6); !errors.Is(err, hosting.ErrRange) {
+			t.Errorf("ParseRange(%q) = %v, %v", s, r, err)
 		}
 	}
 }
