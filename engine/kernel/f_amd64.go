@@ -235,31 +235,32 @@ func (p *product) tileSIMD(dst, x, w []float32, rows, groups int) int {
 	if p.isa == Generic {
 		return 0
 	}
-	_, _ = dst[(rows-1)*p.dstStride+groups*lanes-1], w[(groups-1)*p.wStride+p.k*lanes-1]
+	_, _ = dst[(rows-1)*p.dstStride+groups*lanes-1], w[(groups-1)*p.wStride+(p.k-1)*p.wStep+lanes-1]
 	d, wt, xs := unsafe.SliceData(dst), unsafe.SliceData(w), unsafe.SliceData(x)
 	ds, ws, st, more := 4*p.dstStride, 4*p.wStride, 4*p.xStride, flag(p.more)
+	wp, xp := 4*p.wStep, 4*p.xStep
 	if p.isa == AVX512 {
 		switch rows {
 		case 1:
-			productF32x1AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x1AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 2:
-			productF32x2AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x2AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 4:
-			productF32x4AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x4AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		case 6:
-			productF32x6AVX512(d, ds, wt, ws, xs, st, p.k, groups, more)
+			productF32x6AVX512(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 		}
 		return groups
 	}
 	switch rows {
 	case 1:
-		productF32x1AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x1AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 2:
-		productF32x2AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x2AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 4:
-		productF32x4AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x4AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	case 6:
-		productF32x6AVX2(d, ds, wt, ws, xs, st, p.k, groups, more)
+		productF32x6AVX2(d, ds, wt, ws, wp, xs, st, xp, p.k, groups, more)
 	}
 	return groups
 }
@@ -275,13 +276,71 @@ func halfSIMD(isa ISA, dst []float32, w []uint16, x []float32, groups int, bf16 
 	d, wt, xs, ws := unsafe.SliceData(dst), unsafe.SliceData(w), unsafe.SliceData(x), 2*k*lanes
 	switch {
 	case isa == AVX512 && bf16:
-		productBF16x1AVX512(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productBF16x1AVX512(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	case isa == AVX512:
-		productF16x1AVX512(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productF16x1AVX512(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	case bf16:
-		productBF16x1AVX2(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productBF16x1AVX2(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	default:
-		productF16x1AVX2(d, 0, wt, ws, xs, 0, k, groups, 0)
+		productF16x1AVX2(d, 0, wt, ws, 2*lanes, xs, 0, 4, k, groups, 0)
 	}
 	return true
+}
+
+// packRowsSIMD writes the first columns of n rows, at most 16, as (depth, 16), a multiple
+// of 4, and returns how many. Lanes beyond n repeat the last row.
+func packRowsSIMD(isa ISA, dst, src []float32, stride, n, depth int) int {
+	depth &^= 3
+	if isa == Generic || depth == 0 {
+		return 0
+	}
+	_, _ = dst[depth*lanes-1], src[(n-1)*stride+depth-1]
+	var rows [lanes]*float32
+	for i := range rows {
+		rows[i] = &src[min(i, n-1)*stride]
+	}
+	if isa == AVX512 {
+		packRowsAVX512(&dst[0], &rows, depth)
+	} else {
+		packRowsAVX2(&dst[0], &rows, depth)
+	}
+	return depth
+}
+
+// packWideSIMD writes the first columns of n rows of src, a multiple of 16, as panels
+// (n, 16), and returns how many.
+func packWideSIMD(isa ISA, dst []float32, dstStride int, src []float32, srcStride, cols, n int) int {
+	blocks := cols / lanes
+	if isa == Generic || blocks == 0 || n == 0 {
+		return 0
+	}
+	_, _ = dst[(blocks-1)*dstStride+n*lanes-1], src[(n-1)*srcStride+blocks*lanes-1]
+	if isa == AVX512 {
+		packWideAVX512(&dst[0], 4*dstStride, &src[0], 4*srcStride, blocks, n)
+	} else {
+		packWideAVX2(&dst[0], 4*dstStride, &src[0], 4*srcStride, blocks, n)
+	}
+	return blocks * lanes
+}
+
+// packTilesSIMD writes the first of n rows of src as tiles (n, 6), and returns how many
+// rows: those after which src goes on far enough. It writes 2 elements beyond each tile.
+func packTilesSIMD(isa ISA, dst []float32, dstStride int, src []float32, srcStride, tiles, n int) int {
+	const beyond = 2
+	if reach := len(src) - tiles*tileRows - beyond; reach < (n-1)*srcStride {
+		n = reach/srcStride + 1
+		if reach < 0 {
+			n = 0
+		}
+	}
+	if isa == Generic || n == 0 {
+		return 0
+	}
+	_, _ = dst[(tiles-1)*dstStride+n*tileRows+beyond-1], src[(n-1)*srcStride+tiles*tileRows+beyond-1]
+	if isa == AVX512 {
+		packTilesAVX512(&dst[0], 4*dstStride, &src[0], 4*srcStride, tiles, n)
+	} else {
+		packTilesAVX2(&dst[0], 4*dstStride, &src[0], 4*srcStride, tiles, n)
+	}
+	return n
 }

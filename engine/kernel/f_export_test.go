@@ -23,3 +23,6 @@ func FloatMatMulISA(isa ISA, p *Pool, dst, x []float32, n int, m *Matrix, a *Act
 	a.float.prepare(p, x, n, m.cols)
 	m.float.matMul(isa, p, dst, n, &a.float)
 }
+
+// GemmISA is Gemm.Run on a chosen instruction set.
+func GemmISA(isa ISA, p *Pool, g *Gemm) { g.run(isa, p) }

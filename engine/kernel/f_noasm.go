@@ -22,6 +22,12 @@ func layerApplySIMD(ISA, []float32, []float32, []float32, []float32, float32, fl
 func f16SIMD(ISA, []float32, []uint16) int                                                 { return 0 }
 func bf16SIMD(ISA, []float32, []uint16) int                                                { return 0 }
 
+func packRowsSIMD(_ ISA, _, _ []float32, _, _, _ int) int { return 0 }
+
+func packWideSIMD(_ ISA, _ []float32, _ int, _ []float32, _, _, _ int) int { return 0 }
+
+func packTilesSIMD(_ ISA, _ []float32, _ int, _ []float32, _, _, _ int) int { return 0 }
+
 func (p *product) tileSIMD(_, _, _ []float32, _, _ int) int { return 0 }
 
 func halfSIMD(ISA, []float32, []uint16, []float32, int, bool) bool { return false }

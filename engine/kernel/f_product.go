@@ -3,16 +3,19 @@ package kernel
 import "sync"
 
 // product describes dst (n, 16 * groups) = x (n, k) · wᵀ: w holds groups of 16 outputs,
-// each (k, 16). Strides are in elements. Every output is a chain of fused multiply-adds in
-// the order of k that starts at 0, or at dst's content if more is set.
+// each (k, 16). Strides and steps are in elements; steps lie between columns, and 0 stands
+// for dense ones. Every output is a chain of fused multiply-adds in the order of k that
+// starts at 0, or at dst's content if more is set.
 type product struct {
 	isa       ISA
 	dst       []float32
 	dstStride int // between rows
 	w         []float32
 	wStride   int // between groups
+	wStep     int // 0: 16
 	x         []float32
 	xStride   int // between rows
+	xStep     int // 0: 1
 	k         int
 	more      bool
 }
@@ -27,12 +30,23 @@ func (p *product) run(n, groups int) {
 		p.clear(n, groups)
 		return
 	}
+	p.settle()
 	for row := 0; row < n; {
 		rows := tileSize(n - row)
 		for g := 0; g < groups; {
 			g += p.tile(row, rows, g, groups-g)
 		}
 		row += rows
+	}
+}
+
+// settle replaces steps of 0.
+func (p *product) settle() {
+	if p.wStep == 0 {
+		p.wStep = lanes
+	}
+	if p.xStep == 0 {
+		p.xStep = 1
 	}
 }
 
@@ -60,6 +74,7 @@ func tileSize(left int) int {
 // partial computes n rows of one group of which only the first outputs are stored.
 func (p *product) partial(n, outputs int) {
 	var buf [tileRows * lanes]float32
+	p.settle()
 	for row := 0; row < n; {
 		rows := tileSize(n - row)
 		q := *p
@@ -82,18 +97,18 @@ func (p *product) partial(n, outputs int) {
 func (p *product) tile(row, rows, g, left int) int {
 	// The last elements that are touched: what follows may be assembly.
 	dst, x, w := p.dst[row*p.dstStride+g*lanes:], p.x[row*p.xStride:], p.w[g*p.wStride:]
-	_, _ = dst[(rows-1)*p.dstStride+lanes-1], x[(rows-1)*p.xStride+p.k-1]
+	_, _ = dst[(rows-1)*p.dstStride+lanes-1], x[(rows-1)*p.xStride+(p.k-1)*p.xStep]
 	if n := p.tileSIMD(dst, x, w, rows, left); n > 0 {
 		return n
 	}
-	_ = w[p.k*lanes-1]
+	_ = w[(p.k-1)*p.wStep+lanes-1]
 	for i := range rows {
 		acc := (*[lanes]float32)(dst[i*p.dstStride:])
 		if !p.more {
 			*acc = [lanes]float32{}
 		}
-		for k, v := range x[i*p.xStride : i*p.xStride+p.k] {
-			col := (*[lanes]float32)(w[k*lanes:])
+		for k := range p.k {
+			v, col := x[i*p.xStride+k*p.xStep], (*[lanes]float32)(w[k*p.wStep:])
 			for l := range acc {
 				acc[l] = fma32(v, col[l], acc[l])
 			}
@@ -126,4 +141,19 @@ func (l *scratchList) put(buf []float32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.free = append(l.free, buf)
+}
+
+// reserve makes sure that so many goroutines can get n floats without an allocation. It
+// is called while no buffer is lent.
+func (l *scratchList) reserve(buffers, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.free {
+		if cap(l.free[i]) < n {
+			l.free[i] = make([]float32, n)
+		}
+	}
+	for len(l.free) < buffers {
+		l.free = append(l.free, make([]float32, n))
+	}
 }

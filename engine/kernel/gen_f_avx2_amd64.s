@@ -774,23 +774,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func productF32x1AVX2(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x1AVX2(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, FMA3
-TEXT ·productF32x1AVX2(SB), NOSPLIT, $0-72
+TEXT ·productF32x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -816,8 +816,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Y8
@@ -829,8 +829,8 @@ columns4:
 	VFMADD231PS  32(R8)(DX*2), Y8, Y5
 	VFMADD231PS  (R8)(R11*1), Y8, Y6
 	VFMADD231PS  32(R8)(R11*1), Y8, Y7
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -847,14 +847,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -872,8 +872,8 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Y4
@@ -881,8 +881,8 @@ columns2:
 	VFMADD231PS  32(R8), Y4, Y1
 	VFMADD231PS  (R8)(DX*1), Y4, Y2
 	VFMADD231PS  32(R8)(DX*1), Y4, Y3
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -893,14 +893,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -914,15 +914,15 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Y2
 	VFMADD231PS  (R8), Y2, Y0
 	VFMADD231PS  32(R8), Y2, Y1
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
@@ -930,29 +930,29 @@ columns1:
 	VMOVUPS      Y1, 32(R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x2AVX2(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x2AVX2(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, FMA3
-TEXT ·productF32x2AVX2(SB), NOSPLIT, $0-72
+TEXT ·productF32x2AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 
 groups2:
-	CMPQ    R9, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero2
 	MOVQ    AX, R11
@@ -979,8 +979,8 @@ zero2:
 
 ready2:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	MOVQ R8, R12
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
 
 columns2:
 	VMOVUPS      (R10), Y8
@@ -992,13 +992,13 @@ columns2:
 	VFMADD231PS  Y9, Y12, Y1
 	VFMADD231PS  Y10, Y12, Y2
 	VFMADD231PS  Y11, Y12, Y3
-	VBROADCASTSS (R11)(DI*1), Y12
+	VBROADCASTSS (R11)(R8*1), Y12
 	VFMADD231PS  Y8, Y12, Y4
 	VFMADD231PS  Y9, Y12, Y5
 	VFMADD231PS  Y10, Y12, Y6
 	VFMADD231PS  Y11, Y12, Y7
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          columns2
 	MOVQ         AX, R11
@@ -1014,14 +1014,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000002, R9
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1040,8 +1040,8 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	MOVQ R8, R12
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
 
 columns1:
 	VMOVUPS      (R10), Y4
@@ -1049,11 +1049,11 @@ columns1:
 	VBROADCASTSS (R11), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (R11)(DI*1), Y6
+	VBROADCASTSS (R11)(R8*1), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1064,29 +1064,29 @@ columns1:
 	VMOVUPS      Y3, 32(R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x4AVX2(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x4AVX2(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, FMA3
-TEXT ·productF32x4AVX2(SB), NOSPLIT, $0-72
+TEXT ·productF32x4AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1115,10 +1115,10 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns1:
 	VMOVUPS      (R10), Y8
@@ -1126,18 +1126,18 @@ columns1:
 	VBROADCASTSS (R11), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (R11)(DI*1), Y10
+	VBROADCASTSS (R11)(R8*1), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (R11)(DI*2), Y10
+	VBROADCASTSS (R11)(R8*2), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
 	VBROADCASTSS (R12), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1154,29 +1154,29 @@ columns1:
 	VMOVUPS      Y7, 32(R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x6AVX2(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x6AVX2(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, FMA3
-TEXT ·productF32x6AVX2(SB), NOSPLIT, $0-72
+TEXT ·productF32x6AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1215,10 +1215,10 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns1:
 	VMOVUPS      (R10), Y12
@@ -1226,24 +1226,24 @@ columns1:
 	VBROADCASTSS (R11), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (R11)(DI*1), Y14
+	VBROADCASTSS (R11)(R8*1), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (R11)(DI*2), Y14
+	VBROADCASTSS (R11)(R8*2), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
 	VBROADCASTSS (R12), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R12)(DI*1), Y14
+	VBROADCASTSS (R12)(R8*1), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R12)(DI*2), Y14
+	VBROADCASTSS (R12)(R8*2), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1266,30 +1266,30 @@ columns1:
 	VMOVUPS      Y11, 32(R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, F16C, FMA3
-TEXT ·productF16x1AVX2(SB), NOSPLIT, $0-72
+TEXT ·productF16x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -1315,8 +1315,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Y8
@@ -1336,8 +1336,8 @@ columns4:
 	VFMADD231PS  Y9, Y8, Y6
 	VCVTPH2PS    16(R8)(R11*1), Y9
 	VFMADD231PS  Y9, Y8, Y7
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -1354,14 +1354,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -1379,8 +1379,8 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Y4
@@ -1392,8 +1392,8 @@ columns2:
 	VFMADD231PS  Y5, Y4, Y2
 	VCVTPH2PS    16(R8)(DX*1), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -1404,14 +1404,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -1425,8 +1425,8 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Y2
@@ -1434,8 +1434,8 @@ columns1:
 	VFMADD231PS  Y3, Y2, Y0
 	VCVTPH2PS    16(R8), Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
@@ -1443,30 +1443,30 @@ columns1:
 	VMOVUPS      Y1, 32(R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productBF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productBF16x1AVX2(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·productBF16x1AVX2(SB), NOSPLIT, $0-72
+TEXT ·productBF16x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -1492,8 +1492,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Y8
@@ -1521,8 +1521,8 @@ columns4:
 	VPMOVZXWD    16(R8)(R11*1), Y9
 	VPSLLD       $0x10, Y9, Y9
 	VFMADD231PS  Y9, Y8, Y7
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -1539,14 +1539,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -1564,8 +1564,8 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Y4
@@ -1581,8 +1581,8 @@ columns2:
 	VPMOVZXWD    16(R8)(DX*1), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -1593,14 +1593,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -1614,8 +1614,8 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Y2
@@ -1625,8 +1625,8 @@ columns1:
 	VPMOVZXWD    16(R8), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VFMADD231PS  Y3, Y2, Y1
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
@@ -1634,9 +1634,140 @@ columns1:
 	VMOVUPS      Y1, 32(R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
+	VZEROUPPER
+	RET
+
+// func packRowsAVX2(dst *float32, rows *[16]*float32, n int)
+// Requires: AVX
+TEXT ·packRowsAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+loop:
+	MOVQ        (CX), SI
+	VMOVUPS     (SI)(BX*1), X0
+	MOVQ        32(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y0, Y0
+	MOVQ        8(CX), SI
+	VMOVUPS     (SI)(BX*1), X1
+	MOVQ        40(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y1, Y1
+	MOVQ        16(CX), SI
+	VMOVUPS     (SI)(BX*1), X2
+	MOVQ        48(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y2, Y2
+	MOVQ        24(CX), SI
+	VMOVUPS     (SI)(BX*1), X3
+	MOVQ        56(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y3, Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKLPS   Y3, Y2, Y6
+	VUNPCKHPS   Y1, Y0, Y7
+	VUNPCKHPS   Y3, Y2, Y8
+	VUNPCKLPD   Y6, Y4, Y5
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y7, Y6
+	VUNPCKHPD   Y8, Y7, Y7
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y4, 64(AX)
+	VMOVUPS     Y6, 128(AX)
+	VMOVUPS     Y7, 192(AX)
+	MOVQ        64(CX), SI
+	VMOVUPS     (SI)(BX*1), X9
+	MOVQ        96(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y9, Y9
+	MOVQ        72(CX), SI
+	VMOVUPS     (SI)(BX*1), X10
+	MOVQ        104(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y10, Y10
+	MOVQ        80(CX), SI
+	VMOVUPS     (SI)(BX*1), X11
+	MOVQ        112(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y11, Y11
+	MOVQ        88(CX), SI
+	VMOVUPS     (SI)(BX*1), X12
+	MOVQ        120(CX), SI
+	VINSERTF128 $0x01, (SI)(BX*1), Y12, Y12
+	VUNPCKLPS   Y10, Y9, Y4
+	VUNPCKLPS   Y12, Y11, Y6
+	VUNPCKHPS   Y10, Y9, Y7
+	VUNPCKHPS   Y12, Y11, Y8
+	VUNPCKLPD   Y6, Y4, Y5
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y7, Y6
+	VUNPCKHPD   Y8, Y7, Y7
+	VMOVUPS     Y5, 32(AX)
+	VMOVUPS     Y4, 96(AX)
+	VMOVUPS     Y6, 160(AX)
+	VMOVUPS     Y7, 224(AX)
+	ADDQ        $0x00000100, AX
+	ADDQ        $0x00000010, BX
+	CMPQ        BX, DX
+	JNE         loop
+	VZEROUPPER
+	RET
+
+// func packWideAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packWideAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	VMOVUPS 32(R8), Y0
+	VMOVUPS Y0, 32(DI)
+	ADDQ    $0x00000040, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000040, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func packTilesAVX2(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packTilesAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000018, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000018, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
 	VZEROUPPER
 	RET

@@ -89,32 +89,47 @@ func vecSquaresAVX512(acc *[16]float32, x *float32, mean float32, n int)
 //go:noescape
 func vecExpSumAVX512(acc *[16]float32, x *float32, m float32, n int)
 
-// productF32x1AVX512 computes 1 rows of x times groups of 16 outputs; strides are in bytes.
+// productF32x1AVX512 computes 1 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productF32x1AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productF32x1AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 
-// productF32x2AVX512 computes 2 rows of x times groups of 16 outputs; strides are in bytes.
+// productF32x2AVX512 computes 2 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productF32x2AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productF32x2AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 
-// productF32x4AVX512 computes 4 rows of x times groups of 16 outputs; strides are in bytes.
+// productF32x4AVX512 computes 4 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productF32x4AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productF32x4AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 
-// productF32x6AVX512 computes 6 rows of x times groups of 16 outputs; strides are in bytes.
+// productF32x6AVX512 computes 6 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productF32x6AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productF32x6AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 
-// productF16x1AVX512 computes 1 rows of x times groups of 16 outputs; strides are in bytes.
+// productF16x1AVX512 computes 1 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 
-// productBF16x1AVX512 computes 1 rows of x times groups of 16 outputs; strides are in bytes.
+// productBF16x1AVX512 computes 1 rows of x times groups of 16 outputs; strides and steps are in bytes.
 //
 //go:noescape
-func productBF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+func productBF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
+
+// packRowsAVX512 writes n columns, a multiple of 4, of 16 rows as (n, 16).
+//
+//go:noescape
+func packRowsAVX512(dst *float32, rows *[16]*float32, n int)
+
+// packWideAVX512 writes n rows of blocks of 16 elements, a block's rows together; strides are in bytes.
+//
+//go:noescape
+func packWideAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+
+// packTilesAVX512 writes n rows of blocks of 6 elements, a block's rows together; strides are in bytes. It reads and writes 2 elements beyond each block.
+//
+//go:noescape
+func packTilesAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)

@@ -890,23 +890,23 @@ loop:
 	VZEROUPPER
 	RET
 
-// func productF32x1AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x1AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productF32x1AVX512(SB), NOSPLIT, $0-72
+TEXT ·productF32x1AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -924,8 +924,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Z4
@@ -933,8 +933,8 @@ columns4:
 	VFMADD231PS  (R8)(DX*1), Z4, Z1
 	VFMADD231PS  (R8)(DX*2), Z4, Z2
 	VFMADD231PS  (R8)(R11*1), Z4, Z3
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -947,14 +947,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -968,15 +968,15 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Z2
 	VFMADD231PS  (R8), Z2, Z0
 	VFMADD231PS  (R8)(DX*1), Z2, Z1
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -985,14 +985,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -1004,44 +1004,44 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Z1
 	VFMADD231PS  (R8), Z1, Z0
-	ADDQ         $0x00000040, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
 	VMOVUPS      Z0, (R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x2AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x2AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productF32x2AVX512(SB), NOSPLIT, $0-72
+TEXT ·productF32x2AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 	LEAQ (BX)(BX*2), R13
 
 groups4:
-	CMPQ    R9, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero4
 	MOVQ    AX, R11
@@ -1068,8 +1068,8 @@ zero4:
 
 ready4:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	MOVQ R8, R12
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
 
 columns4:
 	VMOVUPS      (R10), Z8
@@ -1081,13 +1081,13 @@ columns4:
 	VFMADD231PS  Z9, Z12, Z1
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (R11)(DI*1), Z12
+	VBROADCASTSS (R11)(R8*1), Z12
 	VFMADD231PS  Z8, Z12, Z4
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          columns4
 	MOVQ         AX, R11
@@ -1105,14 +1105,14 @@ columns4:
 	ADDQ         BX, DX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000004, R9
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    R9, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero2
 	MOVQ    AX, R11
@@ -1131,8 +1131,8 @@ zero2:
 
 ready2:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	MOVQ R8, R12
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
 
 columns2:
 	VMOVUPS      (R10), Z4
@@ -1140,11 +1140,11 @@ columns2:
 	VBROADCASTSS (R11), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (R11)(DI*1), Z6
+	VBROADCASTSS (R11)(R8*1), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          columns2
 	MOVQ         AX, R11
@@ -1156,14 +1156,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000002, R9
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1178,17 +1178,17 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	MOVQ R8, R12
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
 
 columns1:
 	VMOVUPS      (R10), Z2
 	VBROADCASTSS (R11), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (R11)(DI*1), Z3
+	VBROADCASTSS (R11)(R8*1), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
 	DECQ         R12
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1197,30 +1197,30 @@ columns1:
 	VMOVUPS      Z1, (R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x4AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x4AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productF32x4AVX512(SB), NOSPLIT, $0-72
+TEXT ·productF32x4AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 	LEAQ (BX)(BX*2), R14
 
 groups4:
-	CMPQ    R9, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero4
 	MOVQ    AX, R11
@@ -1265,10 +1265,10 @@ zero4:
 
 ready4:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns4:
 	VMOVUPS      (R10), Z16
@@ -1280,12 +1280,12 @@ columns4:
 	VFMADD231PS  Z17, Z20, Z1
 	VFMADD231PS  Z18, Z20, Z2
 	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS (R11)(DI*1), Z20
+	VBROADCASTSS (R11)(R8*1), Z20
 	VFMADD231PS  Z16, Z20, Z4
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z6
 	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS (R11)(DI*2), Z20
+	VBROADCASTSS (R11)(R8*2), Z20
 	VFMADD231PS  Z16, Z20, Z8
 	VFMADD231PS  Z17, Z20, Z9
 	VFMADD231PS  Z18, Z20, Z10
@@ -1295,9 +1295,9 @@ columns4:
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns4
 	MOVQ         AX, R11
@@ -1325,14 +1325,14 @@ columns4:
 	ADDQ         BX, DX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000004, R9
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    R9, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero2
 	MOVQ    AX, R11
@@ -1361,10 +1361,10 @@ zero2:
 
 ready2:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns2:
 	VMOVUPS      (R10), Z8
@@ -1372,18 +1372,18 @@ columns2:
 	VBROADCASTSS (R11), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R11)(DI*1), Z10
+	VBROADCASTSS (R11)(R8*1), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (R11)(DI*2), Z10
+	VBROADCASTSS (R11)(R8*2), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
 	VBROADCASTSS (R12), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns2
 	MOVQ         AX, R11
@@ -1401,14 +1401,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000002, R9
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1429,24 +1429,24 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns1:
 	VMOVUPS      (R10), Z4
 	VBROADCASTSS (R11), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (R11)(DI*1), Z5
+	VBROADCASTSS (R11)(R8*1), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (R11)(DI*2), Z5
+	VBROADCASTSS (R11)(R8*2), Z5
 	VFMADD231PS  Z4, Z5, Z2
 	VBROADCASTSS (R12), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1459,30 +1459,30 @@ columns1:
 	VMOVUPS      Z3, (R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF32x6AVX512(dst *float32, dstStride int, w *float32, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF32x6AVX512(dst *float32, dstStride int, w *float32, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productF32x6AVX512(SB), NOSPLIT, $0-72
+TEXT ·productF32x6AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), DX
 	MOVQ wStride+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ xStride+40(FP), DI
-	MOVQ k+48(FP), R8
-	MOVQ groups+56(FP), R9
+	MOVQ wStep+32(FP), SI
+	MOVQ x+40(FP), DI
+	MOVQ xStride+48(FP), R8
+	MOVQ xStep+56(FP), R9
 	LEAQ (BX)(BX*2), R14
 
 groups4:
-	CMPQ    R9, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero4
 	MOVQ    AX, R11
@@ -1545,10 +1545,10 @@ zero4:
 
 ready4:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns4:
 	VMOVUPS      (R10), Z24
@@ -1560,12 +1560,12 @@ columns4:
 	VFMADD231PS  Z25, Z28, Z1
 	VFMADD231PS  Z26, Z28, Z2
 	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS (R11)(DI*1), Z28
+	VBROADCASTSS (R11)(R8*1), Z28
 	VFMADD231PS  Z24, Z28, Z4
 	VFMADD231PS  Z25, Z28, Z5
 	VFMADD231PS  Z26, Z28, Z6
 	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS (R11)(DI*2), Z28
+	VBROADCASTSS (R11)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z8
 	VFMADD231PS  Z25, Z28, Z9
 	VFMADD231PS  Z26, Z28, Z10
@@ -1575,19 +1575,19 @@ columns4:
 	VFMADD231PS  Z25, Z28, Z13
 	VFMADD231PS  Z26, Z28, Z14
 	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS (R12)(DI*1), Z28
+	VBROADCASTSS (R12)(R8*1), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
 	VFMADD231PS  Z26, Z28, Z18
 	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS (R12)(DI*2), Z28
+	VBROADCASTSS (R12)(R8*2), Z28
 	VFMADD231PS  Z24, Z28, Z20
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns4
 	MOVQ         AX, R11
@@ -1625,14 +1625,14 @@ columns4:
 	ADDQ         BX, DX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000004, R9
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    R9, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero2
 	MOVQ    AX, R11
@@ -1671,10 +1671,10 @@ zero2:
 
 ready2:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns2:
 	VMOVUPS      (R10), Z12
@@ -1682,24 +1682,24 @@ columns2:
 	VBROADCASTSS (R11), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (R11)(DI*1), Z14
+	VBROADCASTSS (R11)(R8*1), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (R11)(DI*2), Z14
+	VBROADCASTSS (R11)(R8*2), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
 	VBROADCASTSS (R12), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R12)(DI*1), Z14
+	VBROADCASTSS (R12)(R8*1), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (R12)(DI*2), Z14
+	VBROADCASTSS (R12)(R8*2), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns2
 	MOVQ         AX, R11
@@ -1723,14 +1723,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         BX, DX
 	ADDQ         BX, DX
-	SUBQ         $0x00000002, R9
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    R9, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R10
+	MOVQ    more+80(FP), R10
 	TESTQ   R10, R10
 	JZ      zero1
 	MOVQ    AX, R11
@@ -1757,28 +1757,28 @@ zero1:
 
 ready1:
 	MOVQ DX, R10
-	MOVQ SI, R11
-	LEAQ (SI)(DI*2), R12
-	ADDQ DI, R12
-	MOVQ R8, R13
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
 
 columns1:
 	VMOVUPS      (R10), Z6
 	VBROADCASTSS (R11), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (R11)(DI*1), Z7
+	VBROADCASTSS (R11)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (R11)(DI*2), Z7
+	VBROADCASTSS (R11)(R8*2), Z7
 	VFMADD231PS  Z6, Z7, Z2
 	VBROADCASTSS (R12), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (R12)(DI*1), Z7
+	VBROADCASTSS (R12)(R8*1), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (R12)(DI*2), Z7
+	VBROADCASTSS (R12)(R8*2), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         $0x00000040, R10
-	ADDQ         $0x00000004, R11
-	ADDQ         $0x00000004, R12
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
 	DECQ         R13
 	JNZ          columns1
 	MOVQ         AX, R11
@@ -1795,30 +1795,30 @@ columns1:
 	VMOVUPS      Z5, (R11)
 	ADDQ         $0x00000040, AX
 	ADDQ         BX, DX
-	SUBQ         $0x00000001, R9
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productF16x1AVX512(SB), NOSPLIT, $0-72
+TEXT ·productF16x1AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -1836,8 +1836,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Z4
@@ -1849,8 +1849,8 @@ columns4:
 	VFMADD231PS  Z5, Z4, Z2
 	VCVTPH2PS    (R8)(R11*1), Z5
 	VFMADD231PS  Z5, Z4, Z3
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -1863,14 +1863,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -1884,8 +1884,8 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Z2
@@ -1893,8 +1893,8 @@ columns2:
 	VFMADD231PS  Z3, Z2, Z0
 	VCVTPH2PS    (R8)(DX*1), Z3
 	VFMADD231PS  Z3, Z2, Z1
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -1903,14 +1903,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -1922,45 +1922,45 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Z1
 	VCVTPH2PS    (R8), Z2
 	VFMADD231PS  Z2, Z1, Z0
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
 	VMOVUPS      Z0, (R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
 	VZEROUPPER
 	RET
 
-// func productBF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, x *float32, xStride int, k int, groups int, more int)
+// func productBF16x1AVX512(dst *float32, dstStride int, w *uint16, wStride int, wStep int, x *float32, xStride int, xStep int, k int, groups int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·productBF16x1AVX512(SB), NOSPLIT, $0-72
+TEXT ·productBF16x1AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst+0(FP), AX
 	MOVQ dstStride+8(FP), CX
 	MOVQ w+16(FP), CX
 	MOVQ wStride+24(FP), DX
-	MOVQ x+32(FP), BX
-	MOVQ xStride+40(FP), SI
-	MOVQ k+48(FP), SI
-	MOVQ groups+56(FP), DI
+	MOVQ wStep+32(FP), BX
+	MOVQ x+40(FP), SI
+	MOVQ xStride+48(FP), DI
+	MOVQ xStep+56(FP), DI
 	LEAQ (DX)(DX*2), R11
 
 groups4:
-	CMPQ    DI, $0x00000004
+	CMPQ    groups+72(FP), $0x00000004
 	JLT     less4
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero4
 	MOVQ    AX, R9
@@ -1978,8 +1978,8 @@ zero4:
 
 ready4:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns4:
 	VBROADCASTSS (R9), Z4
@@ -1995,8 +1995,8 @@ columns4:
 	VPMOVZXWD    (R8)(R11*1), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z5, Z4, Z3
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns4
 	MOVQ         AX, R9
@@ -2009,14 +2009,14 @@ columns4:
 	ADDQ         DX, CX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000004, DI
+	SUBQ         $0x00000004, groups+72(FP)
 	JMP          groups4
 
 less4:
 groups2:
-	CMPQ    DI, $0x00000002
+	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero2
 	MOVQ    AX, R9
@@ -2030,8 +2030,8 @@ zero2:
 
 ready2:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns2:
 	VBROADCASTSS (R9), Z2
@@ -2041,8 +2041,8 @@ columns2:
 	VPMOVZXWD    (R8)(DX*1), Z3
 	VPSLLD       $0x10, Z3, Z3
 	VFMADD231PS  Z3, Z2, Z1
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns2
 	MOVQ         AX, R9
@@ -2051,14 +2051,14 @@ columns2:
 	ADDQ         $0x00000080, AX
 	ADDQ         DX, CX
 	ADDQ         DX, CX
-	SUBQ         $0x00000002, DI
+	SUBQ         $0x00000002, groups+72(FP)
 	JMP          groups2
 
 less2:
 groups1:
-	CMPQ    DI, $0x00000001
+	CMPQ    groups+72(FP), $0x00000001
 	JLT     less1
-	MOVQ    more+64(FP), R8
+	MOVQ    more+80(FP), R8
 	TESTQ   R8, R8
 	JZ      zero1
 	MOVQ    AX, R9
@@ -2070,25 +2070,142 @@ zero1:
 
 ready1:
 	MOVQ CX, R8
-	MOVQ BX, R9
-	MOVQ SI, R10
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
 
 columns1:
 	VBROADCASTSS (R9), Z1
 	VPMOVZXWD    (R8), Z2
 	VPSLLD       $0x10, Z2, Z2
 	VFMADD231PS  Z2, Z1, Z0
-	ADDQ         $0x00000020, R8
-	ADDQ         $0x00000004, R9
+	ADDQ         BX, R8
+	ADDQ         DI, R9
 	DECQ         R10
 	JNZ          columns1
 	MOVQ         AX, R9
 	VMOVUPS      Z0, (R9)
 	ADDQ         $0x00000040, AX
 	ADDQ         DX, CX
-	SUBQ         $0x00000001, DI
+	SUBQ         $0x00000001, groups+72(FP)
 	JMP          groups1
 
 less1:
+	VZEROUPPER
+	RET
+
+// func packRowsAVX512(dst *float32, rows *[16]*float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·packRowsAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ n+16(FP), DX
+	SHLQ $0x02, DX
+	XORQ BX, BX
+
+loop:
+	MOVQ         (CX), SI
+	VMOVUPS      (SI)(BX*1), X0
+	MOVQ         32(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z0, Z0
+	MOVQ         64(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z0, Z0
+	MOVQ         96(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z0, Z0
+	MOVQ         8(CX), SI
+	VMOVUPS      (SI)(BX*1), X1
+	MOVQ         40(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z1, Z1
+	MOVQ         72(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z1, Z1
+	MOVQ         104(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z1, Z1
+	MOVQ         16(CX), SI
+	VMOVUPS      (SI)(BX*1), X2
+	MOVQ         48(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z2, Z2
+	MOVQ         80(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z2, Z2
+	MOVQ         112(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z2, Z2
+	MOVQ         24(CX), SI
+	VMOVUPS      (SI)(BX*1), X3
+	MOVQ         56(CX), SI
+	VINSERTF32X4 $0x01, (SI)(BX*1), Z3, Z3
+	MOVQ         88(CX), SI
+	VINSERTF32X4 $0x02, (SI)(BX*1), Z3, Z3
+	MOVQ         120(CX), SI
+	VINSERTF32X4 $0x03, (SI)(BX*1), Z3, Z3
+	VUNPCKLPS    Z1, Z0, Z4
+	VUNPCKLPS    Z3, Z2, Z6
+	VUNPCKHPS    Z1, Z0, Z7
+	VUNPCKHPS    Z3, Z2, Z8
+	VUNPCKLPD    Z6, Z4, Z5
+	VUNPCKHPD    Z6, Z4, Z4
+	VUNPCKLPD    Z8, Z7, Z6
+	VUNPCKHPD    Z8, Z7, Z7
+	VMOVUPS      Z5, (AX)
+	VMOVUPS      Z4, 64(AX)
+	VMOVUPS      Z6, 128(AX)
+	VMOVUPS      Z7, 192(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, BX
+	CMPQ         BX, DX
+	JNE          loop
+	VZEROUPPER
+	RET
+
+// func packWideAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX, AVX512F
+TEXT ·packWideAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Z0
+	VMOVUPS Z0, (DI)
+	ADDQ    $0x00000040, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000040, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func packTilesAVX512(dst *float32, dstStride int, src *float32, srcStride int, blocks int, n int)
+// Requires: AVX
+TEXT ·packTilesAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ dstStride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ srcStride+24(FP), BX
+	MOVQ n+40(FP), SI
+
+row:
+	MOVQ AX, DI
+	MOVQ DX, R8
+	MOVQ blocks+32(FP), R9
+
+block:
+	VMOVUPS (R8), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000018, R8
+	ADDQ    CX, DI
+	DECQ    R9
+	JNZ     block
+	ADDQ    $0x00000018, AX
+	ADDQ    BX, DX
+	DECQ    SI
+	JNZ     row
 	VZEROUPPER
 	RET

@@ -117,5 +117,6 @@ func main() {
 	g.activations()
 	g.reductions()
 	g.products()
+	g.packs()
 	Generate()
 }

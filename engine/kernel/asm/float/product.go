@@ -41,10 +41,10 @@ func (g *gen) groupsAtOnce(rows int) []int {
 type pass struct {
 	*gen
 	weights
-	rows                             int
-	dst, dstStride, w, wStride       reg.Register
-	x, xStride, k, groups, wTriple   reg.Register
-	weightAt, rowAt, row3At, counter reg.GPVirtual
+	rows                              int
+	dst, dstStride, w, wStride, wStep reg.Register
+	x, xStride, xStep, wTriple        reg.Register
+	weightAt, rowAt, row3At, counter  reg.GPVirtual
 }
 
 // product writes the function for a number of rows. It takes as many groups at once as
@@ -52,30 +52,35 @@ type pass struct {
 func (g *gen) product(w weights, rows int) {
 	typ := map[int]string{2: "uint16", 4: "float32"}[w.size]
 	g.open(fmt.Sprintf("product%sx%d", w.name, rows),
-		"func(dst *float32, dstStride int, w *"+typ+", wStride int, x *float32, xStride, k, groups, more int)",
-		fmt.Sprintf("computes %d rows of x times groups of 16 outputs; strides are in bytes.", rows))
-	ps := pointers("dst", "dstStride", "w", "wStride", "x", "xStride", "k", "groups")
+		"func(dst *float32, dstStride int, w *"+typ+", wStride, wStep int, x *float32, xStride, xStep, k, groups, more int)",
+		fmt.Sprintf("computes %d rows of x times groups of 16 outputs; strides and steps are in bytes.", rows))
+	ps := pointers("dst", "dstStride", "w", "wStride", "wStep", "x", "xStride", "xStep")
 	p := &pass{
 		gen: g, weights: w, rows: rows,
-		dst: ps[0], dstStride: ps[1], w: ps[2], wStride: ps[3], x: ps[4], xStride: ps[5], k: ps[6], groups: ps[7],
+		dst: ps[0], dstStride: ps[1], w: ps[2], wStride: ps[3], wStep: ps[4],
+		x: ps[5], xStride: ps[6], xStep: ps[7],
 		weightAt: GP64(), rowAt: GP64(), row3At: GP64(), counter: GP64(),
 	}
 	if g.groupsAtOnce(rows)[0] == 4 {
 		p.wTriple = GP64()
 		LEAQ(Mem{Base: p.wStride, Index: p.wStride, Scale: 2}, p.wTriple)
 	}
+	left, err := Param("groups").Resolve() // too rare a use for a register
+	if err != nil {
+		panic(err)
+	}
 	for _, groups := range g.groupsAtOnce(rows) {
 		next := fmt.Sprintf("less%d", groups)
 		start := fmt.Sprintf("groups%d", groups)
 		Label(start)
-		CMPQ(p.groups, U32(groups))
+		CMPQ(left.Addr, U32(groups))
 		JLT(LabelRef(next))
 		p.section(groups)
 		ADDQ(U32(64*groups), p.dst)
 		for range groups {
 			ADDQ(p.wStride, p.w)
 		}
-		SUBQ(U32(groups), p.groups)
+		SUBQ(U32(groups), left.Addr)
 		JMP(LabelRef(start))
 		Label(next)
 	}
@@ -100,14 +105,14 @@ func (p *pass) section(groups int) {
 		LEAQ(Mem{Base: p.x, Index: p.xStride, Scale: 2}, p.row3At)
 		ADDQ(p.xStride, p.row3At)
 	}
-	MOVQ(p.k, p.counter)
+	Load(Param("k"), p.counter)
 	loop := fmt.Sprintf("columns%d", groups)
 	Label(loop)
 	p.column(acc)
-	ADDQ(U32(p.size*lanes), p.weightAt)
-	ADDQ(U32(4), p.rowAt)
+	ADDQ(p.wStep, p.weightAt)
+	ADDQ(p.xStep, p.rowAt)
 	if p.rows > 3 {
-		ADDQ(U32(4), p.row3At)
+		ADDQ(p.xStep, p.row3At)
 	}
 	DECQ(p.counter)
 	JNZ(LabelRef(loop))

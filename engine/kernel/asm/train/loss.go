@@ -1,0 +1,106 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
+)
+
+// reduction writes a function that reduces x, and maybe b, to one number.
+func (g *gen) reduction(name, params, doc string, op func(...Op), begin, body func(p *part, acc reg.VecVirtual, ps []reg.Register), names ...string) {
+	g.Open(name, "func("+params+") float32", doc)
+	ps := simd.Pointers(names...)
+	acc := g.vectors()
+	for _, v := range acc {
+		begin(nil, v, nil)
+	}
+	g.sweep(ps[len(ps)-1], func(p *part) { body(p, acc[p.n], ps) })
+	x := g.tree(acc, op)
+	Store(x, ReturnIndex(0))
+	end()
+}
+
+func (g *gen) losses() {
+	zero := func(_ *part, acc reg.VecVirtual, _ []reg.Register) { VXORPS(acc, acc, acc) }
+	g.reduction("rowMax", "x *float32, n int", "is the twin of rowMax.", VMAXPS,
+		func(_ *part, acc reg.VecVirtual, _ []reg.Register) { VMOVUPS(g.Bits(0xff800000), acc) },
+		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VMAXPS(p.over(ps[0], acc), acc, acc) }, "x", "n")
+	g.reduction("rowSum", "x *float32, n int", "is the twin of rowSum.", VADDPS, zero,
+		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VADDPS(p.load(ps[0]), acc, acc) }, "x", "n")
+	g.reduction("rowDot", "a, b *float32, n int", "is the twin of rowDot.", VADDPS, zero,
+		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VFMADD231PS(p.load(ps[0]), p.load(ps[1]), acc) }, "a", "b", "n")
+
+	g.Open("rowExpSum", "func(x *float32, n int, m float32) float32", "is the twin of rowExpSum.")
+	ps, m, acc := simd.Pointers("x", "n"), g.Scalar("m"), g.vectors()
+	clearAll(acc)
+	g.sweep(ps[1], func(p *part) {
+		v := p.load(ps[0])
+		VSUBPS(m, v, v)
+		e := g.Exp(v)
+		p.keep(e)
+		VADDPS(e, acc[p.n], acc[p.n])
+	})
+	Store(g.tree(acc, VADDPS), ReturnIndex(0))
+	end()
+
+	g.Open("rowExpScale", "func(dst, x *float32, n int, m, k, c float32)", "is the twin of rowExpScale.")
+	ps = simd.Pointers("dst", "x", "n")
+	m, k, c := g.Scalar("m"), g.Scalar("k"), g.Scalar("c")
+	g.sweep(ps[2], func(p *part) {
+		v := p.load(ps[1])
+		VSUBPS(m, v, v)
+		e := g.Exp(v)
+		VFMADD213PS(c, k, e)
+		p.store(e, ps[0])
+	})
+	end()
+
+	g.Open("scaleDifference", "func(dst, a, b *float32, n int, s float32)", "writes (a-b) * s.")
+	ps, s := simd.Pointers("dst", "a", "b", "n"), g.Scalar("s")
+	g.sweep(ps[3], func(p *part) {
+		v := p.load(ps[1])
+		VSUBPS(p.load(ps[2]), v, v)
+		VMULPS(s, v, v)
+		p.store(v, ps[0])
+	})
+	end()
+
+	g.squares("sumSquares", "x *float32", "adds the squares of x to 16 lanes.", "x")
+	g.squares("sumSquareDifferences", "x, y *float32", "adds the squares of x-y to 16 lanes.", "x", "y")
+}
+
+// squares writes a function that sums squares in float64. It takes a multiple of 16
+// elements.
+func (g *gen) squares(name, params, doc string, names ...string) {
+	g.Open(name, "func(acc *[16]float64, "+params+", n int)", doc)
+	ps := simd.Pointers(append([]string{"acc", "n"}, names...)...)
+	acc := make([]reg.VecVirtual, 2*g.Parts())
+	for i := range acc {
+		acc[i] = g.Load(simd.At(ps[0]).Offset(i * g.Bytes))
+	}
+	Label("loop")
+	for i := range acc {
+		half := XMM().(reg.VecVirtual)
+		if g.Wide() {
+			half = YMM()
+		}
+		VMOVUPS(simd.At(ps[2]).Offset(i*g.Bytes/2), half)
+		if len(names) > 1 {
+			VSUBPS(simd.At(ps[3]).Offset(i*g.Bytes/2), half, half)
+		}
+		v := g.Vec()
+		VCVTPS2PD(half, v)
+		VFMADD231PD(v, v, acc[i])
+	}
+	for _, p := range ps[2:] {
+		ADDQ(U32(4*lanes), p)
+	}
+	SUBQ(U32(lanes), ps[1])
+	JNZ(LabelRef("loop"))
+	for i := range acc {
+		VMOVUPS(acc[i], simd.At(ps[0]).Offset(i*g.Bytes))
+	}
+	end()
+}
