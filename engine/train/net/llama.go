@@ -53,8 +53,8 @@ func (c *Llama) validate(p *problems) {
 	if k := c.kvHeads(); k > 0 && c.Heads%k != 0 {
 		p.add("%d key and value heads do not divide %d heads", k, c.Heads)
 	}
-	if h := c.headDim(); h > 0 && !c.NoRope {
-		if err := c.rope().Validate(h); err != nil {
+	if h := c.headDim(); h > 0 && h <= 1<<12 && c.Context > 0 && c.Context <= nn.MaxContext && !c.NoRope {
+		if err := c.rope().Validate(h, c.Context); err != nil {
 			p.add("%w", err)
 		}
 	}

@@ -1,0 +1,198 @@
+package data
+
+import (
+	"fmt"
+	"math"
+)
+
+// Shape says what one sample of a dataset holds. What is absent has length 0.
+type Shape struct {
+	Values  int      // float32 inputs
+	Dims    []int    // the shape of the inputs, product Values: (channels, height, width) or (columns)
+	Tokens  int      // token ids
+	Targets int      // float32 numbers to be predicted
+	Classes []string // what the labels mean; nil if samples have none
+}
+
+// Sample is the place of one sample. Slices have the lengths of the [Shape] and belong to
+// the caller.
+type Sample struct {
+	Values  []float32
+	Tokens  []int32
+	Targets []float32
+	Label   int32 // index of the class, -1 if there is none
+	Length  int32 // tokens that count, from the first; the others are padding
+}
+
+// NewSample returns a sample with room for the shape.
+func (s Shape) NewSample() Sample {
+	return Sample{
+		Values: make([]float32, s.Values), Tokens: make([]int32, s.Tokens), Targets: make([]float32, s.Targets),
+	}
+}
+
+// bytes is what a sample takes in memory.
+func (s Shape) bytes() int { return 4 * (s.Values + s.Tokens + s.Targets) }
+
+// Dataset is a numbered set of samples that does not change. Methods may be called from
+// several goroutines at once.
+type Dataset interface {
+	// Len returns the number of samples.
+	Len() int
+	// Shape returns what each sample holds.
+	Shape() Shape
+	// Sample writes sample i, 0 <= i < Len, to dst. Random changes are drawn from r alone;
+	// if r is nil, they are left out or drawn from a fixed seed. The error is a *[Bad] if
+	// this sample is unusable and others may be fine.
+	Sample(dst *Sample, i int, r *Rand) error
+}
+
+// Keyed is a dataset whose samples have keys that stay when others come or go: the path
+// of a file, say.
+type Keyed interface {
+	Dataset
+	// Key returns the key of sample i.
+	Key(i int) string
+}
+
+// Bad tells of a sample, file or row that was left out, and why.
+type Bad struct {
+	Name string // path of the file, with the line where there is one
+	Err  error
+}
+
+// Error implements error.
+func (b *Bad) Error() string { return b.Name + ": " + b.Err.Error() }
+
+// Unwrap returns the reason.
+func (b *Bad) Unwrap() error { return b.Err }
+
+// maxBadKept bounds the list of what was left out; the count goes on.
+const maxBadKept = 1000
+
+// badList collects what was left out while a dataset was opened.
+type badList struct {
+	list  []Bad
+	count int
+}
+
+func (l *badList) add(name string, err error) {
+	l.count++
+	if len(l.list) < maxBadKept {
+		l.list = append(l.list, Bad{name, err})
+	}
+}
+
+// Subset is a dataset of some samples of another, in a given order.
+type Subset struct {
+	of      Dataset
+	indexes []int
+}
+
+var _ Keyed = (*Subset)(nil)
+
+// NewSubset returns the dataset of the samples with the given numbers. It keeps indexes.
+func NewSubset(of Dataset, indexes []int) (*Subset, error) {
+	for _, i := range indexes {
+		if i < 0 || i >= of.Len() {
+			return nil, fmt.Errorf("subset: sample %d of %d", i, of.Len())
+		}
+	}
+	return &Subset{of, indexes}, nil
+}
+
+// Len implements [Dataset].
+func (s *Subset) Len() int { return len(s.indexes) }
+
+// Shape implements [Dataset].
+func (s *Subset) Shape() Shape { return s.of.Shape() }
+
+// Sample implements [Dataset].
+func (s *Subset) Sample(dst *Sample, i int, r *Rand) error { return s.of.Sample(dst, s.indexes[i], r) }
+
+// Key implements [Keyed]; it is the number of the sample if the dataset has no keys.
+func (s *Subset) Key(i int) string {
+	if k, ok := s.of.(Keyed); ok {
+		return k.Key(s.indexes[i])
+	}
+	return fmt.Sprint(s.indexes[i])
+}
+
+// Split divides n samples at random: round(fraction x n) of them are for validation, the
+// others for training. Both are in ascending order and depend on (n, fraction, seed) only.
+func Split(n int, fraction float64, seed uint64) (train, validation []int, err error) {
+	if err := checkSplit(fraction); err != nil {
+		return nil, nil, err
+	}
+	order, err := permutation(nil, n, NewRand(seed, 0, splitStream))
+	if err != nil {
+		return nil, nil, err
+	}
+	chosen := make([]bool, n)
+	for _, i := range order[:int(math.Round(fraction*float64(n)))] {
+		chosen[i] = true
+	}
+	train, validation = divide(n, func(i int) bool { return chosen[i] })
+	return train, validation, nil
+}
+
+// SplitByKey divides a dataset by a hash of each key and the seed, so that a sample stays
+// on its side when others are added or removed. About the fraction is for validation.
+func SplitByKey(d Keyed, fraction float64, seed uint64) (train, validation []int, err error) {
+	if err := checkSplit(fraction); err != nil {
+		return nil, nil, err
+	}
+	limit := fraction * (1 << 53)
+	train, validation = divide(d.Len(), func(i int) bool {
+		return float64(hashKey(d.Key(i), seed)>>11) < limit
+	})
+	return train, validation, nil
+}
+
+func checkSplit(fraction float64) error {
+	if !(fraction >= 0 && fraction <= 1) {
+		return fmt.Errorf("split: fraction %g for validation, want 0 to 1", fraction)
+	}
+	return nil
+}
+
+func divide(n int, second func(int) bool) (a, b []int) {
+	for i := range n {
+		if second(i) {
+			b = append(b, i)
+		} else {
+			a = append(a, i)
+		}
+	}
+	return a, b
+}
+
+// hashKey is FNV-1a of 64 bits whose result is mixed with the seed by Philox.
+func hashKey(key string, seed uint64) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 0x100000001b3
+	}
+	out := philox([4]uint32{uint32(h), uint32(h >> 32), 0, 0}, [2]uint32{uint32(seed), uint32(seed >> 32)})
+	return uint64(out[1])<<32 | uint64(out[0])
+}
+
+// maxSamples bounds the datasets that can be shuffled: an order takes 4 bytes a sample.
+const maxSamples = math.MaxInt32
+
+// permutation returns the numbers below n in random order (Fisher and Yates, from the
+// end), in the memory of order if it suffices.
+func permutation(order []uint32, n int, r Rand) ([]uint32, error) {
+	if n < 0 || n > maxSamples {
+		return nil, fmt.Errorf("order of %d samples, at most %d", n, maxSamples)
+	}
+	order = grow(order, n)
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	for i := n - 1; i > 0; i-- {
+		j := r.IntN(i + 1)
+		order[i], order[j] = order[j], order[i]
+	}
+	return order, nil
+}

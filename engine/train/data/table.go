@@ -1,0 +1,260 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// Kind is what a column of a table means.
+type Kind int
+
+// The kinds of columns. Auto stands for Number if every value that is not missing is one,
+// else for Category.
+const (
+	Auto     Kind = iota
+	Number        // one input, standardised where Std is set
+	Category      // one input for each category: 1 for the value's own, else 0
+	Sentence      // text for the encoder; one such column at most
+	Ignore        // left out
+)
+
+var kindNames = [...]string{"auto", "number", "category", "text", "ignore"}
+
+// String returns the name that [ParseKind] reads.
+func (k Kind) String() string {
+	if k < 0 || int(k) >= len(kindNames) {
+		return fmt.Sprintf("Kind(%d)", int(k))
+	}
+	return kindNames[k]
+}
+
+// ParseKind returns the kind of a name: auto, number, category, text or ignore.
+func ParseKind(name string) (Kind, error) {
+	for k, n := range kindNames {
+		if n == name {
+			return Kind(k), nil
+		}
+	}
+	return 0, fmt.Errorf("column kind %q: want one of %s", name, strings.Join(kindNames[:], ", "))
+}
+
+// Column describes one column: in a configuration what is wanted, in a [Table] what was
+// found.
+type Column struct {
+	Name string // as in the first row of the file
+	Kind Kind
+	// Categories are the values of a category in the order of their numbers; nil stands
+	// for those of the file in ascending order of their bytes. Others count as missing.
+	Categories []string
+	// Mean and Std of a number: the input is (value - Mean) / Std. Std 0 leaves it as it is.
+	Mean, Std float64
+}
+
+// width is the number of inputs of a column.
+func (c *Column) width() int {
+	switch c.Kind {
+	case Number:
+		return 1
+	case Category:
+		return len(c.Categories)
+	}
+	return 0
+}
+
+// Limits of a [Table] where none are set.
+const (
+	DefaultMaxTableBytes = 256 << 20
+	maxCategories        = 1000
+	maxColumns           = 10000
+)
+
+// TableConfig says how a file of comma-separated values becomes samples.
+type TableConfig struct {
+	// Label is the column to be predicted: a Category makes it a class, a Number a target.
+	Label string
+	// Columns describe columns by name. Those of the file that are not among them are Auto.
+	Columns []Column
+	// Comma separates fields; 0 stands for a comma.
+	Comma rune
+	// FillMissing keeps rows in which an input is missing: a number counts as its Mean
+	// (0 once standardised), a category as none of them. Otherwise such rows are left out,
+	// as are those without a label in any case.
+	FillMissing bool
+	// MaxBytes bounds the file; 0 stands for DefaultMaxTableBytes. It is held in memory
+	// while it is read, afterwards each field takes 8 bytes and each token 4.
+	MaxBytes int64
+	// Encoder, Length and Pad are for a Sentence: its ids are cut to Length, or filled up
+	// with Pad. KeepLast puts the last id of a text that was cut at its end, where some
+	// models want a special token.
+	Encoder  Encoder
+	Length   int
+	Pad      int32
+	KeepLast bool
+}
+
+// Table is a [Dataset] of the rows of a file, in their order. Values that are missing are
+// empty or one of NA, N/A, NaN, nan, null, NULL, None and ?, blanks around them not counted.
+type Table struct {
+	cfg     TableConfig
+	columns []Column
+	label   int // index of its column
+	text    int // index of the Sentence, -1 if there is none
+
+	rows    int
+	keys    []uint64  // hash of the fields
+	cells   []float64 // (rows, columns): a number or the index of a category, NaN if missing
+	tokens  []int32   // (rows, Length)
+	lengths []int32   // (rows)
+	missing []int     // by column
+	bad     badList
+}
+
+var _ Keyed = (*Table)(nil)
+
+// ReadTable reads rows; name stands for the file in errors and reports. Rows that have
+// another number of fields than the first one, a number that is none, or no label are left
+// out, see [Table.Bad].
+func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxTableBytes
+	}
+	t := &Table{cfg: cfg, text: -1}
+	records, err := t.read(r, name)
+	if err == nil {
+		err = t.describe(records)
+	}
+	if err == nil {
+		err = t.convert(records, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("table %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// Len implements [Dataset].
+func (t *Table) Len() int { return t.rows }
+
+// Shape implements [Dataset].
+func (t *Table) Shape() Shape {
+	s := Shape{}
+	for i := range t.columns {
+		if i != t.label {
+			s.Values += t.columns[i].width()
+		}
+	}
+	s.Dims = []int{s.Values}
+	if t.text >= 0 {
+		s.Tokens = t.cfg.Length
+	}
+	if l := t.columns[t.label]; l.Kind == Category {
+		s.Classes = l.Categories
+	} else {
+		s.Targets = 1
+	}
+	return s
+}
+
+// Sample implements [Dataset]. It draws nothing.
+func (t *Table) Sample(dst *Sample, i int, _ *Rand) error {
+	out := dst.Values
+	row := t.cells[i*len(t.columns) : (i+1)*len(t.columns)]
+	for c := range t.columns {
+		col, v := &t.columns[c], row[c]
+		if c == t.label {
+			continue
+		}
+		switch col.Kind {
+		case Number:
+			out[0] = float32(col.standardise(v))
+		case Category:
+			clear(out[:len(col.Categories)])
+			if !math.IsNaN(v) {
+				out[int(v)] = 1
+			}
+		}
+		out = out[col.width():]
+	}
+	dst.Label, dst.Length = -1, 0
+	if t.columns[t.label].Kind == Category {
+		dst.Label = int32(row[t.label])
+	} else {
+		dst.Targets[0] = float32(row[t.label])
+	}
+	if t.text >= 0 {
+		copy(dst.Tokens, t.tokens[i*t.cfg.Length:(i+1)*t.cfg.Length])
+		dst.Length = t.lengths[i]
+	}
+	return nil
+}
+
+func (c *Column) standardise(v float64) float64 {
+	switch {
+	case math.IsNaN(v) && c.Std != 0:
+		return 0
+	case math.IsNaN(v):
+		return c.Mean
+	case c.Std != 0:
+		return (v - c.Mean) / c.Std
+	}
+	return v
+}
+
+// Key implements [Keyed]: a hash of the row's fields, so that equal rows stay together.
+func (t *Table) Key(i int) string { return fmt.Sprintf("%016x", t.keys[i]) }
+
+// Columns returns what the columns were found to be. To read another file alike, give
+// them as TableConfig.Columns.
+func (t *Table) Columns() []Column { return t.columns }
+
+// Missing returns the number of missing values in each column, of rows kept or left out.
+func (t *Table) Missing() []int { return t.missing }
+
+// Bad returns how many rows were left out, and the first 1000 of them.
+func (t *Table) Bad() (count int, list []Bad) { return t.bad.count, t.bad.list }
+
+// Standardise returns the same table with Mean and Std of each number among the inputs
+// computed from the given rows, which are to be those of training: the standard deviation
+// divides by their count. Where all are equal, Std is 1.
+func (t *Table) Standardise(rows []int) (*Table, error) {
+	if len(rows) == 0 {
+		return nil, errors.New("standardise: no rows")
+	}
+	out := *t
+	out.columns = append([]Column(nil), t.columns...)
+	for c := range out.columns {
+		if col := &out.columns[c]; col.Kind == Number && c != t.label {
+			if err := t.moments(col, c, rows); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &out, nil
+}
+
+func (t *Table) moments(col *Column, c int, rows []int) error {
+	sum, squares, n := 0.0, 0.0, 0.0
+	for pass := range 2 {
+		for _, i := range rows {
+			if i < 0 || i >= t.rows {
+				return fmt.Errorf("standardise: row %d of %d", i, t.rows)
+			}
+			v := t.cells[i*len(t.columns)+c]
+			switch {
+			case math.IsNaN(v):
+			case pass == 0:
+				sum, n = sum+v, n+1
+			default:
+				squares += float64((v - col.Mean) * (v - col.Mean))
+			}
+		}
+		col.Mean = sum / max(n, 1)
+	}
+	if col.Std = math.Sqrt(squares / max(n, 1)); !(col.Std > 0) || math.IsInf(col.Std, 0) {
+		col.Std = 1
+	}
+	return nil
+}

@@ -1,0 +1,264 @@
+package data
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// record is a row as it is in the file.
+type record struct {
+	line   int
+	fields []string
+}
+
+// capped is a reader that fails beyond a number of bytes.
+type capped struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, errors.New("file is larger than the limit")
+	}
+	return n, err
+}
+
+// read sets the names of the columns and returns the rows, the malformed ones left out.
+func (t *Table) read(r io.Reader, name string) ([]record, error) {
+	buffered := bufio.NewReader(&capped{r, t.cfg.MaxBytes})
+	if b, err := buffered.Peek(3); err == nil && string(b) == "\ufeff" {
+		_, _ = buffered.Discard(3) // they were peeked at
+	}
+	in := csv.NewReader(buffered)
+	if t.cfg.Comma != 0 {
+		in.Comma = t.cfg.Comma
+	}
+	header, err := in.Read()
+	if err != nil {
+		return nil, fmt.Errorf("first row: %w", err)
+	}
+	if len(header) > maxColumns {
+		return nil, fmt.Errorf("%d columns, at most %d", len(header), maxColumns)
+	}
+	for _, h := range header {
+		t.columns = append(t.columns, Column{Name: strings.TrimSpace(h)})
+	}
+	in.FieldsPerRecord = -1 // counted below, so that the line is known
+	var out []record
+	for {
+		fields, err := in.Read()
+		var syntax *csv.ParseError
+		switch {
+		case err == io.EOF:
+			return out, nil
+		case errors.As(err, &syntax):
+			t.bad.add(fmt.Sprintf("%s:%d", name, syntax.StartLine), syntax.Err)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		line, _ := in.FieldPos(0)
+		if len(fields) != len(header) {
+			t.bad.add(fmt.Sprintf("%s:%d", name, line), fmt.Errorf("%d fields, want %d", len(fields), len(header)))
+			continue
+		}
+		for i := range fields {
+			fields[i] = strings.TrimSpace(fields[i])
+		}
+		out = append(out, record{line, fields})
+	}
+}
+
+func isMissing(s string) bool {
+	switch s {
+	case "", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?":
+		return true
+	}
+	return false
+}
+
+// parseNumber returns a number that a float32 can hold.
+func parseNumber(s string) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil && math.Abs(v) <= math.MaxFloat32 // not NaN either
+}
+
+// describe settles the kinds of the columns and the categories.
+func (t *Table) describe(records []record) error {
+	t.label = -1
+	t.missing = make([]int, len(t.columns))
+	for c := range t.columns {
+		col := &t.columns[c]
+		if slices.ContainsFunc(t.columns[:c], func(o Column) bool { return o.Name == col.Name }) {
+			return fmt.Errorf("column %q twice", col.Name)
+		}
+		if i := slices.IndexFunc(t.cfg.Columns, func(o Column) bool { return o.Name == col.Name }); i >= 0 {
+			*col = t.cfg.Columns[i]
+		}
+		if err := t.settle(c, records); err != nil {
+			return fmt.Errorf("column %q: %w", col.Name, err)
+		}
+	}
+	for _, want := range t.cfg.Columns {
+		if !slices.ContainsFunc(t.columns, func(o Column) bool { return o.Name == want.Name }) {
+			return fmt.Errorf("no column %q", want.Name)
+		}
+	}
+	if t.label < 0 {
+		return fmt.Errorf("no column %q to be predicted", t.cfg.Label)
+	}
+	if k := t.columns[t.label].Kind; k != Number && k != Category {
+		return fmt.Errorf("column %q is to be predicted and of kind %v, want number or category", t.cfg.Label, k)
+	}
+	if shape := t.Shape(); shape.Values == 0 && shape.Tokens == 0 {
+		return errors.New("no column is an input")
+	}
+	return nil
+}
+
+func (t *Table) settle(c int, records []record) error {
+	col := &t.columns[c]
+	if col.Name == t.cfg.Label {
+		t.label = c
+	}
+	if col.Kind == Auto {
+		col.Kind = Number
+		if col.Categories != nil || slices.ContainsFunc(records, func(r record) bool {
+			_, ok := parseNumber(r.fields[c])
+			return !ok && !isMissing(r.fields[c])
+		}) {
+			col.Kind = Category
+		}
+	}
+	switch {
+	case col.Kind == Category && col.Categories == nil:
+		return col.findCategories(records, c)
+	case col.Kind != Sentence:
+		return nil
+	case t.text >= 0:
+		return fmt.Errorf("%q is text already", t.columns[t.text].Name)
+	case t.cfg.Encoder == nil || t.cfg.Length < 1 || t.cfg.Length > 1<<20:
+		return fmt.Errorf("text needs an encoder and a length of 1 to %d, not %d", 1<<20, t.cfg.Length)
+	}
+	t.text = c
+	return nil
+}
+
+func (c *Column) findCategories(records []record, at int) error {
+	seen := map[string]bool{}
+	for _, r := range records {
+		if v := r.fields[at]; !isMissing(v) && !seen[v] {
+			if len(seen) == maxCategories {
+				return fmt.Errorf("more than %d categories", maxCategories)
+			}
+			seen[v] = true
+			c.Categories = append(c.Categories, v)
+		}
+	}
+	slices.Sort(c.Categories)
+	return nil
+}
+
+// convert fills the rows.
+func (t *Table) convert(records []record, name string) error {
+	numbers := make([]map[string]int, len(t.columns)) // of categories
+	for c, col := range t.columns {
+		numbers[c] = make(map[string]int, len(col.Categories))
+		for i, v := range col.Categories {
+			numbers[c][v] = i
+		}
+	}
+	row := make([]float64, len(t.columns))
+	for i := range records {
+		r := &records[i]
+		err := t.fill(row, r.fields, numbers)
+		if err == nil && t.text >= 0 {
+			err = t.encode(r.fields[t.text])
+		}
+		if err != nil {
+			t.bad.add(fmt.Sprintf("%s:%d", name, r.line), err)
+		} else {
+			t.cells = append(t.cells, row...)
+			t.keys = append(t.keys, hashKey(strings.Join(r.fields, "\x1f"), 0))
+			t.rows++
+		}
+		r.fields = nil
+	}
+	if t.rows == 0 {
+		return fmt.Errorf("%w in %d rows", ErrNoSamples, len(records)+t.bad.count)
+	}
+	return nil
+}
+
+// fill converts the fields of a row, or says why it cannot be used.
+func (t *Table) fill(row []float64, fields []string, numbers []map[string]int) error {
+	var first error
+	note := func(err error) {
+		if first == nil {
+			first = err
+		}
+	}
+	for c := range t.columns {
+		col, s := &t.columns[c], fields[c]
+		v, ok := math.NaN(), true
+		switch missing := isMissing(s); {
+		case col.Kind == Ignore:
+			continue
+		case missing:
+			ok = false
+		case col.Kind == Number:
+			if v, ok = parseNumber(s); !ok {
+				note(fmt.Errorf("column %q: %.40q is not a number", col.Name, s))
+				continue
+			}
+		case col.Kind == Category:
+			var i int
+			if i, ok = numbers[c][s]; ok {
+				v = float64(i)
+			}
+		}
+		if !ok {
+			t.missing[c]++
+			if c == t.label || !t.cfg.FillMissing || col.Kind == Sentence {
+				note(fmt.Errorf("column %q: value missing or unknown: %.40q", col.Name, s))
+			}
+		}
+		row[c] = v
+	}
+	return first
+}
+
+// encode appends the tokens of a text.
+func (t *Table) encode(text string) error {
+	ids, err := t.cfg.Encoder.Encode(text)
+	if err != nil {
+		return fmt.Errorf("encode text: %w", err)
+	}
+	for _, id := range ids {
+		if id < 0 || id > math.MaxInt32 {
+			return fmt.Errorf("token id %d is out of range", id)
+		}
+	}
+	n := min(len(ids), t.cfg.Length)
+	for i := range t.cfg.Length {
+		switch {
+		case i >= n:
+			t.tokens = append(t.tokens, t.cfg.Pad)
+		case i == n-1 && t.cfg.KeepLast:
+			t.tokens = append(t.tokens, int32(ids[len(ids)-1]))
+		default:
+			t.tokens = append(t.tokens, int32(ids[i]))
+		}
+	}
+	t.lengths = append(t.lengths, int32(n))
+	return nil
+}
