@@ -13,3 +13,17 @@ func bnGradSumsSIMD(ISA, *bnLanes, *bnLanes, []float32, []float32, []float32, fl
 func bnGradApplySIMD(ISA, []float32, []float32, []float32, []float32, float32, float32, float32, float32) int {
 	return 0
 }
+
+func convPickSIMD(ISA, []float32, []float32, []float32, *convIndex) bool { return false }
+
+func convTransposeSIMD(ISA, []float32, []int, []float32, int, int) bool { return false }
+
+func convSplitSIMD(ISA, []float32, []float32, int, []float32, int) bool { return false }
+
+func convSpreadSIMD(ISA, []float32, []int32, []float32) int { return 0 }
+
+func convRowsSIMD(ISA, []float32, int, []float32, int) bool { return false }
+
+func maxPairsSIMD(ISA, []float32, []int32, []float32, int) bool { return false }
+
+func maxPairsBackSIMD(ISA, []float32, []int32, []float32, int) bool { return false }

@@ -8,10 +8,12 @@ type convPass struct {
 	isa             ISA
 	phases          []*convPhase
 	rows            int // output channels
-	steps           int // input channels
+	inputs          int // input channels
 	wStride, wOuter int
 	outH, outW      int // of the output's planes
 	w, bias         []float32
+	zip             convZip
+	picks           []convIndex // of each interleaved image, those of its elements in a group
 }
 
 // convPhase is the part of a pass that shares taps: output rows y0 + i*stride and columns
@@ -20,7 +22,8 @@ type convPhase struct {
 	*convPass
 	y0, x0, stride int
 	h, w           int
-	taps           convTaps
+	taps           convSteps // of one input channel
+	steps          convSteps // of as many as a kernel does at a time
 	groups         []int     // pairs (offset in the planes, offset in dst)
 	places         []int     // of each group: the output's offset of lane 0 for channel 0
 	dst            []float32 // (rows, groups, 16) of the results, nil if they go where they belong
@@ -30,9 +33,9 @@ type convPhase struct {
 
 func newConvForward(isa ISA, c Conv) *convPass {
 	p := &convPass{
-		isa: isa, rows: c.OutC, steps: c.InC, outH: c.OutH(), outW: c.OutW(),
+		isa: isa, rows: c.OutC, inputs: c.InC, outH: c.OutH(), outW: c.OutW(),
 		wStride: c.InC * c.KH * c.KW, wOuter: c.KH * c.KW,
-		planes: convPlanes{batch: c.Batch, channels: c.InC, h: c.H, w: c.W, top: c.Pad, left: c.Pad, step: c.Stride, merge: mergeFor(c.OutW(), c.Batch)},
+		planes: convPlanes{isa: isa, batch: c.Batch, channels: c.InC, h: c.H, w: c.W, top: c.Pad, left: c.Pad, step: c.Stride, merge: mergeFor(c.OutW(), c.Batch)},
 	}
 	p.planes.place(c.Pad, c.Pad)
 	f := &convPhase{convPass: p, stride: 1, h: p.outH, w: p.outW}
@@ -43,14 +46,15 @@ func newConvForward(isa ISA, c Conv) *convPass {
 	}
 	f.place(c.Stride)
 	p.phases = []*convPhase{f}
+	p.prepare()
 	return p
 }
 
 func newConvBack(isa ISA, c Conv) *convPass {
 	p := &convPass{
-		isa: isa, rows: c.InC, steps: c.OutC, outH: c.H, outW: c.W,
+		isa: isa, rows: c.InC, inputs: c.OutC, outH: c.H, outW: c.W,
 		wStride: c.KH * c.KW, wOuter: c.InC * c.KH * c.KW,
-		planes: convPlanes{batch: c.Batch, channels: c.OutC, h: c.OutH(), w: c.OutW(), step: 1, merge: mergeFor((c.W+c.Stride-1)/c.Stride, c.Batch)},
+		planes: convPlanes{isa: isa, batch: c.Batch, channels: c.OutC, h: c.OutH(), w: c.OutW(), step: 1, merge: mergeFor((c.W+c.Stride-1)/c.Stride, c.Batch)},
 	}
 	// Row y of the input meets row (y + pad - ky) / stride of the result in tap ky.
 	s := c.Stride
@@ -73,6 +77,7 @@ func newConvBack(isa ISA, c Conv) *convPass {
 			p.phases = append(p.phases, f)
 		}
 	}
+	p.prepare()
 	return p
 }
 
@@ -95,18 +100,36 @@ func (f *convPhase) place(step int) {
 			}
 		}
 	}
+	if f.taps.len() > 0 {
+		f.steps = f.taps.repeat(min(f.depth(step), f.inputs), c.planeStride(), f.wOuter)
+	}
 	if !direct && f.taps.len() > 0 {
-		f.dst = make([]float32, f.rows*len(f.places)*lanes)
+		f.dst = make([]float32, f.rows*f.dstStride())
 	}
 }
 
+// dstStride is the distance of the rows of dst. It is no power of two, so that rows do not
+// compete for the same places in the caches.
+func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
+
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
-	p.planes.fill(pool, in)
 	p.w, p.bias = w, bias
+	if f := p.phases[0]; len(p.phases) == 1 && f.byBlocks(pool.Threads()) {
+		p.planes.src, f.out = in, out
+		pool.Run(p.planes.blocks(), 1, (*convBlocks)(f))
+		p.planes.src, f.out, p.w, p.bias = nil, nil, nil, nil
+		return
+	}
+	p.planes.fill(pool, in)
 	for _, f := range p.phases {
 		f.out = out
 		pool.Run(f.split(pool.Threads()), 1, f)
 		f.out = nil
+	}
+	if p.zip.convPass != nil {
+		p.zip.out = out
+		pool.Run(p.rows, max(1, 4096/(p.outH*p.outW)), &p.zip)
+		p.zip.out = nil
 	}
 	p.w, p.bias = nil, nil
 }
@@ -114,6 +137,27 @@ func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 // unitGroupsMost is how many groups a unit of work has at most: with them the products of a
 // block of weights that come from memory only once.
 const unitGroupsMost = 8 * convGroups
+
+// byBlocks reports whether there is enough work in each block of images, and enough blocks
+// for the threads, to copy and convolve one after the other: its copy is then in the caches.
+func (f *convPhase) byBlocks(threads int) bool {
+	blocks := f.planes.blocks()
+	return len(f.places)/blocks >= 4*convGroups && (blocks%threads == 0 || blocks >= 8*threads)
+}
+
+// convBlocks is a phase as a task over blocks of images.
+type convBlocks convPhase
+
+// Do computes blocks [lo, hi).
+func (b *convBlocks) Do(lo, hi int) {
+	f, n := (*convPhase)(b), len(b.places)/b.planes.blocks()
+	for block := lo; block < hi; block++ {
+		f.planes.Do(block*f.planes.channels, (block+1)*f.planes.channels)
+		for g := 0; g < n; g += unitGroupsMost {
+			f.compute(0, f.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+		}
+	}
+}
 
 // split cuts the phase into units of work and returns how many.
 func (f *convPhase) split(threads int) int {
@@ -140,41 +184,58 @@ func (f *convPhase) Do(lo, hi int) {
 }
 
 // convDepth is how many multiply-adds a kernel does for each output before it goes on to
-// other outputs, about: what it reads then fits the L1 cache.
-const convDepth = 320
+// other outputs, at most, and convCache how many elements of the planes it may read for them:
+// these stay in the L1 cache, along with some weights.
+const (
+	convDepth = 320
+	convCache = 5 << 10
+)
+
+// depth returns how many input channels a kernel sums up at a time; step is the distance of
+// the rows that neighbouring outputs see.
+func (f *convPhase) depth(step int) int {
+	c := &f.planes
+	perRow := (f.w*c.merge + lanes - 1) / lanes
+	rows := (max(1, convGroups/perRow)-1)*step + f.taps.maxX/c.rowStride() + 1
+	return max(1, min(convDepth/f.taps.len(), convCache/(rows*min(c.rowStride(), convGroups*lanes*c.step))))
+}
 
 // compute computes rows [row, last) of groups [g, end).
 func (f *convPhase) compute(row, last, g, end int) {
 	p := f.convPass
 	if f.taps.len() == 0 {
+		if p.zip.convPass != nil {
+			return
+		}
 		for r := row; r < last; r++ {
 			f.scatter(nil, r, g, end)
 		}
 		return
 	}
 	t := convTile{
-		isa: p.isa, xOuter: p.planes.planeStride(), wStride: p.wStride, wOuter: p.wOuter,
-		groups: f.groups[2*g : 2*end], taps: &f.taps,
+		isa: p.isa, wStride: p.wStride, groups: f.groups[2*g : 2*end], steps: &f.steps,
 	}
 	if f.dst == nil {
 		t.dstStride = f.outH * f.outW
 		t.dst = f.out[row*t.dstStride:]
 	} else {
-		t.dstStride = len(f.places) * lanes
+		t.dstStride = f.dstStride()
 		t.dst = f.dst[row*t.dstStride:]
 	}
 	if p.bias != nil {
 		t.more = true
 		t.start(p.bias[row:last])
 	}
-	depth := max(1, convDepth/f.taps.len())
-	for step := 0; step < p.steps; step += depth {
-		t.x, t.w = p.planes.buf[step*t.xOuter:], p.w[row*t.wStride+step*t.wOuter:]
-		t.outer = min(depth, p.steps-step)
+	plane, taps := p.planes.planeStride(), f.taps.len()
+	depth := f.steps.len() / taps
+	for in := 0; in < p.inputs; in += depth {
+		t.x, t.w = p.planes.buf[in*plane:], p.w[row*t.wStride+in*p.wOuter:]
+		n := min(depth, p.inputs-in)
+		t.n, t.maxX, t.maxW = n*taps, (n-1)*plane+f.taps.maxX, (n-1)*p.wOuter+f.taps.maxW
 		t.run(last - row)
 		t.more = true
 	}
-	if f.dst != nil {
+	if f.dst != nil && p.zip.convPass == nil {
 		for r := row; r < last; r++ {
 			f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, g, end)
 		}
@@ -188,33 +249,6 @@ func (t *convTile) start(values []float32) {
 			out := (*[lanes]float32)(t.dst[r*t.dstStride+t.groups[g]:])
 			for l := range out {
 				out[l] = v
-			}
-		}
-	}
-}
-
-// scatter moves groups [g, end) of a row from src to where they belong; no src stands for
-// zeros.
-func (f *convPhase) scatter(src []float32, row, g, end int) {
-	c := &f.planes
-	plane := f.outH * f.outW
-	perRow := (f.w*c.merge + lanes - 1) / lanes
-	perBlock := perRow * f.h
-	for ; g < end; g++ {
-		n := min(lanes/c.merge, f.w-g%perRow*lanes/c.merge) // columns
-		image := g / perBlock * c.merge
-		at := f.places[g] + row*plane
-		for m := range min(c.merge, c.batch-image) {
-			out := f.out[at+m*f.rows*plane:]
-			if src == nil {
-				for i := range n {
-					out[i*f.stride] = 0
-				}
-				continue
-			}
-			in := (*[lanes]float32)(src[g*lanes:])
-			for i := range n {
-				out[i*f.stride] = in[i*c.merge+m]
 			}
 		}
 	}

@@ -12,7 +12,9 @@ type convPlanes struct {
 	rows, cols            int // of a plane, with margins; cols of each phase
 	buf                   []float32
 
-	src []float32 // during Do
+	isa    ISA
+	places []int32   // of the elements of a plane
+	src    []float32 // during Do
 }
 
 // place lays the planes out; bottom and right are the margins at the far ends.
@@ -21,6 +23,10 @@ func (c *convPlanes) place(bottom, right int) {
 	c.cols = (c.left + c.w + right + c.step - 1) / c.step
 	// Lanes of a row's last group that are no outputs read on into what follows.
 	c.buf = make([]float32, c.blocks()*c.blockStride()+lanes)
+	c.places = make([]int32, c.h*c.w)
+	for i := range c.places {
+		c.places[i] = int32(c.at(c.top+i/c.w, c.left+i%c.w))
+	}
 }
 
 func (c *convPlanes) blocks() int      { return (c.batch + c.merge - 1) / c.merge }
@@ -37,7 +43,7 @@ func (c *convPlanes) at(row, col int) int {
 // fill copies the images. The margins and the places of images beyond the batch stay zero.
 func (c *convPlanes) fill(p *Pool, src []float32) {
 	c.src = src
-	p.Run(c.blocks()*c.channels, max(1, 4096/(c.rows*c.rowStride())), c)
+	p.Run(c.blocks()*c.channels, max(1, 4096/c.planeStride()), c)
 	c.src = nil
 }
 
@@ -55,17 +61,21 @@ func (c *convPlanes) Do(lo, hi int) {
 
 // plane copies one plane of one image.
 func (c *convPlanes) plane(dst, src []float32) {
-	for y := range c.h {
-		row := src[y*c.w : (y+1)*c.w]
-		if c.merge == 1 && c.step == 1 {
-			copy(dst[c.at(c.top+y, c.left):], row)
-			continue
+	stride := c.rowStride()
+	switch {
+	case c.merge == 1 && c.step == 1:
+		dst = dst[c.at(c.top, c.left):]
+		if convRowsSIMD(c.isa, dst, stride, src, c.w) {
+			return
 		}
-		for first := range min(c.step, c.w) {
-			out := dst[c.at(c.top+y, c.left+first):]
-			for x, o := first, 0; x < len(row); x, o = x+c.step, o+c.merge {
-				out[o] = row[x]
-			}
+		for y := range c.h {
+			copy(dst[y*stride:], src[y*c.w:(y+1)*c.w])
+		}
+	case c.merge == 1 && c.step == 2 && convSplitSIMD(c.isa, dst[c.at(c.top, c.left):], dst[c.at(c.top, c.left+1):], stride, src, c.w):
+	default:
+		_ = dst[c.planeStride()-c.merge] // the last place of a plane
+		for i := convSpreadSIMD(c.isa, dst, c.places, src); i < len(src); i++ {
+			dst[c.places[i]] = src[i]
 		}
 	}
 }

@@ -8,13 +8,17 @@ type convWeights struct {
 	Conv
 	isa        ISA
 	rows, cols int       // of an image with its margins
-	buf        []float32 // (batch, rows, cols, channels)
-	taps, rest convTaps  // positions of a block of result rows, of a smaller last block
+	stride     int       // of positions in buf
+	buf        []float32 // (batch, rows, cols, stride)
+	steps      convSteps // positions of a block: some images, or some result rows of one
+	images     int       // of a block
 	block      int       // result rows of a block
 	groups     []int     // pairs (offset in an image, 16 * index in its unit)
 	unitGroups int       // a multiple of a part
 	unitRows   int
-	parts      int // channel parts that groups come in: 16 channels, or all of them
+	parts      int        // channel parts that groups come in: 16 channels, or all of them
+	zip        [lanes]int // places of weights of 16 input channels
+	places     []int      // of the positions of an image in buf
 	scratch    scratchList
 	copying    convCopy
 	bias       convBias
@@ -27,23 +31,39 @@ const convWeightDepth = 128
 
 func newConvWeights(isa ISA, c Conv) *convWeights {
 	o := &convWeights{Conv: c, isa: isa, rows: c.H + 2*c.Pad, cols: c.W + 2*c.Pad, parts: 1}
-	o.buf = make([]float32, c.Batch*o.imageStride()+lanes)
-	o.block = min(c.OutH(), (convWeightDepth+c.OutW()-1)/c.OutW())
-	o.positions(&o.taps, o.block)
-	o.positions(&o.rest, c.OutH()%o.block)
 	if c.InC%lanes == 0 {
 		o.parts = c.InC / lanes
+	}
+	// A stride of an even number of cache lines would use few places of a cache. Neighbouring
+	// columns must be side by side where one group of lanes covers several.
+	o.stride = c.InC
+	if o.parts%2 == 0 {
+		o.stride += lanes
+	}
+	o.buf = make([]float32, c.Batch*o.imageStride()+lanes)
+	o.block = min(c.OutH(), (convWeightDepth+c.OutW()-1)/c.OutW())
+	o.steps = o.positions(o.block)
+	o.images = 1
+	if o.block == c.OutH() {
+		o.images = min(c.Batch, max(1, convWeightDepth/o.results()))
+		o.steps = o.steps.repeat(o.images, o.imageStride(), c.OutC*o.results())
 	}
 	for part := range o.parts {
 		for ky := range c.KH {
 			for at := 0; at < o.partWidth(); at += lanes {
-				x := ky*o.cols*c.InC + at
+				x := ky*o.cols*o.stride + at
 				if o.parts > 1 {
-					x = (ky*o.cols+at/lanes)*c.InC + part*lanes
+					x = (ky*o.cols+at/lanes)*o.stride + part*lanes
 				}
 				o.groups = append(o.groups, x, 0)
 			}
 		}
+	}
+	for i := range o.zip {
+		o.zip[i] = i * c.KH * c.KW
+	}
+	for i := range c.H * c.W {
+		o.places = append(o.places, ((c.Pad+i/c.W)*o.cols+c.Pad+i%c.W)*o.stride)
 	}
 	o.copying.convWeights, o.bias.convWeights = o, o
 	return o
@@ -55,20 +75,25 @@ func (o *convWeights) partWidth() int { return o.KW * o.InC / o.parts }
 // partGroups returns the number of groups of a part.
 func (o *convWeights) partGroups() int { return len(o.groups) / 2 / o.parts }
 
-func (o *convWeights) imageStride() int { return o.rows * o.cols * o.InC }
+// results returns the number of positions of an image's result.
+func (o *convWeights) results() int { return o.OutH() * o.OutW() }
+
+func (o *convWeights) imageStride() int { return o.rows * o.cols * o.stride }
 
 // positions lists the positions of some result rows.
-func (o *convWeights) positions(t *convTaps, rows int) {
+func (o *convWeights) positions(rows int) convSteps {
+	var t convSteps
 	for y := range rows {
 		for x := range o.OutW() {
-			t.add((y*o.cols+x)*o.Stride*o.InC, y*o.OutW()+x)
+			t.add((y*o.cols+x)*o.Stride*o.stride, y*o.OutW()+x)
 		}
 	}
+	return t
 }
 
 func (o *convWeights) run(p *Pool, dw, dbias, dy, x []float32) {
 	o.copying.x = x
-	p.Run(o.Batch*o.H, max(1, 4096/(o.W*o.InC)), &o.copying)
+	p.Run(o.Batch*o.copying.parts(), 1, &o.copying)
 	o.copying.x = nil
 	o.dw, o.dy = dw, dy
 	units := o.split(p.Threads())
@@ -84,13 +109,13 @@ func (o *convWeights) run(p *Pool, dw, dbias, dy, x []float32) {
 }
 
 // convUnitFloats is how many sums a unit of work keeps at most, about: a part of an L2 cache.
-const convUnitFloats = 48 << 10
+const convUnitFloats = 56 << 10
 
 // split cuts the weights into units of work and returns how many.
 func (o *convWeights) split(threads int) int {
 	part := o.partGroups()
 	o.unitRows = (o.OutC + threads - 1) / threads
-	o.unitRows = (min(o.unitRows, 256) + tileRows - 1) / tileRows * tileRows
+	o.unitRows = (min(o.unitRows, 96) + tileRows - 1) / tileRows * tileRows
 	parts := min(o.parts, max(1, convUnitFloats/(o.unitRows*part*lanes)))
 	if threads > 1 && parts == o.parts && parts > 1 {
 		parts = (parts + 1) / 2
@@ -121,24 +146,19 @@ func (o *convWeights) Do(lo, hi int) {
 
 // compute computes rows [row, last) of groups [g, end).
 func (o *convWeights) compute(sums []float32, row, last, g, end int) {
-	size := o.OutH() * o.OutW()
+	size, image := o.results(), o.imageStride()
 	t := convTile{
-		isa: o.isa, dstStride: o.unitGroups * lanes, groups: o.groups[2*g : 2*end], taps: &o.taps,
-		xOuter: o.imageStride(), wStride: size, wOuter: o.OutC * size,
+		isa: o.isa, dst: sums, dstStride: o.unitGroups * lanes, wStride: size,
+		groups: o.groups[2*g : 2*end], steps: &o.steps,
 	}
-	images := 1
-	if o.block == o.OutH() {
-		images = max(1, convWeightDepth/size)
-	}
-	for n := 0; n < o.Batch; n += images {
+	for n := 0; n < o.Batch; n += o.images {
 		for y := 0; y < o.OutH(); y += o.block {
-			t.dst, t.taps = sums, &o.taps
-			if o.OutH()-y < o.block {
-				t.taps = &o.rest
-			}
-			t.outer = min(images, o.Batch-n)
-			t.x = o.buf[n*t.xOuter+y*o.Stride*o.cols*o.InC:]
-			t.w = o.dy[n*t.wOuter+row*size+y*o.OutW():]
+			images, rows := min(o.images, o.Batch-n), min(o.block, o.OutH()-y)
+			t.x = o.buf[n*image+y*o.Stride*o.cols*o.stride:]
+			t.w = o.dy[n*o.OutC*size+row*size+y*o.OutW():]
+			t.n = images * rows * o.OutW()
+			t.maxX = (images-1)*image + ((rows-1)*o.cols+o.OutW()-1)*o.Stride*o.stride
+			t.maxW = (images-1)*o.OutC*size + rows*o.OutW() - 1
 			t.run(last - row)
 			t.more = true
 		}
@@ -152,7 +172,7 @@ func (o *convWeights) scatter(src []float32, row, g, end int) {
 	if o.parts > 1 || o.InC == lanes {
 		for ; g < end; g += taps {
 			first := g / taps * lanes * taps
-			convUnzip(dst[first:first+lanes*taps], src[:lanes*taps])
+			convTranspose(o.isa, dst[first:first+lanes*taps], o.zip[:], src, taps, lanes)
 			src = src[lanes*taps:]
 		}
 		return
@@ -166,18 +186,6 @@ func (o *convWeights) scatter(src []float32, row, g, end int) {
 	}
 }
 
-// convUnzip writes src (taps, 16) to dst (16, taps).
-func convUnzip(dst, src []float32) {
-	taps := len(src) / lanes
-	for t := range taps {
-		in := (*[lanes]float32)(src[t*lanes:])
-		out := dst[t:]
-		for l, v := range in {
-			out[l*taps] = v
-		}
-	}
-}
-
 // convCopy copies images with the channels of a position side by side. The margins stay
 // zero.
 type convCopy struct {
@@ -185,16 +193,26 @@ type convCopy struct {
 	x []float32
 }
 
-// Do copies rows [lo, hi) of all images.
+// parts returns the number of parts of 16 channels, the last with what is left.
+func (o *convCopy) parts() int { return (o.InC + lanes - 1) / lanes }
+
+// Do copies parts [lo, hi) of all images.
 func (o *convCopy) Do(lo, hi int) {
+	size, parts := o.H*o.W, o.parts()
 	for i := lo; i < hi; i++ {
-		n, y := i/o.H, i%o.H
-		src := o.x[n*o.InC*o.H*o.W+y*o.W:]
-		dst := o.buf[n*o.imageStride()+((o.Pad+y)*o.cols+o.Pad)*o.InC:]
-		for c := range o.InC {
-			in, out := src[c*o.H*o.W:][:o.W], dst[c:]
-			for x, v := range in {
-				out[x*o.InC] = v
+		n, first := i/parts, i%parts*lanes
+		channels := min(lanes, o.InC-first)
+		src := o.x[(n*o.InC+first)*size:][:channels*size]
+		dst := o.buf[n*o.imageStride()+first:]
+		at := 0
+		if channels == lanes {
+			for ; at+lanes <= size; at += lanes {
+				convTranspose(o.isa, dst, o.places[at:], src[at:], lanes, size)
+			}
+		}
+		for c := range channels {
+			for j := at; j < size; j++ {
+				dst[o.places[j]+c] = src[c*size+j]
 			}
 		}
 	}
@@ -209,7 +227,7 @@ type convBias struct {
 
 // Do sums channels [lo, hi).
 func (o *convBias) Do(lo, hi int) {
-	size := o.OutH() * o.OutW()
+	size := o.results()
 	for c := lo; c < hi; c++ {
 		var acc lanesOf
 		for n := range o.Batch {

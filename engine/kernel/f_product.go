@@ -71,22 +71,29 @@ func tileSize(left int) int {
 	return min(left, 2)
 }
 
-// partial computes n rows of one group of which only the first outputs are stored.
+// edgeGroups is the number of groups that partial takes at most: as many as the AVX-512
+// kernels keep in registers.
+const edgeGroups = 4
+
+// partial computes n rows of up to edgeGroups groups of which only the first outputs are
+// stored.
 func (p *product) partial(n, outputs int) {
-	var buf [tileRows * lanes]float32
+	var buf [tileRows * edgeGroups * lanes]float32
 	p.settle()
+	q := *p
+	q.dst, q.dstStride = buf[:], edgeGroups*lanes
+	groups := groupsOf(outputs)
 	for row := 0; row < n; {
 		rows := tileSize(n - row)
-		q := *p
-		q.dst, q.dstStride, q.x = buf[:], lanes, p.x[row*p.xStride:]
-		for i := range rows {
-			if p.more {
-				copy(buf[i*lanes:i*lanes+outputs], p.dst[(row+i)*p.dstStride:])
-			}
+		q.x = p.x[row*p.xStride:]
+		for i := 0; i < rows && p.more; i++ {
+			copy(buf[i*q.dstStride:i*q.dstStride+outputs], p.dst[(row+i)*p.dstStride:])
 		}
-		q.tile(0, rows, 0, 1)
+		for g := 0; g < groups; {
+			g += q.tile(0, rows, g, groups-g)
+		}
 		for i := range rows {
-			copy(p.dst[(row+i)*p.dstStride:(row+i)*p.dstStride+outputs], buf[i*lanes:])
+			copy(p.dst[(row+i)*p.dstStride:(row+i)*p.dstStride+outputs], buf[i*q.dstStride:])
 		}
 		row += rows
 	}

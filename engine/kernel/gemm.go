@@ -11,8 +11,9 @@ import "fmt"
 // or at C's content with Add: the same bits on every instruction set and for every number
 // of threads. With K = 0 the product is 0.
 //
-// A Gemm may be run again with other fields; it keeps its buffers and allocates nothing
-// once it has seen a size. It is for one call at a time. C must not overlap A or B.
+// A Gemm may be run again with other fields; it keeps its buffers, at most 840 KiB for each
+// thread, and allocates nothing once it has seen a size. It is for one call at a time. C
+// must not overlap A or B.
 type Gemm struct {
 	TransA, TransB bool
 	M, N, K        int
@@ -44,7 +45,7 @@ func (g *Gemm) run(isa ISA, p *Pool) {
 	if p != nil {
 		threads = p.Threads()
 	}
-	t.plan(threads)
+	t.plan(gemmShape{g.TransA, g.TransB, g.M, g.N, g.K, threads})
 	items := t.rowBlocks * t.colBlocks
 	g.scratch.reserve(min(threads, items), t.floats())
 	if p == nil || items == 1 {
@@ -81,80 +82,13 @@ func (g *Gemm) check() {
 	}
 }
 
-// The sizes of the blocks that a product is cut into, found by measuring.
-const (
-	gemmDepth   = 512 // columns of op(A) at a time: a tile of 6 rows takes 12 KiB of the first-level cache
-	gemmCols    = 256 // columns of C at most: with gemmDepth 512 KiB of the second-level cache
-	gemmRows    = 516 // rows of C at most, a multiple of tileRows
-	gemmUnit    = 64  // columns of C that the AVX-512 kernel keeps in registers
-	gemmStrip   = 48  // rows of op(A) that are packed together, a multiple of tileRows
-	gemmDirect  = 48  // with fewer rows B is read where it lies
-	gemmSmall   = 1 << 17
-	gemmPackB   = 12      // what packing a column costs, in rows of products
-	gemmPackA   = 12      // what packing a row costs, in columns of products
-	gemmPerItem = 1 << 16 // what an item costs beside, in multiply-adds
-)
-
-// gemmTask computes items: blocks of rows and columns of C, each over the whole of K.
+// gemmTask computes items: blocks of rows and columns of C, each over the whole of K. Each
+// goroutine packs what its block needs into buffers of its own, which stay in its caches.
 type gemmTask struct {
-	g                    *Gemm
-	isa                  ISA
-	rows, cols           int // of a block; the last ones may be smaller
-	rowBlocks, colBlocks int
-	depth                int // columns of op(A) at a time
-	packed               bool
+	gemmPlan
+	g   *Gemm
+	isa ISA
 }
-
-// plan cuts C into blocks so that the thread with the most work is done first. What is
-// chosen does not change the result.
-func (t *gemmTask) plan(threads int) {
-	g := t.g
-	t.depth = roundUp(ceilDiv(g.K, max(1, ceilDiv(g.K, gemmDepth))), lanes)
-	cb, rb := ceilDiv(g.N, gemmCols), ceilDiv(g.M, gemmRows)
-	if threads > 1 && g.M*g.N*max(g.K, 1) > gemmSmall {
-		cb, rb = t.split(threads, cb, rb)
-	}
-	t.cut(cb, rb)
-}
-
-// split returns the numbers of blocks of columns and rows, at least cb and rb.
-func (t *gemmTask) split(threads, cb, rb int) (cols, rows int) {
-	g := t.g
-	best := -1
-	for r := rb; r <= rb+2*threads; r++ {
-		for c := cb; c <= cb+2*threads; c++ {
-			t.cut(c, r)
-			cost := t.rows * t.cols
-			if t.packed {
-				cost += t.cols * gemmPackB
-			}
-			if g.TransA {
-				cost += t.rows * gemmPackA
-			}
-			cost = (cost*g.K + gemmPerItem) * ceilDiv(t.rowBlocks*t.colBlocks, threads)
-			if best < 0 || cost < best {
-				best, cols, rows = cost, c, r
-			}
-		}
-	}
-	return cols, rows
-}
-
-// cut sets the sizes for about so many blocks of columns and rows.
-func (t *gemmTask) cut(cb, rb int) {
-	unit := lanes
-	if t.g.N > 4*gemmUnit {
-		unit = gemmUnit
-	}
-	t.cols = roundUp(ceilDiv(t.g.N, cb), unit)
-	t.rows = roundUp(ceilDiv(t.g.M, rb), tileRows)
-	t.colBlocks, t.rowBlocks = ceilDiv(t.g.N, t.cols), ceilDiv(t.g.M, t.rows)
-	t.packed = t.g.TransB || t.rows >= gemmDirect
-}
-
-func ceilDiv(a, b int) int { return (a + b - 1) / b }
-
-func roundUp(a, b int) int { return ceilDiv(a, b) * b }
 
 // Do computes blocks. Those of the same columns follow each other.
 func (t *gemmTask) Do(lo, hi int) {
@@ -181,22 +115,3 @@ func (t *gemmTask) clear(lo, hi int) {
 		}
 	}
 }
-
-// floats returns the size of the scratch of a goroutine: a block of B in panels, and a
-// strip of A in tiles.
-func (t *gemmTask) floats() int {
-	n := t.groups() * t.panel(t.depth)
-	if t.g.TransA {
-		n += gemmStrip / tileRows * t.tileStep()
-	}
-	return n
-}
-
-func (t *gemmTask) groups() int { return ceilDiv(t.cols, lanes) }
-
-// panel returns the distance between panels of k columns: not a multiple of 4 KiB, so that
-// those read together lie in different sets of the caches.
-func (t *gemmTask) panel(k int) int { return k*lanes + lanes }
-
-// tileStep returns the distance between the tiles of a strip.
-func (t *gemmTask) tileStep() int { return t.depth*tileRows + lanes }

@@ -111,6 +111,25 @@ func gemmForm(transA, transB bool) string {
 	return string(name)
 }
 
+func ExampleGemm() {
+	p := kernel.NewPool(2)
+	defer p.Close()
+	g := kernel.Gemm{
+		M: 2, N: 2, K: 3,
+		A: []float32{1, 2, 3, 4, 5, 6}, LDA: 3,
+		B: []float32{1, 0, 0, 1, 1, 1}, LDB: 2,
+		C: make([]float32, 4), LDC: 2,
+	}
+	g.Run(p)
+	fmt.Println(g.C)
+	g.TransB, g.LDB, g.Add = true, 3, true // now B is (2, 3), and C keeps what it holds
+	g.Run(p)
+	fmt.Println(g.C)
+	// Output:
+	// [4 5 10 11]
+	// [5 11 14 26]
+}
+
 func TestGemm(t *testing.T) {
 	t.Parallel()
 	pools := []*kernel.Pool{nil, newPool(t, 1), newPool(t, 2), newPool(t, 3)}

@@ -7,22 +7,22 @@ package kernel
 // convTile1x1AVX2 computes 1 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x1AVX2 computes 2 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x1AVX2 computes 4 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x1AVX2 computes 6 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // bnSumAVX2 adds x to the lanes.
 //

@@ -4,10 +4,10 @@
 
 #include "textflag.h"
 
-// func convTile1x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile1x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, FMA3
-TEXT ·convTile1x1AVX2(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile1x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -28,44 +28,76 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), DX
+	MOVQ w+32(FP), CX
+	MOVQ steps+48(FP), DX
+	MOVQ n+56(FP), BX
+	SUBQ $0x00000004, BX
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), DI
-	MOVQ n+72(FP), R8
-
-tap:
-	MOVQ         8(DI), SI
-	LEAQ         (CX)(SI*4), SI
-	MOVQ         (DI), BX
-	VMOVUPS      (AX)(BX*4), Y2
-	VMOVUPS      32(AX)(BX*4), Y3
-	VBROADCASTSS (SI), Y4
+loop:
+	MOVLQSX      (DX), SI
+	MOVLQSX      4(DX), DI
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      32(AX)(SI*4), Y3
+	VBROADCASTSS (CX)(DI*4), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $0x00000010, DI
-	DECQ         R8
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), CX
-	MOVQ         8(CX), CX
-	LEAQ         (AX)(CX*4), CX
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
+	MOVLQSX      8(DX), SI
+	MOVLQSX      12(DX), DI
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      32(AX)(SI*4), Y3
+	VBROADCASTSS (CX)(DI*4), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	MOVLQSX      16(DX), SI
+	MOVLQSX      20(DX), DI
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      32(AX)(SI*4), Y3
+	VBROADCASTSS (CX)(DI*4), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	MOVLQSX      24(DX), SI
+	MOVLQSX      28(DX), DI
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      32(AX)(SI*4), Y3
+	VBROADCASTSS (CX)(DI*4), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000020, DX
+	SUBQ         $0x00000004, BX
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, BX
+	JZ   done
+
+single:
+	MOVLQSX      (DX), SI
+	MOVLQSX      4(DX), DI
+	VMOVUPS      (AX)(SI*4), Y2
+	VMOVUPS      32(AX)(SI*4), Y3
+	VBROADCASTSS (CX)(DI*4), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000008, DX
+	DECQ         BX
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), CX
+	MOVQ    8(CX), CX
+	LEAQ    (AX)(CX*4), CX
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
 	VZEROUPPER
 	RET
 
-// func convTile2x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile2x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, FMA3
-TEXT ·convTile2x1AVX2(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile2x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -91,50 +123,96 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ steps+48(FP), BX
+	MOVQ n+56(FP), SI
+	SUBQ $0x00000004, SI
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R8
-	MOVQ n+72(FP), R9
-
-tap:
-	MOVQ         8(R8), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R8), SI
-	VMOVUPS      (AX)(SI*4), Y4
-	VMOVUPS      32(AX)(SI*4), Y5
-	VBROADCASTSS (DI), Y6
+loop:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y5
+	VBROADCASTSS (CX)(R8*4), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
-	VBROADCASTSS (DI)(DX*1), Y6
+	VBROADCASTSS (DX)(R8*4), Y6
 	VFMADD231PS  Y4, Y6, Y2
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x00000010, R8
-	DECQ         R9
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y3, 32(DX)
+	MOVLQSX      8(BX), DI
+	MOVLQSX      12(BX), R8
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y5
+	VBROADCASTSS (CX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	MOVLQSX      16(BX), DI
+	MOVLQSX      20(BX), R8
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y5
+	VBROADCASTSS (CX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	MOVLQSX      24(BX), DI
+	MOVLQSX      28(BX), R8
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y5
+	VBROADCASTSS (CX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000004, SI
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, SI
+	JZ   done
+
+single:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (AX)(DI*4), Y4
+	VMOVUPS      32(AX)(DI*4), Y5
+	VBROADCASTSS (CX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(R8*4), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000008, BX
+	DECQ         SI
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
 	VZEROUPPER
 	RET
 
-// func convTile4x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, FMA3
-TEXT ·convTile4x1AVX2(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile4x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·convTile4x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -170,64 +248,143 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
-	LEAQ (DX)(DX*2), R8
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ DX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ steps+48(FP), DI
+	MOVQ n+56(FP), R8
+	SUBQ $0x00000004, R8
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R10), SI
-	LEAQ         (DI)(R8*1), R9
-	VMOVUPS      (AX)(SI*4), Y8
-	VMOVUPS      32(AX)(SI*4), Y9
-	VBROADCASTSS (DI), Y10
+loop:
+	MOVLQSX      4(DI), R10
+	SHLQ         $0x02, R10
+	ADDQ         ahead+64(FP), R10
+	PREFETCHT0   (CX)(R10*1)
+	PREFETCHT0   (DX)(R10*1)
+	PREFETCHT0   (BX)(R10*1)
+	PREFETCHT0   (SI)(R10*1)
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (AX)(R9*4), Y8
+	VMOVUPS      32(AX)(R9*4), Y9
+	VBROADCASTSS (CX)(R10*4), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
-	VBROADCASTSS (DI)(DX*1), Y10
+	VBROADCASTSS (DX)(R10*4), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y3
-	VBROADCASTSS (DI)(DX*2), Y10
+	VBROADCASTSS (BX)(R10*4), Y10
 	VFMADD231PS  Y8, Y10, Y4
 	VFMADD231PS  Y9, Y10, Y5
-	VBROADCASTSS (R9), Y10
+	VBROADCASTSS (SI)(R10*4), Y10
 	VFMADD231PS  Y8, Y10, Y6
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y4, (DX)
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y6, (DX)
-	VMOVUPS      Y7, 32(DX)
+	MOVLQSX      8(DI), R9
+	MOVLQSX      12(DI), R10
+	VMOVUPS      (AX)(R9*4), Y8
+	VMOVUPS      32(AX)(R9*4), Y9
+	VBROADCASTSS (CX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	MOVLQSX      16(DI), R9
+	MOVLQSX      20(DI), R10
+	VMOVUPS      (AX)(R9*4), Y8
+	VMOVUPS      32(AX)(R9*4), Y9
+	VBROADCASTSS (CX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	MOVLQSX      24(DI), R9
+	MOVLQSX      28(DI), R10
+	VMOVUPS      (AX)(R9*4), Y8
+	VMOVUPS      32(AX)(R9*4), Y9
+	VBROADCASTSS (CX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R8
+	JZ   done
+
+single:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (AX)(R9*4), Y8
+	VMOVUPS      32(AX)(R9*4), Y9
+	VBROADCASTSS (CX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (BX)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI)(R10*4), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
 	VZEROUPPER
 	RET
 
-// func convTile6x1AVX2(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, FMA3
-TEXT ·convTile6x1AVX2(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile6x1AVX2(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·convTile6x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -273,69 +430,178 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
-	LEAQ (DX)(DX*2), R8
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ DX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ steps+48(FP), R9
+	MOVQ n+56(FP), R10
+	SUBQ $0x00000004, R10
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R10), SI
-	LEAQ         (DI)(R8*1), R9
-	VMOVUPS      (AX)(SI*4), Y12
-	VMOVUPS      32(AX)(SI*4), Y13
-	VBROADCASTSS (DI), Y14
+loop:
+	MOVLQSX      4(R9), R12
+	SHLQ         $0x02, R12
+	ADDQ         ahead+64(FP), R12
+	PREFETCHT0   (CX)(R12*1)
+	PREFETCHT0   (DX)(R12*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   (SI)(R12*1)
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   (R8)(R12*1)
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (AX)(R11*4), Y12
+	VMOVUPS      32(AX)(R11*4), Y13
+	VBROADCASTSS (CX)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
-	VBROADCASTSS (DI)(DX*1), Y14
+	VBROADCASTSS (DX)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y3
-	VBROADCASTSS (DI)(DX*2), Y14
+	VBROADCASTSS (BX)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y4
 	VFMADD231PS  Y13, Y14, Y5
-	VBROADCASTSS (R9), Y14
+	VBROADCASTSS (SI)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y6
 	VFMADD231PS  Y13, Y14, Y7
-	VBROADCASTSS (R9)(DX*1), Y14
+	VBROADCASTSS (DI)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y8
 	VFMADD231PS  Y13, Y14, Y9
-	VBROADCASTSS (R9)(DX*2), Y14
+	VBROADCASTSS (R8)(R12*4), Y14
 	VFMADD231PS  Y12, Y14, Y10
 	VFMADD231PS  Y13, Y14, Y11
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y3, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y4, (DX)
-	VMOVUPS      Y5, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y6, (DX)
-	VMOVUPS      Y7, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y8, (DX)
-	VMOVUPS      Y9, 32(DX)
-	ADDQ         CX, DX
-	VMOVUPS      Y10, (DX)
-	VMOVUPS      Y11, 32(DX)
+	MOVLQSX      8(R9), R11
+	MOVLQSX      12(R9), R12
+	VMOVUPS      (AX)(R11*4), Y12
+	VMOVUPS      32(AX)(R11*4), Y13
+	VBROADCASTSS (CX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R8)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	MOVLQSX      16(R9), R11
+	MOVLQSX      20(R9), R12
+	VMOVUPS      (AX)(R11*4), Y12
+	VMOVUPS      32(AX)(R11*4), Y13
+	VBROADCASTSS (CX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R8)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	MOVLQSX      24(R9), R11
+	MOVLQSX      28(R9), R12
+	VMOVUPS      (AX)(R11*4), Y12
+	VMOVUPS      32(AX)(R11*4), Y13
+	VBROADCASTSS (CX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R8)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R10
+	JZ   done
+
+single:
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (AX)(R11*4), Y12
+	VMOVUPS      32(AX)(R11*4), Y13
+	VBROADCASTSS (CX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (BX)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (DI)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (R8)(R12*4), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000008, R9
+	DECQ         R10
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y2, (DX)
+	VMOVUPS Y3, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y4, (DX)
+	VMOVUPS Y5, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y6, (DX)
+	VMOVUPS Y7, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y8, (DX)
+	VMOVUPS Y9, 32(DX)
+	ADDQ    CX, DX
+	VMOVUPS Y10, (DX)
+	VMOVUPS Y11, 32(DX)
 	VZEROUPPER
 	RET
 

@@ -7,82 +7,82 @@ package kernel
 // convTile1x1AVX512 computes 1 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x2AVX512 computes 1 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x3AVX512 computes 1 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile1x4AVX512 computes 1 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x1AVX512 computes 2 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x2AVX512 computes 2 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x3AVX512 computes 2 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile2x4AVX512 computes 2 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x1AVX512 computes 4 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x2AVX512 computes 4 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x3AVX512 computes 4 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile4x4AVX512 computes 4 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x1AVX512 computes 6 rows of 1 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x2AVX512 computes 6 rows of 2 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x3AVX512 computes 6 rows of 3 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // convTile6x4AVX512 computes 6 rows of 4 groups of 16 outputs; strides are in bytes, the tables in elements.
 //
 //go:noescape
-func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 
 // bnSumAVX512 adds x to the lanes.
 //
@@ -118,3 +118,43 @@ func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x
 //
 //go:noescape
 func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
+
+// convPickAVX512 writes n <= 16 elements of the 32 in a and b, chosen by index, to dst.
+//
+//go:noescape
+func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
+
+// convRowsAVX512 copies rows whose width is a multiple of 16; stride is that of dst in bytes.
+//
+//go:noescape
+func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
+
+// convSplitAVX512 deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.
+//
+//go:noescape
+func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
+
+// convSpreadAVX512 writes element i of src to dst[places[i]]; n is a multiple of 16.
+//
+//go:noescape
+func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
+
+// convTranspose16AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
+
+// convTranspose9AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)
+
+// maxPairsAVX512 computes rows of width/2 results and where they were; width is a multiple of 32.
+//
+//go:noescape
+func maxPairsAVX512(y *float32, index *int32, x *float32, width int, rows int)
+
+// maxPairsBackAVX512 writes two rows of dx for each row of dy, whose places index tells.
+//
+//go:noescape
+func maxPairsBackAVX512(dx *float32, index *int32, dy *float32, width int, rows int)

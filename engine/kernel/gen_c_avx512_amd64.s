@@ -4,10 +4,10 @@
 
 #include "textflag.h"
 
-// func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile1x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile1x1AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile1x1AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -26,41 +26,65 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), DX
+	MOVQ w+32(FP), CX
+	MOVQ steps+48(FP), DX
+	MOVQ n+56(FP), BX
+	SUBQ $0x00000004, BX
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), DI
-	MOVQ n+72(FP), R8
-
-tap:
-	MOVQ         8(DI), SI
-	LEAQ         (CX)(SI*4), SI
-	MOVQ         (DI), BX
-	VMOVUPS      (AX)(BX*4), Z1
-	VBROADCASTSS (SI), Z2
+loop:
+	MOVLQSX      (DX), SI
+	MOVLQSX      4(DX), DI
+	VMOVUPS      (AX)(SI*4), Z1
+	VBROADCASTSS (CX)(DI*4), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x00000010, DI
-	DECQ         R8
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), CX
-	MOVQ         8(CX), CX
-	LEAQ         (AX)(CX*4), CX
-	VMOVUPS      Z0, (CX)
+	MOVLQSX      8(DX), SI
+	MOVLQSX      12(DX), DI
+	VMOVUPS      (AX)(SI*4), Z1
+	VBROADCASTSS (CX)(DI*4), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	MOVLQSX      16(DX), SI
+	MOVLQSX      20(DX), DI
+	VMOVUPS      (AX)(SI*4), Z1
+	VBROADCASTSS (CX)(DI*4), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	MOVLQSX      24(DX), SI
+	MOVLQSX      28(DX), DI
+	VMOVUPS      (AX)(SI*4), Z1
+	VBROADCASTSS (CX)(DI*4), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	ADDQ         $0x00000020, DX
+	SUBQ         $0x00000004, BX
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, BX
+	JZ   done
+
+single:
+	MOVLQSX      (DX), SI
+	MOVLQSX      4(DX), DI
+	VMOVUPS      (AX)(SI*4), Z1
+	VBROADCASTSS (CX)(DI*4), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	ADDQ         $0x00000008, DX
+	DECQ         BX
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), CX
+	MOVQ    8(CX), CX
+	LEAQ    (AX)(CX*4), CX
+	VMOVUPS Z0, (CX)
 	VZEROUPPER
 	RET
 
-// func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile1x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile1x2AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile1x2AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -85,47 +109,78 @@ ready:
 	LEAQ (CX)(DX*4), DX
 	MOVQ 16(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), BX
-	MOVQ outer+80(FP), BX
+	MOVQ w+32(FP), CX
+	MOVQ steps+48(FP), BX
+	MOVQ n+56(FP), SI
+	SUBQ $0x00000004, SI
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R8
-	MOVQ n+72(FP), R9
-
-tap:
-	MOVQ         8(R8), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R8), SI
-	VMOVUPS      (DX)(SI*4), Z2
-	VMOVUPS      (AX)(SI*4), Z3
-	VBROADCASTSS (DI), Z4
+loop:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (DX)(DI*4), Z2
+	VMOVUPS      (AX)(DI*4), Z3
+	VBROADCASTSS (CX)(R8*4), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x00000010, R8
-	DECQ         R9
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), CX
-	MOVQ         8(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	MOVQ         24(CX), CX
-	LEAQ         (AX)(CX*4), CX
-	VMOVUPS      Z1, (CX)
+	MOVLQSX      8(BX), DI
+	MOVLQSX      12(BX), R8
+	VMOVUPS      (DX)(DI*4), Z2
+	VMOVUPS      (AX)(DI*4), Z3
+	VBROADCASTSS (CX)(R8*4), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	MOVLQSX      16(BX), DI
+	MOVLQSX      20(BX), R8
+	VMOVUPS      (DX)(DI*4), Z2
+	VMOVUPS      (AX)(DI*4), Z3
+	VBROADCASTSS (CX)(R8*4), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	MOVLQSX      24(BX), DI
+	MOVLQSX      28(BX), R8
+	VMOVUPS      (DX)(DI*4), Z2
+	VMOVUPS      (AX)(DI*4), Z3
+	VBROADCASTSS (CX)(R8*4), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000004, SI
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, SI
+	JZ   done
+
+single:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (DX)(DI*4), Z2
+	VMOVUPS      (AX)(DI*4), Z3
+	VBROADCASTSS (CX)(R8*4), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         $0x00000008, BX
+	DECQ         SI
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), CX
+	MOVQ    8(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	MOVQ    24(CX), CX
+	LEAQ    (AX)(CX*4), CX
+	VMOVUPS Z1, (CX)
 	VZEROUPPER
 	RET
 
-// func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile1x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile1x3AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile1x3AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -156,53 +211,91 @@ ready:
 	LEAQ (CX)(BX*4), BX
 	MOVQ 32(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), SI
-	MOVQ outer+80(FP), SI
+	MOVQ w+32(FP), CX
+	MOVQ steps+48(FP), SI
+	MOVQ n+56(FP), DI
+	SUBQ $0x00000004, DI
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R9
-	MOVQ n+72(FP), R10
-
-tap:
-	MOVQ         8(R9), R8
-	LEAQ         (CX)(R8*4), R8
-	MOVQ         (R9), DI
-	VMOVUPS      (DX)(DI*4), Z3
-	VMOVUPS      (BX)(DI*4), Z4
-	VMOVUPS      (AX)(DI*4), Z5
-	VBROADCASTSS (R8), Z6
+loop:
+	MOVLQSX      (SI), R8
+	MOVLQSX      4(SI), R9
+	VMOVUPS      (DX)(R8*4), Z3
+	VMOVUPS      (BX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
-	ADDQ         $0x00000010, R9
-	DECQ         R10
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         SI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), CX
-	MOVQ         8(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	MOVQ         24(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z1, (DX)
-	MOVQ         40(CX), CX
-	LEAQ         (AX)(CX*4), CX
-	VMOVUPS      Z2, (CX)
+	MOVLQSX      8(SI), R8
+	MOVLQSX      12(SI), R9
+	VMOVUPS      (DX)(R8*4), Z3
+	VMOVUPS      (BX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	MOVLQSX      16(SI), R8
+	MOVLQSX      20(SI), R9
+	VMOVUPS      (DX)(R8*4), Z3
+	VMOVUPS      (BX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	MOVLQSX      24(SI), R8
+	MOVLQSX      28(SI), R9
+	VMOVUPS      (DX)(R8*4), Z3
+	VMOVUPS      (BX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, DI
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, DI
+	JZ   done
+
+single:
+	MOVLQSX      (SI), R8
+	MOVLQSX      4(SI), R9
+	VMOVUPS      (DX)(R8*4), Z3
+	VMOVUPS      (BX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	ADDQ         $0x00000008, SI
+	DECQ         DI
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), CX
+	MOVQ    8(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	MOVQ    24(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z1, (DX)
+	MOVQ    40(CX), CX
+	LEAQ    (AX)(CX*4), CX
+	VMOVUPS Z2, (CX)
 	VZEROUPPER
 	RET
 
-// func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile1x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile1x4AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile1x4AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -239,59 +332,104 @@ ready:
 	LEAQ (CX)(SI*4), SI
 	MOVQ 48(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DI
-	MOVQ outer+80(FP), DI
+	MOVQ w+32(FP), CX
+	MOVQ steps+48(FP), DI
+	MOVQ n+56(FP), R8
+	SUBQ $0x00000004, R8
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), R9
-	LEAQ         (CX)(R9*4), R9
-	MOVQ         (R10), R8
-	VMOVUPS      (DX)(R8*4), Z4
-	VMOVUPS      (BX)(R8*4), Z5
-	VMOVUPS      (SI)(R8*4), Z6
-	VMOVUPS      (AX)(R8*4), Z7
-	VBROADCASTSS (R9), Z8
+loop:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (DX)(R9*4), Z4
+	VMOVUPS      (BX)(R9*4), Z5
+	VMOVUPS      (SI)(R9*4), Z6
+	VMOVUPS      (AX)(R9*4), Z7
+	VBROADCASTSS (CX)(R10*4), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), SI
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), CX
-	MOVQ         8(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	MOVQ         24(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z1, (DX)
-	MOVQ         40(CX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z2, (DX)
-	MOVQ         56(CX), CX
-	LEAQ         (AX)(CX*4), CX
-	VMOVUPS      Z3, (CX)
+	MOVLQSX      8(DI), R9
+	MOVLQSX      12(DI), R10
+	VMOVUPS      (DX)(R9*4), Z4
+	VMOVUPS      (BX)(R9*4), Z5
+	VMOVUPS      (SI)(R9*4), Z6
+	VMOVUPS      (AX)(R9*4), Z7
+	VBROADCASTSS (CX)(R10*4), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	MOVLQSX      16(DI), R9
+	MOVLQSX      20(DI), R10
+	VMOVUPS      (DX)(R9*4), Z4
+	VMOVUPS      (BX)(R9*4), Z5
+	VMOVUPS      (SI)(R9*4), Z6
+	VMOVUPS      (AX)(R9*4), Z7
+	VBROADCASTSS (CX)(R10*4), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	MOVLQSX      24(DI), R9
+	MOVLQSX      28(DI), R10
+	VMOVUPS      (DX)(R9*4), Z4
+	VMOVUPS      (BX)(R9*4), Z5
+	VMOVUPS      (SI)(R9*4), Z6
+	VMOVUPS      (AX)(R9*4), Z7
+	VBROADCASTSS (CX)(R10*4), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R8
+	JZ   done
+
+single:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (DX)(R9*4), Z4
+	VMOVUPS      (BX)(R9*4), Z5
+	VMOVUPS      (SI)(R9*4), Z6
+	VMOVUPS      (AX)(R9*4), Z7
+	VBROADCASTSS (CX)(R10*4), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), CX
+	MOVQ    8(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	MOVQ    24(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z1, (DX)
+	MOVQ    40(CX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z2, (DX)
+	MOVQ    56(CX), CX
+	LEAQ    (AX)(CX*4), CX
+	VMOVUPS Z3, (CX)
 	VZEROUPPER
 	RET
 
-// func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile2x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile2x1AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile2x1AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -313,45 +451,79 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ steps+48(FP), BX
+	MOVQ n+56(FP), SI
+	SUBQ $0x00000004, SI
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R8
-	MOVQ n+72(FP), R9
-
-tap:
-	MOVQ         8(R8), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R8), SI
-	VMOVUPS      (AX)(SI*4), Z2
-	VBROADCASTSS (DI), Z3
+loop:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (AX)(DI*4), Z2
+	VBROADCASTSS (CX)(R8*4), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VBROADCASTSS (DI)(DX*1), Z3
+	VBROADCASTSS (DX)(R8*4), Z3
 	VFMADD231PS  Z2, Z3, Z1
-	ADDQ         $0x00000010, R8
-	DECQ         R9
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z1, (DX)
+	MOVLQSX      8(BX), DI
+	MOVLQSX      12(BX), R8
+	VMOVUPS      (AX)(DI*4), Z2
+	VBROADCASTSS (CX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS (DX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z1
+	MOVLQSX      16(BX), DI
+	MOVLQSX      20(BX), R8
+	VMOVUPS      (AX)(DI*4), Z2
+	VBROADCASTSS (CX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS (DX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z1
+	MOVLQSX      24(BX), DI
+	MOVLQSX      28(BX), R8
+	VMOVUPS      (AX)(DI*4), Z2
+	VBROADCASTSS (CX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS (DX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z1
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000004, SI
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, SI
+	JZ   done
+
+single:
+	MOVLQSX      (BX), DI
+	MOVLQSX      4(BX), R8
+	VMOVUPS      (AX)(DI*4), Z2
+	VBROADCASTSS (CX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS (DX)(R8*4), Z3
+	VFMADD231PS  Z2, Z3, Z1
+	ADDQ         $0x00000008, BX
+	DECQ         SI
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z1, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile2x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile2x2AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile2x2AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -382,54 +554,99 @@ ready:
 	LEAQ (CX)(DX*4), DX
 	MOVQ 16(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), BX
-	MOVQ outer+80(FP), SI
+	MOVQ w+32(FP), CX
+	MOVQ CX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ steps+48(FP), SI
+	MOVQ n+56(FP), DI
+	SUBQ $0x00000004, DI
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R9
-	MOVQ n+72(FP), R10
-
-tap:
-	MOVQ         8(R9), R8
-	LEAQ         (CX)(R8*4), R8
-	MOVQ         (R9), DI
-	VMOVUPS      (DX)(DI*4), Z4
-	VMOVUPS      (AX)(DI*4), Z5
-	VBROADCASTSS (R8), Z6
+loop:
+	MOVLQSX      (SI), R8
+	MOVLQSX      4(SI), R9
+	VMOVUPS      (DX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z1
-	VBROADCASTSS (R8)(BX*1), Z6
+	VBROADCASTSS (BX)(R9*4), Z6
 	VFMADD231PS  Z4, Z6, Z2
 	VFMADD231PS  Z5, Z6, Z3
-	ADDQ         $0x00000010, R9
-	DECQ         R10
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         SI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z2, (BX)
-	MOVQ         24(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z1, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z3, (DX)
+	MOVLQSX      8(SI), R8
+	MOVLQSX      12(SI), R9
+	VMOVUPS      (DX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (BX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	MOVLQSX      16(SI), R8
+	MOVLQSX      20(SI), R9
+	VMOVUPS      (DX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (BX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	MOVLQSX      24(SI), R8
+	MOVLQSX      28(SI), R9
+	VMOVUPS      (DX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (BX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000004, DI
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, DI
+	JZ   done
+
+single:
+	MOVLQSX      (SI), R8
+	MOVLQSX      4(SI), R9
+	VMOVUPS      (DX)(R8*4), Z4
+	VMOVUPS      (AX)(R8*4), Z5
+	VBROADCASTSS (CX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS (BX)(R9*4), Z6
+	VFMADD231PS  Z4, Z6, Z2
+	VFMADD231PS  Z5, Z6, Z3
+	ADDQ         $0x00000008, SI
+	DECQ         DI
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z2, (BX)
+	MOVQ    24(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z1, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z3, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile2x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile2x3AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile2x3AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -469,63 +686,119 @@ ready:
 	LEAQ (CX)(BX*4), BX
 	MOVQ 32(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), SI
-	MOVQ outer+80(FP), DI
+	MOVQ w+32(FP), CX
+	MOVQ CX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ steps+48(FP), DI
+	MOVQ n+56(FP), R8
+	SUBQ $0x00000004, R8
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), R9
-	LEAQ         (CX)(R9*4), R9
-	MOVQ         (R10), R8
-	VMOVUPS      (DX)(R8*4), Z6
-	VMOVUPS      (BX)(R8*4), Z7
-	VMOVUPS      (AX)(R8*4), Z8
-	VBROADCASTSS (R9), Z9
+loop:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (DX)(R9*4), Z6
+	VMOVUPS      (BX)(R9*4), Z7
+	VMOVUPS      (AX)(R9*4), Z8
+	VBROADCASTSS (CX)(R10*4), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z1
 	VFMADD231PS  Z8, Z9, Z2
-	VBROADCASTSS (R9)(SI*1), Z9
+	VBROADCASTSS (SI)(R10*4), Z9
 	VFMADD231PS  Z6, Z9, Z3
 	VFMADD231PS  Z7, Z9, Z4
 	VFMADD231PS  Z8, Z9, Z5
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z3, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	MOVQ         40(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z2, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
+	MOVLQSX      8(DI), R9
+	MOVLQSX      12(DI), R10
+	VMOVUPS      (DX)(R9*4), Z6
+	VMOVUPS      (BX)(R9*4), Z7
+	VMOVUPS      (AX)(R9*4), Z8
+	VBROADCASTSS (CX)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (SI)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	MOVLQSX      16(DI), R9
+	MOVLQSX      20(DI), R10
+	VMOVUPS      (DX)(R9*4), Z6
+	VMOVUPS      (BX)(R9*4), Z7
+	VMOVUPS      (AX)(R9*4), Z8
+	VBROADCASTSS (CX)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (SI)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	MOVLQSX      24(DI), R9
+	MOVLQSX      28(DI), R10
+	VMOVUPS      (DX)(R9*4), Z6
+	VMOVUPS      (BX)(R9*4), Z7
+	VMOVUPS      (AX)(R9*4), Z8
+	VBROADCASTSS (CX)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (SI)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R8
+	JZ   done
+
+single:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (DX)(R9*4), Z6
+	VMOVUPS      (BX)(R9*4), Z7
+	VMOVUPS      (AX)(R9*4), Z8
+	VBROADCASTSS (CX)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (SI)(R10*4), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z3, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	MOVQ    40(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z2, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
+// func convTile2x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile2x4AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+TEXT ·convTile2x4AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -574,72 +847,139 @@ ready:
 	LEAQ (CX)(SI*4), SI
 	MOVQ 48(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DI
-	MOVQ outer+80(FP), R8
+	MOVQ w+32(FP), CX
+	MOVQ CX, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ steps+48(FP), R8
+	MOVQ n+56(FP), R9
+	SUBQ $0x00000004, R9
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R11
-	MOVQ n+72(FP), R12
-
-tap:
-	MOVQ         8(R11), R10
-	LEAQ         (CX)(R10*4), R10
-	MOVQ         (R11), R9
-	VMOVUPS      (DX)(R9*4), Z8
-	VMOVUPS      (BX)(R9*4), Z9
-	VMOVUPS      (SI)(R9*4), Z10
-	VMOVUPS      (AX)(R9*4), Z11
-	VBROADCASTSS (R10), Z12
+loop:
+	MOVLQSX      (R8), R10
+	MOVLQSX      4(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (BX)(R10*4), Z9
+	VMOVUPS      (SI)(R10*4), Z10
+	VMOVUPS      (AX)(R10*4), Z11
+	VBROADCASTSS (CX)(R11*4), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z1
 	VFMADD231PS  Z10, Z12, Z2
 	VFMADD231PS  Z11, Z12, Z3
-	VBROADCASTSS (R10)(DI*1), Z12
+	VBROADCASTSS (DI)(R11*4), Z12
 	VFMADD231PS  Z8, Z12, Z4
 	VFMADD231PS  Z9, Z12, Z5
 	VFMADD231PS  Z10, Z12, Z6
 	VFMADD231PS  Z11, Z12, Z7
-	ADDQ         $0x00000010, R11
-	DECQ         R12
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), SI
-	ADDQ         xOuter+32(FP), AX
-	DECQ         R8
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z5, (BX)
-	MOVQ         40(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z2, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	MOVQ         56(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z7, (DX)
+	MOVLQSX      8(R8), R10
+	MOVLQSX      12(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (BX)(R10*4), Z9
+	VMOVUPS      (SI)(R10*4), Z10
+	VMOVUPS      (AX)(R10*4), Z11
+	VBROADCASTSS (CX)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (DI)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	MOVLQSX      16(R8), R10
+	MOVLQSX      20(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (BX)(R10*4), Z9
+	VMOVUPS      (SI)(R10*4), Z10
+	VMOVUPS      (AX)(R10*4), Z11
+	VBROADCASTSS (CX)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (DI)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	MOVLQSX      24(R8), R10
+	MOVLQSX      28(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (BX)(R10*4), Z9
+	VMOVUPS      (SI)(R10*4), Z10
+	VMOVUPS      (AX)(R10*4), Z11
+	VBROADCASTSS (CX)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (DI)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000020, R8
+	SUBQ         $0x00000004, R9
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R9
+	JZ   done
+
+single:
+	MOVLQSX      (R8), R10
+	MOVLQSX      4(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (BX)(R10*4), Z9
+	VMOVUPS      (SI)(R10*4), Z10
+	VMOVUPS      (AX)(R10*4), Z11
+	VBROADCASTSS (CX)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS (DI)(R11*4), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VFMADD231PS  Z10, Z12, Z6
+	VFMADD231PS  Z11, Z12, Z7
+	ADDQ         $0x00000008, R8
+	DECQ         R9
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z5, (BX)
+	MOVQ    40(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z2, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	MOVQ    56(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z7, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile4x1AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile4x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile4x1AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -667,55 +1007,114 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
-	LEAQ (DX)(DX*2), R8
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ DX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ steps+48(FP), DI
+	MOVQ n+56(FP), R8
+	SUBQ $0x00000004, R8
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R10), SI
-	LEAQ         (DI)(R8*1), R9
-	VMOVUPS      (AX)(SI*4), Z4
-	VBROADCASTSS (DI), Z5
+loop:
+	MOVLQSX      4(DI), R10
+	SHLQ         $0x02, R10
+	ADDQ         ahead+64(FP), R10
+	PREFETCHT0   (CX)(R10*1)
+	PREFETCHT0   (DX)(R10*1)
+	PREFETCHT0   (BX)(R10*1)
+	PREFETCHT0   (SI)(R10*1)
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (AX)(R9*4), Z4
+	VBROADCASTSS (CX)(R10*4), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VBROADCASTSS (DI)(DX*1), Z5
+	VBROADCASTSS (DX)(R10*4), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VBROADCASTSS (DI)(DX*2), Z5
+	VBROADCASTSS (BX)(R10*4), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VBROADCASTSS (R9), Z5
+	VBROADCASTSS (SI)(R10*4), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z1, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z2, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z3, (DX)
+	MOVLQSX      8(DI), R9
+	MOVLQSX      12(DI), R10
+	VMOVUPS      (AX)(R9*4), Z4
+	VBROADCASTSS (CX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (DX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (BX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (SI)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	MOVLQSX      16(DI), R9
+	MOVLQSX      20(DI), R10
+	VMOVUPS      (AX)(R9*4), Z4
+	VBROADCASTSS (CX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (DX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (BX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (SI)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	MOVLQSX      24(DI), R9
+	MOVLQSX      28(DI), R10
+	VMOVUPS      (AX)(R9*4), Z4
+	VBROADCASTSS (CX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (DX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (BX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (SI)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000020, DI
+	SUBQ         $0x00000004, R8
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R8
+	JZ   done
+
+single:
+	MOVLQSX      (DI), R9
+	MOVLQSX      4(DI), R10
+	VMOVUPS      (AX)(R9*4), Z4
+	VBROADCASTSS (CX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VBROADCASTSS (DX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS (BX)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VBROADCASTSS (SI)(R10*4), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z3, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile4x2AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile4x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile4x2AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -758,70 +1157,148 @@ ready:
 	LEAQ (CX)(DX*4), DX
 	MOVQ 16(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), BX
-	MOVQ outer+80(FP), SI
-	LEAQ (BX)(BX*2), R9
+	MOVQ w+32(FP), CX
+	MOVQ CX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ steps+48(FP), R8
+	MOVQ n+56(FP), R9
+	SUBQ $0x00000004, R9
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R11
-	MOVQ n+72(FP), R12
-
-tap:
-	MOVQ         8(R11), R8
-	LEAQ         (CX)(R8*4), R8
-	MOVQ         (R11), DI
-	LEAQ         (R8)(R9*1), R10
-	VMOVUPS      (DX)(DI*4), Z8
-	VMOVUPS      (AX)(DI*4), Z9
-	VBROADCASTSS (R8), Z10
+loop:
+	MOVLQSX      4(R8), R11
+	SHLQ         $0x02, R11
+	ADDQ         ahead+64(FP), R11
+	PREFETCHT0   (CX)(R11*1)
+	PREFETCHT0   (BX)(R11*1)
+	PREFETCHT0   (SI)(R11*1)
+	PREFETCHT0   (DI)(R11*1)
+	MOVLQSX      (R8), R10
+	MOVLQSX      4(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (AX)(R10*4), Z9
+	VBROADCASTSS (CX)(R11*4), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z1
-	VBROADCASTSS (R8)(BX*1), Z10
+	VBROADCASTSS (BX)(R11*4), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z3
-	VBROADCASTSS (R8)(BX*2), Z10
+	VBROADCASTSS (SI)(R11*4), Z10
 	VFMADD231PS  Z8, Z10, Z4
 	VFMADD231PS  Z9, Z10, Z5
-	VBROADCASTSS (R10), Z10
+	VBROADCASTSS (DI)(R11*4), Z10
 	VFMADD231PS  Z8, Z10, Z6
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x00000010, R11
-	DECQ         R12
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         SI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z2, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	MOVQ         24(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z1, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z7, (DX)
+	MOVLQSX      8(R8), R10
+	MOVLQSX      12(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (AX)(R10*4), Z9
+	VBROADCASTSS (CX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (BX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (SI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (DI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	MOVLQSX      16(R8), R10
+	MOVLQSX      20(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (AX)(R10*4), Z9
+	VBROADCASTSS (CX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (BX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (SI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (DI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	MOVLQSX      24(R8), R10
+	MOVLQSX      28(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (AX)(R10*4), Z9
+	VBROADCASTSS (CX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (BX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (SI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (DI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000020, R8
+	SUBQ         $0x00000004, R9
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R9
+	JZ   done
+
+single:
+	MOVLQSX      (R8), R10
+	MOVLQSX      4(R8), R11
+	VMOVUPS      (DX)(R10*4), Z8
+	VMOVUPS      (AX)(R10*4), Z9
+	VBROADCASTSS (CX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS (BX)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z3
+	VBROADCASTSS (SI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z4
+	VFMADD231PS  Z9, Z10, Z5
+	VBROADCASTSS (DI)(R11*4), Z10
+	VFMADD231PS  Z8, Z10, Z6
+	VFMADD231PS  Z9, Z10, Z7
+	ADDQ         $0x00000008, R8
+	DECQ         R9
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	MOVQ    24(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z1, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z7, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile4x3AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile4x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile4x3AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -879,85 +1356,182 @@ ready:
 	LEAQ (CX)(BX*4), BX
 	MOVQ 32(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), SI
-	MOVQ outer+80(FP), DI
-	LEAQ (SI)(SI*2), R10
+	MOVQ w+32(FP), CX
+	MOVQ CX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ steps+48(FP), R9
+	MOVQ n+56(FP), R10
+	SUBQ $0x00000004, R10
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R12
-	MOVQ n+72(FP), R13
-
-tap:
-	MOVQ         8(R12), R9
-	LEAQ         (CX)(R9*4), R9
-	MOVQ         (R12), R8
-	LEAQ         (R9)(R10*1), R11
-	VMOVUPS      (DX)(R8*4), Z12
-	VMOVUPS      (BX)(R8*4), Z13
-	VMOVUPS      (AX)(R8*4), Z14
-	VBROADCASTSS (R9), Z15
+loop:
+	MOVLQSX      4(R9), R12
+	SHLQ         $0x02, R12
+	ADDQ         ahead+64(FP), R12
+	PREFETCHT0   (CX)(R12*1)
+	PREFETCHT0   (SI)(R12*1)
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   (R8)(R12*1)
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (DX)(R11*4), Z12
+	VMOVUPS      (BX)(R11*4), Z13
+	VMOVUPS      (AX)(R11*4), Z14
+	VBROADCASTSS (CX)(R12*4), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z1
 	VFMADD231PS  Z14, Z15, Z2
-	VBROADCASTSS (R9)(SI*1), Z15
+	VBROADCASTSS (SI)(R12*4), Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z5
-	VBROADCASTSS (R9)(SI*2), Z15
+	VBROADCASTSS (DI)(R12*4), Z15
 	VFMADD231PS  Z12, Z15, Z6
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z8
-	VBROADCASTSS (R11), Z15
+	VBROADCASTSS (R8)(R12*4), Z15
 	VFMADD231PS  Z12, Z15, Z9
 	VFMADD231PS  Z13, Z15, Z10
 	VFMADD231PS  Z14, Z15, Z11
-	ADDQ         $0x00000010, R12
-	DECQ         R13
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z3, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z9, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z7, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z10, (BX)
-	MOVQ         40(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z2, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z8, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z11, (DX)
+	MOVLQSX      8(R9), R11
+	MOVLQSX      12(R9), R12
+	VMOVUPS      (DX)(R11*4), Z12
+	VMOVUPS      (BX)(R11*4), Z13
+	VMOVUPS      (AX)(R11*4), Z14
+	VBROADCASTSS (CX)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (SI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (DI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R8)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	MOVLQSX      16(R9), R11
+	MOVLQSX      20(R9), R12
+	VMOVUPS      (DX)(R11*4), Z12
+	VMOVUPS      (BX)(R11*4), Z13
+	VMOVUPS      (AX)(R11*4), Z14
+	VBROADCASTSS (CX)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (SI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (DI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R8)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	MOVLQSX      24(R9), R11
+	MOVLQSX      28(R9), R12
+	VMOVUPS      (DX)(R11*4), Z12
+	VMOVUPS      (BX)(R11*4), Z13
+	VMOVUPS      (AX)(R11*4), Z14
+	VBROADCASTSS (CX)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (SI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (DI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R8)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R10
+	JZ   done
+
+single:
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (DX)(R11*4), Z12
+	VMOVUPS      (BX)(R11*4), Z13
+	VMOVUPS      (AX)(R11*4), Z14
+	VBROADCASTSS (CX)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (SI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (DI)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R8)(R12*4), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	ADDQ         $0x00000008, R9
+	DECQ         R10
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z9, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z10, (BX)
+	MOVQ    40(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z2, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z11, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile4x4AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile4x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile4x4AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -1030,100 +1604,216 @@ ready:
 	LEAQ (CX)(SI*4), SI
 	MOVQ 48(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DI
-	MOVQ outer+80(FP), R8
-	LEAQ (DI)(DI*2), R11
+	MOVQ w+32(FP), CX
+	MOVQ CX, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ R8, R9
+	ADDQ wStride+40(FP), R9
+	MOVQ steps+48(FP), R10
+	MOVQ n+56(FP), R11
+	SUBQ $0x00000004, R11
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R13
-	MOVQ n+72(FP), R14
-
-tap:
-	MOVQ         8(R13), R10
-	LEAQ         (CX)(R10*4), R10
-	MOVQ         (R13), R9
-	LEAQ         (R10)(R11*1), R12
-	VMOVUPS      (DX)(R9*4), Z16
-	VMOVUPS      (BX)(R9*4), Z17
-	VMOVUPS      (SI)(R9*4), Z18
-	VMOVUPS      (AX)(R9*4), Z19
-	VBROADCASTSS (R10), Z20
+loop:
+	MOVLQSX      4(R10), R13
+	SHLQ         $0x02, R13
+	ADDQ         ahead+64(FP), R13
+	PREFETCHT0   (CX)(R13*1)
+	PREFETCHT0   (DI)(R13*1)
+	PREFETCHT0   (R8)(R13*1)
+	PREFETCHT0   (R9)(R13*1)
+	MOVLQSX      (R10), R12
+	MOVLQSX      4(R10), R13
+	VMOVUPS      (DX)(R12*4), Z16
+	VMOVUPS      (BX)(R12*4), Z17
+	VMOVUPS      (SI)(R12*4), Z18
+	VMOVUPS      (AX)(R12*4), Z19
+	VBROADCASTSS (CX)(R13*4), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z1
 	VFMADD231PS  Z18, Z20, Z2
 	VFMADD231PS  Z19, Z20, Z3
-	VBROADCASTSS (R10)(DI*1), Z20
+	VBROADCASTSS (DI)(R13*4), Z20
 	VFMADD231PS  Z16, Z20, Z4
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z6
 	VFMADD231PS  Z19, Z20, Z7
-	VBROADCASTSS (R10)(DI*2), Z20
+	VBROADCASTSS (R8)(R13*4), Z20
 	VFMADD231PS  Z16, Z20, Z8
 	VFMADD231PS  Z17, Z20, Z9
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z11
-	VBROADCASTSS (R12), Z20
+	VBROADCASTSS (R9)(R13*4), Z20
 	VFMADD231PS  Z16, Z20, Z12
 	VFMADD231PS  Z17, Z20, Z13
 	VFMADD231PS  Z18, Z20, Z14
 	VFMADD231PS  Z19, Z20, Z15
-	ADDQ         $0x00000010, R13
-	DECQ         R14
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), SI
-	ADDQ         xOuter+32(FP), AX
-	DECQ         R8
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z8, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z12, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z5, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z9, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z13, (BX)
-	MOVQ         40(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z2, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z10, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z14, (BX)
-	MOVQ         56(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z7, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z11, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z15, (DX)
+	MOVLQSX      8(R10), R12
+	MOVLQSX      12(R10), R13
+	VMOVUPS      (DX)(R12*4), Z16
+	VMOVUPS      (BX)(R12*4), Z17
+	VMOVUPS      (SI)(R12*4), Z18
+	VMOVUPS      (AX)(R12*4), Z19
+	VBROADCASTSS (CX)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (DI)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (R8)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R9)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	MOVLQSX      16(R10), R12
+	MOVLQSX      20(R10), R13
+	VMOVUPS      (DX)(R12*4), Z16
+	VMOVUPS      (BX)(R12*4), Z17
+	VMOVUPS      (SI)(R12*4), Z18
+	VMOVUPS      (AX)(R12*4), Z19
+	VBROADCASTSS (CX)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (DI)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (R8)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R9)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	MOVLQSX      24(R10), R12
+	MOVLQSX      28(R10), R13
+	VMOVUPS      (DX)(R12*4), Z16
+	VMOVUPS      (BX)(R12*4), Z17
+	VMOVUPS      (SI)(R12*4), Z18
+	VMOVUPS      (AX)(R12*4), Z19
+	VBROADCASTSS (CX)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (DI)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (R8)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R9)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R11
+	JZ   done
+
+single:
+	MOVLQSX      (R10), R12
+	MOVLQSX      4(R10), R13
+	VMOVUPS      (DX)(R12*4), Z16
+	VMOVUPS      (BX)(R12*4), Z17
+	VMOVUPS      (SI)(R12*4), Z18
+	VMOVUPS      (AX)(R12*4), Z19
+	VBROADCASTSS (CX)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS (DI)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z6
+	VFMADD231PS  Z19, Z20, Z7
+	VBROADCASTSS (R8)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z8
+	VFMADD231PS  Z17, Z20, Z9
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z11
+	VBROADCASTSS (R9)(R13*4), Z20
+	VFMADD231PS  Z16, Z20, Z12
+	VFMADD231PS  Z17, Z20, Z13
+	VFMADD231PS  Z18, Z20, Z14
+	VFMADD231PS  Z19, Z20, Z15
+	ADDQ         $0x00000008, R10
+	DECQ         R11
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z12, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z13, (BX)
+	MOVQ    40(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z2, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z10, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z14, (BX)
+	MOVQ    56(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z7, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z11, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z15, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile6x1AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile6x1AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile6x1AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -1157,63 +1847,144 @@ ready:
 	MOVQ x+24(FP), CX
 	MOVQ (AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DX
-	MOVQ outer+80(FP), BX
-	LEAQ (DX)(DX*2), R8
+	MOVQ w+32(FP), CX
+	MOVQ CX, DX
+	ADDQ wStride+40(FP), DX
+	MOVQ DX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ steps+48(FP), R9
+	MOVQ n+56(FP), R10
+	SUBQ $0x00000004, R10
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R10
-	MOVQ n+72(FP), R11
-
-tap:
-	MOVQ         8(R10), DI
-	LEAQ         (CX)(DI*4), DI
-	MOVQ         (R10), SI
-	LEAQ         (DI)(R8*1), R9
-	VMOVUPS      (AX)(SI*4), Z6
-	VBROADCASTSS (DI), Z7
+loop:
+	MOVLQSX      4(R9), R12
+	SHLQ         $0x02, R12
+	ADDQ         ahead+64(FP), R12
+	PREFETCHT0   (CX)(R12*1)
+	PREFETCHT0   (DX)(R12*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   (SI)(R12*1)
+	PREFETCHT0   (DI)(R12*1)
+	PREFETCHT0   (R8)(R12*1)
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (AX)(R11*4), Z6
+	VBROADCASTSS (CX)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z0
-	VBROADCASTSS (DI)(DX*1), Z7
+	VBROADCASTSS (DX)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z1
-	VBROADCASTSS (DI)(DX*2), Z7
+	VBROADCASTSS (BX)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z2
-	VBROADCASTSS (R9), Z7
+	VBROADCASTSS (SI)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z3
-	VBROADCASTSS (R9)(DX*1), Z7
+	VBROADCASTSS (DI)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z4
-	VBROADCASTSS (R9)(DX*2), Z7
+	VBROADCASTSS (R8)(R12*4), Z7
 	VFMADD231PS  Z6, Z7, Z5
-	ADDQ         $0x00000010, R10
-	DECQ         R11
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         BX
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z0, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z1, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z2, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z4, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
+	MOVLQSX      8(R9), R11
+	MOVLQSX      12(R9), R12
+	VMOVUPS      (AX)(R11*4), Z6
+	VBROADCASTSS (CX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (DX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (BX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (SI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (DI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R8)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	MOVLQSX      16(R9), R11
+	MOVLQSX      20(R9), R12
+	VMOVUPS      (AX)(R11*4), Z6
+	VBROADCASTSS (CX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (DX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (BX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (SI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (DI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R8)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	MOVLQSX      24(R9), R11
+	MOVLQSX      28(R9), R12
+	VMOVUPS      (AX)(R11*4), Z6
+	VBROADCASTSS (CX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (DX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (BX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (SI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (DI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R8)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x00000004, R10
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R10
+	JZ   done
+
+single:
+	MOVLQSX      (R9), R11
+	MOVLQSX      4(R9), R12
+	VMOVUPS      (AX)(R11*4), Z6
+	VBROADCASTSS (CX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z0
+	VBROADCASTSS (DX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z1
+	VBROADCASTSS (BX)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS (SI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z3
+	VBROADCASTSS (DI)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z4
+	VBROADCASTSS (R8)(R12*4), Z7
+	VFMADD231PS  Z6, Z7, Z5
+	ADDQ         $0x00000008, R9
+	DECQ         R10
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z0, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z1, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z2, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z4, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile6x2AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile6x2AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile6x2AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -1268,84 +2039,192 @@ ready:
 	LEAQ (CX)(DX*4), DX
 	MOVQ 16(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), BX
-	MOVQ outer+80(FP), SI
-	LEAQ (BX)(BX*2), R9
+	MOVQ w+32(FP), CX
+	MOVQ CX, BX
+	ADDQ wStride+40(FP), BX
+	MOVQ BX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ R8, R9
+	ADDQ wStride+40(FP), R9
+	MOVQ steps+48(FP), R10
+	MOVQ n+56(FP), R11
+	SUBQ $0x00000004, R11
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R11
-	MOVQ n+72(FP), R12
-
-tap:
-	MOVQ         8(R11), R8
-	LEAQ         (CX)(R8*4), R8
-	MOVQ         (R11), DI
-	LEAQ         (R8)(R9*1), R10
-	VMOVUPS      (DX)(DI*4), Z12
-	VMOVUPS      (AX)(DI*4), Z13
-	VBROADCASTSS (R8), Z14
+loop:
+	MOVLQSX      4(R10), R13
+	SHLQ         $0x02, R13
+	ADDQ         ahead+64(FP), R13
+	PREFETCHT0   (CX)(R13*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   (SI)(R13*1)
+	PREFETCHT0   (DI)(R13*1)
+	PREFETCHT0   (R8)(R13*1)
+	PREFETCHT0   (R9)(R13*1)
+	MOVLQSX      (R10), R12
+	MOVLQSX      4(R10), R13
+	VMOVUPS      (DX)(R12*4), Z12
+	VMOVUPS      (AX)(R12*4), Z13
+	VBROADCASTSS (CX)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
-	VBROADCASTSS (R8)(BX*1), Z14
+	VBROADCASTSS (BX)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z3
-	VBROADCASTSS (R8)(BX*2), Z14
+	VBROADCASTSS (SI)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z4
 	VFMADD231PS  Z13, Z14, Z5
-	VBROADCASTSS (R10), Z14
+	VBROADCASTSS (DI)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z6
 	VFMADD231PS  Z13, Z14, Z7
-	VBROADCASTSS (R10)(BX*1), Z14
+	VBROADCASTSS (R8)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z8
 	VFMADD231PS  Z13, Z14, Z9
-	VBROADCASTSS (R10)(BX*2), Z14
+	VBROADCASTSS (R9)(R13*4), Z14
 	VFMADD231PS  Z12, Z14, Z10
 	VFMADD231PS  Z13, Z14, Z11
-	ADDQ         $0x00000010, R11
-	DECQ         R12
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         SI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z2, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z8, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z10, (BX)
-	MOVQ         24(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z1, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z7, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z9, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z11, (DX)
+	MOVLQSX      8(R10), R12
+	MOVLQSX      12(R10), R13
+	VMOVUPS      (DX)(R12*4), Z12
+	VMOVUPS      (AX)(R12*4), Z13
+	VBROADCASTSS (CX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (BX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	MOVLQSX      16(R10), R12
+	MOVLQSX      20(R10), R13
+	VMOVUPS      (DX)(R12*4), Z12
+	VMOVUPS      (AX)(R12*4), Z13
+	VBROADCASTSS (CX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (BX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	MOVLQSX      24(R10), R12
+	MOVLQSX      28(R10), R13
+	VMOVUPS      (DX)(R12*4), Z12
+	VMOVUPS      (AX)(R12*4), Z13
+	VBROADCASTSS (CX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (BX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x00000004, R11
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R11
+	JZ   done
+
+single:
+	MOVLQSX      (R10), R12
+	MOVLQSX      4(R10), R13
+	VMOVUPS      (DX)(R12*4), Z12
+	VMOVUPS      (AX)(R12*4), Z13
+	VBROADCASTSS (CX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS (BX)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z3
+	VBROADCASTSS (SI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z4
+	VFMADD231PS  Z13, Z14, Z5
+	VBROADCASTSS (DI)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z6
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS (R8)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z8
+	VFMADD231PS  Z13, Z14, Z9
+	VBROADCASTSS (R9)(R13*4), Z14
+	VFMADD231PS  Z12, Z14, Z10
+	VFMADD231PS  Z13, Z14, Z11
+	ADDQ         $0x00000008, R10
+	DECQ         R11
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z10, (BX)
+	MOVQ    24(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z1, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z7, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z9, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z11, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile6x3AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile6x3AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile6x3AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -1421,105 +2300,240 @@ ready:
 	LEAQ (CX)(BX*4), BX
 	MOVQ 32(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), SI
-	MOVQ outer+80(FP), DI
-	LEAQ (SI)(SI*2), R10
+	MOVQ w+32(FP), CX
+	MOVQ CX, SI
+	ADDQ wStride+40(FP), SI
+	MOVQ SI, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ R8, R9
+	ADDQ wStride+40(FP), R9
+	MOVQ R9, R10
+	ADDQ wStride+40(FP), R10
+	MOVQ steps+48(FP), R11
+	MOVQ n+56(FP), R12
+	SUBQ $0x00000004, R12
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R12
-	MOVQ n+72(FP), R13
-
-tap:
-	MOVQ         8(R12), R9
-	LEAQ         (CX)(R9*4), R9
-	MOVQ         (R12), R8
-	LEAQ         (R9)(R10*1), R11
-	VMOVUPS      (DX)(R8*4), Z18
-	VMOVUPS      (BX)(R8*4), Z19
-	VMOVUPS      (AX)(R8*4), Z20
-	VBROADCASTSS (R9), Z21
+loop:
+	MOVLQSX      4(R11), R14
+	SHLQ         $0x02, R14
+	ADDQ         ahead+64(FP), R14
+	PREFETCHT0   (CX)(R14*1)
+	PREFETCHT0   (SI)(R14*1)
+	PREFETCHT0   (DI)(R14*1)
+	PREFETCHT0   (R8)(R14*1)
+	PREFETCHT0   (R9)(R14*1)
+	PREFETCHT0   (R10)(R14*1)
+	MOVLQSX      (R11), R13
+	MOVLQSX      4(R11), R14
+	VMOVUPS      (DX)(R13*4), Z18
+	VMOVUPS      (BX)(R13*4), Z19
+	VMOVUPS      (AX)(R13*4), Z20
+	VBROADCASTSS (CX)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z0
 	VFMADD231PS  Z19, Z21, Z1
 	VFMADD231PS  Z20, Z21, Z2
-	VBROADCASTSS (R9)(SI*1), Z21
+	VBROADCASTSS (SI)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z3
 	VFMADD231PS  Z19, Z21, Z4
 	VFMADD231PS  Z20, Z21, Z5
-	VBROADCASTSS (R9)(SI*2), Z21
+	VBROADCASTSS (DI)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z6
 	VFMADD231PS  Z19, Z21, Z7
 	VFMADD231PS  Z20, Z21, Z8
-	VBROADCASTSS (R11), Z21
+	VBROADCASTSS (R8)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z9
 	VFMADD231PS  Z19, Z21, Z10
 	VFMADD231PS  Z20, Z21, Z11
-	VBROADCASTSS (R11)(SI*1), Z21
+	VBROADCASTSS (R9)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z12
 	VFMADD231PS  Z19, Z21, Z13
 	VFMADD231PS  Z20, Z21, Z14
-	VBROADCASTSS (R11)(SI*2), Z21
+	VBROADCASTSS (R10)(R14*4), Z21
 	VFMADD231PS  Z18, Z21, Z15
 	VFMADD231PS  Z19, Z21, Z16
 	VFMADD231PS  Z20, Z21, Z17
-	ADDQ         $0x00000010, R12
-	DECQ         R13
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), AX
-	DECQ         DI
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z3, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z9, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z12, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z15, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z7, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z10, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z13, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z16, (BX)
-	MOVQ         40(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z2, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z5, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z8, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z11, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z14, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z17, (DX)
+	MOVLQSX      8(R11), R13
+	MOVLQSX      12(R11), R14
+	VMOVUPS      (DX)(R13*4), Z18
+	VMOVUPS      (BX)(R13*4), Z19
+	VMOVUPS      (AX)(R13*4), Z20
+	VBROADCASTSS (CX)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (SI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (DI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R8)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R9)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R10)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	MOVLQSX      16(R11), R13
+	MOVLQSX      20(R11), R14
+	VMOVUPS      (DX)(R13*4), Z18
+	VMOVUPS      (BX)(R13*4), Z19
+	VMOVUPS      (AX)(R13*4), Z20
+	VBROADCASTSS (CX)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (SI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (DI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R8)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R9)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R10)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	MOVLQSX      24(R11), R13
+	MOVLQSX      28(R11), R14
+	VMOVUPS      (DX)(R13*4), Z18
+	VMOVUPS      (BX)(R13*4), Z19
+	VMOVUPS      (AX)(R13*4), Z20
+	VBROADCASTSS (CX)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (SI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (DI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R8)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R9)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R10)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	ADDQ         $0x00000020, R11
+	SUBQ         $0x00000004, R12
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R12
+	JZ   done
+
+single:
+	MOVLQSX      (R11), R13
+	MOVLQSX      4(R11), R14
+	VMOVUPS      (DX)(R13*4), Z18
+	VMOVUPS      (BX)(R13*4), Z19
+	VMOVUPS      (AX)(R13*4), Z20
+	VBROADCASTSS (CX)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (SI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (DI)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R8)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R9)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R10)(R14*4), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	ADDQ         $0x00000008, R11
+	DECQ         R12
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z12, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z15, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z10, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z13, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z16, (BX)
+	MOVQ    40(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z2, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z5, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z8, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z11, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z14, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z17, (DX)
 	VZEROUPPER
 	RET
 
-// func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride int, wOuter int, taps *int, n int, outer int, more int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convTile6x4AVX512(SB), NOSPLIT, $0-96
-	MOVQ    more+88(FP), AX
+// func convTile6x4AVX512(dst *float32, dstStride int, groups *int, x *float32, w *float32, wStride int, steps *int32, n int, ahead int, more int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·convTile6x4AVX512(SB), NOSPLIT, $0-80
+	MOVQ    more+72(FP), AX
 	TESTQ   AX, AX
 	JZ      zero
 	MOVQ    dst+0(FP), AX
@@ -1616,119 +2630,281 @@ ready:
 	LEAQ (CX)(SI*4), SI
 	MOVQ 48(AX), AX
 	LEAQ (CX)(AX*4), AX
-	MOVQ w+40(FP), CX
-	MOVQ wStride+48(FP), DI
-	MOVQ outer+80(FP), R8
-	LEAQ (DI)(DI*2), R11
+	MOVQ w+32(FP), CX
+	MOVQ CX, DI
+	ADDQ wStride+40(FP), DI
+	MOVQ DI, R8
+	ADDQ wStride+40(FP), R8
+	MOVQ R8, R9
+	ADDQ wStride+40(FP), R9
+	MOVQ R9, R10
+	ADDQ wStride+40(FP), R10
+	MOVQ R10, R11
+	ADDQ wStride+40(FP), R11
+	MOVQ steps+48(FP), R12
+	MOVQ n+56(FP), R13
+	SUBQ $0x00000004, R13
+	JLT  few
 
-outer:
-	MOVQ taps+64(FP), R13
-	MOVQ n+72(FP), R14
-
-tap:
-	MOVQ         8(R13), R10
-	LEAQ         (CX)(R10*4), R10
-	MOVQ         (R13), R9
-	LEAQ         (R10)(R11*1), R12
-	VMOVUPS      (DX)(R9*4), Z24
-	VMOVUPS      (BX)(R9*4), Z25
-	VMOVUPS      (SI)(R9*4), Z26
-	VMOVUPS      (AX)(R9*4), Z27
-	VBROADCASTSS (R10), Z28
+loop:
+	MOVLQSX      4(R12), R15
+	SHLQ         $0x02, R15
+	ADDQ         ahead+64(FP), R15
+	PREFETCHT0   (CX)(R15*1)
+	PREFETCHT0   (DI)(R15*1)
+	PREFETCHT0   (R8)(R15*1)
+	PREFETCHT0   (R9)(R15*1)
+	PREFETCHT0   (R10)(R15*1)
+	PREFETCHT0   (R11)(R15*1)
+	MOVLQSX      (R12), R14
+	MOVLQSX      4(R12), R15
+	VMOVUPS      (DX)(R14*4), Z24
+	VMOVUPS      (BX)(R14*4), Z25
+	VMOVUPS      (SI)(R14*4), Z26
+	VMOVUPS      (AX)(R14*4), Z27
+	VBROADCASTSS (CX)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z0
 	VFMADD231PS  Z25, Z28, Z1
 	VFMADD231PS  Z26, Z28, Z2
 	VFMADD231PS  Z27, Z28, Z3
-	VBROADCASTSS (R10)(DI*1), Z28
+	VBROADCASTSS (DI)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z4
 	VFMADD231PS  Z25, Z28, Z5
 	VFMADD231PS  Z26, Z28, Z6
 	VFMADD231PS  Z27, Z28, Z7
-	VBROADCASTSS (R10)(DI*2), Z28
+	VBROADCASTSS (R8)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z8
 	VFMADD231PS  Z25, Z28, Z9
 	VFMADD231PS  Z26, Z28, Z10
 	VFMADD231PS  Z27, Z28, Z11
-	VBROADCASTSS (R12), Z28
+	VBROADCASTSS (R9)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z12
 	VFMADD231PS  Z25, Z28, Z13
 	VFMADD231PS  Z26, Z28, Z14
 	VFMADD231PS  Z27, Z28, Z15
-	VBROADCASTSS (R12)(DI*1), Z28
+	VBROADCASTSS (R10)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z16
 	VFMADD231PS  Z25, Z28, Z17
 	VFMADD231PS  Z26, Z28, Z18
 	VFMADD231PS  Z27, Z28, Z19
-	VBROADCASTSS (R12)(DI*2), Z28
+	VBROADCASTSS (R11)(R15*4), Z28
 	VFMADD231PS  Z24, Z28, Z20
 	VFMADD231PS  Z25, Z28, Z21
 	VFMADD231PS  Z26, Z28, Z22
 	VFMADD231PS  Z27, Z28, Z23
-	ADDQ         $0x00000010, R13
-	DECQ         R14
-	JNZ          tap
-	ADDQ         wOuter+56(FP), CX
-	ADDQ         xOuter+32(FP), DX
-	ADDQ         xOuter+32(FP), BX
-	ADDQ         xOuter+32(FP), SI
-	ADDQ         xOuter+32(FP), AX
-	DECQ         R8
-	JNZ          outer
-	MOVQ         dst+0(FP), AX
-	MOVQ         dstStride+8(FP), CX
-	MOVQ         groups+16(FP), DX
-	MOVQ         8(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z0, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z4, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z8, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z12, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z16, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z20, (BX)
-	MOVQ         24(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z1, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z5, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z9, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z13, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z17, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z21, (BX)
-	MOVQ         40(DX), BX
-	LEAQ         (AX)(BX*4), BX
-	VMOVUPS      Z2, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z6, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z10, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z14, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z18, (BX)
-	ADDQ         CX, BX
-	VMOVUPS      Z22, (BX)
-	MOVQ         56(DX), DX
-	LEAQ         (AX)(DX*4), DX
-	VMOVUPS      Z3, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z7, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z11, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z15, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z19, (DX)
-	ADDQ         CX, DX
-	VMOVUPS      Z23, (DX)
+	MOVLQSX      8(R12), R14
+	MOVLQSX      12(R12), R15
+	VMOVUPS      (DX)(R14*4), Z24
+	VMOVUPS      (BX)(R14*4), Z25
+	VMOVUPS      (SI)(R14*4), Z26
+	VMOVUPS      (AX)(R14*4), Z27
+	VBROADCASTSS (CX)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (DI)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (R8)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R9)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R10)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R11)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	MOVLQSX      16(R12), R14
+	MOVLQSX      20(R12), R15
+	VMOVUPS      (DX)(R14*4), Z24
+	VMOVUPS      (BX)(R14*4), Z25
+	VMOVUPS      (SI)(R14*4), Z26
+	VMOVUPS      (AX)(R14*4), Z27
+	VBROADCASTSS (CX)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (DI)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (R8)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R9)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R10)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R11)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	MOVLQSX      24(R12), R14
+	MOVLQSX      28(R12), R15
+	VMOVUPS      (DX)(R14*4), Z24
+	VMOVUPS      (BX)(R14*4), Z25
+	VMOVUPS      (SI)(R14*4), Z26
+	VMOVUPS      (AX)(R14*4), Z27
+	VBROADCASTSS (CX)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (DI)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (R8)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R9)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R10)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R11)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000020, R12
+	SUBQ         $0x00000004, R13
+	JGE          loop
+
+few:
+	ADDQ $0x00000004, R13
+	JZ   done
+
+single:
+	MOVLQSX      (R12), R14
+	MOVLQSX      4(R12), R15
+	VMOVUPS      (DX)(R14*4), Z24
+	VMOVUPS      (BX)(R14*4), Z25
+	VMOVUPS      (SI)(R14*4), Z26
+	VMOVUPS      (AX)(R14*4), Z27
+	VBROADCASTSS (CX)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS (DI)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VFMADD231PS  Z26, Z28, Z6
+	VFMADD231PS  Z27, Z28, Z7
+	VBROADCASTSS (R8)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z8
+	VFMADD231PS  Z25, Z28, Z9
+	VFMADD231PS  Z26, Z28, Z10
+	VFMADD231PS  Z27, Z28, Z11
+	VBROADCASTSS (R9)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z12
+	VFMADD231PS  Z25, Z28, Z13
+	VFMADD231PS  Z26, Z28, Z14
+	VFMADD231PS  Z27, Z28, Z15
+	VBROADCASTSS (R10)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS (R11)(R15*4), Z28
+	VFMADD231PS  Z24, Z28, Z20
+	VFMADD231PS  Z25, Z28, Z21
+	VFMADD231PS  Z26, Z28, Z22
+	VFMADD231PS  Z27, Z28, Z23
+	ADDQ         $0x00000008, R12
+	DECQ         R13
+	JNZ          single
+
+done:
+	MOVQ    dst+0(FP), AX
+	MOVQ    dstStride+8(FP), CX
+	MOVQ    groups+16(FP), DX
+	MOVQ    8(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z0, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z12, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z16, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z20, (BX)
+	MOVQ    24(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z1, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z13, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z17, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z21, (BX)
+	MOVQ    40(DX), BX
+	LEAQ    (AX)(BX*4), BX
+	VMOVUPS Z2, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z10, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z14, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z18, (BX)
+	ADDQ    CX, BX
+	VMOVUPS Z22, (BX)
+	MOVQ    56(DX), DX
+	LEAQ    (AX)(DX*4), DX
+	VMOVUPS Z3, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z7, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z11, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z15, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z19, (DX)
+	ADDQ    CX, DX
+	VMOVUPS Z23, (DX)
 	VZEROUPPER
 	RET
 
@@ -2115,3 +3291,563 @@ loop:
 	JNZ         loop
 	VZEROUPPER
 	RET
+
+// func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
+	MOVQ      dst+0(FP), AX
+	MOVQ      a+8(FP), CX
+	MOVQ      b+16(FP), DX
+	MOVQ      index+24(FP), BX
+	MOVQ      n+32(FP), SI
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (CX), Z1
+	VPERMT2PS (DX), Z0, Z1
+	VMOVUPS   Z1, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·convRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ rows+32(FP), BX
+
+row:
+	MOVQ width+24(FP), SI
+	XORQ DI, DI
+
+part:
+	VMOVUPS (DX), Z0
+	VMOVUPS Z0, (AX)(DI*1)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, SI
+	JNZ     part
+	ADDQ    CX, AX
+	DECQ    BX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·convSplitAVX512(SB), NOSPLIT, $0-48
+	MOVQ    even+0(FP), AX
+	MOVQ    odd+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    src+24(FP), BX
+	MOVQ    rows+40(FP), SI
+	VMOVUPS evenThenOdd<>+0(SB), Z0
+
+row:
+	MOVQ width+32(FP), DI
+	XORQ R8, R8
+
+part:
+	VPERMPS       (BX), Z0, Z1
+	VEXTRACTF32X8 $0x01, Z1, Y2
+	VMOVUPS       Y1, (AX)(R8*1)
+	VMOVUPS       Y2, (CX)(R8*1)
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000020, R8
+	SUBQ          $0x00000010, DI
+	JNZ           part
+	ADDQ          DX, AX
+	ADDQ          DX, CX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+DATA evenThenOdd<>+0(SB)/4, $0x00000000
+DATA evenThenOdd<>+4(SB)/4, $0x00000002
+DATA evenThenOdd<>+8(SB)/4, $0x00000004
+DATA evenThenOdd<>+12(SB)/4, $0x00000006
+DATA evenThenOdd<>+16(SB)/4, $0x00000008
+DATA evenThenOdd<>+20(SB)/4, $0x0000000a
+DATA evenThenOdd<>+24(SB)/4, $0x0000000c
+DATA evenThenOdd<>+28(SB)/4, $0x0000000e
+DATA evenThenOdd<>+32(SB)/4, $0x00000001
+DATA evenThenOdd<>+36(SB)/4, $0x00000003
+DATA evenThenOdd<>+40(SB)/4, $0x00000005
+DATA evenThenOdd<>+44(SB)/4, $0x00000007
+DATA evenThenOdd<>+48(SB)/4, $0x00000009
+DATA evenThenOdd<>+52(SB)/4, $0x0000000b
+DATA evenThenOdd<>+56(SB)/4, $0x0000000d
+DATA evenThenOdd<>+60(SB)/4, $0x0000000f
+GLOBL evenThenOdd<>(SB), RODATA|NOPTR, $64
+
+// func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convSpreadAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ places+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	KXNORW      K1, K1, K1
+	VSCATTERDPS Z1, K1, (AX)(Z0*4)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
+// Requires: AVX, AVX512F
+TEXT ·convTranspose16AVX512(SB), NOSPLIT, $0-32
+	MOVQ       dst+0(FP), AX
+	MOVQ       places+8(FP), CX
+	MOVQ       src+16(FP), DX
+	MOVQ       stride+24(FP), BX
+	VMOVUPS    (DX), Z0
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z1
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z2
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z3
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z4
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z5
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z6
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z7
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z8
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z9
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z10
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z11
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z12
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z13
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z14
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z15
+	ADDQ       BX, DX
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z0
+	VUNPCKLPS  Z3, Z2, Z1
+	VUNPCKHPS  Z3, Z2, Z2
+	VUNPCKLPS  Z5, Z4, Z3
+	VUNPCKHPS  Z5, Z4, Z4
+	VUNPCKLPS  Z7, Z6, Z5
+	VUNPCKHPS  Z7, Z6, Z6
+	VUNPCKLPS  Z9, Z8, Z7
+	VUNPCKHPS  Z9, Z8, Z8
+	VUNPCKLPS  Z11, Z10, Z9
+	VUNPCKHPS  Z11, Z10, Z10
+	VUNPCKLPS  Z13, Z12, Z11
+	VUNPCKHPS  Z13, Z12, Z12
+	VUNPCKLPS  Z15, Z14, Z13
+	VUNPCKHPS  Z15, Z14, Z14
+	VUNPCKLPD  Z1, Z16, Z15
+	VUNPCKHPD  Z1, Z16, Z1
+	VUNPCKLPD  Z2, Z0, Z16
+	VUNPCKHPD  Z2, Z0, Z0
+	VUNPCKLPD  Z5, Z3, Z2
+	VUNPCKHPD  Z5, Z3, Z3
+	VUNPCKLPD  Z6, Z4, Z5
+	VUNPCKHPD  Z6, Z4, Z4
+	VUNPCKLPD  Z9, Z7, Z6
+	VUNPCKHPD  Z9, Z7, Z7
+	VUNPCKLPD  Z10, Z8, Z9
+	VUNPCKHPD  Z10, Z8, Z8
+	VUNPCKLPD  Z13, Z11, Z10
+	VUNPCKHPD  Z13, Z11, Z11
+	VUNPCKLPD  Z14, Z12, Z13
+	VUNPCKHPD  Z14, Z12, Z12
+	VSHUFF32X4 $0x88, Z2, Z15, Z14
+	VSHUFF32X4 $0xdd, Z2, Z15, Z2
+	VSHUFF32X4 $0x88, Z10, Z6, Z15
+	VSHUFF32X4 $0xdd, Z10, Z6, Z6
+	VSHUFF32X4 $0x88, Z15, Z14, Z10
+	MOVQ       (CX), DX
+	VMOVUPS    Z10, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z15, Z14, Z10
+	MOVQ       64(CX), DX
+	VMOVUPS    Z10, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z6, Z2, Z10
+	MOVQ       32(CX), DX
+	VMOVUPS    Z10, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z6, Z2, Z2
+	MOVQ       96(CX), DX
+	VMOVUPS    Z2, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z3, Z1, Z2
+	VSHUFF32X4 $0xdd, Z3, Z1, Z1
+	VSHUFF32X4 $0x88, Z11, Z7, Z3
+	VSHUFF32X4 $0xdd, Z11, Z7, Z6
+	VSHUFF32X4 $0x88, Z3, Z2, Z7
+	MOVQ       8(CX), DX
+	VMOVUPS    Z7, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z3, Z2, Z2
+	MOVQ       72(CX), DX
+	VMOVUPS    Z2, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z6, Z1, Z2
+	MOVQ       40(CX), DX
+	VMOVUPS    Z2, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z6, Z1, Z1
+	MOVQ       104(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z5, Z16, Z1
+	VSHUFF32X4 $0xdd, Z5, Z16, Z2
+	VSHUFF32X4 $0x88, Z13, Z9, Z3
+	VSHUFF32X4 $0xdd, Z13, Z9, Z5
+	VSHUFF32X4 $0x88, Z3, Z1, Z6
+	MOVQ       16(CX), DX
+	VMOVUPS    Z6, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z3, Z1, Z1
+	MOVQ       80(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z5, Z2, Z1
+	MOVQ       48(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z5, Z2, Z1
+	MOVQ       112(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z4, Z0, Z1
+	VSHUFF32X4 $0xdd, Z4, Z0, Z0
+	VSHUFF32X4 $0x88, Z12, Z8, Z2
+	VSHUFF32X4 $0xdd, Z12, Z8, Z3
+	VSHUFF32X4 $0x88, Z2, Z1, Z4
+	MOVQ       24(CX), DX
+	VMOVUPS    Z4, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z2, Z1, Z1
+	MOVQ       88(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z3, Z0, Z1
+	MOVQ       56(CX), DX
+	VMOVUPS    Z1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z3, Z0, Z0
+	MOVQ       120(CX), CX
+	VMOVUPS    Z0, (AX)(CX*4)
+	VZEROUPPER
+	RET
+
+// func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·convTranspose9AVX512(SB), NOSPLIT, $0-32
+	MOVQ       dst+0(FP), AX
+	MOVQ       places+8(FP), CX
+	MOVQ       src+16(FP), DX
+	MOVQ       stride+24(FP), BX
+	VXORPS     Z0, Z0, Z0
+	VMOVUPS    (DX), Z1
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z2
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z3
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z4
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z5
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z6
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z7
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z8
+	ADDQ       BX, DX
+	VMOVUPS    (DX), Z9
+	ADDQ       BX, DX
+	MOVQ       $0x00000009, DX
+	MOVQ       $-1, BX
+	BZHIQ      DX, BX, BX
+	KMOVW      BX, K1
+	VUNPCKLPS  Z2, Z1, Z10
+	VUNPCKHPS  Z2, Z1, Z1
+	VUNPCKLPS  Z4, Z3, Z2
+	VUNPCKHPS  Z4, Z3, Z3
+	VUNPCKLPS  Z6, Z5, Z4
+	VUNPCKHPS  Z6, Z5, Z5
+	VUNPCKLPS  Z8, Z7, Z6
+	VUNPCKHPS  Z8, Z7, Z7
+	VUNPCKLPS  Z0, Z9, Z8
+	VUNPCKHPS  Z0, Z9, Z9
+	VUNPCKLPD  Z2, Z10, Z11
+	VUNPCKHPD  Z2, Z10, Z2
+	VUNPCKLPD  Z3, Z1, Z10
+	VUNPCKHPD  Z3, Z1, Z1
+	VUNPCKLPD  Z6, Z4, Z3
+	VUNPCKHPD  Z6, Z4, Z4
+	VUNPCKLPD  Z7, Z5, Z6
+	VUNPCKHPD  Z7, Z5, Z5
+	VUNPCKLPD  Z0, Z8, Z7
+	VUNPCKHPD  Z0, Z8, Z8
+	VUNPCKLPD  Z0, Z9, Z12
+	VUNPCKHPD  Z0, Z9, Z9
+	VSHUFF32X4 $0x88, Z3, Z11, Z13
+	VSHUFF32X4 $0xdd, Z3, Z11, Z3
+	VSHUFF32X4 $0x88, Z0, Z7, Z11
+	VSHUFF32X4 $0xdd, Z0, Z7, Z7
+	VSHUFF32X4 $0x88, Z11, Z13, Z14
+	MOVQ       (CX), DX
+	VMOVUPS    Z14, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z11, Z13, Z11
+	MOVQ       64(CX), DX
+	VMOVUPS    Z11, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z7, Z3, Z11
+	MOVQ       32(CX), DX
+	VMOVUPS    Z11, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z7, Z3, Z3
+	MOVQ       96(CX), DX
+	VMOVUPS    Z3, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z4, Z2, Z3
+	VSHUFF32X4 $0xdd, Z4, Z2, Z2
+	VSHUFF32X4 $0x88, Z0, Z8, Z4
+	VSHUFF32X4 $0xdd, Z0, Z8, Z7
+	VSHUFF32X4 $0x88, Z4, Z3, Z8
+	MOVQ       8(CX), DX
+	VMOVUPS    Z8, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z4, Z3, Z3
+	MOVQ       72(CX), DX
+	VMOVUPS    Z3, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z7, Z2, Z3
+	MOVQ       40(CX), DX
+	VMOVUPS    Z3, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z7, Z2, Z2
+	MOVQ       104(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z6, Z10, Z2
+	VSHUFF32X4 $0xdd, Z6, Z10, Z3
+	VSHUFF32X4 $0x88, Z0, Z12, Z4
+	VSHUFF32X4 $0xdd, Z0, Z12, Z6
+	VSHUFF32X4 $0x88, Z4, Z2, Z7
+	MOVQ       16(CX), DX
+	VMOVUPS    Z7, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z4, Z2, Z2
+	MOVQ       80(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z6, Z3, Z2
+	MOVQ       48(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z6, Z3, Z2
+	MOVQ       112(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z5, Z1, Z2
+	VSHUFF32X4 $0xdd, Z5, Z1, Z1
+	VSHUFF32X4 $0x88, Z0, Z9, Z3
+	VSHUFF32X4 $0xdd, Z0, Z9, Z0
+	VSHUFF32X4 $0x88, Z3, Z2, Z4
+	MOVQ       24(CX), DX
+	VMOVUPS    Z4, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z3, Z2, Z2
+	MOVQ       88(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0x88, Z0, Z1, Z2
+	MOVQ       56(CX), DX
+	VMOVUPS    Z2, K1, (AX)(DX*4)
+	VSHUFF32X4 $0xdd, Z0, Z1, Z0
+	MOVQ       120(CX), CX
+	VMOVUPS    Z0, K1, (AX)(CX*4)
+	VZEROUPPER
+	RET
+
+// func maxPairsAVX512(y *float32, index *int32, x *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·maxPairsAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         width+24(FP), BX
+	VMOVUPS      evens<>+0(SB), Z4
+	MOVQ         $0x00000020, SI
+	VPBROADCASTD SI, Z0
+	MOVQ         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	VPBROADCASTD BX, Z2
+	VPADDD       Z1, Z2, Z3
+	SHLQ         $0x02, BX
+	VMOVUPS      evens<>+0(SB), Z5
+	VMOVUPS      odds<>+0(SB), Z6
+	MOVQ         rows+32(FP), SI
+
+row:
+	MOVQ BX, DI
+
+part:
+	VMOVUPS   (DX), Z7
+	VMOVUPS   (DX), Z8
+	VPERMT2PS 64(DX), Z5, Z7
+	VPERMT2PS 64(DX), Z6, Z8
+	VMOVUPS   (DX)(BX*1), Z9
+	VMOVUPS   (DX)(BX*1), Z10
+	VPERMT2PS 64(DX)(BX*1), Z5, Z9
+	VPERMT2PS 64(DX)(BX*1), Z6, Z10
+	VMOVDQA32 Z4, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z8, K1, K1
+	VMOVAPS   Z8, K1, Z7
+	VPADDD    Z1, Z4, K1, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z9, K1, K1
+	VMOVAPS   Z9, K1, Z7
+	VPADDD    Z2, Z4, K1, Z11
+	VCMPPS    $0x07, Z7, Z7, K1
+	VCMPPS    $0x16, Z7, Z10, K1, K1
+	VMOVAPS   Z10, K1, Z7
+	VPADDD    Z3, Z4, K1, Z11
+	VMOVUPS   Z7, (AX)
+	VMOVDQU32 Z11, (CX)
+	ADDQ      $0x00000040, AX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000080, DX
+	VPADDD    Z0, Z4, Z4
+	SUBQ      $0x00000080, DI
+	JNZ       part
+	ADDQ      BX, DX
+	VPADDD    Z2, Z4, Z4
+	DECQ      SI
+	JNZ       row
+	VZEROUPPER
+	RET
+
+DATA evens<>+0(SB)/4, $0x00000000
+DATA evens<>+4(SB)/4, $0x00000002
+DATA evens<>+8(SB)/4, $0x00000004
+DATA evens<>+12(SB)/4, $0x00000006
+DATA evens<>+16(SB)/4, $0x00000008
+DATA evens<>+20(SB)/4, $0x0000000a
+DATA evens<>+24(SB)/4, $0x0000000c
+DATA evens<>+28(SB)/4, $0x0000000e
+DATA evens<>+32(SB)/4, $0x00000010
+DATA evens<>+36(SB)/4, $0x00000012
+DATA evens<>+40(SB)/4, $0x00000014
+DATA evens<>+44(SB)/4, $0x00000016
+DATA evens<>+48(SB)/4, $0x00000018
+DATA evens<>+52(SB)/4, $0x0000001a
+DATA evens<>+56(SB)/4, $0x0000001c
+DATA evens<>+60(SB)/4, $0x0000001e
+GLOBL evens<>(SB), RODATA|NOPTR, $64
+
+DATA odds<>+0(SB)/4, $0x00000001
+DATA odds<>+4(SB)/4, $0x00000003
+DATA odds<>+8(SB)/4, $0x00000005
+DATA odds<>+12(SB)/4, $0x00000007
+DATA odds<>+16(SB)/4, $0x00000009
+DATA odds<>+20(SB)/4, $0x0000000b
+DATA odds<>+24(SB)/4, $0x0000000d
+DATA odds<>+28(SB)/4, $0x0000000f
+DATA odds<>+32(SB)/4, $0x00000011
+DATA odds<>+36(SB)/4, $0x00000013
+DATA odds<>+40(SB)/4, $0x00000015
+DATA odds<>+44(SB)/4, $0x00000017
+DATA odds<>+48(SB)/4, $0x00000019
+DATA odds<>+52(SB)/4, $0x0000001b
+DATA odds<>+56(SB)/4, $0x0000001d
+DATA odds<>+60(SB)/4, $0x0000001f
+GLOBL odds<>(SB), RODATA|NOPTR, $64
+
+// func maxPairsBackAVX512(dx *float32, index *int32, dy *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·maxPairsBackAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dx+0(FP), AX
+	MOVQ         index+8(FP), CX
+	MOVQ         dy+16(FP), DX
+	MOVQ         width+24(FP), BX
+	VMOVUPS      evens<>+0(SB), Z4
+	MOVQ         $0x00000020, SI
+	VPBROADCASTD SI, Z0
+	MOVQ         $0x00000001, SI
+	VPBROADCASTD SI, Z1
+	VPBROADCASTD BX, Z2
+	VPADDD       Z1, Z2, Z3
+	SHLQ         $0x02, BX
+	VMOVUPS      zipLow<>+0(SB), Z5
+	VMOVUPS      zipHigh<>+0(SB), Z6
+	MOVQ         rows+32(FP), SI
+
+row:
+	MOVQ BX, DI
+
+part:
+	VMOVUPS   (DX), Z7
+	VMOVDQU32 (CX), Z8
+	VPSUBD    Z4, Z8, Z8
+	VPXORD    Z9, Z9, Z9
+	VADDPS    Z9, Z7, Z7
+	VPCMPEQD  Z9, Z8, K1
+	VMOVAPS.Z Z7, K1, Z10
+	VPCMPEQD  Z1, Z8, K1
+	VMOVAPS.Z Z7, K1, Z11
+	VMOVAPS   Z10, Z12
+	VPERMT2PS Z11, Z5, Z12
+	VMOVUPS   Z12, (AX)
+	VMOVAPS   Z10, Z10
+	VPERMT2PS Z11, Z6, Z10
+	VMOVUPS   Z10, 64(AX)
+	VPCMPEQD  Z2, Z8, K1
+	VMOVAPS.Z Z7, K1, Z10
+	VPCMPEQD  Z3, Z8, K1
+	VMOVAPS.Z Z7, K1, Z7
+	VMOVAPS   Z10, Z8
+	VPERMT2PS Z7, Z5, Z8
+	VMOVUPS   Z8, (AX)(BX*1)
+	VMOVAPS   Z10, Z8
+	VPERMT2PS Z7, Z6, Z8
+	VMOVUPS   Z8, 64(AX)(BX*1)
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, CX
+	ADDQ      $0x00000080, AX
+	VPADDD    Z0, Z4, Z4
+	SUBQ      $0x00000080, DI
+	JNZ       part
+	ADDQ      BX, AX
+	VPADDD    Z2, Z4, Z4
+	DECQ      SI
+	JNZ       row
+	VZEROUPPER
+	RET
+
+DATA zipLow<>+0(SB)/4, $0x00000000
+DATA zipLow<>+4(SB)/4, $0x00000010
+DATA zipLow<>+8(SB)/4, $0x00000001
+DATA zipLow<>+12(SB)/4, $0x00000011
+DATA zipLow<>+16(SB)/4, $0x00000002
+DATA zipLow<>+20(SB)/4, $0x00000012
+DATA zipLow<>+24(SB)/4, $0x00000003
+DATA zipLow<>+28(SB)/4, $0x00000013
+DATA zipLow<>+32(SB)/4, $0x00000004
+DATA zipLow<>+36(SB)/4, $0x00000014
+DATA zipLow<>+40(SB)/4, $0x00000005
+DATA zipLow<>+44(SB)/4, $0x00000015
+DATA zipLow<>+48(SB)/4, $0x00000006
+DATA zipLow<>+52(SB)/4, $0x00000016
+DATA zipLow<>+56(SB)/4, $0x00000007
+DATA zipLow<>+60(SB)/4, $0x00000017
+GLOBL zipLow<>(SB), RODATA|NOPTR, $64
+
+DATA zipHigh<>+0(SB)/4, $0x00000008
+DATA zipHigh<>+4(SB)/4, $0x00000018
+DATA zipHigh<>+8(SB)/4, $0x00000009
+DATA zipHigh<>+12(SB)/4, $0x00000019
+DATA zipHigh<>+16(SB)/4, $0x0000000a
+DATA zipHigh<>+20(SB)/4, $0x0000001a
+DATA zipHigh<>+24(SB)/4, $0x0000000b
+DATA zipHigh<>+28(SB)/4, $0x0000001b
+DATA zipHigh<>+32(SB)/4, $0x0000000c
+DATA zipHigh<>+36(SB)/4, $0x0000001c
+DATA zipHigh<>+40(SB)/4, $0x0000000d
+DATA zipHigh<>+44(SB)/4, $0x0000001d
+DATA zipHigh<>+48(SB)/4, $0x0000000e
+DATA zipHigh<>+52(SB)/4, $0x0000001e
+DATA zipHigh<>+56(SB)/4, $0x0000000f
+DATA zipHigh<>+60(SB)/4, $0x0000001f
+GLOBL zipHigh<>(SB), RODATA|NOPTR, $64

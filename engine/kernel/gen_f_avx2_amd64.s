@@ -851,6 +851,61 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
+	VMOVUPS 128(R9), Y4
+	VMOVUPS 160(R9), Y5
+	JMP     ready3
+
+zero3:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Y6
+	VFMADD231PS  (R8), Y6, Y0
+	VFMADD231PS  32(R8), Y6, Y1
+	VFMADD231PS  (R8)(DX*1), Y6, Y2
+	VFMADD231PS  32(R8)(DX*1), Y6, Y3
+	VFMADD231PS  (R8)(DX*2), Y6, Y4
+	VFMADD231PS  32(R8)(DX*2), Y6, Y5
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	VMOVUPS      Y2, 64(R9)
+	VMOVUPS      Y3, 96(R9)
+	VMOVUPS      Y4, 128(R9)
+	VMOVUPS      Y5, 160(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1358,6 +1413,67 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
+	VMOVUPS 128(R9), Y4
+	VMOVUPS 160(R9), Y5
+	JMP     ready3
+
+zero3:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Y6
+	VCVTPH2PS    (R8), Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VCVTPH2PS    16(R8), Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VCVTPH2PS    (R8)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VCVTPH2PS    16(R8)(DX*1), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VCVTPH2PS    (R8)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VCVTPH2PS    16(R8)(DX*2), Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	VMOVUPS      Y2, 64(R9)
+	VMOVUPS      Y3, 96(R9)
+	VMOVUPS      Y4, 128(R9)
+	VMOVUPS      Y5, 160(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1543,6 +1659,73 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
+	VMOVUPS 128(R9), Y4
+	VMOVUPS 160(R9), Y5
+	JMP     ready3
+
+zero3:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Y6
+	VPMOVZXWD    (R8), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y0
+	VPMOVZXWD    16(R8), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y1
+	VPMOVZXWD    (R8)(DX*1), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y2
+	VPMOVZXWD    16(R8)(DX*1), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPMOVZXWD    (R8)(DX*2), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VPMOVZXWD    16(R8)(DX*2), Y7
+	VPSLLD       $0x10, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y5
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Y0, (R9)
+	VMOVUPS      Y1, 32(R9)
+	VMOVUPS      Y2, 64(R9)
+	VMOVUPS      Y3, 96(R9)
+	VMOVUPS      Y4, 128(R9)
+	VMOVUPS      Y5, 160(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2

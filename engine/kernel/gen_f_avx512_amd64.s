@@ -951,6 +951,49 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Z3
+	VFMADD231PS  (R8), Z3, Z0
+	VFMADD231PS  (R8)(DX*1), Z3, Z1
+	VFMADD231PS  (R8)(DX*2), Z3, Z2
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z2, 128(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1109,6 +1152,67 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R10
+	TESTQ   R10, R10
+	JZ      zero3
+	MOVQ    AX, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	VMOVUPS 128(R11), Z2
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z3
+	VMOVUPS 64(R11), Z4
+	VMOVUPS 128(R11), Z5
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+
+ready3:
+	MOVQ DX, R10
+	MOVQ DI, R11
+	MOVQ k+64(FP), R12
+
+columns3:
+	VMOVUPS      (R10), Z6
+	VMOVUPS      (R10)(BX*1), Z7
+	VMOVUPS      (R10)(BX*2), Z8
+	VBROADCASTSS (R11), Z9
+	VFMADD231PS  Z6, Z9, Z0
+	VFMADD231PS  Z7, Z9, Z1
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS (R11)(R8*1), Z9
+	VFMADD231PS  Z6, Z9, Z3
+	VFMADD231PS  Z7, Z9, Z4
+	VFMADD231PS  Z8, Z9, Z5
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	DECQ         R12
+	JNZ          columns3
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	VMOVUPS      Z1, 64(R11)
+	VMOVUPS      Z2, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z3, (R11)
+	VMOVUPS      Z4, 64(R11)
+	VMOVUPS      Z5, 128(R11)
+	ADDQ         $0x000000c0, AX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1329,6 +1433,100 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R10
+	TESTQ   R10, R10
+	JZ      zero3
+	MOVQ    AX, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	VMOVUPS 128(R11), Z2
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z3
+	VMOVUPS 64(R11), Z4
+	VMOVUPS 128(R11), Z5
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	VMOVUPS 128(R11), Z8
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z9
+	VMOVUPS 64(R11), Z10
+	VMOVUPS 128(R11), Z11
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+
+ready3:
+	MOVQ DX, R10
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
+
+columns3:
+	VMOVUPS      (R10), Z12
+	VMOVUPS      (R10)(BX*1), Z13
+	VMOVUPS      (R10)(BX*2), Z14
+	VBROADCASTSS (R11), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z1
+	VFMADD231PS  Z14, Z15, Z2
+	VBROADCASTSS (R11)(R8*1), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z5
+	VBROADCASTSS (R11)(R8*2), Z15
+	VFMADD231PS  Z12, Z15, Z6
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z8
+	VBROADCASTSS (R12), Z15
+	VFMADD231PS  Z12, Z15, Z9
+	VFMADD231PS  Z13, Z15, Z10
+	VFMADD231PS  Z14, Z15, Z11
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          columns3
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	VMOVUPS      Z1, 64(R11)
+	VMOVUPS      Z2, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z3, (R11)
+	VMOVUPS      Z4, 64(R11)
+	VMOVUPS      Z5, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VMOVUPS      Z8, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z9, (R11)
+	VMOVUPS      Z10, 64(R11)
+	VMOVUPS      Z11, 128(R11)
+	ADDQ         $0x000000c0, AX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1629,6 +1827,130 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R10
+	TESTQ   R10, R10
+	JZ      zero3
+	MOVQ    AX, R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 64(R11), Z1
+	VMOVUPS 128(R11), Z2
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z3
+	VMOVUPS 64(R11), Z4
+	VMOVUPS 128(R11), Z5
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z6
+	VMOVUPS 64(R11), Z7
+	VMOVUPS 128(R11), Z8
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z9
+	VMOVUPS 64(R11), Z10
+	VMOVUPS 128(R11), Z11
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z12
+	VMOVUPS 64(R11), Z13
+	VMOVUPS 128(R11), Z14
+	ADDQ    CX, R11
+	VMOVUPS (R11), Z15
+	VMOVUPS 64(R11), Z16
+	VMOVUPS 128(R11), Z17
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+	VXORPS Z3, Z3, Z3
+	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
+	VXORPS Z6, Z6, Z6
+	VXORPS Z7, Z7, Z7
+	VXORPS Z8, Z8, Z8
+	VXORPS Z9, Z9, Z9
+	VXORPS Z10, Z10, Z10
+	VXORPS Z11, Z11, Z11
+	VXORPS Z12, Z12, Z12
+	VXORPS Z13, Z13, Z13
+	VXORPS Z14, Z14, Z14
+	VXORPS Z15, Z15, Z15
+	VXORPS Z16, Z16, Z16
+	VXORPS Z17, Z17, Z17
+
+ready3:
+	MOVQ DX, R10
+	MOVQ DI, R11
+	LEAQ (DI)(R8*2), R12
+	ADDQ R8, R12
+	MOVQ k+64(FP), R13
+
+columns3:
+	VMOVUPS      (R10), Z18
+	VMOVUPS      (R10)(BX*1), Z19
+	VMOVUPS      (R10)(BX*2), Z20
+	VBROADCASTSS (R11), Z21
+	VFMADD231PS  Z18, Z21, Z0
+	VFMADD231PS  Z19, Z21, Z1
+	VFMADD231PS  Z20, Z21, Z2
+	VBROADCASTSS (R11)(R8*1), Z21
+	VFMADD231PS  Z18, Z21, Z3
+	VFMADD231PS  Z19, Z21, Z4
+	VFMADD231PS  Z20, Z21, Z5
+	VBROADCASTSS (R11)(R8*2), Z21
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VFMADD231PS  Z20, Z21, Z8
+	VBROADCASTSS (R12), Z21
+	VFMADD231PS  Z18, Z21, Z9
+	VFMADD231PS  Z19, Z21, Z10
+	VFMADD231PS  Z20, Z21, Z11
+	VBROADCASTSS (R12)(R8*1), Z21
+	VFMADD231PS  Z18, Z21, Z12
+	VFMADD231PS  Z19, Z21, Z13
+	VFMADD231PS  Z20, Z21, Z14
+	VBROADCASTSS (R12)(R8*2), Z21
+	VFMADD231PS  Z18, Z21, Z15
+	VFMADD231PS  Z19, Z21, Z16
+	VFMADD231PS  Z20, Z21, Z17
+	ADDQ         SI, R10
+	ADDQ         R9, R11
+	ADDQ         R9, R12
+	DECQ         R13
+	JNZ          columns3
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	VMOVUPS      Z1, 64(R11)
+	VMOVUPS      Z2, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z3, (R11)
+	VMOVUPS      Z4, 64(R11)
+	VMOVUPS      Z5, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VMOVUPS      Z8, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z9, (R11)
+	VMOVUPS      Z10, 64(R11)
+	VMOVUPS      Z11, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z12, (R11)
+	VMOVUPS      Z13, 64(R11)
+	VMOVUPS      Z14, 128(R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z15, (R11)
+	VMOVUPS      Z16, 64(R11)
+	VMOVUPS      Z17, 128(R11)
+	ADDQ         $0x000000c0, AX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	ADDQ         BX, DX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -1867,6 +2189,52 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Z3
+	VCVTPH2PS    (R8), Z4
+	VFMADD231PS  Z4, Z3, Z0
+	VCVTPH2PS    (R8)(DX*1), Z4
+	VFMADD231PS  Z4, Z3, Z1
+	VCVTPH2PS    (R8)(DX*2), Z4
+	VFMADD231PS  Z4, Z3, Z2
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z2, 128(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2
@@ -2013,6 +2381,55 @@ columns4:
 	JMP          groups4
 
 less4:
+groups3:
+	CMPQ    groups+72(FP), $0x00000003
+	JLT     less3
+	MOVQ    more+80(FP), R8
+	TESTQ   R8, R8
+	JZ      zero3
+	MOVQ    AX, R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	JMP     ready3
+
+zero3:
+	VXORPS Z0, Z0, Z0
+	VXORPS Z1, Z1, Z1
+	VXORPS Z2, Z2, Z2
+
+ready3:
+	MOVQ CX, R8
+	MOVQ SI, R9
+	MOVQ k+64(FP), R10
+
+columns3:
+	VBROADCASTSS (R9), Z3
+	VPMOVZXWD    (R8), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VFMADD231PS  Z4, Z3, Z0
+	VPMOVZXWD    (R8)(DX*1), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VFMADD231PS  Z4, Z3, Z1
+	VPMOVZXWD    (R8)(DX*2), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VFMADD231PS  Z4, Z3, Z2
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	DECQ         R10
+	JNZ          columns3
+	MOVQ         AX, R9
+	VMOVUPS      Z0, (R9)
+	VMOVUPS      Z1, 64(R9)
+	VMOVUPS      Z2, 128(R9)
+	ADDQ         $0x000000c0, AX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	ADDQ         DX, CX
+	SUBQ         $0x00000003, groups+72(FP)
+	JMP          groups3
+
+less3:
 groups2:
 	CMPQ    groups+72(FP), $0x00000002
 	JLT     less2

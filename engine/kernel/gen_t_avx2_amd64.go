@@ -14,12 +14,12 @@ func reluForwardAVX2(y *float32, x *float32, n int)
 //go:noescape
 func geluForwardAVX2(y *float32, x *float32, n int)
 
-// geluTanhForwardAVX2 is the twin of geluTanhf.
+// geluTanhForwardAVX2 is the twin of geluTanhValue.
 //
 //go:noescape
 func geluTanhForwardAVX2(y *float32, x *float32, n int)
 
-// siluForwardAVX2 is the twin of siluf.
+// siluForwardAVX2 is the twin of siluValue.
 //
 //go:noescape
 func siluForwardAVX2(y *float32, x *float32, n int)
@@ -74,7 +74,7 @@ func addVectorsAVX2(y *float32, a *float32, b *float32, n int)
 //go:noescape
 func addReLUAVX2(y *float32, a *float32, b *float32, n int)
 
-// swigluForwardAVX2 writes silu(gate) * up.
+// swigluForwardAVX2 writes siluValue(gate) * up.
 //
 //go:noescape
 func swigluForwardAVX2(y *float32, gate *float32, up *float32, n int)

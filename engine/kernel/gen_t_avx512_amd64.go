@@ -14,12 +14,12 @@ func reluForwardAVX512(y *float32, x *float32, n int)
 //go:noescape
 func geluForwardAVX512(y *float32, x *float32, n int)
 
-// geluTanhForwardAVX512 is the twin of geluTanhf.
+// geluTanhForwardAVX512 is the twin of geluTanhValue.
 //
 //go:noescape
 func geluTanhForwardAVX512(y *float32, x *float32, n int)
 
-// siluForwardAVX512 is the twin of siluf.
+// siluForwardAVX512 is the twin of siluValue.
 //
 //go:noescape
 func siluForwardAVX512(y *float32, x *float32, n int)
@@ -74,7 +74,7 @@ func addVectorsAVX512(y *float32, a *float32, b *float32, n int)
 //go:noescape
 func addReLUAVX512(y *float32, a *float32, b *float32, n int)
 
-// swigluForwardAVX512 writes silu(gate) * up.
+// swigluForwardAVX512 writes siluValue(gate) * up.
 //
 //go:noescape
 func swigluForwardAVX512(y *float32, gate *float32, up *float32, n int)

@@ -72,6 +72,9 @@ func (o *maxForward) Do(lo, hi int) {
 	for i := lo; i < hi; i++ {
 		x := o.x[i*o.h*o.w : (i+1)*o.h*o.w]
 		y, index := o.y[i*oh*ow:(i+1)*oh*ow], o.index[i*oh*ow:(i+1)*oh*ow]
+		if o.halves() && maxPairsSIMD(o.isa, y, index, x, o.w) {
+			continue
+		}
 		for r := range oh {
 			if o.halves() {
 				o.pairs(y[r*ow:(r+1)*ow], index[r*ow:], x, 2*r)
@@ -124,9 +127,13 @@ func (o *maxBackward) Do(lo, hi int) {
 	size := o.outH() * o.outW()
 	for i := lo; i < hi; i++ {
 		dx := o.dx[i*o.h*o.w : (i+1)*o.h*o.w]
+		dy, index := o.dy[i*size:(i+1)*size], o.index[i*size:(i+1)*size]
+		if o.halves() && maxPairsBackSIMD(o.isa, dx, index, dy, o.w) {
+			clear(dx[2*o.outH()*o.w:])
+			continue
+		}
 		clear(dx)
-		index := o.index[i*size : (i+1)*size]
-		for j, v := range o.dy[i*size : (i+1)*size] {
+		for j, v := range dy {
 			dx[index[j]] += v
 		}
 	}

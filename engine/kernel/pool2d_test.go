@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -12,6 +13,7 @@ var poolShapes = []kernel.MaxPool{
 	{Planes: 3, H: 2, W: 2, K: 2, Stride: 2},
 	{Planes: 5, H: 32, W: 32, K: 2, Stride: 2},
 	{Planes: 4, H: 16, W: 64, K: 2, Stride: 2},
+	{Planes: 3, H: 7, W: 96, K: 2, Stride: 2},
 	{Planes: 2, H: 9, W: 35, K: 2, Stride: 2},
 	{Planes: 3, H: 11, W: 9, K: 3, Stride: 2, Pad: 1},
 	{Planes: 2, H: 7, W: 7, K: 3, Stride: 1, Pad: 1},
@@ -48,6 +50,7 @@ func TestMaxPool(t *testing.T) {
 				x[i] = float32(int(4*x[i])) / 4 // equals are common
 			}
 			x[0], x[nx/2], x[nx-1], x[nx/3] = nan32, nan32, inf32, -inf32
+			dy[0], dy[ny-1] = float32(math.Copysign(0, -1)), nan32
 			y, dx, at := make([]float32, ny), make([]float32, nx), make([]int, ny)
 			for i := range at {
 				at[i] = -1

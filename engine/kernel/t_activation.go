@@ -48,7 +48,7 @@ func ParseActivation(name string) (Activation, error) {
 // value and slope are the scalar twins of the vector code. The slope of ReLU, tanh and
 // sigmoid is taken from the result, that of the others from the argument.
 func (a Activation) value() func(float32) float32 {
-	return [activations]func(float32) float32{reluf, geluf, geluTanhf, siluf, tanhf, sigmoidf}[a]
+	return [activations]func(float32) float32{reluf, geluf, geluTanhValue, siluValue, tanhf, sigmoidf}[a]
 }
 
 func (a Activation) slope() func(float32) float32 {

@@ -179,7 +179,7 @@ func swiglu(isa ISA, y, gate, up []float32) {
 		return
 	}
 	for i := range y {
-		y[i] = siluf(gate[i]) * up[i]
+		y[i] = siluValue(gate[i]) * up[i]
 	}
 }
 

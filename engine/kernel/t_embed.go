@@ -55,7 +55,7 @@ func checkEmbedding(name string, y, table []float32, ids []int32, dim int) {
 }
 
 // embedColumns is the number of columns of the table that a goroutine sums at a time.
-const embedColumns = 64
+const embedColumns = 128
 
 func (t *embedTask) Do(lo, hi int) {
 	if t.scatter {

@@ -91,12 +91,13 @@ func (o *Optimizer) validate() error {
 			add("%s is %v, want at least 0 and less than 1", f.name, f.v)
 		}
 	}
-	switch {
-	case o.Kind == SGD && (o.Beta1 != 0 || o.Beta2 != 0 || o.Eps != 0):
+	if o.Kind == SGD && (o.Beta1 != 0 || o.Beta2 != 0 || o.Eps != 0) {
 		add("sgd has no beta1, beta2 and eps")
-	case o.Kind != SGD && (o.Momentum != 0 || o.Nesterov):
-		add("%.40s has no momentum", o.Kind)
-	case o.Nesterov && o.Momentum == 0:
+	}
+	if o.Kind != SGD && (o.Momentum != 0 || o.Nesterov) {
+		add("%.40s has no momentum and no nesterov", o.Kind)
+	}
+	if o.Nesterov && o.Momentum == 0 {
 		add("nesterov needs momentum")
 	}
 	return errors.Join(errs...)
@@ -113,7 +114,7 @@ func (s *Schedule) validate() error {
 	switch s.Kind {
 	case "", Constant:
 	case Cosine, Linear:
-		if s.Steps <= s.Warmup {
+		if s.Steps <= max(s.Warmup, 0) {
 			add("%s needs more steps than the %d of warmup, has %d", s.Kind, s.Warmup, s.Steps)
 		}
 	case Stepwise:

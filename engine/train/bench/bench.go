@@ -21,7 +21,7 @@ type Config struct {
 }
 
 // warmup is the number of steps before the timed ones: buffers get their memory.
-const warmup = 5
+const warmup = 3
 
 // Result is what was measured. Times are of one step: forward, backward and optimiser.
 type Result struct {

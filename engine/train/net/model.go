@@ -58,7 +58,8 @@ type Model struct {
 	Params *graph.Params
 	Stats  *Stats
 
-	arch architecture
+	arch  architecture
+	input []int
 }
 
 // architecture is what each kind of model provides.
@@ -88,8 +89,9 @@ func New(cfg Config, seed uint64) (*Model, error) {
 	case KindBert:
 		m.arch = cfg.Bert
 	}
+	m.input = m.arch.input()
 	s := &scope{model: m, inits: map[string]initial{}}
-	m.arch.forward(s, value{shape: m.arch.input()})
+	m.arch.forward(s, value{shape: m.input})
 	var err error
 	if m.Params, err = graph.NewParams(s.params); err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ func New(cfg Config, seed uint64) (*Model, error) {
 func (m *Model) Task() Task { return m.arch.task() }
 
 // Input returns the shape of a sample of floats, nil if the input is tokens.
-func (m *Model) Input() []int { return m.arch.input() }
+func (m *Model) Input() []int { return m.input }
 
 // Context returns the longest sequence of tokens, 0 if the input is not tokens.
 func (m *Model) Context() int { return m.arch.context() }

@@ -18,6 +18,7 @@ type gen struct {
 	suffix string
 	floats int // in a register
 	bytes  int // of a register
+	tables map[string]Mem
 }
 
 // vec returns a new vector register.
@@ -58,7 +59,7 @@ func main() {
 	isa := flag.String("isa", "", "instruction set: avx512 or avx2")
 	flag.Parse()
 	ConstraintExpr("!noasm")
-	g := &gen{}
+	g := &gen{tables: map[string]Mem{}}
 	switch *isa {
 	case "avx512":
 		g.suffix, g.floats, g.bytes = "AVX512", 16, 64
@@ -70,5 +71,7 @@ func main() {
 	}
 	g.tiles()
 	g.batchNorm()
+	g.moves()
+	g.pools()
 	Generate()
 }

@@ -22,20 +22,22 @@ func (g *gen) tiles() {
 	}
 }
 
+// unroll is how many steps a tile does between jumps: the FMA units share their ports with
+// the counting.
+const unroll = 4
+
 // tile is the state of a tile function.
 type tile struct {
 	*gen
 	rows, groups       int
 	acc                [][]reg.VecVirtual // by row and register of the groups
-	x                  []reg.GPVirtual    // by group
-	w, wStride, w3     reg.GPVirtual
-	taps, n, outer, at reg.GPVirtual
-	row, row3          reg.GPVirtual
+	x, w               []reg.GPVirtual    // by group, by row
+	steps, n, xAt, wAt reg.GPVirtual
 }
 
 func (g *gen) tile(rows, groups int) {
 	g.open(fmt.Sprintf("convTile%dx%d", rows, groups),
-		"func(dst *float32, dstStride int, groups *int, x *float32, xOuter int, w *float32, wStride, wOuter int, taps *int, n, outer, more int)",
+		"func(dst *float32, dstStride int, groups *int, x, w *float32, wStride int, steps *int32, n, ahead, more int)",
 		fmt.Sprintf("computes %d rows of %d groups of 16 outputs; strides are in bytes, the tables in elements.", rows, groups))
 	t := &tile{gen: g, rows: rows, groups: groups}
 	for range rows {
@@ -47,19 +49,25 @@ func (g *gen) tile(rows, groups int) {
 	}
 	t.begin()
 	t.pointers()
-	Label("outer")
-	t.taps, t.n = pointer("taps"), pointer("n")
-	Label("tap")
-	t.step()
-	ADDQ(U32(16), t.taps)
-	DECQ(t.n)
-	JNZ(LabelRef("tap"))
-	ADDQ(param("wOuter"), t.w)
-	for _, x := range t.x {
-		ADDQ(param("xOuter"), x)
+	SUBQ(U32(unroll), t.n)
+	JLT(LabelRef("few"))
+	Label("loop")
+	t.prefetch()
+	for i := range unroll {
+		t.step(i)
 	}
-	DECQ(t.outer)
-	JNZ(LabelRef("outer"))
+	ADDQ(U32(8*unroll), t.steps)
+	SUBQ(U32(unroll), t.n)
+	JGE(LabelRef("loop"))
+	Label("few")
+	ADDQ(U32(unroll), t.n)
+	JZ(LabelRef("done"))
+	Label("single")
+	t.step(0)
+	ADDQ(U32(8), t.steps)
+	DECQ(t.n)
+	JNZ(LabelRef("single"))
+	Label("done")
 	t.eachOutput(func(v reg.VecVirtual, m Mem) { VMOVUPS(v, m) })
 	VZEROUPPER()
 	RET()
@@ -109,46 +117,47 @@ func (t *tile) pointers() {
 		LEAQ(Mem{Base: x, Index: p, Scale: 4}, p)
 		t.x = append(t.x, p)
 	}
-	t.w, t.wStride, t.outer = pointer("w"), pointer("wStride"), pointer("outer")
-	t.at, t.row = GP64(), GP64()
-	if t.rows > 3 {
-		t.w3, t.row3 = GP64(), GP64()
-		LEAQ(Mem{Base: t.wStride, Index: t.wStride, Scale: 2}, t.w3)
+	t.w = []reg.GPVirtual{pointer("w")}
+	for r := 1; r < t.rows; r++ {
+		p := GP64()
+		MOVQ(t.w[r-1], p)
+		ADDQ(param("wStride"), p)
+		t.w = append(t.w, p)
+	}
+	t.steps, t.n = pointer("steps"), pointer("n")
+	t.xAt, t.wAt = GP64(), GP64()
+}
+
+// prefetch asks for what the next rows will read in these steps: they may lie in memory, and
+// too far apart for the processor to guess.
+func (t *tile) prefetch() {
+	if t.rows < 4 {
+		return
+	}
+	MOVLQSX(Mem{Base: t.steps, Disp: 4}, t.wAt)
+	SHLQ(U8(2), t.wAt)
+	ADDQ(param("ahead"), t.wAt)
+	for _, w := range t.w {
+		PREFETCHT0(Mem{Base: w, Index: t.wAt, Scale: 1})
 	}
 }
 
-// step adds the products of one tap of one outer step.
-func (t *tile) step() {
-	MOVQ(Mem{Base: t.taps, Disp: 8}, t.row)
-	LEAQ(Mem{Base: t.w, Index: t.row, Scale: 4}, t.row)
-	MOVQ(Mem{Base: t.taps}, t.at)
-	if t.rows > 3 {
-		LEAQ(Mem{Base: t.row, Index: t.w3, Scale: 1}, t.row3)
-	}
+// step adds the products of one step.
+func (t *tile) step(i int) {
+	MOVLQSX(Mem{Base: t.steps, Disp: 8 * i}, t.xAt)
+	MOVLQSX(Mem{Base: t.steps, Disp: 8*i + 4}, t.wAt)
 	parts := lanes / t.floats
 	var x []reg.VecVirtual
 	for _, p := range t.x {
 		for i := range parts {
-			x = append(x, t.load(Mem{Base: p, Index: t.at, Scale: 4, Disp: i * t.bytes}))
+			x = append(x, t.load(Mem{Base: p, Index: t.xAt, Scale: 4, Disp: i * t.bytes}))
 		}
 	}
 	for r, row := range t.acc {
 		w := t.vec()
-		VBROADCASTSS(t.value(r), w)
+		VBROADCASTSS(Mem{Base: t.w[r], Index: t.wAt, Scale: 4}, w)
 		for i, v := range row {
 			VFMADD231PS(x[i], w, v)
 		}
 	}
-}
-
-// value returns where a row's value lies.
-func (t *tile) value(row int) Mem {
-	m := Mem{Base: t.row}
-	if row >= 3 {
-		m.Base = t.row3
-	}
-	if row%3 > 0 {
-		m.Index, m.Scale = t.wStride, uint8(row%3)
-	}
-	return m
 }

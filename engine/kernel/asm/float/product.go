@@ -30,7 +30,7 @@ func (g *gen) products() {
 func (g *gen) groupsAtOnce(rows int) []int {
 	switch {
 	case g.floats == lanes || rows == 1:
-		return []int{4, 2, 1}
+		return []int{4, 3, 2, 1}
 	case rows == 2:
 		return []int{2, 1}
 	}

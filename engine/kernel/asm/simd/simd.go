@@ -43,6 +43,11 @@ func New(name string) *Gen {
 	return nil
 }
 
+// Sharing returns a Gen that shares the constants of a generator with types of its own.
+func Sharing(suffix string, floats, bytes int, constants map[uint32]Mem) *Gen {
+	return &Gen{Suffix: suffix, Floats: floats, Bytes: bytes, constants: constants}
+}
+
 // Wide reports whether a register holds all lanes: AVX-512.
 func (g *Gen) Wide() bool { return g.Floats == Lanes }
 

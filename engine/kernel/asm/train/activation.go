@@ -48,13 +48,17 @@ func (g *gen) dup(v reg.VecVirtual) reg.VecVirtual {
 	return c
 }
 
-// logistic returns 1 / (1 + exp(v)), and overwrites v.
-func (g *gen) logistic(v reg.VecVirtual) reg.VecVirtual {
-	e := g.Exp(v)
-	VADDPS(g.Constant(1), e, e)
-	one := g.Load(g.Constant(1))
-	VDIVPS(e, one, one)
-	return one
+// reciprocal returns 1 / d: the twin of reciprocal.
+func (g *gen) reciprocal(d reg.VecVirtual) reg.VecVirtual {
+	r := g.Load(g.Bits(0x7ef311c7))
+	VPSUBD(d, r, r)
+	for range 2 {
+		t := g.Load(g.Constant(1))
+		VFNMADD231PS(r, d, t)
+		VFMADD213PS(t, t, t)
+		VFMADD231PS(t, r, r)
+	}
+	return r
 }
 
 // clamp limits v to [-limit, limit]; NaN stays.
@@ -75,29 +79,24 @@ func (g *gen) activations() {
 		VFNMADD231PS(p, a, x)
 		return x
 	})
-	g.unary("geluTanhForward", "is the twin of geluTanhf.", func(x reg.VecVirtual) reg.VecVirtual {
+	g.unary("geluTanhForward", "is the twin of geluTanhValue.", func(x reg.VecVirtual) reg.VecVirtual {
+		value := g.atLeast(x, -9)
+		g.clamp(x, 9)
 		s := g.Vec()
 		VMULPS(x, x, s)
 		v := g.Load(g.Constant(-1.5957691216057308))
-		VFMADD231PS(g.Constant(-0.07135481627260025), s, v)
+		VFMADD231PS(g.Bits(math.Float32bits(geluTanhC3)), s, v)
 		VMULPS(x, v, v)
 		e := g.Exp(v)
 		VADDPS(g.Constant(1), e, e)
-		VDIVPS(e, x, x)
-		return x
+		VMULPS(g.reciprocal(e), value, value)
+		return value
 	})
-	g.unary("siluForward", "is the twin of siluf.", func(x reg.VecVirtual) reg.VecVirtual {
-		v := g.dup(x)
-		g.negate(v)
-		e := g.Exp(v)
-		VADDPS(g.Constant(1), e, e)
-		VDIVPS(e, x, x)
-		return x
-	})
+	g.unary("siluForward", "is the twin of siluValue.", g.silu)
 	g.unary("tanhForward", "is the twin of tanhf.", g.Tanh)
 	g.unary("sigmoidForward", "is the twin of sigmoidf.", func(x reg.VecVirtual) reg.VecVirtual {
-		g.negate(x)
-		return g.logistic(x)
+		_, s, _ := g.siluParts(x)
+		return s
 	})
 	g.slopes()
 }
@@ -151,10 +150,24 @@ func (g *gen) siluParts(x reg.VecVirtual) (c, s, q reg.VecVirtual) {
 	q = g.Exp(v)
 	e := g.Vec()
 	VADDPS(g.Constant(1), q, e)
-	s = g.Load(g.Constant(1))
-	VDIVPS(e, s, s)
+	s = g.reciprocal(e)
 	VMULPS(s, q, q)
 	return x, s, q
+}
+
+// silu is the twin of siluValue.
+func (g *gen) silu(x reg.VecVirtual) reg.VecVirtual {
+	value := g.atLeast(x, -80)
+	_, s, _ := g.siluParts(x)
+	VMULPS(s, value, value)
+	return value
+}
+
+// atLeast returns the larger of x and a limit; NaN stays.
+func (g *gen) atLeast(x reg.VecVirtual, limit float64) reg.VecVirtual {
+	v := g.Load(g.Constant(limit))
+	VMAXPS(x, v, v)
+	return v
 }
 
 func (g *gen) geluTanhSlope(c reg.VecVirtual) reg.VecVirtual {
@@ -168,8 +181,7 @@ func (g *gen) geluTanhSlope(c reg.VecVirtual) reg.VecVirtual {
 	q := g.Exp(v)
 	e := g.Vec()
 	VADDPS(g.Constant(1), q, e)
-	s := g.Load(g.Constant(1))
-	VDIVPS(e, s, s)
+	s := g.reciprocal(e)
 	VMULPS(s, q, q)
 	r := g.Load(g.Constant(1))
 	VFNMADD231PS(q, c, r)

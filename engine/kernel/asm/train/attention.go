@@ -39,11 +39,7 @@ func (c *column) eachRow(stride reg.Register, rows []reg.Register, body func(at 
 		at[i] = GP64()
 		MOVQ(r, at[i])
 	}
-	first := GP64()
-	Load(Param("first"), first)
-	x := XMM()
-	VMOVD(first.As32(), x)
-	VPBROADCASTD(x, c.hidden)
+	VPBROADCASTD(param("first"), c.hidden)
 	loop := c.label("row")
 	Label(loop)
 	body(at)
@@ -100,7 +96,7 @@ func (g *gen) attention() {
 	g.Open("gradColumns", "func(s, ds *float32, stride, n, first int, state *float32, scale float32)", "is the twin of gradColumns; the stride is in bytes.")
 	ps = simd.Pointers("s", "ds", "stride", "state")
 	s, stride, state = ps[0], ps[2], ps[3]
-	scale := g.Scalar("scale")
+	scale := g.scalar("scale")
 	for _, c := range g.columns() {
 		top := g.Load(c.mem(state))
 		c.eachRow(stride, []reg.Register{s, ps[1]}, func(at []reg.Register) {
@@ -128,9 +124,8 @@ func (g *gen) transpose() {
 		"transposes 8 rows of blocks of 8 columns, times scale; strides are in bytes.")
 	ps := simd.Pointers("dst", "dstRow", "src", "srcRow", "blocks")
 	dst, dstRow, src, srcRow, blocks := ps[0], ps[1], ps[2], ps[3], ps[4]
-	x, scale := XMM(), YMM()
-	Load(Param("scale"), x)
-	VBROADCASTSS(x, scale)
+	scale := YMM()
+	VBROADCASTSS(param("scale"), scale)
 	src3, dst3, dst6, dst7 := GP64(), GP64(), GP64(), GP64()
 	src4 := GP64()
 	LEAQ(Mem{Base: srcRow, Index: srcRow, Scale: 2}, src3)

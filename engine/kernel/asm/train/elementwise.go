@@ -18,15 +18,10 @@ func (g *gen) elementwise() {
 		return g.relu(a)
 	})
 
-	g.Open("swigluForward", "func(y, gate, up *float32, n int)", "writes silu(gate) * up.")
+	g.Open("swigluForward", "func(y, gate, up *float32, n int)", "writes siluValue(gate) * up.")
 	ps := simd.Pointers("y", "gate", "up", "n")
 	g.sweep(ps[3], func(p *part) {
-		x := p.load(ps[1])
-		v := g.dup(x)
-		g.negate(v)
-		e := g.Exp(v)
-		VADDPS(g.Constant(1), e, e)
-		VDIVPS(e, x, x)
+		x := g.silu(p.load(ps[1]))
 		VMULPS(p.load(ps[2]), x, x)
 		p.store(x, ps[0])
 	})
@@ -40,8 +35,7 @@ func (g *gen) swigluBackward() {
 	ps := simd.Pointers("dgate", "dup", "dy", "gate", "up", "n")
 	g.sweep(ps[5], func(p *part) {
 		x := p.load(ps[3])
-		value := g.Load(g.Constant(-80))
-		VMAXPS(x, value, value)
+		value := g.atLeast(x, -80)
 		c, s, q := g.siluParts(x)
 		VMULPS(s, value, value)
 		VFMADD213PS(g.Constant(1), q, c)

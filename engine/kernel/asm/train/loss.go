@@ -17,9 +17,7 @@ func (g *gen) reduction(name, params, doc string, op func(...Op), begin, body fu
 		begin(nil, v, nil)
 	}
 	g.sweep(ps[len(ps)-1], func(p *part) { body(p, acc[p.n], ps) })
-	x := g.tree(acc, op)
-	Store(x, ReturnIndex(0))
-	end()
+	endWith(g.tree(acc, op))
 }
 
 func (g *gen) losses() {
@@ -33,7 +31,7 @@ func (g *gen) losses() {
 		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VFMADD231PS(p.load(ps[0]), p.load(ps[1]), acc) }, "a", "b", "n")
 
 	g.Open("rowExpSum", "func(x *float32, n int, m float32) float32", "is the twin of rowExpSum.")
-	ps, m, acc := simd.Pointers("x", "n"), g.Scalar("m"), g.vectors()
+	ps, m, acc := simd.Pointers("x", "n"), g.scalar("m"), g.vectors()
 	clearAll(acc)
 	g.sweep(ps[1], func(p *part) {
 		v := p.load(ps[0])
@@ -42,12 +40,11 @@ func (g *gen) losses() {
 		p.keep(e)
 		VADDPS(e, acc[p.n], acc[p.n])
 	})
-	Store(g.tree(acc, VADDPS), ReturnIndex(0))
-	end()
+	endWith(g.tree(acc, VADDPS))
 
 	g.Open("rowExpScale", "func(dst, x *float32, n int, m, k, c float32)", "is the twin of rowExpScale.")
 	ps = simd.Pointers("dst", "x", "n")
-	m, k, c := g.Scalar("m"), g.Scalar("k"), g.Scalar("c")
+	m, k, c := g.scalar("m"), g.scalar("k"), g.scalar("c")
 	g.sweep(ps[2], func(p *part) {
 		v := p.load(ps[1])
 		VSUBPS(m, v, v)
@@ -58,7 +55,7 @@ func (g *gen) losses() {
 	end()
 
 	g.Open("scaleDifference", "func(dst, a, b *float32, n int, s float32)", "writes (a-b) * s.")
-	ps, s := simd.Pointers("dst", "a", "b", "n"), g.Scalar("s")
+	ps, s := simd.Pointers("dst", "a", "b", "n"), g.scalar("s")
 	g.sweep(ps[3], func(p *part) {
 		v := p.load(ps[1])
 		VSUBPS(p.load(ps[2]), v, v)

@@ -179,6 +179,21 @@ func (g *gen) broadcast(x Op) reg.VecVirtual {
 	return v
 }
 
+// scalar returns a register with a parameter of 4 bytes in every lane. It is read without an
+// instruction of the old kind, which is slow while the upper halves of registers are in use.
+func (g *gen) scalar(name string) reg.VecVirtual {
+	return g.broadcast(param(name))
+}
+
+// param returns where a parameter lies.
+func param(name string) Mem {
+	b, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
 // float returns an integer as a float in the lowest place of a register.
 func float(n reg.Register) reg.VecVirtual {
 	x := XMM()
@@ -189,6 +204,13 @@ func float(n reg.Register) reg.VecVirtual {
 
 func end() {
 	VZEROUPPER()
+	RET()
+}
+
+// endWith is end for a function that returns the lowest float of x.
+func endWith(x reg.Register) {
+	VZEROUPPER()
+	Store(x, ReturnIndex(0))
 	RET()
 }
 

@@ -38,10 +38,9 @@ func (g *gen) rows(n reg.Register, rows, numbers []reg.Register, body func()) {
 // inverseRoot turns a sum into 1 / sqrt(sum/n + eps), in every lane: the twin of
 // inverseRoot. It stores the number.
 func (g *gen) inverseRoot(sum reg.Register, n, to reg.Register) reg.VecVirtual {
-	eps, one, t := XMM(), XMM(), XMM()
+	one, t := XMM(), XMM()
 	VDIVSS(float(n), sum, t)
-	Load(Param("eps"), eps)
-	VADDSS(eps, t, t)
+	VADDSS(param("eps"), t, t)
 	VSQRTSS(t, t, t)
 	VMOVSS(g.Constant(1), one)
 	VDIVSS(t, one, one)

@@ -13,10 +13,10 @@ import (
 // tile is the state of a function that computes rows of a tileProduct.
 type tile struct {
 	*gen
-	rows                                  int
-	dst, dstRow, w, wRow, x, xRow, xCol   reg.Register
-	groups                                reg.Register
-	weightAt, rowAt, row3At, counter      reg.GPVirtual
+	rows                                int
+	dst, dstRow, w, wRow, x, xRow, xCol reg.Register
+	groups                              reg.Register
+	weightAt, rowAt, row3At, counter    reg.GPVirtual
 }
 
 // tiles writes the functions for 1, 2, 4 and 6 rows.

@@ -1,0 +1,102 @@
+package kernel
+
+// prepare decides how results get from groups of lanes to where they belong.
+func (p *convPass) prepare() {
+	merge := p.planes.merge
+	for m := range merge {
+		var index convIndex
+		for i := range lanes / merge {
+			index[i] = int32(i*merge + m)
+		}
+		p.picks = append(p.picks, index)
+	}
+	if len(p.phases) != 4 || p.outW%2 != 0 {
+		return
+	}
+	p.zip.convPass = p
+	for m := range merge {
+		for half := range 2 {
+			var index convIndex
+			for i := range index {
+				column := half*lanes + i
+				index[i] = int32(column/2%(lanes/merge)*merge + m + column%2*lanes)
+			}
+			p.zip.picks = append(p.zip.picks, index)
+		}
+	}
+}
+
+// where returns the first image of a group of lanes and its number of columns.
+func (f *convPhase) where(g int) (image, columns int) {
+	merge := f.planes.merge
+	perRow := (f.w*merge + lanes - 1) / lanes
+	return g / (perRow * f.h) * merge, min(lanes/merge, f.w-g%perRow*lanes/merge)
+}
+
+// scatter moves groups [g, end) of a row from src to where they belong; no src stands for
+// zeros.
+func (f *convPhase) scatter(src []float32, row, g, end int) {
+	c, plane := &f.planes, f.outH*f.outW
+	for ; g < end; g++ {
+		image, n := f.where(g)
+		at := f.places[g] + row*plane
+		for m := range min(c.merge, c.batch-image) {
+			out := f.out[at+m*f.rows*plane:]
+			switch {
+			case src == nil:
+				for i := range n {
+					out[i*f.stride] = 0
+				}
+			case f.stride == 1:
+				in := src[g*lanes:]
+				convPick(f.isa, out, in, in, &f.picks[m], n)
+			default:
+				in := (*[lanes]float32)(src[g*lanes:])
+				for i := range n {
+					out[i*f.stride] = in[i*c.merge+m]
+				}
+			}
+		}
+	}
+}
+
+// convZip puts the results of a gradient of stride 2 together: even columns come from one
+// phase, odd ones from the next.
+type convZip struct {
+	*convPass
+	picks []convIndex // of each interleaved image, two: its columns from a group of each phase
+	out   []float32
+}
+
+// Do completes rows, which are channels, [lo, hi).
+func (z *convZip) Do(lo, hi int) {
+	for row := lo; row < hi; row++ {
+		for i := 0; i < len(z.phases); i += 2 {
+			z.pair(z.phases[i], z.phases[i+1], row)
+		}
+	}
+}
+
+// pair puts two phases of a row together; a phase without results counts as zeros.
+func (z *convZip) pair(even, odd *convPhase, row int) {
+	var zeros [lanes]float32
+	plane := z.outH * z.outW
+	for g := range even.places {
+		a, b := zeros[:], zeros[:]
+		if even.dst != nil {
+			a = even.dst[row*even.dstStride()+g*lanes:]
+		}
+		if odd.dst != nil {
+			b = odd.dst[row*odd.dstStride()+g*lanes:]
+		}
+		image, n := even.where(g)
+		at := even.places[g] + row*plane
+		for m := range min(z.planes.merge, z.planes.batch-image) {
+			out := z.out[at+m*z.rows*plane:]
+			convPick(z.isa, out, a, b, &z.picks[2*m], min(2*n, lanes))
+			if 2*n > lanes {
+				convPick(z.isa, out[lanes:], a, b, &z.picks[2*m+1], 2*n-lanes)
+			}
+		}
+	}
+}

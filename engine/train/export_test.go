@@ -1,0 +1,145 @@
+package train_test
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/net"
+)
+
+// exported trains a little and exports, with a tokenizer that nobody asks.
+func exported(t *testing.T, cfg train.Config, b *train.Batch) (*train.Trainer, string) {
+	t.Helper()
+	tr := newTrainer(t, cfg, 1)
+	for range 3 {
+		if _, err := tr.Step(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "model")
+	if err := tr.Export(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"added_tokens":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tr, dir
+}
+
+// serve runs a sequence through the exported model as it is served.
+func serve(t *testing.T, dir string, tokens []int32) []float32 {
+	t.Helper()
+	c, err := model.Import(dir, model.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	pool := kernel.NewPool(1)
+	defer pool.Close()
+	stage, err := model.Load(t.Context(), c.Config, c.Config.Whole(), c.Weights(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := model.Input{Tokens: tokens}
+	if c.Config.Task() == model.TaskGenerate {
+		session, err := stage.NewSession(len(tokens))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer session.Close()
+		in.Session, in.Logits = session, model.LogitsAll
+	}
+	out, err := stage.Forward(t.Context(), []model.Input{in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(out[0].Logits, out[0].Pooled...)
+}
+
+func closeTo(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d numbers, want %d", what, len(got), len(want))
+	}
+	for i := range want {
+		if math.Abs(float64(got[i]-want[i])) > 2e-5*(1+math.Abs(float64(want[i]))) {
+			t.Errorf("%s: number %d is %v, trainer has %v", what, i, got[i], want[i])
+			return
+		}
+	}
+}
+
+// What was trained is what is served: the language model under the names of Llama, with
+// biases as Qwen2, and the classifier as BERT.
+func TestExportIsServed(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"llama", "qwen2", "untied", net.KindBert} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			cfg, batch := small(net.KindLlama)
+			if kind == net.KindBert {
+				cfg, batch = small(net.KindBert)
+			} else {
+				cfg.Model.Llama.QKVBias, cfg.Model.Llama.Tied = kind == "qwen2", kind != "untied"
+			}
+			b := batch(2)
+			tr, dir := exported(t, cfg, b)
+			logits, err := tr.Predict(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := tr.Model().Outputs()
+			if kind == net.KindBert {
+				for i := range b.N {
+					closeTo(t, kind, serve(t, dir, b.IDs[i*b.Seq:i*b.Seq+int(b.Lengths[i])]), logits[i*n:(i+1)*n])
+				}
+				return
+			}
+			for i := range b.N {
+				closeTo(t, kind, serve(t, dir, b.IDs[i*b.Seq:(i+1)*b.Seq]), logits[i*b.Seq*n:(i+1)*b.Seq*n])
+			}
+		})
+	}
+}
+
+func TestImportTakesOver(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		cfg, batch := small(kind)
+		tr, dir := exported(t, cfg, batch(4))
+		cfg.Seed++
+		again := newTrainer(t, cfg, 1)
+		taken, err := again.Import(filepath.Join(dir, train.WeightsFile), nil)
+		if err != nil || len(taken.Missing)+len(taken.Unused) != 0 {
+			t.Fatalf("%s: %+v, %v", kind, taken, err)
+		}
+		sameNumbers(t, tr, again)
+	}
+}
+
+func TestImportForOtherClasses(t *testing.T) {
+	t.Parallel()
+	cfg, batch := small(net.KindCNN)
+	tr, dir := exported(t, cfg, batch(4))
+	cfg.Model.CNN.Classes, cfg.Seed = 7, 9
+	path := filepath.Join(dir, train.WeightsFile)
+	again := newTrainer(t, cfg, 1)
+	before := slices.Clone(again.Params().Values)
+	if _, err := again.Import(path, nil); err == nil || !strings.Contains(err.Error(), "fc.weight") || !slices.Equal(before, again.Params().Values) {
+		t.Errorf("another head was taken over, %v", err)
+	}
+	taken, err := again.Import(path, func(name string) bool { return strings.HasPrefix(name, "fc.") })
+	if err != nil || len(taken.Missing) != 0 || !slices.Equal(taken.Unused, []string{"fc.weight", "fc.bias"}) {
+		t.Errorf("%+v, %v", taken, err)
+	}
+	if !slices.Equal(tr.Params().Value("conv1.weight"), again.Params().Value("conv1.weight")) {
+		t.Error("the body was not taken over")
+	}
+}

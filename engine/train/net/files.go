@@ -1,0 +1,160 @@
+package net
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/covey-network/covey/engine/format/safetensors"
+	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/tensor"
+)
+
+// Tensors returns parameters and running statistics under the names of checkpoints. The
+// data is the model's own memory.
+func (m *Model) Tensors() []safetensors.Tensor {
+	var out []safetensors.Tensor
+	for _, p := range m.Params.List() {
+		out = append(out, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: m.Params.Value(p.Name)})
+	}
+	for _, s := range m.Stats.List {
+		out = append(out, safetensors.Tensor{Name: s.Name, Shape: tensor.Shape{s.Size}, Data: m.Stats.View(s.Name)})
+	}
+	return out
+}
+
+// Taken says what became of the tensors of a file.
+type Taken struct {
+	Missing []string // tensors of the model that were not in the file: they keep their values
+	Unused  []string // tensors of the file that the model does not have
+}
+
+// Source is an open file of tensors.
+type Source struct {
+	Tensors []safetensors.TensorInfo
+	Section func(i int) *io.SectionReader
+}
+
+// Take reads the model's numbers from a checkpoint with the same names, in F32, F16 or
+// BF16. Those for which skip, if not nil, is true are left as they are: a head for other
+// classes. The model has not changed if there is an error.
+func (m *Model) Take(src Source, skip func(name string) bool) (Taken, error) {
+	index := map[string]int{}
+	for i, t := range src.Tensors {
+		index[t.Name] = i
+	}
+	var out Taken
+	var errs []error
+	own := m.Tensors()
+	used := map[int]bool{}
+	read := make([][]float32, len(own))
+	for k, t := range own {
+		if skip != nil && skip(t.Name) {
+			continue
+		}
+		i, ok := index[t.Name]
+		if !ok { // checkpoints of encoders without a head have no prefix
+			i, ok = index[strings.TrimPrefix(t.Name, "bert.")]
+		}
+		if !ok {
+			out.Missing = append(out.Missing, t.Name)
+			continue
+		}
+		used[i] = true
+		x, err := readTensor(src, i, t.Shape)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("tensor %q: %w", t.Name, err))
+		}
+		read[k] = x
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Taken{}, fmt.Errorf("take over weights: %w", err)
+	}
+	for k, x := range read {
+		copy(own[k].Data, x)
+	}
+	for i, t := range src.Tensors {
+		if !used[i] && !strings.HasSuffix(t.Name, "num_batches_tracked") {
+			out.Unused = append(out.Unused, t.Name)
+		}
+	}
+	return out, nil
+}
+
+// readTensor reads tensor i, whose shape must be the given one.
+func readTensor(src Source, i int, shape tensor.Shape) ([]float32, error) {
+	t := src.Tensors[i]
+	if !slices.Equal(t.Shape, shape) {
+		return nil, fmt.Errorf("has shape %v, want %v", t.Shape, shape)
+	}
+	if t.DType != tensor.F32 && t.DType != tensor.F16 && t.DType != tensor.BF16 {
+		return nil, fmt.Errorf("is of type %.20s, want F32, F16 or BF16", t.Type)
+	}
+	data := make([]byte, t.Bytes) // bounded by the model's shape
+	if _, err := io.ReadFull(src.Section(i), data); err != nil {
+		return nil, err
+	}
+	n, err := shape.Elems()
+	if err != nil {
+		return nil, err
+	}
+	x := make([]float32, n)
+	return x, tensor.Dequantize(x, t.DType, data)
+}
+
+// Describe returns the config.json that belongs to the tensors: that of transformers for
+// language models and encoders, so that they can be imported and served as they are, and
+// otherwise our own with the fields that timm has.
+func (m *Model) Describe() ([]byte, error) {
+	var doc map[string]any
+	switch {
+	case m.Config.Llama != nil:
+		doc = m.Config.Llama.describe()
+	case m.Config.Bert != nil:
+		doc = m.Config.Bert.describe()
+	default:
+		doc = map[string]any{"model_type": "covey", "num_classes": m.Outputs(), "covey": m.Config}
+		if r := m.Config.ResNet; r != nil {
+			doc["architecture"] = "resnet" + strconv.Itoa(r.Depth)
+		}
+	}
+	doc["torch_dtype"] = "float32"
+	return json.MarshalIndent(doc, "", "  ")
+}
+
+func (c *Llama) describe() map[string]any {
+	doc := map[string]any{
+		"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "hidden_act": "silu",
+		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "num_key_value_heads": c.kvHeads(),
+		"head_dim": c.headDim(), "intermediate_size": c.FFN, "max_position_embeddings": c.Context, "rms_norm_eps": c.eps(), "rope_theta": c.rope().Theta,
+		"tie_word_embeddings": c.Tied, "attention_bias": false, "mlp_bias": false,
+	}
+	if c.QKVBias { // the only class with biases at query, key and value alone
+		doc["model_type"], doc["architectures"], doc["use_sliding_window"] = "qwen2", []string{"Qwen2ForCausalLM"}, false
+		delete(doc, "attention_bias")
+		delete(doc, "mlp_bias")
+	}
+	return doc
+}
+
+func (c *Bert) describe() map[string]any {
+	labels, ids := map[string]string{}, map[string]int{}
+	for i, l := range c.Labels {
+		labels[strconv.Itoa(i)], ids[l] = l, i
+	}
+	act := c.activation()
+	if act == kernel.ActGELUTanh.String() {
+		act = "gelu_pytorch_tanh"
+	}
+	return map[string]any{
+		"model_type": "bert", "architectures": []string{"BertForSequenceClassification"}, "hidden_act": act,
+		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN,
+		"max_position_embeddings": c.Context, "type_vocab_size": c.types(), "layer_norm_eps": c.eps(), "position_embedding_type": "absolute",
+		"id2label": labels, "label2id": ids, "problem_type": "single_label_classification",
+		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": 0.0,
+	}
+}
