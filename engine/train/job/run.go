@@ -1,0 +1,458 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/net"
+)
+
+// The files in the folder of a run.
+const (
+	lastFile    = "last.state"
+	bestFile    = "best.state"
+	HistoryFile = "history.csv"
+	CurveFile   = "curve.png"
+	ExportDir   = "model"
+)
+
+// ErrExists is the error of a new run in the folder of another one.
+var ErrExists = errors.New("the folder has a run already")
+
+// ErrNoRun is the error of resuming where no run is.
+var ErrNoRun = errors.New("no run to go on with")
+
+// Options say how a job is run.
+type Options struct {
+	Resume bool   // go on from the last checkpoint
+	Events Events // what is told meanwhile
+	// Now is the clock of rates and remaining time; nil is time.Now.
+	Now func() time.Time
+}
+
+// Events are functions that a run calls from its own goroutine; each may be nil.
+type Events struct {
+	Start      func(Start)
+	Step       func(Progress)
+	Validation func(Validation)
+	Bad        func(data.Bad) // a sample, file or row that was left out
+}
+
+// Start tells what is going to happen.
+type Start struct {
+	Folder     string
+	Params     int // parameters of the model
+	Samples    int // for training
+	Validation int // samples for validation
+	Step       int // done before
+	Steps      int // in all, as far as can be told
+	Bad        int // files, documents and rows left out
+}
+
+// Progress tells of a step.
+type Progress struct {
+	Step, Steps   int
+	Epoch, Epochs int     // the current one, from 1; Epochs is 0 if the job counts steps
+	Loss          float64 // of the step
+	Metric        float64 // of the step, see MetricName
+	LR            float64
+	Rate          float64       // samples per second
+	Left          time.Duration // until the end, 0 if unknown
+}
+
+// Validation tells of a validation.
+type Validation struct {
+	Step   int
+	Epoch  int // whole ones done
+	Loss   float64
+	Metric float64
+	Top5   float64 // share whose class is among the five likeliest, of classes
+	Best   bool    // the best one so far
+}
+
+// Why a run ended.
+const (
+	EndDone        = "done"
+	EndEarly       = "no better validation"
+	EndInterrupted = "interrupted"
+)
+
+// Result is what became of a run.
+type Result struct {
+	End        string // EndDone, EndEarly or EndInterrupted
+	Folder     string
+	Model      string // folder of the export, empty if interrupted
+	Step       int
+	Best       Validation // zero without validation
+	Last       Validation
+	MetricName string
+	Skipped    int // samples of training left out since the run began, once for each time
+}
+
+// MetricName returns what Metric is: accuracy, perplexity or rmse.
+func (j *Job) MetricName() string {
+	switch {
+	case j.Data.Text != nil:
+		return "perplexity"
+	case j.labelKind() == data.Number:
+		return "rmse"
+	}
+	return "accuracy"
+}
+
+// metric returns the metric of a score.
+func (j *Job) metric(s train.Score) float64 {
+	switch j.MetricName() {
+	case "perplexity":
+		return s.Perplexity()
+	case "rmse":
+		return math.Sqrt(s.Mean())
+	}
+	return s.Accuracy()
+}
+
+// position is where a run stands beside the trainer's own state. It is the cursor in the
+// state file, as JSON.
+type position struct {
+	Data      data.Cursor `json:"data"`
+	Epochs    int         `json:"epochs"`    // whole ones done
+	Validated int         `json:"validated"` // step of the last validation, -1 before the first
+	Measured  int         `json:"measured"`  // Epochs at the last validation
+	Stale     int         `json:"stale"`     // validations since the best
+	Best      Validation  `json:"best"`
+	Last      Validation  `json:"last"`
+	HasBest   bool        `json:"has_best"`
+	History   int64       `json:"history"` // bytes of the history
+	Skipped   int         `json:"skipped"`
+	Ended     string      `json:"ended"`
+}
+
+// runner is a run.
+type runner struct {
+	job     *Job
+	events  Events
+	clock   *clock
+	folder  string
+	data    *dataset
+	loader  *data.Loader
+	steps   int // in all, as far as can be told
+	trainer *train.Trainer
+	pool    *kernel.Pool
+	at      position
+	saved   position // at the last checkpoint
+	savedAt int      // step of the last checkpoint, -1 before the first
+	base    int      // skipped before this process
+	history *history
+	iter    *data.Iterator
+	batch   train.Batch
+}
+
+// Run runs a job to its end, or until ctx ends: then it saves a checkpoint and returns a
+// result with EndInterrupted and no error. It blocks; the result is complete on disk when
+// it returns.
+func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
+	if err := j.Validate(); err != nil {
+		return nil, err
+	}
+	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1}
+	if err := r.claim(o.Resume); err != nil {
+		return nil, err
+	}
+	r.pool = kernel.NewPool(j.Train.Threads)
+	defer r.pool.Close()
+	if err := r.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return r.result(EndInterrupted), nil
+		}
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.history.close()) }()
+	if err := r.load(o.Resume); err != nil {
+		return nil, err
+	}
+	if f := r.events.Start; f != nil {
+		f(r.start())
+	}
+	return r.run(ctx)
+}
+
+// claim makes the folder of the run.
+func (r *runner) claim(resume bool) error {
+	_, err := os.Stat(filepath.Join(r.folder, lastFile))
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("folder of the run: %w", err)
+	case err == nil && !resume:
+		return fmt.Errorf("%w: %s (resume it, remove the folder, or set train.folder)", ErrExists, r.folder)
+	}
+	if resume {
+		if _, err := os.Stat(r.folder); err != nil {
+			return fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
+		}
+	}
+	if err := os.MkdirAll(r.folder, 0o755); err != nil {
+		return fmt.Errorf("folder of the run: %w", err)
+	}
+	return nil
+}
+
+// prepare opens the data and makes the trainer.
+func (r *runner) prepare(ctx context.Context) (err error) {
+	j, t := r.job, &r.job.Train
+	if r.data, err = j.open(ctx, r.bad); err != nil {
+		return err
+	}
+	model, problems := j.model(r.data.known)
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	cfg := data.LoaderConfig{Batch: t.Batch, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
+	if r.loader, err = data.NewLoader(r.data.train, cfg); err != nil {
+		return err
+	}
+	if r.steps = t.Steps; r.steps == 0 {
+		r.steps = t.Epochs * r.loader.Batches()
+	}
+	if err := checkServable(model); err != nil {
+		return err
+	}
+	r.trainer, err = train.New(train.Config{
+		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
+	}, r.pool)
+	if err != nil {
+		return err
+	}
+	r.history, err = openHistory(filepath.Join(r.folder, HistoryFile), j.MetricName())
+	return err
+}
+
+// bad tells of something left out.
+func (r *runner) bad(b data.Bad) {
+	if r.events.Bad != nil {
+		r.events.Bad(b)
+	}
+}
+
+// load takes the last checkpoint over. A run that was killed before its first one begins
+// again.
+func (r *runner) load(resume bool) error {
+	r.at.Validated = -1
+	path := filepath.Join(r.folder, lastFile)
+	if _, err := os.Stat(path); resume && err == nil {
+		cursor, err := r.trainer.Load(path)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(cursor, &r.at); err != nil {
+			return fmt.Errorf("load training state %s: position: %w", path, err)
+		}
+		r.savedAt, r.saved, r.base = r.trainer.Steps(), r.at, r.at.Skipped
+		r.at.Ended = "" // there may be more steps to do than then
+	}
+	return r.history.rewind(r.at.History)
+}
+
+func (r *runner) start() Start {
+	s := Start{
+		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad,
+	}
+	if r.data.validation != nil {
+		s.Validation = r.data.validation.Len()
+	}
+	return s
+}
+
+// run does steps until the end. Each turn of the loop can be interrupted before its step,
+// and does again whatever was not finished.
+func (r *runner) run(ctx context.Context) (*Result, error) {
+	var err error
+	if r.iter, err = r.loader.From(ctx, r.at.Data); err != nil {
+		return nil, err
+	}
+	defer r.iter.Close()
+	r.clock.begin()
+	end := r.saved.Ended
+	if end != EndEarly { // that one is final
+		end = ""
+	}
+	for end == "" {
+		if end, err = r.turn(ctx); err != nil {
+			if ctx.Err() == nil {
+				return nil, err
+			}
+			end = EndInterrupted
+		}
+	}
+	r.at.Ended = end
+	if err := r.checkpoint(); err != nil {
+		return nil, err
+	}
+	if err := drawCurve(r.folder); err != nil {
+		return nil, err
+	}
+	res := r.result(end)
+	if end == EndInterrupted {
+		return res, nil
+	}
+	return res, r.export(res)
+}
+
+// turn validates if it is time, then does a step.
+func (r *runner) turn(ctx context.Context) (end string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	t, step := &r.job.Train, r.trainer.Steps()
+	last := t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs
+	if r.validationDue(step, last) {
+		if err := r.validate(ctx); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case last:
+		return EndDone, nil
+	case t.Patience > 0 && r.at.Stale >= t.Patience:
+		return EndEarly, nil
+	case r.checkpointDue(step):
+		if err := r.checkpoint(); err != nil {
+			return "", err
+		}
+	}
+	b, err := r.iter.Next()
+	if errors.Is(err, io.EOF) {
+		r.at.Data, r.at.Skipped = r.iter.Cursor(), r.base+r.iter.Skipped()
+		r.at.Epochs++
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return "", r.step(b)
+}
+
+func (r *runner) validationDue(step int, last bool) bool {
+	switch every := r.job.Train.ValidateEvery; {
+	case r.data.validation == nil || step == 0 || r.at.Validated == step:
+		return false
+	case last:
+		return true
+	case every > 0:
+		return step%every == 0
+	}
+	return r.at.Epochs > r.at.Measured
+}
+
+func (r *runner) checkpointDue(step int) bool {
+	every := r.job.Train.CheckpointEvery
+	switch {
+	case step == 0 || r.savedAt == step && r.saved.Epochs == r.at.Epochs:
+		return false
+	case every > 0:
+		return step%every == 0
+	}
+	return r.at.Epochs > r.saved.Epochs
+}
+
+// step trains on a batch.
+func (r *runner) step(b *data.Batch) error {
+	r.fill(b)
+	res, err := r.trainer.Step(&r.batch)
+	if err != nil {
+		return err
+	}
+	score, err := r.trainer.TrainScore(&r.batch)
+	if err != nil {
+		return err
+	}
+	r.at.Data, r.at.Skipped = b.Next, r.base+r.iter.Skipped()
+	p := Progress{
+		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
+		Loss: res.Loss, Metric: r.job.metric(score), LR: res.LR,
+	}
+	if r.at.History, err = r.history.step(p); err != nil {
+		return err
+	}
+	if r.events.Step != nil {
+		p.Rate, p.Left = r.clock.step(p.Step, p.Steps, b.N)
+		r.events.Step(p)
+	}
+	return nil
+}
+
+// fill makes a batch of the loader one of the trainer; the two share memory.
+func (r *runner) fill(b *data.Batch) {
+	r.batch = train.Batch{N: b.N, Floats: b.Values, Labels: b.Labels, Targets: b.Targets, IDs: r.batch.IDs[:0], Lengths: nil}
+	switch r.trainer.Model().Task() {
+	case net.Regress:
+		r.batch.Labels = nil
+	case net.Generate:
+		r.fillText(b)
+	default:
+		if r.trainer.Model().Context() > 0 {
+			r.batch.Floats, r.batch.Targets = nil, nil
+			r.batch.Seq, r.batch.IDs, r.batch.Lengths = len(b.Tokens)/b.N, b.Tokens, b.Lengths
+			for i, n := range b.Lengths {
+				b.Lengths[i] = max(n, 1) // a text without tokens counts as one of padding
+			}
+		}
+	}
+}
+
+// fillText makes all tokens but the last the input, and all but the first what follows.
+func (r *runner) fillText(b *data.Batch) {
+	n := len(b.Tokens) / b.N
+	ids, labels := r.batch.IDs, b.Tokens[:0] // labels come before what they are made from
+	for i := range b.N {
+		row := b.Tokens[i*n : (i+1)*n]
+		ids = append(ids, row[:n-1]...)
+		labels = append(labels, row[1:]...)
+	}
+	r.batch.Seq, r.batch.IDs, r.batch.Labels, r.batch.Floats, r.batch.Targets = n-1, ids, labels, nil, nil
+}
+
+// checkpoint saves the state.
+func (r *runner) checkpoint() error {
+	if err := r.history.sync(); err != nil {
+		return err
+	}
+	if err := r.save(lastFile); err != nil {
+		return err
+	}
+	r.saved, r.savedAt = r.at, r.trainer.Steps()
+	return nil
+}
+
+func (r *runner) save(name string) error {
+	cursor, err := json.Marshal(r.at)
+	if err != nil {
+		return err
+	}
+	return r.trainer.Save(filepath.Join(r.folder, name), cursor)
+}
+
+func (r *runner) result(end string) *Result {
+	return &Result{
+		End: end, Folder: r.folder, Step: r.stepsDone(), Best: r.at.Best, Last: r.at.Last,
+		MetricName: r.job.MetricName(), Skipped: r.at.Skipped,
+	}
+}
+
+func (r *runner) stepsDone() int {
+	if r.trainer == nil {
+		return 0
+	}
+	return r.trainer.Steps()
+}
