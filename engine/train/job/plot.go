@@ -164,7 +164,7 @@ func Ticks(low, high float64, n int) []float64 {
 		}
 		for i := math.Ceil(low/step - 1e-9); i*step <= high+step*1e-9 && len(out) <= 2*n; i++ {
 			v, _ := strconv.ParseFloat(strconv.FormatFloat(i*step, 'g', 12, 64), 64)
-			out = append(out, v)
+			out = append(out, v+0) // no -0
 		}
 		break
 	}

@@ -227,10 +227,15 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := checkServable(model); err != nil {
 		return err
 	}
-	r.trainer, err = train.New(train.Config{
+	settings := train.Config{
 		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
-	}, r.pool)
-	if err != nil {
+	}
+	c := &check{job: j}
+	c.told(settings.Validate())
+	if err := errors.Join(c.errs...); err != nil {
+		return err
+	}
+	if r.trainer, err = train.New(settings, r.pool); err != nil {
 		return err
 	}
 	r.history, err = openHistory(filepath.Join(r.folder, HistoryFile), j.MetricName())

@@ -113,7 +113,9 @@ func (s *scanner) header(e *unstable.Node) (string, reflect.Type, bool) {
 			s.problem(path, line, "is one section, want [%s]", path)
 			return path, nil, false
 		}
-		s.lines[path] = line
+		if _, ok := s.lines[path]; !ok {
+			s.lines[path] = line
+		}
 	}
 	return path, at, true
 }

@@ -143,4 +143,3 @@ func (j *Job) tokenizer() (*tokenizer, error) {
 	}
 	return nil, nil
 }
-

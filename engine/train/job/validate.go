@@ -131,8 +131,23 @@ func (c *check) train() {
 		c.add("train", "patience and best need data for validation: set split or validation in the section of the data")
 	}
 	cfg := train.Config{Model: net.Config{Kind: net.KindMLP, MLP: &net.MLP{Input: 1, Output: 1}}, Optimizer: t.Optimizer, Schedule: t.schedule(maxStep), Clip: t.Clip, Smoothing: t.Smoothing}
-	for _, text := range leaves(cfg.Validate()) {
-		c.nested("train", text, reflect.TypeFor[Train]())
+	c.told(cfg.Validate())
+}
+
+// told takes over what is wrong with a configuration of the trainer.
+func (c *check) told(err error) {
+	var many interface{ Unwrap() []error }
+	if !errors.As(err, &many) {
+		return
+	}
+	for _, e := range many.Unwrap() {
+		at, in := "train", reflect.TypeFor[Train]()
+		if strings.HasPrefix(e.Error(), "check model: ") {
+			at, in = "model", reflect.TypeFor[net.Config]()
+		}
+		for _, text := range leaves(e) {
+			c.nested(at, text, in)
+		}
 	}
 }
 
@@ -379,4 +394,3 @@ func field(in reflect.Type, key string) (reflect.Type, bool) {
 	}
 	return nil, false
 }
-
