@@ -71,7 +71,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	if t.steps > 0 {
 		j.Train.Steps, j.Train.Epochs = t.steps, 0
 	}
-	p := newTrainProgress(c.OutOrStdout(), t.json, j.MetricName())
+	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
 	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
 	p.end()
 	if err != nil {

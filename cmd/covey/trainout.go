@@ -26,7 +26,7 @@ const plainEvery = 5 * time.Second
 // elsewhere, or a JSON object a line.
 type trainProgress struct {
 	out      io.Writer // results
-	w        *os.File  // progress
+	w        io.Writer // progress
 	terminal bool
 	json     bool
 	metric   string
@@ -37,8 +37,9 @@ type trainProgress struct {
 	bad      int
 }
 
-func newTrainProgress(out io.Writer, asJSON bool, metric string) *trainProgress {
-	return &trainProgress{out: out, w: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), json: asJSON, metric: metric}
+func newTrainProgress(out, w io.Writer, asJSON bool, metric string) *trainProgress {
+	f, ok := w.(*os.File)
+	return &trainProgress{out: out, w: w, terminal: ok && term.IsTerminal(int(f.Fd())), json: asJSON, metric: metric}
 }
 
 func (p *trainProgress) events() job.Events {
@@ -93,11 +94,24 @@ func (p *trainProgress) step(s job.Progress) {
 	p.told = now
 	line := p.line(s)
 	if p.terminal {
-		fmt.Fprint(p.w, "\r\x1b[K"+line)
+		fmt.Fprint(p.w, "\r\x1b[K"+p.cut(line))
 		p.open = true
 		return
 	}
 	fmt.Fprintln(p.w, line)
+}
+
+// cut shortens a line to the width of the terminal: one that wraps cannot be drawn over.
+func (p *trainProgress) cut(line string) string {
+	f, ok := p.w.(*os.File)
+	if !ok {
+		return line
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 2 || len(line) < width {
+		return line
+	}
+	return line[:width-1]
 }
 
 func (p *trainProgress) line(s job.Progress) string {

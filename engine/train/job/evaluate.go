@@ -19,7 +19,7 @@ func (r *runner) validate(ctx context.Context) error {
 		return err
 	}
 	v := Validation{Step: r.trainer.Steps(), Epoch: r.at.Epochs, Loss: s.Mean(), Metric: r.job.metric(s)}
-	if r.job.MetricName() == "accuracy" {
+	if r.job.MetricName() == accuracy {
 		v.Top5 = s.Top5Accuracy()
 	}
 	if math.IsNaN(v.Loss) || math.IsInf(v.Loss, 0) {
@@ -52,7 +52,7 @@ func (r *runner) better(a, b Validation) bool {
 	if r.job.Train.Best != bestMetric {
 		return a.Loss < b.Loss
 	}
-	if r.job.MetricName() != "accuracy" {
+	if r.job.MetricName() != accuracy {
 		return a.Metric < b.Metric
 	}
 	return a.Metric > b.Metric

@@ -100,23 +100,29 @@ type Result struct {
 	Skipped    int // samples of training left out since the run began, once for each time
 }
 
+const (
+	accuracy   = "accuracy"
+	perplexity = "perplexity"
+	rmse       = "rmse" // root of the mean squared error
+)
+
 // MetricName returns what Metric is: accuracy, perplexity or rmse.
 func (j *Job) MetricName() string {
 	switch {
 	case j.Data.Text != nil:
-		return "perplexity"
+		return perplexity
 	case j.labelKind() == data.Number:
-		return "rmse"
+		return rmse
 	}
-	return "accuracy"
+	return accuracy
 }
 
 // metric returns the metric of a score.
 func (j *Job) metric(s train.Score) float64 {
 	switch j.MetricName() {
-	case "perplexity":
+	case perplexity:
 		return s.Perplexity()
-	case "rmse":
+	case rmse:
 		return math.Sqrt(s.Mean())
 	}
 	return s.Accuracy()
@@ -194,7 +200,7 @@ func (r *runner) claim(resume bool) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("folder of the run: %w", err)
 	case err == nil && !resume:
-		return fmt.Errorf("%w: %s (resume it, remove the folder, or set train.folder)", ErrExists, r.folder)
+		return fmt.Errorf("%w: %s (resume it, remove it, or set train.folder)", ErrExists, r.folder)
 	}
 	if resume {
 		if _, err := os.Stat(r.folder); err != nil {
@@ -378,9 +384,11 @@ func (r *runner) step(b *data.Batch) error {
 	if err != nil {
 		return err
 	}
-	score, err := r.trainer.TrainScore(&r.batch)
-	if err != nil {
-		return err
+	score := train.Score{Loss: res.Loss, Count: 1}
+	if r.job.MetricName() == accuracy {
+		if score, err = r.trainer.TrainScore(&r.batch); err != nil {
+			return err
+		}
 	}
 	r.at.Data, r.at.Skipped = b.Next, r.base+r.iter.Skipped()
 	p := Progress{
