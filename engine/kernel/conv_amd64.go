@@ -98,6 +98,18 @@ func convTransposeSIMD(isa ISA, dst []float32, places []int, src []float32, rows
 	return true
 }
 
+// convZipSIMD puts groups of 16 elements of a and b together, in turns, at places of dst, and
+// reports whether there is vector code. The caller has made sure that the places are in dst.
+func convZipSIMD(isa ISA, dst []float32, places []int, a, b []float32) bool {
+	if isa != AVX512 {
+		return false
+	}
+	n := len(places)
+	_, _ = a[n*lanes-1], b[n*lanes-1]
+	convZipAVX512(&dst[0], &places[0], &a[0], &b[0], n)
+	return true
+}
+
 // convRowsSIMD copies rows of src to dst and reports whether there is vector code.
 func convRowsSIMD(isa ISA, dst []float32, stride int, src []float32, width int) bool {
 	if isa != AVX512 || width%lanes != 0 {

@@ -65,7 +65,7 @@ func benchmarkShare(b *testing.B, p *kernel.Pool, ops float64, do func()) {
 		do()
 	}
 	each := b.Elapsed().Seconds() / float64(b.N)
-	for range 5 {
+	for range 40 {
 		start := time.Now()
 		n := kernel.Peak(p, kernel.PeakFMA, nil)
 		best = max(best, float64(n)/time.Since(start).Seconds())

@@ -27,3 +27,5 @@ func convRowsSIMD(ISA, []float32, int, []float32, int) bool { return false }
 func maxPairsSIMD(ISA, []float32, []int32, []float32, int) bool { return false }
 
 func maxPairsBackSIMD(ISA, []float32, []int32, []float32, int) bool { return false }
+
+func convZipSIMD(ISA, []float32, []int, []float32, []float32) bool { return false }

@@ -10,8 +10,8 @@ type convPass struct {
 	rows            int // output channels
 	inputs          int // input channels
 	wStride, wOuter int
-	outH, outW      int // of the output's planes
-	w, bias         []float32
+	outH, outW      int       // of the output's planes
+	out, w, bias    []float32 // during Do
 	zip             convZip
 	picks           []convIndex // of each interleaved image, those of its elements in a group
 }
@@ -20,15 +20,15 @@ type convPass struct {
 // x0 + j*stride, i < h, j < w.
 type convPhase struct {
 	*convPass
-	y0, x0, stride int
-	h, w           int
-	taps           convSteps // of one input channel
-	steps          convSteps // of as many as a kernel does at a time
-	groups         []int     // pairs (offset in the planes, offset in dst)
-	places         []int     // of each group: the output's offset of lane 0 for channel 0
-	dst            []float32 // (rows, groups, 16) of the results, nil if they go where they belong
-	out            []float32 // during Do
-	tiles, unit    int       // groups of a unit, and rows of a unit
+	y0, x0, stride  int
+	h, w            int
+	taps            convSteps // of one input channel
+	steps           convSteps // of as many as a kernel does at a time
+	groups          []int     // pairs (offset in the planes, offset in dst)
+	places          []int     // of each group: the output's offset of lane 0 for channel 0
+	images, columns []int32   // of each group: its first image, and its number of columns
+	dst             []float32 // (rows, groups, 16) of the results, nil if they go where they belong
+	tiles, unit     int       // groups of a unit, and rows of a unit
 }
 
 func newConvForward(isa ISA, c Conv) *convPass {
@@ -97,6 +97,8 @@ func (f *convPhase) place(step int) {
 				}
 				f.groups = append(f.groups, b*c.blockStride()+y*step*c.rowStride()+at, dst)
 				f.places = append(f.places, place)
+				f.images = append(f.images, int32(b*c.merge))
+				f.columns = append(f.columns, int32(min(lanes/c.merge, f.w-x)))
 			}
 		}
 	}
@@ -114,24 +116,22 @@ func (f *convPhase) dstStride() int { return (len(f.places) + 1) * lanes }
 
 func (p *convPass) run(pool *Pool, out, in, w, bias []float32) {
 	p.w, p.bias = w, bias
-	if f := p.phases[0]; len(p.phases) == 1 && f.byBlocks(pool.Threads()) {
-		p.planes.src, f.out = in, out
-		pool.Run(p.planes.blocks(), 1, (*convBlocks)(f))
-		p.planes.src, f.out, p.w, p.bias = nil, nil, nil, nil
+	if p.byBlocks(pool.Threads()) {
+		p.planes.free.reserve(pool.Threads(), p.planes.size(1))
+		p.planes.src, p.out = in, out
+		pool.Run(p.planes.blocks(), 1, (*convBlocks)(p))
+		p.planes.src, p.out, p.w, p.bias = nil, nil, nil, nil
 		return
 	}
 	p.planes.fill(pool, in)
 	for _, f := range p.phases {
-		f.out = out
+		p.out = out
 		pool.Run(f.split(pool.Threads()), 1, f)
-		f.out = nil
 	}
 	if p.zip.convPass != nil {
-		p.zip.out = out
 		pool.Run(p.rows, max(1, 4096/(p.outH*p.outW)), &p.zip)
-		p.zip.out = nil
 	}
-	p.w, p.bias = nil, nil
+	p.out, p.w, p.bias = nil, nil, nil
 }
 
 // unitGroupsMost is how many groups a unit of work has at most: with them the products of a
@@ -140,21 +140,40 @@ const unitGroupsMost = 8 * convGroups
 
 // byBlocks reports whether there is enough work in each block of images, and enough blocks
 // for the threads, to copy and convolve one after the other: its copy is then in the caches.
-func (f *convPhase) byBlocks(threads int) bool {
-	blocks := f.planes.blocks()
-	return len(f.places)/blocks >= 4*convGroups && (blocks%threads == 0 || blocks >= 8*threads)
+func (p *convPass) byBlocks(threads int) bool {
+	blocks := p.planes.blocks()
+	for _, f := range p.phases {
+		if len(f.places)/blocks < 4*convGroups {
+			return false
+		}
+	}
+	return blocks%threads == 0 || blocks >= 8*threads
 }
 
-// convBlocks is a phase as a task over blocks of images.
-type convBlocks convPhase
+// convBlocks is a pass as a task over blocks of images.
+type convBlocks convPass
 
 // Do computes blocks [lo, hi).
 func (b *convBlocks) Do(lo, hi int) {
-	f, n := (*convPhase)(b), len(b.places)/b.planes.blocks()
+	p := (*convPass)(b)
+	c := &p.planes
+	// A buffer that another block has used has the same margins. In the last block it may hold
+	// images that are not there; their lanes go nowhere.
+	x := c.free.get(c.size(1))
+	defer c.free.put(x)
 	for block := lo; block < hi; block++ {
-		f.planes.Do(block*f.planes.channels, (block+1)*f.planes.channels)
-		for g := 0; g < n; g += unitGroupsMost {
-			f.compute(0, f.rows, block*n+g, block*n+min(g+unitGroupsMost, n))
+		for channel := range c.channels {
+			c.planes(x[channel*c.planeStride():], block, channel)
+		}
+		for _, f := range p.phases {
+			n := len(f.places) / c.blocks()
+			for g := 0; g < n; g += unitGroupsMost {
+				first := block * n
+				f.compute(convUnit{x: x, skip: first, row: 0, last: p.rows, g: first + g, end: first + min(g+unitGroupsMost, n)})
+			}
+		}
+		if p.zip.convPass != nil {
+			p.zip.complete(0, p.rows, block, block+1)
 		}
 	}
 }
@@ -179,7 +198,7 @@ func (f *convPhase) Do(lo, hi int) {
 	across := f.across()
 	for u := lo; u < hi; u++ {
 		g, row := u%across*f.tiles, u/across*f.unit
-		f.compute(row, min(row+f.unit, f.rows), g, min(g+f.tiles, len(f.places)))
+		f.compute(convUnit{x: f.planes.buf, row: row, last: min(row+f.unit, f.rows), g: g, end: min(g+f.tiles, len(f.places))})
 	}
 }
 
@@ -200,45 +219,43 @@ func (f *convPhase) depth(step int) int {
 	return max(1, min(convDepth/f.taps.len(), convCache/(rows*min(c.rowStride(), convGroups*lanes*c.step))))
 }
 
-// compute computes rows [row, last) of groups [g, end).
-func (f *convPhase) compute(row, last, g, end int) {
-	p := f.convPass
+// convUnit is a piece of a phase: rows [row, last) of groups [g, end). Its images are in x,
+// which begins with those of group skip.
+type convUnit struct {
+	x                       []float32
+	skip, row, last, g, end int
+}
+
+// compute computes a unit.
+func (f *convPhase) compute(u convUnit) {
+	p, zipped := f.convPass, f.zip.convPass != nil
 	if f.taps.len() == 0 {
-		if p.zip.convPass != nil {
-			return
-		}
-		for r := row; r < last; r++ {
-			f.scatter(nil, r, g, end)
+		for r := u.row; r < u.last && !zipped; r++ {
+			f.scatter(nil, r, u.g, u.end)
 		}
 		return
 	}
-	t := convTile{
-		isa: p.isa, wStride: p.wStride, groups: f.groups[2*g : 2*end], steps: &f.steps,
+	t := convTile{isa: p.isa, wStride: p.wStride, groups: f.groups[2*(u.g-u.skip) : 2*(u.end-u.skip)], steps: &f.steps}
+	t.dst, t.dstStride = f.out, f.outH*f.outW
+	if f.dst != nil {
+		t.dst, t.dstStride = f.dst, f.dstStride()
 	}
-	if f.dst == nil {
-		t.dstStride = f.outH * f.outW
-		t.dst = f.out[row*t.dstStride:]
-	} else {
-		t.dstStride = f.dstStride()
-		t.dst = f.dst[row*t.dstStride:]
-	}
+	t.dst = t.dst[u.row*t.dstStride+f.groups[2*u.skip+1]-f.groups[1]:]
 	if p.bias != nil {
 		t.more = true
-		t.start(p.bias[row:last])
+		t.start(p.bias[u.row:u.last])
 	}
 	plane, taps := p.planes.planeStride(), f.taps.len()
 	depth := f.steps.len() / taps
 	for in := 0; in < p.inputs; in += depth {
-		t.x, t.w = p.planes.buf[in*plane:], p.w[row*t.wStride+in*p.wOuter:]
+		t.x, t.w = u.x[in*plane:], p.w[u.row*t.wStride+in*p.wOuter:]
 		n := min(depth, p.inputs-in)
 		t.n, t.maxX, t.maxW = n*taps, (n-1)*plane+f.taps.maxX, (n-1)*p.wOuter+f.taps.maxW
-		t.run(last - row)
+		t.run(u.last - u.row)
 		t.more = true
 	}
-	if f.dst != nil && p.zip.convPass == nil {
-		for r := row; r < last; r++ {
-			f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, g, end)
-		}
+	for r := u.row; r < u.last && f.dst != nil && !zipped; r++ {
+		f.scatter(f.dst[r*t.dstStride:(r+1)*t.dstStride], r, u.g, u.end)
 	}
 }
 

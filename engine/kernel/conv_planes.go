@@ -9,8 +9,9 @@ type convPlanes struct {
 	batch, channels, h, w int
 	top, left             int // margins
 	step, merge           int
-	rows, cols            int // of a plane, with margins; cols of each phase
-	buf                   []float32
+	rows, cols            int         // of a plane, with margins; cols of each phase
+	buf                   []float32   // of all blocks, nil until fill
+	free                  scratchList // of one block each, for threads
 
 	isa    ISA
 	places []int32   // of the elements of a plane
@@ -21,8 +22,6 @@ type convPlanes struct {
 func (c *convPlanes) place(bottom, right int) {
 	c.rows = c.top + c.h + bottom
 	c.cols = (c.left + c.w + right + c.step - 1) / c.step
-	// Lanes of a row's last group that are no outputs read on into what follows.
-	c.buf = make([]float32, c.blocks()*c.blockStride()+lanes)
 	c.places = make([]int32, c.h*c.w)
 	for i := range c.places {
 		c.places[i] = int32(c.at(c.top+i/c.w, c.left+i%c.w))
@@ -40,8 +39,15 @@ func (c *convPlanes) at(row, col int) int {
 	return row*c.rowStride() + col%c.step*c.phaseStride() + col/c.step*c.merge
 }
 
+// size returns the number of elements of some blocks: lanes of a row's last group that are
+// no outputs read on into what follows.
+func (c *convPlanes) size(blocks int) int { return blocks*c.blockStride() + lanes }
+
 // fill copies the images. The margins and the places of images beyond the batch stay zero.
 func (c *convPlanes) fill(p *Pool, src []float32) {
+	if c.buf == nil {
+		c.buf = make([]float32, c.size(c.blocks()))
+	}
 	c.src = src
 	p.Run(c.blocks()*c.channels, max(1, 4096/c.planeStride()), c)
 	c.src = nil
@@ -50,12 +56,16 @@ func (c *convPlanes) fill(p *Pool, src []float32) {
 // Do copies planes [lo, hi) of all blocks.
 func (c *convPlanes) Do(lo, hi int) {
 	for i := lo; i < hi; i++ {
-		block, channel := i/c.channels, i%c.channels
-		dst := c.buf[i*c.planeStride() : (i+1)*c.planeStride()]
-		for m := range min(c.merge, c.batch-block*c.merge) {
-			image := (block*c.merge+m)*c.channels + channel
-			c.plane(dst[m:], c.src[image*c.h*c.w:(image+1)*c.h*c.w])
-		}
+		c.planes(c.buf[i*c.planeStride():], i/c.channels, i%c.channels)
+	}
+}
+
+// planes copies a channel of the images of a block.
+func (c *convPlanes) planes(dst []float32, block, channel int) {
+	dst = dst[:c.planeStride()]
+	for m := range min(c.merge, c.batch-block*c.merge) {
+		image := (block*c.merge+m)*c.channels + channel
+		c.plane(dst[m:], c.src[image*c.h*c.w:(image+1)*c.h*c.w])
 	}
 }
 

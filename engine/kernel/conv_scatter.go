@@ -28,9 +28,7 @@ func (p *convPass) prepare() {
 
 // where returns the first image of a group of lanes and its number of columns.
 func (f *convPhase) where(g int) (image, columns int) {
-	merge := f.planes.merge
-	perRow := (f.w*merge + lanes - 1) / lanes
-	return g / (perRow * f.h) * merge, min(lanes/merge, f.w-g%perRow*lanes/merge)
+	return int(f.images[g]), int(f.columns[g])
 }
 
 // scatter moves groups [g, end) of a row from src to where they belong; no src stands for
@@ -65,23 +63,36 @@ func (f *convPhase) scatter(src []float32, row, g, end int) {
 type convZip struct {
 	*convPass
 	picks []convIndex // of each interleaved image, two: its columns from a group of each phase
-	out   []float32
 }
 
 // Do completes rows, which are channels, [lo, hi).
-func (z *convZip) Do(lo, hi int) {
+func (z *convZip) Do(lo, hi int) { z.complete(lo, hi, 0, z.planes.blocks()) }
+
+// complete completes rows [lo, hi) of blocks of images [block, end).
+func (z *convZip) complete(lo, hi, block, end int) {
 	for row := lo; row < hi; row++ {
 		for i := 0; i < len(z.phases); i += 2 {
-			z.pair(z.phases[i], z.phases[i+1], row)
+			even := z.phases[i]
+			n := len(even.places) / z.planes.blocks()
+			z.pair(even, z.phases[i+1], row, block*n, end*n)
 		}
 	}
 }
 
-// pair puts two phases of a row together; a phase without results counts as zeros.
-func (z *convZip) pair(even, odd *convPhase, row int) {
+// pair puts groups [g, end) of two phases of a row together; a phase without results counts
+// as zeros.
+func (z *convZip) pair(even, odd *convPhase, row, g, end int) {
 	var zeros [lanes]float32
-	plane := z.outH * z.outW
-	for g := range even.places {
+	plane, merge := z.outH*z.outW, z.planes.merge
+	if even.dst != nil && odd.dst != nil && merge == 1 && even.w%lanes == 0 {
+		out := z.out[row*plane:]
+		_ = out[even.places[end-1]+2*lanes-1] // places grow
+		a, b := even.dst[row*even.dstStride()+g*lanes:], odd.dst[row*odd.dstStride()+g*lanes:]
+		if convZipSIMD(z.isa, out, even.places[g:end], a, b) {
+			return
+		}
+	}
+	for ; g < end; g++ {
 		a, b := zeros[:], zeros[:]
 		if even.dst != nil {
 			a = even.dst[row*even.dstStride()+g*lanes:]
@@ -91,7 +102,7 @@ func (z *convZip) pair(even, odd *convPhase, row int) {
 		}
 		image, n := even.where(g)
 		at := even.places[g] + row*plane
-		for m := range min(z.planes.merge, z.planes.batch-image) {
+		for m := range min(merge, z.planes.batch-image) {
 			out := z.out[at+m*z.rows*plane:]
 			convPick(z.isa, out, a, b, &z.picks[2*m], min(2*n, lanes))
 			if 2*n > lanes {

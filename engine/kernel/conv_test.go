@@ -25,6 +25,10 @@ var convShapes = []kernel.Conv{
 	{Batch: 1, InC: 3, H: 23, W: 21, OutC: 4, KH: 7, KW: 7, Stride: 2, Pad: 3},
 	{Batch: 17, InC: 2, H: 3, W: 3, OutC: 2, KH: 3, KW: 3, Stride: 1, Pad: 1},
 	{Batch: 1, InC: 2, H: 3, W: 140, OutC: 2, KH: 3, KW: 3, Stride: 1, Pad: 1},
+	{Batch: 3, InC: 4, H: 24, W: 24, OutC: 5, KH: 3, KW: 3, Stride: 1, Pad: 1},
+	{Batch: 3, InC: 3, H: 48, W: 48, OutC: 4, KH: 3, KW: 3, Stride: 2, Pad: 1},
+	{Batch: 2, InC: 2, H: 33, W: 33, OutC: 3, KH: 3, KW: 3, Stride: 2, Pad: 1},
+	{Batch: 2, InC: 2, H: 32, W: 64, OutC: 3, KH: 1, KW: 1, Stride: 2},
 	{Batch: 2, InC: 130, H: 4, W: 4, OutC: 70, KH: 3, KW: 3, Stride: 1, Pad: 1},
 }
 

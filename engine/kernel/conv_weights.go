@@ -114,10 +114,10 @@ const convUnitFloats = 56 << 10
 // split cuts the weights into units of work and returns how many.
 func (o *convWeights) split(threads int) int {
 	part := o.partGroups()
-	o.unitRows = (o.OutC + threads - 1) / threads
-	o.unitRows = (min(o.unitRows, 96) + tileRows - 1) / tileRows * tileRows
+	// Two rows at a time are fast enough to share the rows evenly.
+	o.unitRows = min((o.OutC+threads-1)/threads+1, 16*tileRows+1) &^ 1
 	parts := min(o.parts, max(1, convUnitFloats/(o.unitRows*part*lanes)))
-	if threads > 1 && parts == o.parts && parts > 1 {
+	if threads > 1 && parts == o.parts && parts >= 4 {
 		parts = (parts + 1) / 2
 	}
 	o.unitGroups = parts * part

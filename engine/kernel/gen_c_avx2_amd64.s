@@ -678,10 +678,9 @@ end2:
 	RET
 
 // func bnSquaresAVX2(acc *[64]float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnSquaresAVX2(SB), NOSPLIT, $0-32
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS mean+16(FP), Y0
 	MOVQ         acc+0(FP), AX
 	VMOVUPS      (AX), Y1
 	VMOVUPS      32(AX), Y2
@@ -780,16 +779,12 @@ end2:
 	RET
 
 // func bnApplyAVX2(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnApplyAVX2(SB), NOSPLIT, $0-40
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        scale+20(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        shift+24(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        floor+28(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS mean+16(FP), Y0
+	VBROADCASTSS scale+20(FP), Y1
+	VBROADCASTSS shift+24(FP), Y2
+	VBROADCASTSS floor+28(FP), Y3
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+32(FP), DX
@@ -813,10 +808,9 @@ loop:
 	RET
 
 // func bnGradSumsAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnGradSumsAVX2(SB), NOSPLIT, $0-48
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS mean+32(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Y1
@@ -968,16 +962,12 @@ end2:
 	RET
 
 // func bnGradApplyAVX2(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnGradApplyAVX2(SB), NOSPLIT, $0-48
-	MOVSS        mean+24(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        slope+32(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        scale+36(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS mean+24(FP), Y0
+	VBROADCASTSS shift+28(FP), Y1
+	VBROADCASTSS slope+32(FP), Y2
+	VBROADCASTSS scale+36(FP), Y3
 	VXORPS       Y4, Y4, Y4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
@@ -1008,10 +998,9 @@ loop:
 	RET
 
 // func bnGradSumsReLUAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnGradSumsReLUAVX2(SB), NOSPLIT, $0-56
-	MOVSS        mean+40(FP), X0
-	VBROADCASTSS X0, Y0
+	VBROADCASTSS mean+40(FP), Y0
 	VXORPS       Y1, Y1, Y1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Y2
@@ -1195,16 +1184,12 @@ end2:
 	RET
 
 // func bnGradApplyReLUAVX2(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX2, FMA3, SSE
+// Requires: AVX, FMA3
 TEXT ·bnGradApplyReLUAVX2(SB), NOSPLIT, $0-56
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Y0
-	MOVSS        shift+36(FP), X1
-	VBROADCASTSS X1, Y1
-	MOVSS        slope+40(FP), X2
-	VBROADCASTSS X2, Y2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Y3
+	VBROADCASTSS mean+32(FP), Y0
+	VBROADCASTSS shift+36(FP), Y1
+	VBROADCASTSS slope+40(FP), Y2
+	VBROADCASTSS scale+44(FP), Y3
 	VXORPS       Y4, Y4, Y4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX

@@ -124,6 +124,11 @@ func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mea
 //go:noescape
 func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
 
+// convZipAVX512 writes group i of a and of b, of 16 elements each, in turns to dst[places[i]:].
+//
+//go:noescape
+func convZipAVX512(dst *float32, places *int, a *float32, b *float32, n int)
+
 // convRowsAVX512 copies rows whose width is a multiple of 16; stride is that of dst in bytes.
 //
 //go:noescape

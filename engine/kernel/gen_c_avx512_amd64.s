@@ -2951,10 +2951,9 @@ end0:
 	RET
 
 // func bnSquaresAVX512(acc *[64]float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·bnSquaresAVX512(SB), NOSPLIT, $0-32
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+16(FP), Z0
 	MOVQ         acc+0(FP), AX
 	VMOVUPS      (AX), Z1
 	VMOVUPS      64(AX), Z2
@@ -3009,16 +3008,12 @@ end0:
 	RET
 
 // func bnApplyAVX512(y *float32, x *float32, mean float32, scale float32, shift float32, floor float32, n int)
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F
 TEXT ·bnApplyAVX512(SB), NOSPLIT, $0-40
-	MOVSS        mean+16(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        scale+20(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        shift+24(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        floor+28(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+16(FP), Z0
+	VBROADCASTSS scale+20(FP), Z1
+	VBROADCASTSS shift+24(FP), Z2
+	VBROADCASTSS floor+28(FP), Z3
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         n+32(FP), DX
@@ -3037,10 +3032,9 @@ loop:
 	RET
 
 // func bnGradSumsAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, mean float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradSumsAVX512(SB), NOSPLIT, $0-48
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+32(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Z1
@@ -3122,16 +3116,12 @@ end0:
 	RET
 
 // func bnGradApplyAVX512(dx *float32, dy *float32, x *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradApplyAVX512(SB), NOSPLIT, $0-48
-	MOVSS        mean+24(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+28(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        slope+32(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+36(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+24(FP), Z0
+	VBROADCASTSS shift+28(FP), Z1
+	VBROADCASTSS slope+32(FP), Z2
+	VBROADCASTSS scale+36(FP), Z3
 	VXORPS       Z4, Z4, Z4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
@@ -3155,10 +3145,9 @@ loop:
 	RET
 
 // func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x *float32, y *float32, mean float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradSumsReLUAVX512(SB), NOSPLIT, $0-56
-	MOVSS        mean+40(FP), X0
-	VBROADCASTSS X0, Z0
+	VBROADCASTSS mean+40(FP), Z0
 	VXORPS       Z1, Z1, Z1
 	MOVQ         sum+0(FP), AX
 	VMOVUPS      (AX), Z2
@@ -3256,16 +3245,12 @@ end0:
 	RET
 
 // func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, SSE
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·bnGradApplyReLUAVX512(SB), NOSPLIT, $0-56
-	MOVSS        mean+32(FP), X0
-	VBROADCASTSS X0, Z0
-	MOVSS        shift+36(FP), X1
-	VBROADCASTSS X1, Z1
-	MOVSS        slope+40(FP), X2
-	VBROADCASTSS X2, Z2
-	MOVSS        scale+44(FP), X3
-	VBROADCASTSS X3, Z3
+	VBROADCASTSS mean+32(FP), Z0
+	VBROADCASTSS shift+36(FP), Z1
+	VBROADCASTSS slope+40(FP), Z2
+	VBROADCASTSS scale+44(FP), Z3
 	VXORPS       Z4, Z4, Z4
 	MOVQ         dx+0(FP), AX
 	MOVQ         dy+8(FP), CX
@@ -3309,6 +3294,70 @@ TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
 	VMOVUPS   Z1, K1, (AX)
 	VZEROUPPER
 	RET
+
+// func convZipAVX512(dst *float32, places *int, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convZipAVX512(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    places+8(FP), CX
+	MOVQ    a+16(FP), DX
+	MOVQ    b+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVUPS zipLow<>+0(SB), Z0
+	VMOVUPS zipHigh<>+0(SB), Z1
+
+loop:
+	VMOVUPS   (BX), Z2
+	MOVQ      (CX), DI
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z0, Z3
+	VMOVUPS   Z3, (AX)(DI*4)
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z1, Z3
+	VMOVUPS   Z3, 64(AX)(DI*4)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	DECQ      SI
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+DATA zipLow<>+0(SB)/4, $0x00000000
+DATA zipLow<>+4(SB)/4, $0x00000010
+DATA zipLow<>+8(SB)/4, $0x00000001
+DATA zipLow<>+12(SB)/4, $0x00000011
+DATA zipLow<>+16(SB)/4, $0x00000002
+DATA zipLow<>+20(SB)/4, $0x00000012
+DATA zipLow<>+24(SB)/4, $0x00000003
+DATA zipLow<>+28(SB)/4, $0x00000013
+DATA zipLow<>+32(SB)/4, $0x00000004
+DATA zipLow<>+36(SB)/4, $0x00000014
+DATA zipLow<>+40(SB)/4, $0x00000005
+DATA zipLow<>+44(SB)/4, $0x00000015
+DATA zipLow<>+48(SB)/4, $0x00000006
+DATA zipLow<>+52(SB)/4, $0x00000016
+DATA zipLow<>+56(SB)/4, $0x00000007
+DATA zipLow<>+60(SB)/4, $0x00000017
+GLOBL zipLow<>(SB), RODATA|NOPTR, $64
+
+DATA zipHigh<>+0(SB)/4, $0x00000008
+DATA zipHigh<>+4(SB)/4, $0x00000018
+DATA zipHigh<>+8(SB)/4, $0x00000009
+DATA zipHigh<>+12(SB)/4, $0x00000019
+DATA zipHigh<>+16(SB)/4, $0x0000000a
+DATA zipHigh<>+20(SB)/4, $0x0000001a
+DATA zipHigh<>+24(SB)/4, $0x0000000b
+DATA zipHigh<>+28(SB)/4, $0x0000001b
+DATA zipHigh<>+32(SB)/4, $0x0000000c
+DATA zipHigh<>+36(SB)/4, $0x0000001c
+DATA zipHigh<>+40(SB)/4, $0x0000000d
+DATA zipHigh<>+44(SB)/4, $0x0000001d
+DATA zipHigh<>+48(SB)/4, $0x0000000e
+DATA zipHigh<>+52(SB)/4, $0x0000001e
+DATA zipHigh<>+56(SB)/4, $0x0000000f
+DATA zipHigh<>+60(SB)/4, $0x0000001f
+GLOBL zipHigh<>(SB), RODATA|NOPTR, $64
 
 // func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
 // Requires: AVX, AVX512F
@@ -3815,39 +3864,3 @@ part:
 	JNZ       row
 	VZEROUPPER
 	RET
-
-DATA zipLow<>+0(SB)/4, $0x00000000
-DATA zipLow<>+4(SB)/4, $0x00000010
-DATA zipLow<>+8(SB)/4, $0x00000001
-DATA zipLow<>+12(SB)/4, $0x00000011
-DATA zipLow<>+16(SB)/4, $0x00000002
-DATA zipLow<>+20(SB)/4, $0x00000012
-DATA zipLow<>+24(SB)/4, $0x00000003
-DATA zipLow<>+28(SB)/4, $0x00000013
-DATA zipLow<>+32(SB)/4, $0x00000004
-DATA zipLow<>+36(SB)/4, $0x00000014
-DATA zipLow<>+40(SB)/4, $0x00000005
-DATA zipLow<>+44(SB)/4, $0x00000015
-DATA zipLow<>+48(SB)/4, $0x00000006
-DATA zipLow<>+52(SB)/4, $0x00000016
-DATA zipLow<>+56(SB)/4, $0x00000007
-DATA zipLow<>+60(SB)/4, $0x00000017
-GLOBL zipLow<>(SB), RODATA|NOPTR, $64
-
-DATA zipHigh<>+0(SB)/4, $0x00000008
-DATA zipHigh<>+4(SB)/4, $0x00000018
-DATA zipHigh<>+8(SB)/4, $0x00000009
-DATA zipHigh<>+12(SB)/4, $0x00000019
-DATA zipHigh<>+16(SB)/4, $0x0000000a
-DATA zipHigh<>+20(SB)/4, $0x0000001a
-DATA zipHigh<>+24(SB)/4, $0x0000000b
-DATA zipHigh<>+28(SB)/4, $0x0000001b
-DATA zipHigh<>+32(SB)/4, $0x0000000c
-DATA zipHigh<>+36(SB)/4, $0x0000001c
-DATA zipHigh<>+40(SB)/4, $0x0000000d
-DATA zipHigh<>+44(SB)/4, $0x0000001d
-DATA zipHigh<>+48(SB)/4, $0x0000000e
-DATA zipHigh<>+52(SB)/4, $0x0000001e
-DATA zipHigh<>+56(SB)/4, $0x0000000f
-DATA zipHigh<>+60(SB)/4, $0x0000001f
-GLOBL zipHigh<>(SB), RODATA|NOPTR, $64

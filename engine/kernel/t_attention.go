@@ -72,7 +72,8 @@ func (o *AttentionOp) Backward(p *Pool, dq, dk, dv, dout, q, k, v, out []float32
 	o.check("Backward gradients", dout, dq, dk, dv, s)
 	o.task = attentionTask{op: o, dq: dq, dk: dk, dv: dv, dout: dout, q: q, k: k, v: v, out: out, stride: s}
 	sh := &o.shape
-	if items := sh.Batch * sh.KVHeads; items >= 2*p.Threads() || o.padded == attentionBlock {
+	items := sh.Batch * sh.KVHeads
+	if items >= 2*p.Threads() || items%p.Threads() == 0 || o.padded == attentionBlock {
 		o.task.part = partBoth
 		p.Run(items, o.grain(sh.Seq*sh.Heads/sh.KVHeads), &o.task)
 	} else {

@@ -116,8 +116,7 @@ func TestAttentionOp(t *testing.T) {
 				return
 			}
 			if s.packed {
-				dq, dk, dv = c.unpacked(dq, dk, dv)
-				gradientNear(t, "packed", dq, c.q, 3e-6, func(x []float64) float64 {
+				gradientNear(t, "packed", c.packed(dq, dk, dv), c.q, 3e-6, func(x []float64) float64 {
 					kAt := c.shape.Heads * c.shape.HeadDim
 					return dotWith(c.reference(x, x[kAt:], x[kAt+c.shape.KVHeads*c.shape.HeadDim:]), c.dout)
 				})
@@ -130,15 +129,15 @@ func TestAttentionOp(t *testing.T) {
 	}
 }
 
-// unpacked puts the three gradients of a packed matrix together.
-func (c *attentionCase) unpacked(dq, dk, dv []float32) (all, k, v []float32) {
+// packed puts the three gradients of a packed matrix together.
+func (c *attentionCase) packed(dq, dk, dv []float32) []float32 {
 	wide, narrow := c.shape.Heads*c.shape.HeadDim, c.shape.KVHeads*c.shape.HeadDim
-	all = append([]float32(nil), dq...)
+	all := append([]float32(nil), dq...)
 	for r := range c.shape.Batch * c.shape.Seq {
 		copy(all[r*c.stride.Q+wide:r*c.stride.Q+wide+narrow], dk[r*c.stride.K:])
 		copy(all[r*c.stride.Q+wide+narrow:(r+1)*c.stride.Q], dv[r*c.stride.V:])
 	}
-	return all, dk, dv
+	return all
 }
 
 // A sequence has the same bits alone and in a batch.

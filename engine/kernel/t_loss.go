@@ -126,14 +126,26 @@ func rowMax(isa ISA, x []float32) float32 {
 	if m, ok := rowMaxSIMD(isa, x); ok {
 		return m
 	}
-	var acc lanesOf
+	var acc [4]lanesOf // blocks of 64 elements are compared at once, the rest with the first 16
 	for i := range acc {
-		acc[i] = float32(math.Inf(-1))
+		for l := range lanes {
+			acc[i][l] = float32(math.Inf(-1))
+		}
 	}
-	for i, v := range x {
-		acc[i%lanes] = maxps(acc[i%lanes], v)
+	done := len(x) &^ (4*lanes - 1)
+	for i, v := range x[:done] {
+		top := &acc[i/lanes%4][i%lanes]
+		*top = maxps(*top, v)
 	}
-	return acc.top()
+	for l := range lanes {
+		for _, more := range acc[1:] {
+			acc[0][l] = maxps(acc[0][l], more[l])
+		}
+	}
+	for i, v := range x[done:] {
+		acc[0][i%lanes] = maxps(acc[0][i%lanes], v)
+	}
+	return acc[0].top()
 }
 
 // top returns the largest lane, by the same tree as sum.

@@ -23,15 +23,14 @@ func byISA[F any](isa ISA, avx2, avx512 F) F {
 	return avx2
 }
 
-// mapTask runs one elementwise function over slices: y from a, b and c, as many of them as
-// the function takes.
+// mapTask runs one elementwise function over slices: y from a and maybe b.
 type mapTask struct {
-	do         func(t *mapTask, lo, hi int)
-	isa        ISA
-	kind       int
-	y, a, b, c []float32
-	s          float32
-	seed       uint64
+	do      func(t *mapTask, lo, hi int)
+	isa     ISA
+	kind    int
+	y, a, b []float32
+	s       float32
+	seed    uint64
 }
 
 func (t *mapTask) Do(lo, hi int) { t.do(t, lo, hi) }

@@ -9,9 +9,6 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 )
 
-// onISA is an op that can be put on an instruction set.
-type onISA interface{ UseISA(isa kernel.ISA) }
-
 // everyWay runs an op on every instruction set with one to three threads and checks that
 // the results have the same bits. It returns them.
 func everyWay(t *testing.T, what string, run func(isa kernel.ISA, p *kernel.Pool) []float32) []float32 {

@@ -12,7 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"reflect"
 )
 
 // A state file, all numbers little endian:
@@ -244,9 +243,15 @@ func (h *stateHeader) fits(t *Trainer) error {
 	own := t.header(h.Cursor)
 	theirs := h.Config
 	theirs.Schedule = own.Config.Schedule // may be made longer
-	if !reflect.DeepEqual(theirs, own.Config) {
-		a, _ := json.Marshal(theirs)
-		b, _ := json.Marshal(own.Config)
+	a, err := json.Marshal(theirs)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(own.Config)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(a, b) {
 		return fmt.Errorf("it is of another configuration: %s, this one is %s", a, b)
 	}
 	if h.Params != own.Params || h.Stats != own.Stats || h.Moments != own.Moments {

@@ -253,14 +253,9 @@ func FuzzLoad(f *testing.F) {
 	f.Add(good[:100])
 	f.Add([]byte("COVEYTRN"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p := filepath.Join(t.TempDir(), "state")
-		if err := os.WriteFile(p, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
 		before := slices.Clone(tr.Params().Values)
-		if _, err := tr.Load(p); err != nil && !slices.Equal(before, tr.Params().Values) {
+		if err := tr.ReadState(data); err != nil && !slices.Equal(before, tr.Params().Values) {
 			t.Error("a failed load changed the trainer")
 		}
-		_, _ = train.ReadConfig(p)
 	})
 }

@@ -14,8 +14,9 @@ import (
 // batch, the last one of an epoch, and some room.
 const maxPrograms = 4
 
-// ErrNotFinite is the error of a step whose loss or gradient is infinite or not a number.
-// The parameters are as before it; the running statistics of batch norms may not be.
+// ErrNotFinite is the error of a step whose loss is infinite or not a number, or with
+// clipping its gradient; without, a bad gradient shows in the loss of the next step. The
+// parameters are as before; the running statistics of batch norms may not be.
 var ErrNotFinite = errors.New("loss or gradient is not finite")
 
 // Trainer trains a model.

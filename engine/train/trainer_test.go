@@ -214,6 +214,25 @@ func TestBatchSizesAgree(t *testing.T) {
 	}
 }
 
+// More sizes than graphs are kept: those that were dropped are made again.
+func TestManyBatchSizes(t *testing.T) {
+	t.Parallel()
+	cfg, batch := small(net.KindMLP)
+	tr := newTrainer(t, cfg, 1)
+	first := map[int]train.Score{}
+	for i := range 21 {
+		n := 1 + i*5%7
+		s, err := tr.Evaluate(batch(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before, ok := first[n]; ok && s != before {
+			t.Errorf("batch of %d: score %+v, before %+v", n, s, before)
+		}
+		first[n] = s
+	}
+}
+
 func slicePart(b *train.Batch, lo, hi int) *train.Batch {
 	cut := func(x []int32) []int32 {
 		if x == nil {

@@ -162,13 +162,7 @@ func (g *Graph) Differentiate(loss *Node) {
 		g.Fail(errors.New("only one gradient of a scalar can be taken, in a training graph"))
 		return
 	}
-	var pars []*leaf
-	for _, l := range g.leaves {
-		if l.isPar {
-			pars = append(pars, l)
-		}
-	}
-	slices.SortFunc(pars, func(a, b *leaf) int { return a.param.Offset - b.param.Offset })
+	pars := g.sortedParams()
 	covered := 0
 	wrt := make(G.Nodes, len(pars))
 	for i, l := range pars {
@@ -217,6 +211,22 @@ func (g *Graph) checkParts(gradients []*Node) error {
 		}
 	}
 	return nil
+}
+
+// Parameter is the node of a parameter, or of several stacked, and where its memory begins
+// in the flat vectors.
+type Parameter struct {
+	Node   *Node
+	Offset int
+}
+
+// Parameters returns the parameters in the graph, in the order of the flat vectors.
+func (g *Graph) Parameters() []Parameter {
+	var out []Parameter
+	for _, l := range g.sortedParams() {
+		out = append(out, Parameter{l.node, l.param.Offset})
+	}
+	return out
 }
 
 // Gradient returns the node of a parameter's gradient after Differentiate, nil without.

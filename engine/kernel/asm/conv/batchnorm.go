@@ -40,7 +40,7 @@ func (g *gen) batchNorm() {
 	}
 }
 
-// names returns a suffix, the arrays of gradients and their declaration.
+// gradNames returns a suffix, the declaration of the arrays of a gradient and their list.
 func gradNames(relu bool) (suffix, arrays string, list []string) {
 	if relu {
 		return "ReLU", "dy, x, y", []string{"dy", "x", "y"}
@@ -102,9 +102,8 @@ func (g *gen) zero() reg.VecVirtual {
 
 // scalar returns a register with a float parameter in every lane.
 func (g *gen) scalar(name string) reg.VecVirtual {
-	x, v := XMM(), g.vec()
-	Load(Param(name), x)
-	VBROADCASTSS(x, v)
+	v := g.vec()
+	VBROADCASTSS(param(name), v)
 	return v
 }
 

@@ -22,6 +22,9 @@ func (g *gen) moves() {
 	VZEROUPPER()
 	RET()
 
+	g.open("convZip", "func(dst *float32, places *int, a, b *float32, n int)",
+		"writes group i of a and of b, of 16 elements each, in turns to dst[places[i]:].")
+	g.zip()
 	g.open("convRows", "func(dst *float32, stride int, src *float32, width, rows int)",
 		"copies rows whose width is a multiple of 16; stride is that of dst in bytes.")
 	g.copyRows()
@@ -34,6 +37,30 @@ func (g *gen) moves() {
 
 	g.transpose("convTranspose16", 16)
 	g.transpose("convTranspose9", 9)
+}
+
+// zip writes the body of convZip.
+func (g *gen) zip() {
+	dst, places, a, b, n := pointer("dst"), pointer("places"), pointer("a"), pointer("b"), pointer("n")
+	var order []reg.VecVirtual
+	for half := range 2 {
+		order = append(order, g.load(g.table([]string{"zipLow", "zipHigh"}[half], func(i int) int { return half*lanes/2 + i/2 + i%2*lanes })))
+	}
+	Label("loop")
+	at, odd := GP64(), g.load(Mem{Base: b})
+	MOVQ(Mem{Base: places}, at)
+	for half, index := range order {
+		v := g.load(Mem{Base: a})
+		VPERMT2PS(odd, index, v)
+		VMOVUPS(v, Mem{Base: dst, Index: at, Scale: 4, Disp: 4 * lanes * half})
+	}
+	ADDQ(U32(8), places)
+	ADDQ(U32(4*lanes), a)
+	ADDQ(U32(4*lanes), b)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
 }
 
 // copyRows writes the body of convRows.

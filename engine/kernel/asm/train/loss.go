@@ -8,26 +8,21 @@ import (
 	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
-// reduction writes a function that reduces x, and maybe b, to one number.
-func (g *gen) reduction(name, params, doc string, op func(...Op), begin, body func(p *part, acc reg.VecVirtual, ps []reg.Register), names ...string) {
+// reduction writes a function that sums something over its operands.
+func (g *gen) reduction(name, params, doc string, body func(p *part, acc reg.VecVirtual, ps []reg.Register), names ...string) {
 	g.Open(name, "func("+params+") float32", doc)
 	ps := simd.Pointers(names...)
 	acc := g.vectors()
-	for _, v := range acc {
-		begin(nil, v, nil)
-	}
+	clearAll(acc)
 	g.sweep(ps[len(ps)-1], func(p *part) { body(p, acc[p.n], ps) })
-	endWith(g.tree(acc, op))
+	endWith(g.tree(acc, VADDPS))
 }
 
 func (g *gen) losses() {
-	zero := func(_ *part, acc reg.VecVirtual, _ []reg.Register) { VXORPS(acc, acc, acc) }
-	g.reduction("rowMax", "x *float32, n int", "is the twin of rowMax.", VMAXPS,
-		func(_ *part, acc reg.VecVirtual, _ []reg.Register) { VMOVUPS(g.Bits(0xff800000), acc) },
-		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VMAXPS(p.over(ps[0], acc), acc, acc) }, "x", "n")
-	g.reduction("rowSum", "x *float32, n int", "is the twin of rowSum.", VADDPS, zero,
+	g.rowMax()
+	g.reduction("rowSum", "x *float32, n int", "is the twin of rowSum.",
 		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VADDPS(p.load(ps[0]), acc, acc) }, "x", "n")
-	g.reduction("rowDot", "a, b *float32, n int", "is the twin of rowDot.", VADDPS, zero,
+	g.reduction("rowDot", "a, b *float32, n int", "is the twin of rowDot.",
 		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VFMADD231PS(p.load(ps[0]), p.load(ps[1]), acc) }, "a", "b", "n")
 
 	g.Open("rowExpSum", "func(x *float32, n int, m float32) float32", "is the twin of rowExpSum.")
@@ -66,6 +61,31 @@ func (g *gen) losses() {
 
 	g.squares("sumSquares", "x *float32", "adds the squares of x to 16 lanes.", "x")
 	g.squares("sumSquareDifferences", "x, y *float32", "adds the squares of x-y to 16 lanes.", "x", "y")
+}
+
+// rowMax compares blocks of 64 elements with as many lanes, to hide the latency of
+// comparisons, and the rest with the first 16.
+func (g *gen) rowMax() {
+	g.Open("rowMax", "func(x *float32, n int) float32", "is the twin of rowMax.")
+	ps, acc := simd.Pointers("x", "n"), make([]reg.VecVirtual, 4*g.Parts())
+	for i := range acc {
+		acc[i] = g.Load(g.Bits(0xff800000))
+	}
+	Label("many")
+	CMPQ(ps[1], U32(4*lanes))
+	JLT(LabelRef("few"))
+	for i, v := range acc {
+		VMAXPS(simd.At(ps[0]).Offset(i*g.Bytes), v, v)
+	}
+	ADDQ(U32(16*lanes), ps[0])
+	SUBQ(U32(4*lanes), ps[1])
+	JMP(LabelRef("many"))
+	Label("few")
+	for i, v := range acc[g.Parts():] {
+		VMAXPS(v, acc[i%g.Parts()], acc[i%g.Parts()])
+	}
+	g.sweep(ps[1], func(p *part) { VMAXPS(p.over(ps[0], acc[p.n]), acc[p.n], acc[p.n]) })
+	endWith(g.tree(acc[:g.Parts()], VMAXPS))
 }
 
 // squares writes a function that sums squares in float64. It takes a multiple of 16
