@@ -204,3 +204,23 @@ func TestByteTokenizer(t *testing.T) {
 		t.Errorf("end token %d of %d", id, tok.Size())
 	}
 }
+
+// TestTokenizerFile trains with the exported tokenizer.json: the ids, and so all bits, are
+// those of the tokenizer bytes.
+func TestTokenizerFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	texts(t, dir)
+	first := run(t, read(t, dir, fmt.Sprintf(textJob, true, false, "split = 0.1", 8)), job.Options{})
+	write(t, dir, "tok/tokenizer.json", contents(t, first.Model)["tokenizer.json"])
+	options := "split = 0.1\ntokenizer = \"tok/tokenizer.json\"\neos = \"<|endoftext|>\"\n"
+	j := read(t, dir, fmt.Sprintf(textJob, true, false, options, 8))
+	j.Train.Folder = "second"
+	second := run(t, j, job.Options{})
+	a, b := contents(t, first.Model), contents(t, second.Model)
+	for name := range a {
+		if a[name] != b[name] {
+			t.Errorf("%s differs", name)
+		}
+	}
+}

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
-	"github.com/covey-network/covey/engine/train/net"
 )
 
 // The files in the folder of a run.
@@ -32,101 +29,6 @@ var ErrExists = errors.New("the folder has a run already")
 
 // ErrNoRun is the error of resuming where no run is.
 var ErrNoRun = errors.New("no run to go on with")
-
-// Options say how a job is run.
-type Options struct {
-	Resume bool   // go on from the last checkpoint
-	Events Events // what is told meanwhile
-	// Now is the clock of rates and remaining time; nil is time.Now.
-	Now func() time.Time
-}
-
-// Events are functions that a run calls from its own goroutine; each may be nil.
-type Events struct {
-	Start      func(Start)
-	Step       func(Progress)
-	Validation func(Validation)
-	Bad        func(data.Bad) // a sample, file or row that was left out
-}
-
-// Start tells what is going to happen.
-type Start struct {
-	Folder     string
-	Params     int // parameters of the model
-	Samples    int // for training
-	Validation int // samples for validation
-	Step       int // done before
-	Steps      int // in all, as far as can be told
-	Bad        int // files, documents and rows left out
-}
-
-// Progress tells of a step.
-type Progress struct {
-	Step, Steps   int
-	Epoch, Epochs int     // the current one, from 1; Epochs is 0 if the job counts steps
-	Loss          float64 // of the step
-	Metric        float64 // of the step, see MetricName
-	LR            float64
-	Rate          float64       // samples per second
-	Left          time.Duration // until the end, 0 if unknown
-}
-
-// Validation tells of a validation.
-type Validation struct {
-	Step   int
-	Epoch  int // whole ones done
-	Loss   float64
-	Metric float64
-	Top5   float64 // share whose class is among the five likeliest, of classes
-	Best   bool    // the best one so far
-}
-
-// Why a run ended.
-const (
-	EndDone        = "done"
-	EndEarly       = "no better validation"
-	EndInterrupted = "interrupted"
-)
-
-// Result is what became of a run.
-type Result struct {
-	End        string // EndDone, EndEarly or EndInterrupted
-	Folder     string
-	Model      string // folder of the export, empty if interrupted
-	Step       int
-	Best       Validation // zero without validation
-	Last       Validation
-	MetricName string
-	Skipped    int // samples of training left out since the run began, once for each time
-}
-
-const (
-	accuracy   = "accuracy"
-	perplexity = "perplexity"
-	rmse       = "rmse" // root of the mean squared error
-)
-
-// MetricName returns what Metric is: accuracy, perplexity or rmse.
-func (j *Job) MetricName() string {
-	switch {
-	case j.Data.Text != nil:
-		return perplexity
-	case j.labelKind() == data.Number:
-		return rmse
-	}
-	return accuracy
-}
-
-// metric returns the metric of a score.
-func (j *Job) metric(s train.Score) float64 {
-	switch j.MetricName() {
-	case perplexity:
-		return s.Perplexity()
-	case rmse:
-		return math.Sqrt(s.Mean())
-	}
-	return s.Accuracy()
-}
 
 // position is where a run stands beside the trainer's own state. It is the cursor in the
 // state file, as JSON.
@@ -403,37 +305,6 @@ func (r *runner) step(b *data.Batch) error {
 		r.events.Step(p)
 	}
 	return nil
-}
-
-// fill makes a batch of the loader one of the trainer; the two share memory.
-func (r *runner) fill(b *data.Batch) {
-	r.batch = train.Batch{N: b.N, Floats: b.Values, Labels: b.Labels, Targets: b.Targets, IDs: r.batch.IDs[:0], Lengths: nil}
-	switch r.trainer.Model().Task() {
-	case net.Regress:
-		r.batch.Labels = nil
-	case net.Generate:
-		r.fillText(b)
-	default:
-		if r.trainer.Model().Context() > 0 {
-			r.batch.Floats, r.batch.Targets = nil, nil
-			r.batch.Seq, r.batch.IDs, r.batch.Lengths = len(b.Tokens)/b.N, b.Tokens, b.Lengths
-			for i, n := range b.Lengths {
-				b.Lengths[i] = max(n, 1) // a text without tokens counts as one of padding
-			}
-		}
-	}
-}
-
-// fillText makes all tokens but the last the input, and all but the first what follows.
-func (r *runner) fillText(b *data.Batch) {
-	n := len(b.Tokens) / b.N
-	ids, labels := r.batch.IDs, b.Tokens[:0] // labels come before what they are made from
-	for i := range b.N {
-		row := b.Tokens[i*n : (i+1)*n]
-		ids = append(ids, row[:n-1]...)
-		labels = append(labels, row[1:]...)
-	}
-	r.batch.Seq, r.batch.IDs, r.batch.Labels, r.batch.Floats, r.batch.Targets = n-1, ids, labels, nil, nil
 }
 
 // checkpoint saves the state.

@@ -126,6 +126,9 @@ func TestRun(t *testing.T) {
 		{"cnn", fmt.Sprintf(imageJob, "cnn", cnnSection, 6), 6, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
 		{"resnet", fmt.Sprintf(imageJob, "resnet18", "resnet = {width = 4, stem = \"cifar\"}", 3), 3, "accuracy", func(v job.Validation) bool { return v.Metric > 0.5 }},
 		{"perceptron on images", fmt.Sprintf(imageJob, "mlp", "mlp = {hidden = [16]}", 6), 6, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
+		{"folder for validation", strings.NewReplacer(`split = 0.25`, `validation = "others"`, `crop = "random"`, `crop = "resized"`, "padding = 1", "scale = [0.7, 1.0]\nshear = 3\nshift = 0.05", "gray = true", "fit = \"stretch\"\nfilter = \"bicubic\"").Replace(
+			fmt.Sprintf(imageJob, "cnn", cnnSection, 6)), 12, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
+		{"file for validation", strings.Replace(fmt.Sprintf(tableJob, "", "class", "sum"), "split = 0.25", "validation = \"table.csv\"\nmissing = \"fill\"", 1), 2, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
 		{"classes of a table", fmt.Sprintf(tableJob, "", "class", "sum"), 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
 		{"numbers of a table", fmt.Sprintf(tableJob, "regression = true", "sum", "class"), 1, "rmse", func(v job.Validation) bool { return v.Metric < 1 }},
 		{"texts of a table", bertJob, 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
@@ -135,6 +138,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			pictures(t, filepath.Join(dir, "images"), 16)
+			pictures(t, filepath.Join(dir, "others"), 6)
 			table(t, dir, 160)
 			texts(t, dir)
 			j := read(t, dir, c.job)
