@@ -30,6 +30,9 @@ var ErrExists = errors.New("the folder has a run already")
 // ErrNoRun is the error of resuming where no run is.
 var ErrNoRun = errors.New("no run to go on with")
 
+// ErrChanged is the error of resuming with other data.
+var ErrChanged = errors.New("the data has changed since the last checkpoint")
+
 // position is where a run stands beside the trainer's own state. It is the cursor in the
 // state file, as JSON.
 type position struct {
@@ -43,6 +46,7 @@ type position struct {
 	HasBest   bool        `json:"has_best"`
 	History   int64       `json:"history"` // bytes of the history
 	Skipped   int         `json:"skipped"`
+	Samples   int         `json:"samples"` // for training, so that other data is noticed
 	Ended     string      `json:"ended"`
 }
 
@@ -170,9 +174,13 @@ func (r *runner) load(resume bool) error {
 		if err := json.Unmarshal(cursor, &r.at); err != nil {
 			return fmt.Errorf("load training state %s: position: %w", path, err)
 		}
+		if n := r.data.train.Len(); r.at.Samples != n {
+			return fmt.Errorf("%w: the run had %d samples for training, the data has %d now", ErrChanged, r.at.Samples, n)
+		}
 		r.savedAt, r.saved, r.base = r.trainer.Steps(), r.at, r.at.Skipped
 		r.at.Ended = "" // there may be more steps to do than then
 	}
+	r.at.Samples = r.data.train.Len()
 	return r.history.rewind(r.at.History)
 }
 

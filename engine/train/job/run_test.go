@@ -287,6 +287,13 @@ func TestResumeAgain(t *testing.T) {
 	if more := run(t, j, count); steps != 4 || more.Step != 14 {
 		t.Errorf("%d more steps, then at %d; want 4 and 14", steps, more.Step)
 	}
+	write(t, dir, "texts/new.txt", strings.Repeat("new ", 50))
+	if _, err := job.Run(t.Context(), j, job.Options{Resume: true}); !errors.Is(err, job.ErrChanged) {
+		t.Errorf("got %v, want other data", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "texts/new.txt")); err != nil {
+		t.Fatal(err)
+	}
 	j.Train.Optimizer.LR = 0.5
 	if _, err := job.Run(t.Context(), j, job.Options{Resume: true}); err == nil || !strings.Contains(err.Error(), "another configuration") {
 		t.Errorf("got %v, want another configuration", err)
