@@ -119,7 +119,7 @@ func rootCommand(o *options) *cobra.Command {
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(
 		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
-		runCommand(o), embedCommand(o), benchCommand(o), versionCommand(o),
+		runCommand(o), embedCommand(o), trainCommand(o), benchCommand(o), versionCommand(o),
 	)
 	return root
 }

@@ -58,3 +58,6 @@ func matchPath(pattern, elements []string, prefix bool) bool {
 	ok, _ := path.Match(pattern[0], elements[0]) // patterns were checked
 	return ok && matchPath(pattern[1:], elements[1:], prefix)
 }
+
+// Files returns the files that match one of the patterns, sorted, as [OpenText] finds them.
+func Files(fsys fs.FS, patterns []string) ([]string, error) { return findFiles(fsys, patterns) }

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/api"
+)
+
+// trainOptions are the flags of covey train.
+type trainOptions struct {
+	*options
+	resume         bool
+	publish        string
+	threads, steps int
+	example        string
+}
+
+func trainCommand(o *options) *cobra.Command {
+	t := &trainOptions{options: o}
+	c := &cobra.Command{
+		Use: "train JOB.toml", Short: "Train a model as a job file says",
+		Long: `Train a model on this machine as a job file says (--example prints one). The folder of the run holds
+checkpoints, the history of the losses and the model; Ctrl-C saves, and --resume goes on to the same bits as if
+nothing had happened.`,
+		Example: "  covey train --example llama > job.toml\n  covey train job.toml --publish mine\n  covey run mine --raw \"Once upon\"",
+		Args: func(c *cobra.Command, a []string) error {
+			if t.example != "" {
+				return args(0, 0, "no file with --example")(c, a)
+			}
+			return args(1, 1, "a job file")(c, a)
+		},
+		RunE: func(c *cobra.Command, a []string) error {
+			if t.example != "" {
+				text, err := job.Example(t.example)
+				if err != nil {
+					return usageError{err}
+				}
+				_, err = c.OutOrStdout().Write(text)
+				return err
+			}
+			return t.run(c, a[0])
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&t.resume, "resume", false, "go on from the last checkpoint")
+	f.StringVar(&t.publish, "publish", "", "name under which the model is imported when it is done, for covey run and the API")
+	f.IntVar(&t.threads, "threads", 0, "threads (default: what the job says)")
+	f.IntVar(&t.steps, "steps", 0, "train for so many steps in all (default: what the job says)")
+	f.StringVar(&t.example, "example", "", "print a job file for "+strings.Join(job.Examples(), ", "))
+	return c
+}
+
+func (t *trainOptions) run(c *cobra.Command, path string) error {
+	j, err := job.Read(path)
+	if err != nil {
+		return t.usage(err)
+	}
+	if t.threads < 0 || t.steps < 0 {
+		return usageError{errors.New("--threads and --steps take positive numbers")}
+	}
+	if t.threads > 0 {
+		j.Train.Threads = t.threads
+	}
+	if t.steps > 0 {
+		j.Train.Steps, j.Train.Epochs = t.steps, 0
+	}
+	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
+	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
+	p.end()
+	if err != nil {
+		return t.usage(err)
+	}
+	if res.End == job.EndInterrupted {
+		p.interrupted(res, t.command(path))
+		return context.Canceled
+	}
+	if err := p.done(res); err != nil || t.publish == "" {
+		return err
+	}
+	return t.publishModel(c, res.Model)
+}
+
+// usage makes an error of the job file one of usage.
+func (t *trainOptions) usage(err error) error {
+	var problem *job.Problem
+	if errors.As(err, &problem) || errors.Is(err, job.ErrExists) || errors.Is(err, job.ErrNoRun) || errors.Is(err, job.ErrChanged) {
+		return usageError{err}
+	}
+	return err
+}
+
+// command is what goes on with an interrupted run.
+func (t *trainOptions) command(path string) string {
+	out := "covey train " + path + " --resume"
+	if t.steps > 0 {
+		out += fmt.Sprintf(" --steps %d", t.steps)
+	}
+	if t.publish != "" {
+		out += " --publish " + t.publish
+	}
+	return out
+}
+
+// publishModel imports the export into the node.
+func (t *trainOptions) publishModel(c *cobra.Command, path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	client, stop, err := t.connect(c.Context())
+	if err != nil {
+		return fmt.Errorf("publish: %w (the model is in %s)", err, path)
+	}
+	defer stop()
+	err = t.watch(c, client, "/covey/v1/models/import", api.ImportRequest{Path: abs, Name: t.publish}, func(e *api.Event) string {
+		return fmt.Sprintf("published as %s: %s", e.Name, e.Model)
+	})
+	if err != nil {
+		return fmt.Errorf("publish: %w (the model is in %s)", err, path)
+	}
+	return nil
+}

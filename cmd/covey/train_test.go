@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/engine/train/job"
+)
+
+const tinyJob = `version = 1
+[model]
+kind = "llama"
+llama = {dim = 16, blocks = 1, heads = 2, ffn = 16, tied = true}
+[data.text]
+files = ["*.txt"]
+split = 0.2
+length = 16
+[train]
+steps = 40
+batch = 4
+threads = 1
+validate_every = 20
+optimizer = {kind = "adam", lr = 0.01}
+`
+
+// tiny writes a job and its text.
+func tiny(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range map[string]string{"job.toml": tinyJob, "a.txt": strings.Repeat("abcdefgh\n", 100)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "job.toml")
+}
+
+// command runs the program with arguments and a data directory of its own.
+func command(ctx context.Context, t *testing.T, dataDir string, a ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	c := rootCommand()
+	c.SetOut(&out)
+	c.SetErr(&out)
+	c.SetArgs(append(a, "--data", dataDir))
+	err := c.ExecuteContext(ctx)
+	return out.String(), err
+}
+
+// TestTrainPublishRun trains a model, publishes it, and asks it.
+func TestTrainPublishRun(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	out, err := command(t.Context(), t, data, "train", path, "--publish", "letters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"40 steps", "ended after step 40: done", "best validation after step 40", "published as letters: bafk"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("output lacks %q:\n%s", want, out)
+		}
+	}
+	out, err = command(t.Context(), t, data, "run", "letters", "--raw", "abc", "--max-tokens", "4")
+	if err != nil || len(out) < 2 {
+		t.Errorf("asked: %q, %v", out, err)
+	}
+}
+
+func TestTrainJSON(t *testing.T) {
+	t.Parallel()
+	out, err := command(t.Context(), t, t.TempDir(), "train", tiny(t), "--json", "--steps", "21", "--threads", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for line := range strings.Lines(out) {
+		var e struct {
+			Event  string
+			Step   int
+			Reason string
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if count[e.Event]++; e.Event == "end" && (e.Step != 21 || e.Reason != job.EndDone) {
+			t.Errorf("ended with %s", line)
+		}
+	}
+	if count["start"] != 1 || count["step"] != 21 || count["validation"] != 2 || count["end"] != 1 {
+		t.Errorf("events %v", count)
+	}
+}
+
+// TestTrainInterrupted ends the context of a run, as Ctrl-C does, and goes on.
+func TestTrainInterrupted(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	out, err := command(ctx, t, data, "train", path, "--publish", "x")
+	if err == nil || exitCode(ctx, err) != exitInterrupted || !strings.Contains(out, "go on with: covey train "+path+" --resume --publish x\n") {
+		t.Errorf("got %v, want an interruption:\n%s", err, out)
+	}
+	if out, err := command(t.Context(), t, data, "train", path, "--resume"); err != nil || !strings.Contains(out, "ended after step 40") {
+		t.Errorf("resumed: %v\n%s", err, out)
+	}
+}
+
+func TestTrainErrors(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	if _, err := command(t.Context(), t, data, "train", path, "--steps", "1"); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.toml")
+	if err := os.WriteFile(broken, []byte(strings.Replace(tinyJob, "batch = 4", "bath = 4", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"no job", []string{"train"}, exitUsage, "takes a job file"},
+		{"no file", []string{"train", "nowhere.toml"}, exitNotFound, "nowhere.toml"},
+		{"mistake", []string{"train", broken}, exitUsage, "line 11: train.bath: unknown key, want one of epochs, steps, batch"},
+		{"twice", []string{"train", path}, exitUsage, "has a run already"},
+		{"nothing to resume", []string{"train", tiny(t), "--resume"}, exitUsage, "no run to go on with"},
+		{"threads", []string{"train", path, "--threads", "-1"}, exitUsage, "positive"},
+		{"example", []string{"train", "--example", "gpt"}, exitUsage, "bert, cnn, llama, mlp, resnet18"},
+		{"example and job", []string{"train", path, "--example", "mlp"}, exitUsage, "no file with --example"},
+		{"model of bench", []string{"bench", "train", "--model", "vgg"}, exitUsage, "resnet18"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := command(context.Background(), t, data, c.args...)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+			if code := exitCode(context.Background(), err); code != c.code {
+				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+		})
+	}
+}
+
+func TestTrainExample(t *testing.T) {
+	t.Parallel()
+	for _, name := range job.Examples() {
+		out, err := command(t.Context(), t, t.TempDir(), "train", "--example", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := job.Parse([]byte(out)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestBenchTrain(t *testing.T) {
+	t.Parallel()
+	out, err := command(t.Context(), t, t.TempDir(), "bench", "train", "--model", "mlp", "--steps", "2", "--threads", "1", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reports []stepReport
+	if err := json.Unmarshal([]byte(out), &reports); err != nil {
+		t.Fatal(err)
+	}
+	if len(reports) != 1 || reports[0].Model != "mlp" || reports[0].Threads != 1 || !(reports[0].MedianMS > 0) || !(reports[0].GFLOPS > 0) {
+		t.Errorf("got %+v", reports)
+	}
+}
+
+func TestTrainLine(t *testing.T) {
+	t.Parallel()
+	p := newTrainProgress(io.Discard, io.Discard, false, "accuracy")
+	p.loss = 1.25
+	got := p.line(job.Progress{Step: 3, Steps: 40, Epoch: 1, Epochs: 2, Metric: 0.5, Rate: 123.4, Left: 61 * time.Second})
+	if want := "step 3 of 40, epoch 1 of 2  loss 1.2500  accuracy 50.00 %  123 samples/s  1m1s left"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestDrawLosses draws a falling line and two validations.
+func TestDrawLosses(t *testing.T) {
+	t.Parallel()
+	var points []job.Point
+	for i := range 288 {
+		points = append(points, job.Point{Step: i + 1, Loss: 2 - float64(i)/287})
+	}
+	points = append(points, job.Point{Step: 288, Loss: 1.5, Validation: true})
+	var b bytes.Buffer
+	drawLosses(&b, job.NewCurve(points, 2*curveColumns))
+	lines := strings.Split(b.String(), "\n")
+	if len(lines) != curveRows+3 {
+		t.Fatalf("%d lines:\n%s", len(lines), b.String())
+	}
+	for i, want := range map[int]string{0: "       2 │⠉⠓⠦⢤⣀⡀", 13: "       1 │", 14: "         └──", 15: "× of validation"} {
+		if !strings.Contains(lines[i], want) {
+			t.Errorf("line %d is %q, want %q", i, lines[i], want)
+		}
+	}
+	if !strings.HasSuffix(lines[6], "×") && !strings.HasSuffix(lines[7], "×") {
+		t.Errorf("no validation in the middle:\n%s", b.String())
+	}
+	b.Reset()
+	drawLosses(&b, job.NewCurve(nil, 2*curveColumns))
+	if b.Len() != 0 {
+		t.Errorf("nothing is drawn as %q", b.String())
+	}
+}

@@ -1,0 +1,238 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/covey-network/covey/engine/train/data"
+)
+
+// dataset is the data of a job, open.
+type dataset struct {
+	train, validation data.Dataset // validation is nil without
+	tokenizer         *tokenizer   // nil without
+	columns           []data.Column
+	known             known
+	bad               int // files, documents and rows left out
+}
+
+// open opens the data. What is left out at once is told to bad.
+func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
+	t, err := j.tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	d := &dataset{tokenizer: t, known: j.known()}
+	if t != nil {
+		d.known.vocab = t.vocab
+	}
+	switch {
+	case j.Data.Images != nil:
+		err = d.images(j)
+	case j.Data.Text != nil:
+		err = d.text(ctx, j, bad)
+	default:
+		err = d.csv(j, bad)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if d.train.Len() == 0 || d.validation != nil && d.validation.Len() == 0 {
+		return nil, fmt.Errorf("data: %d samples for training, none for validation or training: change split", d.train.Len())
+	}
+	s := d.train.Shape()
+	switch {
+	case s.Classes != nil:
+		d.known.outputs, d.known.labels = len(s.Classes), s.Classes
+	case s.Targets > 0:
+		d.known.outputs = s.Targets
+	}
+	if j.Data.CSV != nil {
+		d.known.features = s.Values
+	}
+	return d, nil
+}
+
+func (d *dataset) images(j *Job) error {
+	c := j.Data.Images
+	pipelines, err := c.pipelines()
+	if err != nil {
+		return err
+	}
+	folder, err := data.OpenFolder(data.FolderConfig{FS: os.DirFS(j.path(c.Folder)), Pipeline: pipelines.train})
+	if err != nil {
+		return fmt.Errorf("images of %s: %w", j.path(c.Folder), err)
+	}
+	d.train = folder
+	switch {
+	case c.Validation != "":
+		v, err := data.OpenFolder(data.FolderConfig{FS: os.DirFS(j.path(c.Validation)), Pipeline: pipelines.plain, Classes: folder.Shape().Classes})
+		if err != nil {
+			return fmt.Errorf("images of %s: %w", j.path(c.Validation), err)
+		}
+		d.validation = v
+	case c.Split > 0:
+		train, validation, err := data.Split(folder.Len(), c.Split, j.Train.Seed)
+		if err != nil {
+			return err
+		}
+		return d.divide(folder, folder.With(pipelines.plain), train, validation)
+	}
+	return nil
+}
+
+// divide makes subsets of two views of the same samples.
+func (d *dataset) divide(of, validated data.Dataset, train, validation []int) (err error) {
+	if d.train, err = data.NewSubset(of, train); err != nil {
+		return err
+	}
+	d.validation, err = data.NewSubset(validated, validation)
+	return err
+}
+
+func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
+	c := j.Data.Text
+	root := os.DirFS(j.path(c.Folder))
+	excluded, err := data.Files(root, c.Exclude)
+	if err != nil {
+		return fmt.Errorf("text: exclude: %w", err)
+	}
+	held, err := data.Files(root, c.Validation)
+	if err != nil {
+		return fmt.Errorf("text: validation: %w", err)
+	}
+	open := func(files []string, without ...[]string) (data.Dataset, error) {
+		t, err := data.OpenText(ctx, data.TextConfig{
+			FS: newHidingFS(root, without...), Files: files, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
+		})
+		if err != nil {
+			return nil, err
+		}
+		d.report(t.Bad, bad)
+		return t, nil
+	}
+	if d.train, err = open(c.Files, excluded, held); err != nil {
+		return err
+	}
+	switch {
+	case len(c.Validation) > 0:
+		d.validation, err = open(c.Validation, excluded)
+		return err
+	case c.Split > 0:
+		train, validation, err := data.Split(d.train.Len(), c.Split, j.Train.Seed)
+		if err != nil {
+			return err
+		}
+		return d.divide(d.train, d.train, train, validation)
+	}
+	return nil
+}
+
+// report tells what was left out while a dataset was opened.
+func (d *dataset) report(list func() (int, []data.Bad), bad func(data.Bad)) {
+	count, first := list()
+	d.bad += count
+	for _, b := range first {
+		bad(b)
+	}
+}
+
+func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
+	c := j.Data.CSV
+	cfg := data.TableConfig{Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, KeepLast: !c.bytes()}
+	if d.tokenizer != nil {
+		cfg.Encoder = d.tokenizer
+	}
+	if c.Separator != "" {
+		cfg.Comma, _ = utf8.DecodeRuneInString(c.Separator)
+	}
+	labelled := false
+	for _, col := range c.Columns {
+		kind, err := data.ParseKind(col.Kind)
+		if err != nil {
+			return err
+		}
+		labelled = labelled || col.Name == c.Label
+		cfg.Columns = append(cfg.Columns, data.Column{Name: col.Name, Kind: kind})
+	}
+	if !labelled {
+		cfg.Columns = append(cfg.Columns, data.Column{Name: c.Label, Kind: j.labelKind()})
+	}
+	table, err := d.table(j.path(c.File), cfg, bad)
+	if err != nil {
+		return err
+	}
+	train, validation, err := data.Split(table.Len(), c.Split, j.Train.Seed)
+	if err != nil {
+		return err
+	}
+	if !c.Raw {
+		if table, err = table.Standardise(train); err != nil {
+			return err
+		}
+	}
+	d.train, d.columns = table, table.Columns()
+	switch {
+	case c.Validation != "":
+		cfg.Columns = table.Columns()
+		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
+		return err
+	case c.Split > 0:
+		return d.divide(table, table, train, validation)
+	}
+	return nil
+}
+
+func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (*data.Table, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("table: %w", err)
+	}
+	defer f.Close()
+	t, err := data.ReadTable(f, filepath.Base(path), cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.report(t.Bad, bad)
+	if t.Len() == 0 {
+		return nil, errors.New("table " + path + " has no usable row")
+	}
+	return t, nil
+}
+
+// hidingFS is a file system without some of its files.
+type hidingFS struct {
+	fs.FS
+	hidden map[string]bool
+}
+
+func newHidingFS(of fs.FS, lists ...[]string) *hidingFS {
+	h := &hidingFS{of, map[string]bool{}}
+	for _, l := range lists {
+		for _, name := range l {
+			h.hidden[name] = true
+		}
+	}
+	return h
+}
+
+// ReadDir implements fs.ReadDirFS, by which files are looked for.
+func (h *hidingFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := fs.ReadDir(h.FS, name)
+	kept := entries[:0]
+	for _, e := range entries {
+		full := e.Name()
+		if name != "." {
+			full = name + "/" + full
+		}
+		if !h.hidden[full] {
+			kept = append(kept, e)
+		}
+	}
+	return kept, err
+}

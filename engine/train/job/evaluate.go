@@ -1,0 +1,122 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/net"
+)
+
+// validate scores the model on all data for validation and keeps it if it is the best.
+// Nothing has changed if ctx ends meanwhile.
+func (r *runner) validate(ctx context.Context) error {
+	s, err := r.score(ctx)
+	if err != nil {
+		return err
+	}
+	v := Validation{Step: r.trainer.Steps(), Epoch: r.at.Epochs, Loss: s.Mean(), Metric: r.job.metric(s)}
+	if r.job.MetricName() == accuracy {
+		v.Top5 = s.Top5Accuracy()
+	}
+	if math.IsNaN(v.Loss) || math.IsInf(v.Loss, 0) {
+		return fmt.Errorf("validation after step %d: %w", v.Step, train.ErrNotFinite)
+	}
+	v.Metric = min(v.Metric, math.MaxFloat64) // the perplexity of a bad model may overflow
+	at := &r.at
+	at.Validated, at.Measured, at.Stale = v.Step, at.Epochs, at.Stale+1
+	if v.Best = !at.HasBest || r.better(v, at.Best); v.Best {
+		at.Best, at.HasBest, at.Stale = v, true, 0
+	}
+	at.Last = v
+	if at.History, err = r.history.validation(v); err != nil {
+		return err
+	}
+	if v.Best {
+		if err := r.save(bestFile); err != nil {
+			return err
+		}
+	}
+	if r.events.Validation != nil {
+		r.events.Validation(v)
+	}
+	r.clock.pause()
+	return nil
+}
+
+// better compares validations by what the job says.
+func (r *runner) better(a, b Validation) bool {
+	if r.job.Train.Best != bestMetric {
+		return a.Loss < b.Loss
+	}
+	if r.job.MetricName() != accuracy {
+		return a.Metric < b.Metric
+	}
+	return a.Metric > b.Metric
+}
+
+func (r *runner) score(ctx context.Context) (train.Score, error) {
+	var total train.Score
+	loader, err := data.NewLoader(r.data.validation, data.LoaderConfig{Batch: r.job.Train.Batch, Epochs: 1, OnBad: r.bad})
+	if err != nil {
+		return total, fmt.Errorf("validation: %w", err)
+	}
+	it, err := loader.From(ctx, data.Cursor{})
+	if err != nil {
+		return total, fmt.Errorf("validation: %w", err)
+	}
+	defer it.Close()
+	for {
+		b, err := it.Next()
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return total, fmt.Errorf("validation: %w", err)
+		}
+		r.fill(b)
+		s, err := r.trainer.Evaluate(&r.batch)
+		if err != nil {
+			return total, err
+		}
+		total.Add(s)
+	}
+}
+
+// fill makes a batch of the loader one of the trainer; the two share memory.
+func (r *runner) fill(b *data.Batch) {
+	r.batch = train.Batch{N: b.N, Floats: b.Values, Labels: b.Labels, Targets: b.Targets, IDs: r.batch.IDs[:0], Lengths: nil}
+	switch r.trainer.Model().Task() {
+	case net.Regress:
+		r.batch.Labels = nil
+	case net.Generate:
+		r.fillText(b)
+	default:
+		if r.trainer.Model().Context() > 0 {
+			r.batch.Floats, r.batch.Targets = nil, nil
+			r.batch.Seq, r.batch.IDs, r.batch.Lengths = len(b.Tokens)/b.N, b.Tokens, b.Lengths
+			for i, n := range b.Lengths {
+				b.Lengths[i] = max(n, 1) // a text without tokens counts as one of padding
+			}
+		}
+	}
+}
+
+// fillText makes all tokens but the last the input, and all but the first what follows.
+func (r *runner) fillText(b *data.Batch) {
+	n := len(b.Tokens) / b.N
+	ids, labels := r.batch.IDs, b.Tokens[:0] // labels come before what they are made from
+	for i := range b.N {
+		row := b.Tokens[i*n : (i+1)*n]
+		ids = append(ids, row[:n-1]...)
+		labels = append(labels, row[1:]...)
+	}
+	r.batch.Seq, r.batch.IDs, r.batch.Labels, r.batch.Floats, r.batch.Targets = n-1, ids, labels, nil, nil
+}

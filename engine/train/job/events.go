@@ -1,0 +1,104 @@
+package job
+
+import (
+	"math"
+	"time"
+
+	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/data"
+)
+
+// Options say how a job is run.
+type Options struct {
+	Resume bool   // go on from the last checkpoint
+	Events Events // what is told meanwhile
+	// Now is the clock of rates and remaining time; nil is time.Now.
+	Now func() time.Time
+}
+
+// Events are functions that a run calls from its own goroutine; each may be nil.
+type Events struct {
+	Start      func(Start)
+	Step       func(Progress)
+	Validation func(Validation)
+	Bad        func(data.Bad) // a sample, file or row that was left out
+}
+
+// Start tells what is going to happen.
+type Start struct {
+	Folder     string
+	Params     int // parameters of the model
+	Samples    int // for training
+	Validation int // samples for validation
+	Step       int // done before
+	Steps      int // in all, as far as can be told
+	Bad        int // files, documents and rows left out
+}
+
+// Progress tells of a step.
+type Progress struct {
+	Step, Steps   int
+	Epoch, Epochs int     // the current one, from 1; Epochs is 0 if the job counts steps
+	Loss          float64 // of the step
+	Metric        float64 // of the step, see MetricName
+	LR            float64
+	Rate          float64       // samples per second
+	Left          time.Duration // until the end, 0 if unknown
+}
+
+// Validation tells of a validation.
+type Validation struct {
+	Step   int
+	Epoch  int // whole ones done
+	Loss   float64
+	Metric float64
+	Top5   float64 // share whose class is among the five likeliest, of classes
+	Best   bool    // the best one so far
+}
+
+// Why a run ended.
+const (
+	EndDone        = "done"
+	EndEarly       = "no better validation"
+	EndInterrupted = "interrupted"
+)
+
+// Result is what became of a run.
+type Result struct {
+	End        string // EndDone, EndEarly or EndInterrupted
+	Folder     string
+	Model      string // folder of the export, empty if interrupted
+	Step       int
+	Best       Validation // zero without validation
+	Last       Validation
+	MetricName string
+	Skipped    int // samples of training left out since the run began, once for each time
+}
+
+const (
+	accuracy   = "accuracy"
+	perplexity = "perplexity"
+	rmse       = "rmse" // root of the mean squared error
+)
+
+// MetricName returns what Metric is: accuracy, perplexity or rmse.
+func (j *Job) MetricName() string {
+	switch {
+	case j.Data.Text != nil:
+		return perplexity
+	case j.labelKind() == data.Number:
+		return rmse
+	}
+	return accuracy
+}
+
+// metric returns the metric of a score.
+func (j *Job) metric(s train.Score) float64 {
+	switch j.MetricName() {
+	case perplexity:
+		return s.Perplexity()
+	case rmse:
+		return math.Sqrt(s.Mean())
+	}
+	return s.Accuracy()
+}

@@ -1,0 +1,298 @@
+package job
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/covey-network/covey/engine/format/safetensors"
+	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/nn"
+	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/net"
+)
+
+// The layout of an export. It is a folder like those of Hugging Face:
+//
+//	model.safetensors  all parameters and running statistics, float32
+//	config.json        what the model is
+//	tokenizer.json, tokenizer_config.json, generation_config.json   of models of text
+//
+// Decoders are LlamaForCausalLM (with biases of query, key and value Qwen2ForCausalLM),
+// encoders BertForSequenceClassification: config.json is what transformers writes for them,
+// and whatever reads those reads these.
+//
+// For all others config.json is an Architecture. Its model_type is resnet, covey-cnn or
+// covey-mlp, and its model section is net.Config as JSON. Tensors have the names and shapes
+// of torchvision: (out, in) for linear layers, (out, in, kh, kw) for convolutions, and
+// running_mean and running_var of batch norms, without num_batches_tracked.
+//
+//	resnet     conv1.weight, bn1.{weight,bias,running_mean,running_var},
+//	           layerS.B.{conv1,bn1,conv2,bn2[,conv3,bn3]}, layerS.B.downsample.{0,1}, fc
+//	           (S from 1, B from 0; the stride of bottlenecks is at the 3x3; with stem cifar
+//	           conv1 is 3x3 with stride 1 and no pooling follows)
+//	covey-cnn  in the order of model.cnn.layers, the nth of its type from 1 or by its name:
+//	           convN[+bnN], linearN, residual blockN.{conv1,bn1,conv2,bn2,downsample.{0,1}};
+//	           then fc, after the mean of each plane if the layers end in planes
+//	covey-mlp  fc1, fc2, ... with model.mlp.activation between them
+
+// Architecture is config.json of models of images and of numbers.
+type Architecture struct {
+	ModelType     string         `json:"model_type"`    // resnet, covey-cnn or covey-mlp
+	Architectures []string       `json:"architectures"` // ResNet18, ResNet34, ResNet50, CoveyCNN or CoveyMLP
+	DType         string         `json:"torch_dtype"`   // float32
+	Model         net.Config     `json:"model"`
+	Labels        []string       `json:"labels,omitempty"` // of the outputs; none with regression
+	Preprocessing *Preprocessing `json:"preprocessing,omitempty"`
+	Columns       []InputColumn  `json:"columns,omitempty"`
+}
+
+// Preprocessing says how an image becomes the input, as data.Pipeline does it: decode to
+// RGB of 8 bits, fit to the size, make gray if there is one channel, then
+// (v/255 - mean) / std, in the order channels, height, width.
+type Preprocessing struct {
+	Channels int       `json:"channels"` // 3, or 1 for gray: (299 R + 587 G + 114 B) / 1000
+	Height   int       `json:"height"`
+	Width    int       `json:"width"`
+	Fit      string    `json:"fit"`              // crop: shorter side to resize, then the middle; stretch: to height and width
+	Resize   int       `json:"resize,omitempty"` // of crop, in pixels
+	Filter   string    `json:"filter"`           // bilinear, bicubic or nearest, antialiased as Pillow's
+	Mean     []float64 `json:"mean"`             // of each channel
+	Std      []float64 `json:"std"`
+}
+
+// InputColumn says how a column becomes inputs, in the order of the inputs.
+type InputColumn struct {
+	Name       string   `json:"name"`
+	Kind       string   `json:"kind"`                 // number: (value - mean) / std; category: one input for each, 1 for the value's own
+	Categories []string `json:"categories,omitempty"` //
+	Mean       float64  `json:"mean,omitempty"`
+	Std        float64  `json:"std,omitempty"` // 0: the number as it is
+}
+
+// The values of Architecture.ModelType.
+const (
+	TypeResNet = "resnet"
+	TypeCNN    = "covey-cnn"
+	TypeMLP    = "covey-mlp"
+)
+
+// export writes the best model of the run, or the last one if there was no validation.
+func (r *runner) export(res *Result) error {
+	if r.at.HasBest {
+		if _, err := r.trainer.Load(filepath.Join(r.folder, bestFile)); err != nil {
+			return err
+		}
+	}
+	files, err := r.files()
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	res.Model = filepath.Join(r.folder, ExportDir)
+	if err := replaceDir(res.Model, files); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// files makes the files of the export.
+func (r *runner) files() (map[string][]byte, error) {
+	m := r.trainer.Model()
+	weights, err := weights(m)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{"model.safetensors": weights}
+	add := func(name string, v any) {
+		var b []byte
+		if b, err = json.MarshalIndent(v, "", "  "); err == nil {
+			files[name] = append(b, '\n')
+		}
+	}
+	switch c := m.Config; c.Kind {
+	case net.KindLlama:
+		add("config.json", llamaConfig(c.Llama, r.data.tokenizer))
+	case net.KindBert:
+		add("config.json", bertConfig(c.Bert))
+	default:
+		add("config.json", r.architecture())
+	}
+	if t := r.data.tokenizer; t != nil && err == nil {
+		files["tokenizer.json"] = t.file
+		special := object{"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": m.Context()}
+		if t.eos >= 0 {
+			special["eos_token"] = t.end
+			add("generation_config.json", object{"eos_token_id": t.eos})
+		}
+		add("tokenizer_config.json", special)
+	}
+	return files, err
+}
+
+type object = map[string]any
+
+// llamaConfig is what transformers writes for a decoder.
+func llamaConfig(c *net.Llama, t *tokenizer) object {
+	l := served(c)
+	o := object{
+		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "torch_dtype": "float32", "hidden_act": "silu",
+		"hidden_size": l.Dim, "num_hidden_layers": l.Blocks, "num_attention_heads": l.Heads, "num_key_value_heads": l.KVHeads, "head_dim": l.HeadDim,
+		"intermediate_size": l.FFN, "vocab_size": l.Vocab, "max_position_embeddings": l.Context, "rms_norm_eps": l.Eps,
+		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_bias": false, "mlp_bias": false,
+	}
+	if l.QKVBias {
+		o["architectures"], o["model_type"], o["use_sliding_window"] = []string{"Qwen2ForCausalLM"}, "qwen2", false
+		delete(o, "attention_bias")
+		delete(o, "mlp_bias")
+	}
+	if t.eos >= 0 {
+		o["eos_token_id"] = t.eos
+	}
+	return o
+}
+
+// served returns the model as engine/model/llama serves it. Defaults are those of net.
+func served(c *net.Llama) *llama.Config {
+	l := &llama.Config{
+		Dim: c.Dim, Blocks: c.Blocks, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.FFN, Vocab: c.Vocab, Context: c.Context,
+		Eps: c.Eps, Rope: nn.Rope{Theta: c.RopeTheta}, QKVBias: c.QKVBias, Tied: c.Tied,
+	}
+	if l.KVHeads == 0 {
+		l.KVHeads = l.Heads
+	}
+	if l.HeadDim == 0 {
+		l.HeadDim = l.Dim / l.Heads
+	}
+	if l.Eps == 0 {
+		l.Eps = 1e-6
+	}
+	if l.Rope.Theta == 0 {
+		l.Rope.Theta = 10000
+	}
+	return l
+}
+
+// checkServable refuses before training what could not be served after it.
+func checkServable(c net.Config) error {
+	if c.Llama == nil || c.Validate() != nil { // the trainer tells those
+		return nil
+	}
+	return served(c.Llama).Validate()
+}
+
+// bertConfig is what transformers writes for an encoder with a head for classes.
+func bertConfig(c *net.Bert) object {
+	ids, names := map[string]string{}, map[string]int{}
+	for i, l := range c.Labels {
+		ids[strconv.Itoa(i)], names[l] = l, i
+	}
+	activation, types, eps := "gelu", c.Types, c.Eps
+	if c.Activation == "gelu_tanh" {
+		activation = "gelu_pytorch_tanh"
+	}
+	if types == 0 {
+		types = 2
+	}
+	if eps == 0 {
+		eps = 1e-12
+	}
+	return object{
+		"architectures": []string{"BertForSequenceClassification"}, "model_type": "bert", "torch_dtype": "float32", "hidden_act": activation,
+		"hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN, "vocab_size": c.Vocab,
+		"max_position_embeddings": c.Context, "type_vocab_size": types, "layer_norm_eps": eps, "position_embedding_type": "absolute",
+		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": 0, "pad_token_id": 0, "id2label": ids, "label2id": names,
+	}
+}
+
+func (r *runner) architecture() *Architecture {
+	m := r.trainer.Model()
+	a := &Architecture{DType: "float32", Model: m.Config, Labels: r.data.known.labels}
+	switch c := m.Config; c.Kind {
+	case net.KindResNet:
+		a.ModelType, a.Architectures = TypeResNet, []string{fmt.Sprintf("ResNet%d", c.ResNet.Depth)}
+	case net.KindCNN:
+		a.ModelType, a.Architectures = TypeCNN, []string{"CoveyCNN"}
+	default:
+		a.ModelType, a.Architectures = TypeMLP, []string{"CoveyMLP"}
+	}
+	if d := r.job.Data.Images; d != nil {
+		a.Preprocessing = d.preprocessing()
+	}
+	for _, col := range r.data.columns {
+		if col.Name != r.job.Data.CSV.Label && (col.Kind == data.Number || col.Kind == data.Category) {
+			a.Columns = append(a.Columns, InputColumn{Name: col.Name, Kind: col.Kind.String(), Categories: col.Categories, Mean: col.Mean, Std: col.Std})
+		}
+	}
+	return a
+}
+
+func (d *Images) preprocessing() *Preprocessing {
+	p := &Preprocessing{Channels: d.channels(), Height: d.Size[0], Width: d.Size[1], Fit: fitCrop, Resize: d.shorter(), Filter: d.filter().String()}
+	if d.Fit == fitStretch {
+		p.Fit, p.Resize = fitStretch, 0
+	}
+	each := func(v []float64, otherwise float64) []float64 {
+		out := make([]float64, p.Channels)
+		for i := range out {
+			out[i] = otherwise
+			if len(v) > 0 {
+				out[i] = v[i%len(v)]
+			}
+		}
+		return out
+	}
+	p.Mean, p.Std = each(d.Mean, 0), each(d.Std, 1)
+	return p
+}
+
+// weights returns the bytes of model.safetensors.
+func weights(m *net.Model) ([]byte, error) {
+	var list []safetensors.Tensor
+	for _, p := range m.Params.List() {
+		list = append(list, safetensors.Tensor{Name: p.Name, Shape: tensor.Shape(p.Shape), Data: m.Params.Value(p.Name)})
+	}
+	for _, s := range m.Stats.List {
+		list = append(list, safetensors.Tensor{Name: s.Name, Shape: tensor.Shape{s.Size}, Data: m.Stats.View(s.Name)})
+	}
+	var b bytes.Buffer
+	err := safetensors.Write(&b, map[string]string{"format": "pt"}, list)
+	return b.Bytes(), err
+}
+
+// replaceDir makes a folder with files. An older one stays until the new one is whole.
+func replaceDir(path string, files map[string][]byte) error {
+	temp := path + ".tmp" // of a process that was killed, it goes
+	if err := os.RemoveAll(temp); err != nil {
+		return err
+	}
+	if err := os.Mkdir(temp, 0o755); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := writeSynced(filepath.Join(temp, name), content); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+func writeSynced(path string, content []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -1,0 +1,43 @@
+package job_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/covey-network/covey/engine/train/job"
+)
+
+// childEnv names the job that this program runs instead of its tests: the one that a test
+// kills.
+const childEnv = "COVEY_TEST_JOB"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		if err := child(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// child runs a job and prints a line after every step.
+func child(path string) error {
+	j, err := job.Read(path)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stat(j.Folder())
+	res, err := job.Run(context.Background(), j, job.Options{Resume: err == nil, Events: job.Events{
+		Step: func(p job.Progress) { fmt.Println("step", p.Step) },
+	}})
+	if err == nil {
+		fmt.Println("ended", res.End)
+	}
+	return err
+}

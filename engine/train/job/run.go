@@ -1,0 +1,350 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/data"
+)
+
+// The files in the folder of a run.
+const (
+	lastFile    = "last.state"
+	bestFile    = "best.state"
+	HistoryFile = "history.csv"
+	CurveFile   = "curve.png"
+	ExportDir   = "model"
+)
+
+// ErrExists is the error of a new run in the folder of another one.
+var ErrExists = errors.New("the folder has a run already")
+
+// ErrNoRun is the error of resuming where no run is.
+var ErrNoRun = errors.New("no run to go on with")
+
+// ErrChanged is the error of resuming with other data.
+var ErrChanged = errors.New("the data has changed since the last checkpoint")
+
+// position is where a run stands beside the trainer's own state. It is the cursor in the
+// state file, as JSON.
+type position struct {
+	Data      data.Cursor `json:"data"`
+	Epochs    int         `json:"epochs"`    // whole ones done
+	Validated int         `json:"validated"` // step of the last validation, -1 before the first
+	Measured  int         `json:"measured"`  // Epochs at the last validation
+	Stale     int         `json:"stale"`     // validations since the best
+	Best      Validation  `json:"best"`
+	Last      Validation  `json:"last"`
+	HasBest   bool        `json:"has_best"`
+	History   int64       `json:"history"` // bytes of the history
+	Skipped   int         `json:"skipped"`
+	Samples   int         `json:"samples"` // for training, so that other data is noticed
+	Ended     string      `json:"ended"`
+}
+
+// runner is a run.
+type runner struct {
+	job     *Job
+	events  Events
+	clock   *clock
+	folder  string
+	data    *dataset
+	loader  *data.Loader
+	steps   int // in all, as far as can be told
+	trainer *train.Trainer
+	pool    *kernel.Pool
+	at      position
+	saved   position // at the last checkpoint
+	savedAt int      // step of the last checkpoint, -1 before the first
+	base    int      // skipped before this process
+	history *history
+	iter    *data.Iterator
+	batch   train.Batch
+}
+
+// Run runs a job to its end, or until ctx ends: then it saves a checkpoint and returns a
+// result with EndInterrupted and no error. It blocks; the result is complete on disk when
+// it returns.
+func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
+	if err := j.Validate(); err != nil {
+		return nil, err
+	}
+	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1}
+	if err := r.claim(o.Resume); err != nil {
+		return nil, err
+	}
+	r.pool = kernel.NewPool(j.Train.Threads)
+	defer r.pool.Close()
+	if err := r.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return r.result(EndInterrupted), nil
+		}
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.history.close()) }()
+	if err := r.load(o.Resume); err != nil {
+		return nil, err
+	}
+	if f := r.events.Start; f != nil {
+		f(r.start())
+	}
+	return r.run(ctx)
+}
+
+// claim makes the folder of the run.
+func (r *runner) claim(resume bool) error {
+	_, err := os.Stat(filepath.Join(r.folder, lastFile))
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("folder of the run: %w", err)
+	case err == nil && !resume:
+		return fmt.Errorf("%w: %s (resume it, remove it, or set train.folder)", ErrExists, r.folder)
+	}
+	if resume {
+		if _, err := os.Stat(r.folder); err != nil {
+			return fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
+		}
+	}
+	if err := os.MkdirAll(r.folder, 0o755); err != nil {
+		return fmt.Errorf("folder of the run: %w", err)
+	}
+	return nil
+}
+
+// prepare opens the data and makes the trainer.
+func (r *runner) prepare(ctx context.Context) (err error) {
+	j, t := r.job, &r.job.Train
+	if r.data, err = j.open(ctx, r.bad); err != nil {
+		return err
+	}
+	model, problems := j.model(r.data.known)
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	cfg := data.LoaderConfig{Batch: t.Batch, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
+	if r.loader, err = data.NewLoader(r.data.train, cfg); err != nil {
+		return err
+	}
+	if r.steps = t.Steps; r.steps == 0 {
+		r.steps = t.Epochs * r.loader.Batches()
+	}
+	if err := checkServable(model); err != nil {
+		return err
+	}
+	settings := train.Config{
+		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
+	}
+	c := &check{job: j}
+	c.told(settings.Validate())
+	if err := errors.Join(c.errs...); err != nil {
+		return err
+	}
+	if r.trainer, err = train.New(settings, r.pool); err != nil {
+		return err
+	}
+	r.history, err = openHistory(filepath.Join(r.folder, HistoryFile), j.MetricName())
+	return err
+}
+
+// bad tells of something left out.
+func (r *runner) bad(b data.Bad) {
+	if r.events.Bad != nil {
+		r.events.Bad(b)
+	}
+}
+
+// load takes the last checkpoint over. A run that was killed before its first one begins
+// again.
+func (r *runner) load(resume bool) error {
+	r.at.Validated = -1
+	path := filepath.Join(r.folder, lastFile)
+	if _, err := os.Stat(path); resume && err == nil {
+		cursor, err := r.trainer.Load(path)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(cursor, &r.at); err != nil {
+			return fmt.Errorf("load training state %s: position: %w", path, err)
+		}
+		if n := r.data.train.Len(); r.at.Samples != n {
+			return fmt.Errorf("%w: the run had %d samples for training, the data has %d now", ErrChanged, r.at.Samples, n)
+		}
+		r.savedAt, r.saved, r.base = r.trainer.Steps(), r.at, r.at.Skipped
+		r.at.Ended = "" // there may be more steps to do than then
+	}
+	r.at.Samples = r.data.train.Len()
+	return r.history.rewind(r.at.History)
+}
+
+func (r *runner) start() Start {
+	s := Start{
+		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad,
+	}
+	if r.data.validation != nil {
+		s.Validation = r.data.validation.Len()
+	}
+	return s
+}
+
+// run does steps until the end. Each turn of the loop can be interrupted before its step,
+// and does again whatever was not finished.
+func (r *runner) run(ctx context.Context) (*Result, error) {
+	var err error
+	if r.iter, err = r.loader.From(ctx, r.at.Data); err != nil {
+		return nil, err
+	}
+	defer r.iter.Close()
+	r.clock.begin()
+	end := r.saved.Ended
+	if end != EndEarly { // that one is final
+		end = ""
+	}
+	for end == "" {
+		if end, err = r.turn(ctx); err != nil {
+			if ctx.Err() == nil {
+				return nil, err
+			}
+			end = EndInterrupted
+		}
+	}
+	r.at.Ended = end
+	if err := r.checkpoint(); err != nil {
+		return nil, err
+	}
+	if err := drawCurve(r.folder); err != nil {
+		return nil, err
+	}
+	res := r.result(end)
+	if end == EndInterrupted {
+		return res, nil
+	}
+	return res, r.export(res)
+}
+
+// turn validates if it is time, then does a step.
+func (r *runner) turn(ctx context.Context) (end string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	t, step := &r.job.Train, r.trainer.Steps()
+	last := t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs
+	if r.validationDue(step, last) {
+		if err := r.validate(ctx); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case last:
+		return EndDone, nil
+	case t.Patience > 0 && r.at.Stale >= t.Patience:
+		return EndEarly, nil
+	case r.checkpointDue(step):
+		if err := r.checkpoint(); err != nil {
+			return "", err
+		}
+	}
+	b, err := r.iter.Next()
+	if errors.Is(err, io.EOF) {
+		r.at.Data, r.at.Skipped = r.iter.Cursor(), r.base+r.iter.Skipped()
+		r.at.Epochs++
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return "", r.step(b)
+}
+
+func (r *runner) validationDue(step int, last bool) bool {
+	switch every := r.job.Train.ValidateEvery; {
+	case r.data.validation == nil || step == 0 || r.at.Validated == step:
+		return false
+	case last:
+		return true
+	case every > 0:
+		return step%every == 0
+	}
+	return r.at.Epochs > r.at.Measured
+}
+
+func (r *runner) checkpointDue(step int) bool {
+	every := r.job.Train.CheckpointEvery
+	switch {
+	case step == 0 || r.savedAt == step && r.saved.Epochs == r.at.Epochs:
+		return false
+	case every > 0:
+		return step%every == 0
+	}
+	return r.at.Epochs > r.saved.Epochs
+}
+
+// step trains on a batch.
+func (r *runner) step(b *data.Batch) error {
+	r.fill(b)
+	res, err := r.trainer.Step(&r.batch)
+	if err != nil {
+		return err
+	}
+	score := train.Score{Loss: res.Loss, Count: 1}
+	if r.job.MetricName() == accuracy {
+		if score, err = r.trainer.TrainScore(&r.batch); err != nil {
+			return err
+		}
+	}
+	r.at.Data, r.at.Skipped = b.Next, r.base+r.iter.Skipped()
+	p := Progress{
+		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
+		Loss: res.Loss, Metric: r.job.metric(score), LR: res.LR,
+	}
+	if r.at.History, err = r.history.step(p); err != nil {
+		return err
+	}
+	if r.events.Step != nil {
+		p.Rate, p.Left = r.clock.step(p.Step, p.Steps, b.N)
+		r.events.Step(p)
+	}
+	return nil
+}
+
+// checkpoint saves the state.
+func (r *runner) checkpoint() error {
+	if err := r.history.sync(); err != nil {
+		return err
+	}
+	if err := r.save(lastFile); err != nil {
+		return err
+	}
+	r.saved, r.savedAt = r.at, r.trainer.Steps()
+	return nil
+}
+
+func (r *runner) save(name string) error {
+	cursor, err := json.Marshal(r.at)
+	if err != nil {
+		return err
+	}
+	return r.trainer.Save(filepath.Join(r.folder, name), cursor)
+}
+
+func (r *runner) result(end string) *Result {
+	return &Result{
+		End: end, Folder: r.folder, Step: r.stepsDone(), Best: r.at.Best, Last: r.at.Last,
+		MetricName: r.job.MetricName(), Skipped: r.at.Skipped,
+	}
+}
+
+func (r *runner) stepsDone() int {
+	if r.trainer == nil {
+		return 0
+	}
+	return r.trainer.Steps()
+}
