@@ -46,7 +46,7 @@ func tiny(t *testing.T) string {
 func command(ctx context.Context, t *testing.T, dataDir string, a ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	c := rootCommand()
+	c := rootCommand(&options{})
 	c.SetOut(&out)
 	c.SetErr(&out)
 	c.SetArgs(append(a, "--data", dataDir))
@@ -105,7 +105,7 @@ func TestTrainInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, err := command(ctx, t, data, "train", path, "--publish", "x")
-	if err == nil || exitCode(ctx, err) != exitInterrupted || !strings.Contains(out, "go on with: covey train "+path+" --resume --publish x\n") {
+	if err == nil || exitCode(err) != exitInterrupted || !strings.Contains(out, "go on with: covey train "+path+" --resume --publish x\n") {
 		t.Errorf("got %v, want an interruption:\n%s", err, out)
 	}
 	if out, err := command(t.Context(), t, data, "train", path, "--resume"); err != nil || !strings.Contains(out, "ended after step 40") {
@@ -145,7 +145,7 @@ func TestTrainErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got %v, want %q", err, c.want)
 			}
-			if code := exitCode(context.Background(), err); code != c.code {
+			if code := exitCode(err); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
 		})
