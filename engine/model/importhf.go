@@ -35,12 +35,12 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		}
 		return importImages(path, dir, cfg, opt)
 	}
-	if dir.Tokenizer == nil {
-		return nil, errors.New("tokenizer.json is missing")
-	}
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
 		return nil, err
+	}
+	if dir.Tokenizer == nil {
+		return nil, errors.New("tokenizer.json is missing")
 	}
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
