@@ -116,7 +116,9 @@ func (s *stage) measure(ctx context.Context) error {
 
 func (s *stage) timed(ctx context.Context, session *model.Session, n int) (time.Duration, error) {
 	in := model.Input{Session: session}
-	if s.rng.Embed {
+	if s.loaded.Config().Task() == model.TaskClassifyImage {
+		in.Pixels = make([]float32, s.loaded.Config().Dim())
+	} else if s.rng.Embed {
 		in.Tokens = make([]int32, n)
 	} else {
 		in.Hidden = make([]float32, n*s.loaded.Config().Dim())
@@ -254,6 +256,9 @@ func (s *stage) serve(ctx context.Context, batch []request) {
 }
 
 func (s *stage) rows(in model.Input) int {
+	if in.Pixels != nil {
+		return 1
+	}
 	if s.rng.Embed {
 		return len(in.Tokens)
 	}
@@ -285,6 +290,9 @@ func estimate(ctx context.Context, cfg model.Config, r wire.Range, w model.Weigh
 	var n int64
 	for _, p := range engineRange(r).Parts() {
 		n += sized.Bytes(ctx, p)
+	}
+	if cfg.Task() == model.TaskClassifyImage {
+		return 2 * n // 16 bits become 32
 	}
 	return n + n/20
 }
