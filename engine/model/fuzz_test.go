@@ -45,9 +45,9 @@ func FuzzParseHFConfig(f *testing.F) {
 
 func FuzzParseImageConfig(f *testing.F) {
 	f.Add([]byte(`{"architecture":"resnet18.a1_in1k","num_classes":2,"pretrained_cfg":{"input_size":[3,32,32],"crop_pct":0.95,"interpolation":"bicubic","mean":[0.5,0.5,0.5],"std":[0.2,0.2,0.2]}}`), 4, 7)
-	f.Add([]byte(`{"model_type":"resnet","depth":50,"input_size":[1,28,28],"fit":"stretch","label_names":["a","b"]}`), 2, 3)
-	f.Add([]byte(`{"model_type":"covey-cnn","input_size":[3,8,8],"layers":[{"type":"conv","channels":4,"norm":true,"relu":true},{"type":"maxpool"},{"type":"residual","channels":8,"stride":2},{"type":"linear","channels":3}]}`), 4, 3)
-	f.Add([]byte(`{"model_type":"covey-mlp","input_size":[1,8,8],"activation":"gelu"}`), 4, 3)
+	f.Add([]byte(`{"model_type":"resnet","model":{"kind":"resnet","resnet":{"depth":50}},"labels":["a","b"],"preprocessing":{"channels":1,"height":28,"width":28,"fit":"stretch","filter":"nearest"}}`), 2, 3)
+	f.Add([]byte(`{"model_type":"covey-cnn","model":{"cnn":{"layers":[{"type":"conv","channels":4,"norm":true,"relu":true},{"type":"maxpool"},{"type":"residual","channels":8,"stride":2},{"type":"linear","channels":3}]}},"preprocessing":{"channels":3,"height":8,"width":8,"fit":"crop","resize":9,"filter":"bicubic"}}`), 4, 3)
+	f.Add([]byte(`{"model_type":"covey-mlp","model":{"mlp":{"activation":"gelu"}},"preprocessing":{"channels":1,"height":8,"width":8,"fit":"crop","resize":8,"filter":"bilinear","mean":[0.5],"std":[0.5]}}`), 4, 3)
 	f.Fuzz(func(t *testing.T, data []byte, width, kernel int) {
 		c, ok, err := parseImageConfig(data, map[string]tensor.Shape{
 			"conv1.weight": {width, 3, kernel, kernel}, "fc.weight": {2, 16}, "fc1.weight": {width, 64}, "fc2.weight": {2, width},

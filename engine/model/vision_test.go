@@ -149,23 +149,29 @@ func visionConfigs(name string, m *visionModel) map[string]object {
 	classes := len(m.Logits[0])
 	mean := []float32{0.5}
 	source := object{"input_size": m.Input, "num_classes": classes, "mean": mean, "std": mean, "crop_pct": 0.95, "interpolation": "bicubic", "architecture": "resnet18"}
+	trained := func(kind, section string, model object) object {
+		return object{"model_type": kind, "torch_dtype": "float32", "model": object{"kind": section, section: model}, "preprocessing": object{
+			"channels": m.Input[0], "height": m.Input[1], "width": m.Input[2], "fit": "crop", "resize": 64, "filter": "nearest", "mean": mean, "std": mean,
+		}}
+	}
 	depth, _, small := strings.Cut(name, "-")
+	resnet := trained("resnet", "resnet", object{"depth": map[string]int{"resnet18": 18, "resnet50": 50}[depth], "input": m.Input, "classes": classes, "stem": ""})
 	switch {
 	case name == "cnn":
-		return map[string]object{"ours": {"model_type": "covey-cnn", "input_size": m.Input, "num_classes": classes, "layers": []object{
+		return map[string]object{"ours": trained("covey-cnn", "cnn", object{"input": m.Input, "classes": classes, "layers": []object{
 			{"type": "conv", "channels": 8, "bias": true, "norm": true, "relu": true},
 			{"type": "conv", "channels": 16, "bias": true, "norm": true, "relu": true},
 			{"type": "maxpool"},
 			{"type": "dropout", "rate": 0.5},
 			{"type": "residual", "name": "block", "channels": 16},
-		}}}
+		}})}
 	case small:
-		return map[string]object{"ours": {"model_type": "resnet", "depth": 18, "input_size": m.Input}}
+		return map[string]object{"ours": resnet}
 	}
 	return map[string]object{
 		"torchvision": {"architecture": depth, "input_size": m.Input},
 		"timm":        {"architecture": depth + ".a1_in1k", "num_classes": classes, "num_features": 512, "global_pool": "avg", "pretrained_cfg": source},
-		"ours":        {"model_type": "resnet", "depth": map[string]int{"resnet18": 18, "resnet50": 50}[depth], "input_size": m.Input, "fit": "stretch"},
+		"ours":        resnet,
 	}
 }
 
@@ -316,6 +322,14 @@ func TestImportImagesRefuses(t *testing.T) {
 		maps.Copy(c, change)
 		return c
 	}
+	trained := func(kind string, section, change object) object {
+		p := object{"channels": 3, "height": 64, "width": 48, "fit": "crop", "resize": 64, "filter": "bilinear"}
+		maps.Copy(p, change)
+		return object{"model_type": kind, "model": section, "preprocessing": p}
+	}
+	cnn := func(change object, layers ...object) object {
+		return trained("covey-cnn", object{"cnn": object{"layers": layers}}, change)
+	}
 	for _, tc := range []struct {
 		name   string
 		config object
@@ -327,8 +341,14 @@ func TestImportImagesRefuses(t *testing.T) {
 		{"a variant with another stem", resnet(object{"architecture": "resnet50d"}), "want resnet18"},
 		{"other depth", resnet(object{"architecture": "resnet34"}), `"layer1.2.conv1.weight" is missing`},
 		{"bottlenecks", resnet(object{"architecture": "resnet50"}), "shape"},
-		{"depth of none", object{"model_type": "resnet", "depth": 19}, "depth 19"},
+		{"depth of none", trained("resnet", object{"resnet": object{"depth": 19}}, nil), "depth 19"},
+		{"no section", trained("resnet", object{}, nil), "section"},
 		{"transformers", object{"model_type": "resnet", "architectures": []string{"ResNetForImageClassification"}}, "torchvision"},
+		{"of a table", object{"model_type": "resnet", "model": object{"resnet": object{"depth": 18}}}, "tables"},
+		{"fit", trained("resnet", object{"resnet": object{"depth": 18}}, object{"fit": "pad"}), "fit"},
+		{"resize", trained("resnet", object{"resnet": object{"depth": 18}}, object{"resize": 1 << 30}), "resize"},
+		{"no resize", trained("resnet", object{"resnet": object{"depth": 18}}, object{"resize": 0}), "resize"},
+		{"regression", trained("covey-mlp", object{"mlp": object{"regression": true}}, nil), "fc1.weight"},
 		{"classes", resnet(object{"num_classes": 1000}), "num_classes is 1000"},
 		{"labels", resnet(object{"label_names": []string{"a"}}), "1 label_names for 7 classes"},
 		{"no channels", resnet(object{"input_size": []int{0, 64, 64}}), "1 or 3 channels"},
@@ -343,17 +363,15 @@ func TestImportImagesRefuses(t *testing.T) {
 		{"filter", resnet(object{"interpolation": "lanczos"}), "lanczos"},
 		{"crop", resnet(object{"crop_pct": 1e-9}), "crop_pct"},
 		{"crop mode", resnet(object{"crop_mode": "squash"}), "crop_mode"},
-		{"fit", resnet(object{"fit": "pad"}), "fit"},
-		{"resize", resnet(object{"resize": 1 << 30}), "resize"},
 		{"pooling", resnet(object{"global_pool": "max"}), "global_pool"},
 		{"wrong type", resnet(object{"num_classes": "seven"}), "num_classes"},
-		{"layer", object{"model_type": "covey-cnn", "layers": []object{{"type": "attention"}}}, "attention"},
-		{"huge layer", object{"model_type": "covey-cnn", "layers": []object{{"type": "conv", "channels": 1 << 60}}}, "channels"},
-		{"huge planes", object{"model_type": "covey-cnn", "input_size": []int{3, 1024, 1024}, "layers": []object{{"type": "conv", "channels": 1 << 16}}}, "numbers"},
-		{"huge kernel", object{"model_type": "covey-cnn", "layers": []object{{"type": "conv", "channels": 1, "kernel": 1 << 40}}}, "kernel"},
-		{"no stride", object{"model_type": "covey-cnn", "layers": []object{{"type": "conv", "channels": 1, "stride": -1}}}, "stride"},
-		{"negative padding", object{"model_type": "covey-cnn", "layers": []object{{"type": "conv", "channels": 1, "pad": -5}}}, "pad"},
-		{"same name twice", object{"model_type": "covey-cnn", "layers": []object{{"type": "conv", "name": "a", "channels": 1}, {"type": "conv", "name": "a", "channels": 1}}}, "another layer"},
+		{"layer", cnn(nil, object{"type": "attention"}), "attention"},
+		{"huge layer", cnn(nil, object{"type": "conv", "channels": 1 << 60}), "channels"},
+		{"huge planes", cnn(object{"height": 1024, "width": 1024}, object{"type": "conv", "channels": 1 << 16}), "numbers"},
+		{"huge kernel", cnn(nil, object{"type": "conv", "channels": 1, "kernel": 1 << 40}), "kernel"},
+		{"no stride", cnn(nil, object{"type": "conv", "channels": 1, "stride": -1}), "stride"},
+		{"negative padding", cnn(nil, object{"type": "conv", "channels": 1, "pad": -5}), "pad"},
+		{"same name twice", cnn(nil, object{"type": "conv", "name": "a", "channels": 1}, object{"type": "conv", "name": "a", "channels": 1}), "another layer"},
 		{"perceptron of none", object{"model_type": "covey-mlp"}, "fc1.weight"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
