@@ -165,6 +165,8 @@ func visionConfigs(name string, m *visionModel) map[string]object {
 			{"type": "dropout", "rate": 0.5},
 			{"type": "residual", "name": "block", "channels": 16},
 		}})}
+	case name == "mlp":
+		return map[string]object{"ours": trained("covey-mlp", "mlp", object{"input": 24, "hidden": []int{32, 32}, "output": classes, "activation": ""})}
 	case small:
 		return map[string]object{"ours": resnet}
 	}

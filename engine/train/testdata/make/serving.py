@@ -1,4 +1,4 @@
-"""Writes ../../../model/testdata/vision.json: scores that torchvision's ResNets (with few channels) and the CNN of models.py give in eval mode.
+"""Writes ../../../model/testdata/vision.json: scores that torchvision's ResNets (with few channels) and the CNN and MLP of models.py give in eval mode.
 usage: python serving.py (in this folder, with the versions of requirements.txt and torchvision). README.md describes the file."""
 import json
 import math
@@ -11,7 +11,7 @@ from torchvision import transforms
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 import formula
-from models import CNN
+from models import CNN, MLP
 
 SEED, IMAGES = 21, 2
 torch.set_num_threads(1)
@@ -31,12 +31,18 @@ class Narrow(ResNet):
         self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear((width << 3) * block.expansion, classes)
 
 
+class Flat(MLP):
+    def forward(self, x):
+        return super().forward(x.flatten(1))
+
+
 # name: module, input (channels, height, width)
 MODELS = {
     "resnet18": (lambda: Narrow(BasicBlock, [2, 2, 2, 2], 8, 7), (3, 64, 48)),
     "resnet18-small": (lambda: Narrow(BasicBlock, [2, 2, 2, 2], 4, 5, small=True, channels=1), (1, 28, 28)),
     "resnet50": (lambda: Narrow(Bottleneck, [3, 4, 6, 3], 4, 6), (3, 32, 32)),
     "cnn": (CNN, (3, 32, 32)),
+    "mlp": (Flat, (3, 2, 4)),
 }
 
 
