@@ -1,6 +1,7 @@
 // Package model imports checkpoints and runs them in stages.
 //
-// [Import] opens a Hugging Face directory or a GGUF file as a [Checkpoint]: configuration,
+// [Import] opens a Hugging Face directory, one with a ResNet of torchvision or timm, or a GGUF
+// file as a [Checkpoint]: configuration,
 // tokenizer, and a list of tensors by [Part], each with a function that reads it. [Load]
 // makes a [Stage] of a contiguous range of parts; a whole model is one stage. A Stage runs
 // batches of sessions: [Stage.Forward].

@@ -31,7 +31,7 @@ type session struct {
 	memory  *model.Session // nil for encoders
 	next    *infer.Client  // nil on the last stage
 	history []int32
-	hidden  []float32 // what came with the step: a hidden state or an image
+	hidden  []float32
 	buf     []byte
 	bytes   int64 // reserved for memory, and for hidden and the frame it comes in
 }

@@ -291,8 +291,5 @@ func estimate(ctx context.Context, cfg model.Config, r wire.Range, w model.Weigh
 	for _, p := range engineRange(r).Parts() {
 		n += sized.Bytes(ctx, p)
 	}
-	if cfg.Task() == model.TaskClassifyImage {
-		return 2 * n // 16 bits become 32
-	}
 	return n + n/20
 }

@@ -102,8 +102,6 @@ func (s *Stage) load(l *nn.Loader, st step) loaded {
 		out.convOp = s.convs[k]
 	case Linear:
 		out.linear = l.Linear(st.name, st.out.c, st.in.len(), st.bias)
-	case MaxPool:
-		out.pool = kernel.NewMaxPoolOp(st.pool)
 	case AvgPool:
 		out.pool = kernel.NewAvgPoolOp(kernel.AvgPool(st.pool))
 	case GlobalPool:
@@ -192,6 +190,11 @@ func (s *Stage) run(st *loaded) {
 	case add:
 		s.sum.Forward(s.pool, y, x, s.regs[st.add][:st.in.len()])
 		return // with ReLU
+	case MaxPool:
+		if st.pool == nil { // here, as it takes memory that ScratchBytes counts
+			st.pool = kernel.NewMaxPoolOp(st.step.pool)
+		}
+		st.pool.Forward(s.pool, y, x)
 	default:
 		st.pool.Forward(s.pool, y, x)
 	}
