@@ -32,13 +32,13 @@ type nobody struct{}
 
 func (nobody) Dial(context.Context, wire.Hop) (host.Stream, error) { return nil, net.ErrClosed }
 
-// pipe is a stream in memory.
-type pipe struct{ net.Conn }
+// imageStream is a stream in memory.
+type imageStream struct{ net.Conn }
 
-func (p pipe) CloseWrite() error { return nil }
-func (p pipe) Reset() error      { return p.Close() }
-func (p pipe) Peer() host.ID     { return "peer" }
-func (p pipe) Relayed() bool     { return false }
+func (p imageStream) CloseWrite() error { return nil }
+func (p imageStream) Reset() error      { return p.Close() }
+func (p imageStream) Peer() host.ID     { return "peer" }
+func (p imageStream) Relayed() bool     { return false }
 
 var whole = wire.Range{Last: 1, Embed: true, Head: true}
 
@@ -79,10 +79,10 @@ func imageWorker(t *testing.T, memory int64) func() (*infer.Client, error) {
 		served := make(chan struct{})
 		go func() {
 			defer close(served)
-			w.Serve(ctx, pipe{there})
+			w.Serve(ctx, imageStream{there})
 		}()
 		t.Cleanup(func() { here.Close(); <-served })
-		return infer.Open(t.Context(), pipe{here}, &wire.InferOpen{Session: make([]byte, wire.SessionIDSize), Model: id, Range: whole, MaxTokens: 4, TimeoutMs: 60_000})
+		return infer.Open(t.Context(), imageStream{here}, &wire.InferOpen{Session: make([]byte, wire.SessionIDSize), Model: id, Range: whole, MaxTokens: 4, TimeoutMs: 60_000})
 	}
 }
 

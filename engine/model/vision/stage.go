@@ -45,10 +45,9 @@ func Load(ctx context.Context, cfg Config, w nn.Weights, pool *kernel.Pool) (*St
 	}
 	s := &Stage{cfg: cfg, pool: pool, convs: map[kernel.Conv]*kernel.ConvOp{}, acts: map[string]*kernel.ActivationOp{}, sum: kernel.NewAddOp()}
 	s.sum.ReLU = true
-	s.sizes[0] = cfg.InputLen()
+	s.sizes = registerSizes(cfg.InputLen(), steps)
 	l := nn.NewLoader(ctx, w, nn.Part{Kind: nn.Block})
 	for _, st := range steps {
-		s.sizes[st.dst] = max(s.sizes[st.dst], st.out.len())
 		out := s.load(l, st)
 		if out.activate, err = s.activation(st.act); err != nil {
 			return nil, err
@@ -134,26 +133,8 @@ func fold(weight, bias, gamma, beta, mean, variance []float32, eps float64) []fl
 // WeightBytes returns the memory the weights take.
 func (s *Stage) WeightBytes() int64 { return s.bytes }
 
-// ScratchBytes returns the memory that a pass takes: the registers and what the
-// convolutions copy their images and results to.
-func (s *Stage) ScratchBytes() int64 {
-	const lanes = 16
-	var n int64
-	for _, size := range s.sizes {
-		n += int64(size)
-	}
-	for k := range s.convs {
-		side := func(v int) int64 { return int64(v+2*k.Pad+k.Stride-1) / int64(k.Stride) * int64(k.Stride) }
-		n += int64(k.InC)*side(k.H)*side(k.W) + lanes
-		n += int64(k.OutC) * int64(k.OutH()) * int64((k.OutW()+lanes-1)/lanes*lanes)
-	}
-	for i := range s.steps {
-		if st := &s.steps[i]; st.step.op == MaxPool {
-			n += int64(st.out.len())
-		}
-	}
-	return n * 4
-}
+// ScratchBytes is [Config.ScratchBytes] of the model.
+func (s *Stage) ScratchBytes() int64 { return s.cfg.ScratchBytes() }
 
 // InputLen returns how many numbers an image has.
 func (s *Stage) InputLen() int { return s.cfg.InputLen() }
