@@ -40,7 +40,7 @@ func (p imageStream) Reset() error      { return p.Close() }
 func (p imageStream) Peer() host.ID     { return "peer" }
 func (p imageStream) Relayed() bool     { return false }
 
-var whole = wire.Range{Last: 1, Embed: true, Head: true}
+var oneBlock = wire.Range{Last: 1, Embed: true, Head: true}
 
 // imageWorker serves the tiny ResNet; sessions of it are opened by the function returned.
 func imageWorker(t *testing.T, memory int64) func() (*infer.Client, error) {
@@ -61,7 +61,7 @@ func imageWorker(t *testing.T, memory int64) func() (*infer.Client, error) {
 		t.Fatal(err)
 	}
 	id := wire.CIDOf([]byte("tiny"))
-	if err := w.Load(t.Context(), id, whole); err != nil {
+	if err := w.Load(t.Context(), id, oneBlock); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -82,7 +82,7 @@ func imageWorker(t *testing.T, memory int64) func() (*infer.Client, error) {
 			w.Serve(ctx, imageStream{there})
 		}()
 		t.Cleanup(func() { here.Close(); <-served })
-		return infer.Open(t.Context(), imageStream{here}, &wire.InferOpen{Session: make([]byte, wire.SessionIDSize), Model: id, Range: whole, MaxTokens: 4, TimeoutMs: 60_000})
+		return infer.Open(t.Context(), imageStream{here}, &wire.InferOpen{Session: make([]byte, wire.SessionIDSize), Model: id, Range: oneBlock, MaxTokens: 4, TimeoutMs: 60_000})
 	}
 }
 
