@@ -58,10 +58,15 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gateway.Model{
+	g := &gateway.Model{
 		ID: c.CID, Name: c.Name, Task: c.Config.Task(), Created: c.Manifest.Created, Blocks: c.Config.Blocks(), Context: c.Config.ContextLen(),
 		BOS: c.Manifest.BOS, EOS: c.Manifest.EOS, EOSIDs: c.Manifest.EOSIDs, Tokenizer: text.Tokenizer, Template: text.Template,
-	}, nil
+		Labels: c.Config.Labels(),
+	}
+	if text.Pictures != nil {
+		g.Pictures = text.Pictures
+	}
+	return g, nil
 }
 
 // Serve loads a model here that no chain of peers covers, if all of it is here. It is for

@@ -294,7 +294,7 @@ func (r *running) openServing() (err error) {
 		keys = append(keys, sha256.Sum256([]byte(r.key)))
 	}
 	r.gateway, err = gateway.New(gateway.Config{
-		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router,
+		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router, Version: r.cfg.Version,
 		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry,
 	})
 	return err

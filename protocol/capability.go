@@ -5,8 +5,9 @@ package protocol
 // build still talks to.
 //
 //	1  2026-11-24  hello, blocks, infer 1.0.0; signed adverts; join tokens covey1
+//	2  2026-11-26  infer: a step of an image model brings its image as a tensor
 const (
-	Capability    = 1
+	Capability    = 2
 	MinCapability = 1
 )
 
@@ -21,5 +22,6 @@ type Change struct {
 func History() []Change {
 	return []Change{
 		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
+		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
 	}
 }

@@ -23,12 +23,13 @@ type runOptions struct {
 	system string
 	raw    bool
 	seed   int64
+	top    int // labels, of a model that classifies
 }
 
 func runCommand(o *options) *cobra.Command {
 	r := &runOptions{options: o}
 	c := &cobra.Command{
-		Use: "run MODEL [PROMPT]", Short: "Ask a model, or chat with it in the terminal",
+		Use: "run MODEL [PROMPT | IMAGE...]", Short: "Ask a model, chat with it in the terminal, or let it classify images or a text",
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
@@ -39,6 +40,7 @@ end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model d
 	f.IntVar(&r.q.MaxTokens, "max-tokens", 256, "length of an answer in tokens")
 	f.Float64Var(&r.q.Temperature, "temperature", 0, "0 takes the likeliest token each time")
 	f.Float64Var(&r.q.TopP, "top-p", 1, "draw from the likeliest tokens of this total probability")
+	f.IntVar(&r.top, "top", 5, "number of labels, of a model that classifies")
 	f.Int64Var(&r.seed, "seed", 0, "seed of the draws")
 	f.StringArrayVar(&r.q.Stop, "stop", nil, "text that ends the answer; may be given again")
 	f.StringVar(&r.system, "system", "", "system message of the chat")
@@ -57,6 +59,9 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	}
 	defer stop()
 	if err := ensureModel(ctx, client, model); err != nil {
+		return err
+	}
+	if done, err := r.classify(c, client, model, prompt); done {
 		return err
 	}
 	r.q.Model = model

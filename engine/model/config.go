@@ -9,20 +9,23 @@ import (
 
 	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/nn"
 )
 
 // The architectures, as manifests name them.
 const (
-	ArchLlama = "llama" // decoders: Llama, Mistral, Qwen2, Qwen3
-	ArchBert  = "bert"  // encoders: BERT, MiniLM
+	ArchLlama  = "llama"  // decoders: Llama, Mistral, Qwen2, Qwen3
+	ArchBert   = "bert"   // encoders: BERT, MiniLM
+	ArchVision = "vision" // layers that classify images: ResNet, plain convolutional networks
 )
 
 // What a model is for.
 const (
-	TaskGenerate = "generate" // text, token by token
-	TaskEmbed    = "embed"    // a vector for a text
-	TaskClassify = "classify" // scores of labels for a text
+	TaskGenerate      = "generate"       // text, token by token
+	TaskEmbed         = "embed"          // a vector for a text
+	TaskClassify      = "classify"       // scores of labels for a text
+	TaskClassifyImage = "classify-image" // scores of labels for an image
 )
 
 // MaxConfigBytes bounds the JSON of a configuration.
@@ -61,9 +64,10 @@ var (
 // Config describes a model: the architecture's name and the one configuration that it
 // names. It goes into the manifest as JSON.
 type Config struct {
-	Arch  string        `json:"arch"`
-	Llama *llama.Config `json:"llama,omitempty"`
-	Bert  *bert.Config  `json:"bert,omitempty"`
+	Arch   string         `json:"arch"`
+	Llama  *llama.Config  `json:"llama,omitempty"`
+	Bert   *bert.Config   `json:"bert,omitempty"`
+	Vision *vision.Config `json:"vision,omitempty"`
 }
 
 // ParseConfig reads a configuration from a manifest's JSON and validates it. Unknown
@@ -86,54 +90,92 @@ func ParseConfig(data []byte) (Config, error) {
 
 // Validate reports every field that is out of range.
 func (c Config) Validate() error {
-	switch {
-	case c.Arch == ArchLlama && c.Llama != nil && c.Bert == nil:
-		return c.Llama.Validate()
-	case c.Arch == ArchBert && c.Bert != nil && c.Llama == nil:
-		return c.Bert.Validate()
-	case c.Arch == ArchLlama || c.Arch == ArchBert:
-		return fmt.Errorf("check model configuration: architecture %s needs its configuration and no other", c.Arch)
+	sections := 0
+	for _, set := range []bool{c.Llama != nil, c.Bert != nil, c.Vision != nil} {
+		if set {
+			sections++
+		}
 	}
-	return fmt.Errorf("check model configuration: architecture %.40q is not one of %s, %s", c.Arch, ArchLlama, ArchBert)
+	switch {
+	case c.Arch != ArchLlama && c.Arch != ArchBert && c.Arch != ArchVision:
+		return fmt.Errorf("check model configuration: architecture %.40q is not one of %s, %s, %s", c.Arch, ArchLlama, ArchBert, ArchVision)
+	case sections == 1 && c.Arch == ArchLlama && c.Llama != nil:
+		return c.Llama.Validate()
+	case sections == 1 && c.Arch == ArchBert && c.Bert != nil:
+		return c.Bert.Validate()
+	case sections == 1 && c.Arch == ArchVision && c.Vision != nil:
+		return c.Vision.Validate()
+	}
+	return fmt.Errorf("check model configuration: architecture %s needs its configuration and no other", c.Arch)
 }
 
 // The getters below want a valid configuration.
 
-// Blocks returns the number of transformer blocks.
+// Blocks returns the number of transformer blocks. An image model is one block: it is not
+// split.
 func (c Config) Blocks() int {
-	if c.Bert != nil {
+	switch {
+	case c.Bert != nil:
 		return c.Bert.Blocks
+	case c.Vision != nil:
+		return 1
 	}
 	return c.Llama.Blocks
 }
 
-// Dim returns the width of the hidden states that go from stage to stage.
+// Dim returns the width of the hidden states that go from stage to stage. For an image
+// model it is the number of values of an image, which is what its stage takes.
 func (c Config) Dim() int {
-	if c.Bert != nil {
+	switch {
+	case c.Bert != nil:
 		return c.Bert.Dim
+	case c.Vision != nil:
+		return c.Vision.InputLen()
 	}
 	return c.Llama.Dim
 }
 
-// Vocab returns the number of token ids.
+// Vocab returns the number of token ids, 0 for an image model.
 func (c Config) Vocab() int {
-	if c.Bert != nil {
+	switch {
+	case c.Bert != nil:
 		return c.Bert.Vocab
+	case c.Vision != nil:
+		return 0
 	}
 	return c.Llama.Vocab
 }
 
-// ContextLen returns the longest sequence in tokens; an encoder's texts are cut to it.
+// ContextLen returns the longest sequence in tokens; an encoder's texts are cut to it. An
+// image takes one position.
 func (c Config) ContextLen() int {
-	if c.Bert != nil {
+	switch {
+	case c.Bert != nil:
 		return c.Bert.MaxTokens
+	case c.Vision != nil:
+		return 1
 	}
 	return c.Llama.Context
 }
 
-// Task returns what the model is for: TaskGenerate, TaskEmbed or TaskClassify.
+// Labels returns the names of a classifier's scores, nil for other models. The caller must
+// not change them.
+func (c Config) Labels() []string {
+	switch {
+	case c.Bert != nil:
+		return c.Bert.Labels
+	case c.Vision != nil:
+		return c.Vision.Labels
+	}
+	return nil
+}
+
+// Task returns what the model is for: TaskGenerate, TaskEmbed, TaskClassify or
+// TaskClassifyImage.
 func (c Config) Task() string {
 	switch {
+	case c.Vision != nil:
+		return TaskClassifyImage
 	case c.Bert == nil:
 		return TaskGenerate
 	case c.Bert.Classifier():
@@ -149,10 +191,13 @@ func (c Config) Whole() Range { return Range{Last: c.Blocks(), Embed: true, Head
 func (c Config) Parts() []Part { return c.Whole().Parts() }
 
 // Specs lists the tensors of a part, by canonical name, and their shapes. The head of an
-// embedding model has none.
+// embedding model has none; those of an image model are all in block 0.
 func (c Config) Specs(part Part) []Spec {
-	if c.Bert != nil {
+	switch {
+	case c.Bert != nil:
 		return c.Bert.Specs(part)
+	case c.Vision != nil:
+		return c.Vision.Specs(part)
 	}
 	return c.Llama.Specs(part)
 }

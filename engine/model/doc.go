@@ -1,7 +1,8 @@
 // Package model imports checkpoints and runs them in stages.
 //
-// [Import] opens a Hugging Face directory or a GGUF file as a [Checkpoint]: configuration,
-// tokenizer, and a list of tensors by [Part], each with a function that reads it. [Load]
+// [Import] opens a Hugging Face directory, one with a ResNet of torchvision or timm, or a
+// GGUF file as a [Checkpoint]: configuration, tokenizer (of models of text), and a list of
+// tensors by [Part], each with a function that reads it. [Load]
 // makes a [Stage] of a contiguous range of parts; a whole model is one stage. A Stage runs
 // batches of sessions: [Stage.Forward].
 //

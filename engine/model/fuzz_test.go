@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"github.com/covey-network/covey/engine/nn"
+	"github.com/covey-network/covey/engine/tensor"
 )
 
 func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(`{"arch":"llama","llama":{"dim":64,"blocks":2,"heads":4,"kv_heads":2,"head_dim":16,"ffn":128,"vocab":100,"context":512,"eps":1e-5,"rope":{"theta":10000,"scaling":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_context":32}}}`))
 	f.Add([]byte(`{"arch":"bert","bert":{"dim":32,"blocks":2,"heads":4,"ffn":96,"vocab":30,"types":2,"context":64,"max_tokens":64,"eps":1e-12,"activation":"gelu","pooling":"mean","normalize":true}}`))
+	f.Add([]byte(`{"arch":"vision","vision":{"input":[3,8,8],"prepare":{"resize":9,"filter":"bicubic","mean":[0.5],"std":[0.25]},"layers":[{"type":"conv","name":"conv1","norm":"bn1","channels":4,"kernel":3,"stride":2,"pad":1,"activation":"relu"},{"type":"bottleneck","name":"b","channels":8,"stride":1},{"type":"maxpool","kernel":2,"stride":2},{"type":"globalpool"},{"type":"linear","name":"fc","channels":2,"bias":true}],"eps":1e-5,"labels":["a","b"]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := ParseConfig(data)
 		if err != nil {
@@ -38,6 +40,21 @@ func FuzzParseHFConfig(f *testing.F) {
 		}
 		checkConfig(t, c)
 		_, _ = tokenIDs(h.EOS)
+	})
+}
+
+func FuzzParseImageConfig(f *testing.F) {
+	f.Add([]byte(`{"architecture":"resnet18.a1_in1k","num_classes":2,"pretrained_cfg":{"input_size":[3,32,32],"crop_pct":0.95,"interpolation":"bicubic","mean":[0.5,0.5,0.5],"std":[0.2,0.2,0.2]}}`), 4, 7)
+	f.Add([]byte(`{"model_type":"resnet","model":{"kind":"resnet","resnet":{"depth":50}},"labels":["a","b"],"preprocessing":{"channels":1,"height":28,"width":28,"fit":"stretch","filter":"nearest"}}`), 2, 3)
+	f.Add([]byte(`{"model_type":"covey-cnn","model":{"cnn":{"layers":[{"type":"conv","channels":4,"norm":true,"relu":true},{"type":"maxpool"},{"type":"residual","channels":8,"stride":2},{"type":"linear","channels":3}]}},"preprocessing":{"channels":3,"height":8,"width":8,"fit":"crop","resize":9,"filter":"bicubic"}}`), 4, 3)
+	f.Add([]byte(`{"model_type":"covey-mlp","model":{"mlp":{"activation":"gelu"}},"preprocessing":{"channels":1,"height":8,"width":8,"fit":"crop","resize":8,"filter":"bilinear","mean":[0.5],"std":[0.5]}}`), 4, 3)
+	f.Fuzz(func(t *testing.T, data []byte, width, kernel int) {
+		c, ok, err := parseImageConfig(data, map[string]tensor.Shape{
+			"conv1.weight": {width, 3, kernel, kernel}, "fc.weight": {2, 16}, "fc1.weight": {width, 64}, "fc2.weight": {2, width},
+		})
+		if ok && err == nil {
+			checkConfig(t, c)
+		}
 	})
 }
 

@@ -91,6 +91,8 @@ func parseHFConfig(data []byte) (Config, *hfConfig, error) {
 	case "bert":
 		c.Arch = ArchBert
 		c.Bert, err = h.bert()
+	case "":
+		err = errors.New("model_type is missing: want llama, mistral, qwen2, qwen3 or bert; " + configAdvice)
 	default:
 		err = fmt.Errorf("model_type %.40q is not supported: want llama, mistral, qwen2, qwen3 or bert", h.ModelType)
 	}

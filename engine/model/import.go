@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/covey-network/covey/engine/tensor"
 )
@@ -15,7 +16,8 @@ type ImportOptions struct {
 	Quantize *tensor.DType
 }
 
-// Import opens a Hugging Face directory or a GGUF file. It reads configuration and
+// Import opens a Hugging Face directory, a directory with the weights of a ResNet of
+// torchvision or timm and a config.json, or a GGUF file. It reads configuration and
 // tokenizer and checks the list of tensors; the tensors themselves are read through the
 // checkpoint, which the caller closes.
 func Import(path string, opt ImportOptions) (*Checkpoint, error) {
@@ -27,8 +29,11 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 		return nil, fmt.Errorf("import model: %w", err)
 	}
 	open := importGGUF
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		open = importHF
+	case strings.HasSuffix(path, ".safetensors"):
+		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
 	}
 	c, err := open(path, opt)
 	if err != nil {

@@ -2,16 +2,21 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/model/bert"
+	"github.com/covey-network/covey/engine/tensor"
 )
 
 // importHF opens a Hugging Face directory.
 func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	dir, err := hf.Open(path)
+	if errors.Is(err, hf.ErrNoConfig) {
+		return nil, fmt.Errorf("%w: %s", err, configAdvice)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -20,24 +25,33 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 			dir.Close()
 		}
 	}()
+	shapes := map[string]tensor.Shape{}
+	for _, t := range dir.Tensors {
+		shapes[t.Name] = t.Shape
+	}
+	if cfg, ok, err := parseImageConfig(dir.Config, shapes); ok {
+		if err != nil {
+			return nil, err
+		}
+		return importImages(path, dir, cfg, opt)
+	}
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
 		return nil, err
 	}
+	if dir.Tokenizer == nil {
+		return nil, errors.New("tokenizer.json is missing")
+	}
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
-	c = &Checkpoint{Config: cfg, Tokenizer: TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
-	if abs, err := filepath.Abs(path); err == nil {
-		c.Name = filepath.Base(abs)
-	}
+	c = newCheckpoint(path, dir, cfg)
+	c.Tokenizer = TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}
 	if err := c.specials(dir, h); err != nil {
 		return nil, err
 	}
-	a := assembly{cfg: cfg, raw: map[string]rawTensor{}, quantize: opt.Quantize, ignore: func(name string) bool { return ignorable(cfg, name) }}
-	for i, t := range dir.Tensors {
-		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.Type, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
-	}
+	a := newAssembly(dir, cfg)
+	a.quantize = opt.Quantize
 	if cfg.Bert != nil {
 		renameNorms(a.raw)
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
@@ -46,6 +60,37 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	}
 	c.Tensors, err = a.sources()
 	return c, err
+}
+
+// importImages opens a directory of an image model, which has no tokenizer.
+func importImages(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
+	if opt.Quantize != nil {
+		return nil, errors.New("image models are not quantised: import it as it is")
+	}
+	c := newCheckpoint(path, dir, cfg)
+	a := newAssembly(dir, cfg)
+	a.names.same = true
+	var err error
+	c.Tensors, err = a.sources()
+	return c, err
+}
+
+// newCheckpoint returns a checkpoint without tokenizer and tensors, named as its directory.
+func newCheckpoint(path string, dir *hf.Dir, cfg Config) *Checkpoint {
+	c := &Checkpoint{Config: cfg, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
+	if abs, err := filepath.Abs(path); err == nil {
+		c.Name = filepath.Base(abs)
+	}
+	return c
+}
+
+// newAssembly returns an assembly of the tensors of a directory.
+func newAssembly(dir *hf.Dir, cfg Config) *assembly {
+	a := &assembly{cfg: cfg, raw: map[string]rawTensor{}, ignore: func(name string) bool { return ignorable(cfg, name) }}
+	for i, t := range dir.Tensors {
+		a.raw[t.Name] = rawTensor{name: t.Name, dtype: t.DType, word: t.Type, shape: t.Shape, bytes: t.Bytes, data: dir.Section(i)}
+	}
+	return a
 }
 
 // applySentence takes over how sentence-transformers makes embeddings with an encoder.

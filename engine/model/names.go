@@ -11,10 +11,14 @@ import (
 type naming struct {
 	block string            // prefix of block tensors, with %d for the index
 	names map[string]string // canonical to own, without .weight or .bias; of blocks after the prefix
+	same  bool              // the format's names are the canonical ones
 }
 
 // name returns the checkpoint's name of a canonical tensor.
 func (n naming) name(part Part, canonical string) (string, error) {
+	if n.same {
+		return canonical, nil
+	}
 	dot := strings.LastIndexByte(canonical, '.')
 	own, ok := n.names[part.Kind.String()+"/"+canonical[:dot]]
 	if !ok {
@@ -133,7 +137,10 @@ func ignorable(c Config, name string) bool {
 			return true
 		}
 	}
-	if c.Arch == ArchLlama {
+	switch c.Arch {
+	case ArchVision: // a counter that training keeps
+		return strings.HasSuffix(name, ".num_batches_tracked")
+	case ArchLlama:
 		return c.Llama.Tied && name == "lm_head.weight"
 	}
 	if c.Task() == TaskEmbed && (strings.HasPrefix(name, "pooler.") || strings.HasPrefix(name, "bert.pooler.")) {

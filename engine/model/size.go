@@ -18,6 +18,9 @@ func (c *Config) chunkRows() int {
 // of the range r. Outputs that no session keeps come on top: those longer than
 // nn.MaxKeptFloats.
 func (c Config) ScratchBytes(r Range) int64 {
+	if c.Vision != nil {
+		return c.Vision.ScratchBytes()
+	}
 	rows := c.chunkRows()
 	if c.Bert != nil {
 		rows = max(rows, c.ContextLen()) // a text of an encoder is never split

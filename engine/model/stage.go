@@ -9,6 +9,7 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/nn"
 )
 
@@ -32,9 +33,10 @@ type network interface {
 type Stage struct {
 	cfg     Config
 	rng     Range
-	net     network
+	net     network      // nil for an image model
 	decoder *llama.Stage // one of these two is net
 	encoder *bert.Stage
+	images  *vision.Stage
 	rows    int // most rows of one chunk
 
 	mu sync.Mutex // held during a forward pass; guards the scratch below
@@ -55,6 +57,12 @@ func Load(ctx context.Context, cfg Config, r Range, w Weights, pool *kernel.Pool
 		return nil, errors.New("load stage: no weights or no pool")
 	}
 	s := &Stage{cfg: cfg, rng: r}
+	if cfg.Vision != nil {
+		if err := s.loadImages(ctx, w, pool); err != nil {
+			return nil, fmt.Errorf("load stage: %w", err)
+		}
+		return s, nil
+	}
 	var err error
 	if cfg.Bert != nil {
 		s.encoder, err = bert.Load(ctx, *cfg.Bert, r, w, pool)
@@ -77,14 +85,19 @@ func (s *Stage) Config() Config { return s.cfg }
 func (s *Stage) Range() Range { return s.rng }
 
 // WeightBytes returns the memory that the weights take.
-func (s *Stage) WeightBytes() int64 { return s.net.WeightBytes() }
+func (s *Stage) WeightBytes() int64 {
+	if s.images != nil {
+		return s.images.WeightBytes()
+	}
+	return s.net.WeightBytes()
+}
 
 // ScratchBytes is [Config.ScratchBytes] of the stage.
 func (s *Stage) ScratchBytes() int64 { return s.cfg.ScratchBytes(s.rng) }
 
 // NewSession returns an empty session of at most maxTokens tokens. Its memory, which
 // [Stage.SessionBytes] tells beforehand, is freed by Session.Close. Sessions of an encoder
-// hold nothing and are optional.
+// or an image model hold nothing and are optional.
 func (s *Stage) NewSession(maxTokens int) (*Session, error) {
 	if maxTokens < 1 || maxTokens > s.cfg.ContextLen() {
 		return nil, fmt.Errorf("open session of %d tokens: the model takes 1 to %d", maxTokens, s.cfg.ContextLen())

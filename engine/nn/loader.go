@@ -83,8 +83,11 @@ func (l *Loader) fetch(name string, shape tensor.Shape) (tensor.Tensor, error) {
 }
 
 // Vector loads n floats: norm weights and biases.
-func (l *Loader) Vector(name string, n int) []float32 {
-	t, ok := l.tensor(name, n)
+func (l *Loader) Vector(name string, n int) []float32 { return l.Floats(name, n) }
+
+// Floats loads a tensor of any shape as floats, row-major.
+func (l *Loader) Floats(name string, shape ...int) []float32 {
+	t, ok := l.tensor(name, shape...)
 	if !ok {
 		return nil
 	}

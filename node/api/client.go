@@ -102,9 +102,24 @@ type StatusError struct {
 // Error returns the node's message.
 func (e *StatusError) Error() string { return e.Message }
 
+// errorDoc is an error as the OpenAI API shapes it, or just its message, as the Open
+// Inference Protocol does.
+type errorDoc struct{ Message string }
+
+// UnmarshalJSON reads either shape.
+func (e *errorDoc) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &e.Message) == nil {
+		return nil
+	}
+	var object struct{ Message string }
+	err := json.Unmarshal(data, &object)
+	e.Message = object.Message
+	return err
+}
+
 func readError(res *http.Response) error {
 	var doc struct {
-		Error struct{ Message string }
+		Error errorDoc
 	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxLine))
 	if err == nil && json.Unmarshal(b, &doc) == nil && doc.Error.Message != "" {

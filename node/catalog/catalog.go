@@ -44,6 +44,7 @@ type Catalog struct {
 	fetcher   Fetcher
 	providers func(ctx context.Context, id cid.Cid) []host.ID
 	log       *slog.Logger
+	pictures  chan struct{} // of size 1: image files are decoded one at a time, which takes memory
 
 	naming sync.Mutex // orders changes of names, which look before they write
 
@@ -73,7 +74,7 @@ func New(cfg Config) (*Catalog, error) {
 	}
 	c := &Catalog{
 		store: cfg.Store, fetcher: cfg.Fetcher, providers: cfg.Providers, log: cfg.Log,
-		opened: map[cid.Cid]*opened{}, texts: texts{entries: map[cid.Cid]*textEntry{}},
+		pictures: make(chan struct{}, 1), opened: map[cid.Cid]*opened{}, texts: texts{entries: map[cid.Cid]*textEntry{}},
 	}
 	if c.providers == nil {
 		c.providers = func(context.Context, cid.Cid) []host.ID { return nil }

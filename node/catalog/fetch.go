@@ -117,6 +117,9 @@ func (c *Catalog) Held(m *Model) (ranges []wire.Range, bytes int64) {
 		bytes += here
 		if len(p.Tensors) == 0 { // costs nothing, and is worth nothing alone
 			whole = open != nil && open.Last == blocks
+			if i == 0 && len(m.Manifest.Parts) > 1 {
+				_, whole = c.heldOf(&m.Manifest.Parts[1])
+			}
 		}
 		switch {
 		case !whole:

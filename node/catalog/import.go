@@ -75,12 +75,14 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err != nil {
 		return nil, err
 	}
-	text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
-	if err != nil {
-		return nil, fmt.Errorf("open tokenizer: %w", err)
-	}
-	if text.TemplateErr != nil {
-		c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
+	if ck.Config.Task() != model.TaskClassifyImage {
+		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
+		if err != nil {
+			return nil, fmt.Errorf("open tokenizer: %w", err)
+		}
+		if text.TemplateErr != nil {
+			c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
+		}
 	}
 	im := &importer{c: c, hold: c.store.Hold(), progress: p}
 	defer im.hold.Release()
@@ -212,11 +214,12 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 // of its digests.
 func plan(ck *model.Checkpoint, m *wire.Manifest) (jobs []*job, copies map[*wire.Digests]*wire.Digests) {
 	copies = map[*wire.Digests]*wire.Digests{}
-	data := ck.Tokenizer.Data
-	jobs = append(jobs, &job{size: int64(len(data)), to: &m.Tokenizer.Blocks, read: func(dst []byte) error {
-		copy(dst, data)
-		return nil
-	}})
+	if data := ck.Tokenizer.Data; len(data) > 0 {
+		jobs = append(jobs, &job{size: int64(len(data)), to: &m.Tokenizer.Blocks, read: func(dst []byte) error {
+			copy(dst, data)
+			return nil
+		}})
+	}
 	embedding := m.Part(wire.PartEmbedding, 0).Tensor("tokens.weight")
 	for _, s := range ck.Tensors {
 		t := m.Part(wirePart(s.Part)).Tensor(s.Name)

@@ -17,12 +17,14 @@ import (
 // maxTexts is how many tokenizers stay in memory: one takes some tens of MB.
 const maxTexts = 8
 
-// Text is what turns text into a model's tokens. It is safe for concurrent use.
+// Text is what turns text into a model's tokens, or pictures into its input. It is safe for
+// concurrent use.
 type Text struct {
-	Tokenizer *token.Tokenizer
-	Template  *chat.Template // nil if the model has none, or TemplateErr tells why not
+	Tokenizer *token.Tokenizer // nil for an image model
+	Template  *chat.Template   // nil if the model has none, or TemplateErr tells why not
 	// TemplateErr is why the model's template cannot be used. Text without a template can.
 	TemplateErr error
+	Pictures    *Pictures // of an image model, else nil
 }
 
 // texts are the tokenizers in memory. Catalog.mu guards them.
@@ -84,7 +86,7 @@ func (c *Catalog) Text(ctx context.Context, m *Model) (*Text, error) {
 	}
 	t, err := c.readText(ctx, m)
 	if err != nil {
-		return nil, fmt.Errorf("open tokenizer of model %s: %w", m.CID, err)
+		return nil, fmt.Errorf("open tokenizer or image pipeline of model %s: %w", m.CID, err)
 	}
 	e.text = t
 	return t, nil
@@ -92,6 +94,10 @@ func (c *Catalog) Text(ctx context.Context, m *Model) (*Text, error) {
 
 func (c *Catalog) readText(ctx context.Context, m *Model) (*Text, error) {
 	blob := m.Manifest.Tokenizer
+	if m.Config.Task() == model.TaskClassifyImage {
+		p, err := newPictures(m.Config, c.pictures)
+		return &Text{Pictures: p}, err
+	}
 	if blob.Kind == "" {
 		return nil, errors.New("it has none")
 	}

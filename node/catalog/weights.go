@@ -32,7 +32,7 @@ var _ model.Weights = (*weights)(nil)
 
 // Weights returns the tensors of a model. A block that is missing or damaged is fetched
 // from Providers, and stays. The weights also tell sizes: Bytes(ctx, part) is the memory
-// that the tensors of a part take as they are stored.
+// that the tensors of a part take as they are stored, or, of an image model, as it runs.
 func (c *Catalog) Weights(m *Model) model.Weights { return &weights{c, m} }
 
 // Bytes returns the size of the tensors of a part, 0 if there is no such part.
@@ -40,7 +40,16 @@ func (w *weights) Bytes(_ context.Context, part model.Part) int64 {
 	var n int64
 	if p := w.m.Manifest.Part(wirePart(part)); p != nil {
 		for i := range p.Tensors {
-			n += p.Tensors[i].Bytes
+			t := &p.Tensors[i]
+			if w.m.Config.Task() != model.TaskClassifyImage {
+				n += t.Bytes
+				continue
+			}
+			size := int64(4) // 16 bits become 32
+			for _, d := range t.Shape {
+				size *= int64(d) // the manifest's bytes agree with its shape, so this is far from overflow
+			}
+			n += size
 		}
 	}
 	return n

@@ -44,8 +44,10 @@ const DefaultAddr = "127.0.0.1:8420"
 
 // Tasks of models, as manifests name them.
 const (
-	taskGenerate = "generate"
-	taskEmbed    = "embed"
+	taskGenerate      = "generate"
+	taskEmbed         = "embed"
+	taskClassify      = "classify"
+	taskClassifyImage = "classify-image"
 )
 
 // Model is what the gateway needs to know of a model to answer for it.
@@ -58,8 +60,16 @@ type Model struct {
 	Context   int // longest sequence in tokens
 	BOS, EOS  string
 	EOSIDs    []int32
-	Tokenizer *token.Tokenizer
-	Template  *chat.Template // nil: no chat
+	Tokenizer *token.Tokenizer // nil for an image model
+	Template  *chat.Template   // nil: no chat
+	Labels    []string         // of a classifier
+	Pictures  Pictures         // of an image model, else nil
+}
+
+// Pictures turns image files into the input of a model.
+type Pictures interface {
+	Shape() []int // channels, height, width
+	Pixels(ctx context.Context, file []byte) ([]float32, error)
 }
 
 // Entry is a model in a list.
@@ -91,6 +101,7 @@ type Config struct {
 	Insecure bool // allows an address beyond loopback without TLS
 	Models   Models
 	Router   *router.Router
+	Version  string                // of the program
 	Control  http.Handler          // under /covey/v1/
 	Metrics  http.Handler          // under /metrics
 	Registry prometheus.Registerer // gets this package's metrics; nil: none
@@ -256,6 +267,7 @@ func (g *Gateway) routes() http.Handler {
 	mux.Handle("POST /v1/chat/completions", g.limited(g.chatCompletions))
 	mux.Handle("POST /v1/completions", g.limited(g.completions))
 	mux.Handle("POST /v1/embeddings", g.limited(g.embeddings))
+	g.routesV2(mux)
 	if g.cfg.Control != nil {
 		mux.Handle("/covey/v1/", g.cfg.Control)
 	}

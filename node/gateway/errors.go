@@ -20,6 +20,8 @@ type apiError struct {
 	Type    string `json:"type"`
 	Param   string `json:"-"`
 	Code    string `json:"-"`
+
+	v2 bool // in the shape of the Open Inference Protocol: the message alone
 }
 
 // Error returns the message.
@@ -76,7 +78,11 @@ func writeError(w http.ResponseWriter, e *apiError) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	w.WriteHeader(e.status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": e}) // the client is gone if this fails
+	var shape any = e
+	if e.v2 {
+		shape = e.Message
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": shape}) // the client is gone if this fails
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

@@ -15,12 +15,12 @@ import (
 func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.admit(r); err != nil {
-			writeError(w, err)
+			writeError(w, err.in(r))
 			return
 		}
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.ContentLength != 0 { // without a body the deadline would end the request
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection without deadlines has the header's
 		}
 		next.ServeHTTP(w, r)
@@ -96,7 +96,8 @@ func (g *Gateway) limited(h handler) http.Handler {
 			defer func() { <-g.waiting }()
 		default:
 			w.Header().Set("Retry-After", "2")
-			writeError(w, &apiError{status: http.StatusTooManyRequests, Type: "rate_limit_error", Message: "too many requests at once, try again"})
+			busy := &apiError{status: http.StatusTooManyRequests, Type: "rate_limit_error", Message: "too many requests at once, try again"}
+			writeError(w, busy.in(r))
 			return
 		}
 		select {
@@ -106,7 +107,7 @@ func (g *Gateway) limited(h handler) http.Handler {
 			return
 		}
 		if err := h(w, r); err != nil {
-			writeError(w, asAPIError(err))
+			writeError(w, asAPIError(err).in(r))
 		}
 	})
 }

@@ -241,7 +241,11 @@ func (m *Manager) Host(ctx context.Context, model *catalog.Model, blocks string,
 func (m *Manager) pick(ctx context.Context, model *catalog.Model, blocks string) (wire.Range, error) {
 	n := model.Config.Blocks()
 	if blocks != "auto" {
-		return ParseRange(blocks, n)
+		r, err := ParseRange(blocks, n)
+		if err != nil && n == 1 {
+			err = fmt.Errorf("%w; %s is one block and is served whole", err, model.Name)
+		}
+		return r, err
 	}
 	var served []wire.Range
 	for _, a := range m.cfg.Adverts() {

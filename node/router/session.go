@@ -45,7 +45,8 @@ type Session struct {
 	deadline time.Time
 	chain    *Chain
 	client   *infer.Client
-	tokens   []int32 // what the chain has seen
+	tokens   []int32   // what the chain has seen
+	pixels   []float32 // of the image at work, of an image model
 	reroutes int
 	objected []host.ID // peers that said the request is at fault
 }
@@ -82,6 +83,17 @@ func (s *Session) Pooled(ctx context.Context, tokens []int32) ([]float32, error)
 		err = fmt.Errorf("chain %s gave no vector", s.chain)
 	}
 	return vec, err
+}
+
+// Image gives an image model the values of one image, prepared as its configuration says,
+// and returns the scores of its labels.
+func (s *Session) Image(ctx context.Context, pixels []float32) ([]float32, error) {
+	if len(pixels) == 0 {
+		return nil, errors.New("no image to run")
+	}
+	s.pixels = pixels
+	defer func() { s.pixels = nil }()
+	return s.Pooled(ctx, []int32{0})
 }
 
 // Close ends the session on all peers.
@@ -134,7 +146,7 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 			st.Want, st.PromptLen = last.Want, last.PromptLen
 		}
 		stepCtx, cancel := context.WithTimeoutCause(ctx, infer.StepTimeout(n, len(s.chain.Links)), errSlow)
-		res, vec, err := s.client.Step(stepCtx, &st, nil)
+		res, vec, err := s.client.Step(stepCtx, &st, s.pixels)
 		cancel()
 		if err != nil {
 			s.client = nil

@@ -38,6 +38,7 @@ type chainPeer struct {
 	mu       sync.Mutex
 	opens    []wire.InferOpen
 	steps    int
+	images   int // steps with a tensor
 	prompts  []uint32
 	closed   []string
 	sessions sync.WaitGroup
@@ -90,8 +91,16 @@ func (p *chainPeer) serve(s host.Stream) {
 		if t != wire.TypeInferStep || wire.Decode(b, &st) != nil || int(st.Position) > len(history) {
 			return
 		}
+		if st.Tensor {
+			if t, b, err := r.Next(); err != nil || t != wire.TypeTensor || len(b) == 0 {
+				return
+			}
+		}
 		history = append(history[:st.Position], st.Tokens...)
 		p.mu.Lock()
+		if st.Tensor {
+			p.images++
+		}
 		p.steps++
 		n := p.steps
 		p.prompts = append(p.prompts, st.PromptLen)

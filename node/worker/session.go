@@ -334,6 +334,9 @@ func stepError(seq uint64, err error) error {
 // step's position.
 func (ses *session) readInput(st *wire.InferStep) error {
 	ses.hidden = ses.hidden[:0]
+	if ses.images() && (len(st.Tokens) != 1 || st.Position != 0) {
+		return wire.Errorf(wire.CodeBadRequest, "step of %d tokens at %d for an image, want one at 0", len(st.Tokens), st.Position)
+	}
 	if st.Tensor {
 		if err := ses.reserveInput(len(st.Tokens)); err != nil {
 			return err
@@ -353,8 +356,8 @@ func (ses *session) readInput(st *wire.InferStep) error {
 			return wire.Errorf(wire.CodeBadRequest, "hidden state of %d rows and %d values for %d tokens of width %d", rows, len(ses.hidden), len(st.Tokens), dim)
 		}
 	}
-	if st.Tensor == ses.open.Range.Embed {
-		return wire.Errorf(wire.CodeBadRequest, "a stage takes tokens if it has the embedding, else a hidden state")
+	if ses.images() != (st.Tensor && ses.open.Range.Embed) || !st.Tensor && !ses.open.Range.Embed {
+		return wire.Errorf(wire.CodeBadRequest, "a stage takes tokens if it has the embedding, else a hidden state; an image model takes an image")
 	}
 	pos := int(st.Position)
 	if pos > len(ses.history) || pos+len(st.Tokens) > int(ses.open.MaxTokens) {
@@ -370,6 +373,11 @@ func (ses *session) readInput(st *wire.InferStep) error {
 	}
 	ses.history = append(ses.history[:pos], st.Tokens...)
 	return nil
+}
+
+// images reports whether the stage is an image model.
+func (ses *session) images() bool {
+	return ses.stage.loaded.Config().Task() == model.TaskClassifyImage
 }
 
 // reserveInput reserves the memory for a hidden state of so many tokens, and for the frame
@@ -388,11 +396,16 @@ func (ses *session) reserveInput(tokens int) error {
 
 // compute runs the stage and what is behind it.
 func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.InferResult, []float32, error) {
-	in := model.Input{Session: ses.memory, Hidden: ses.hidden}
-	if ses.open.Range.Embed {
-		in.Tokens, in.Hidden = st.Tokens, nil
+	in := model.Input{Session: ses.memory}
+	switch {
+	case ses.images():
+		in.Pixels = ses.hidden
+	case ses.open.Range.Embed:
+		in.Tokens = st.Tokens
+	default:
+		in.Hidden = ses.hidden
 	}
-	if ses.open.Range.Head {
+	if ses.open.Range.Head && !ses.images() {
 		switch st.Want {
 		case wire.WantToken, wire.WantLogits:
 			in.Logits = model.LogitsLast
@@ -439,6 +452,9 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 		}
 		return nil, nil
 	case wire.WantLogits:
+		if out.Logits == nil {
+			return nil, wire.Errorf(wire.CodeBadRequest, "logits wanted from a stage that gives none")
+		}
 		return out.Logits, nil
 	case wire.WantPooled:
 		if out.Pooled == nil {

@@ -124,7 +124,9 @@ func (s *stage) probeTokens() int {
 
 func (s *stage) timed(ctx context.Context, session *model.Session, n int) (time.Duration, error) {
 	in := model.Input{Session: session}
-	if s.rng.Embed {
+	if s.loaded.Config().Task() == model.TaskClassifyImage {
+		in.Pixels = make([]float32, s.loaded.Config().Dim())
+	} else if s.rng.Embed {
 		in.Tokens = make([]int32, n)
 	} else {
 		in.Hidden = make([]float32, n*s.loaded.Config().Dim())
@@ -250,6 +252,9 @@ func (s *stage) serve(ctx context.Context, batch []request) {
 }
 
 func (s *stage) rows(in model.Input) int {
+	if in.Pixels != nil {
+		return 1
+	}
 	if s.rng.Embed {
 		return len(in.Tokens)
 	}

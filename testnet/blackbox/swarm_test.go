@@ -313,7 +313,7 @@ func TestExitCodes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"version"}, 0, "capability 1"},
+		{[]string{"version"}, 0, "capability 2"},
 		{[]string{"nothing"}, 2, "unknown command"},
 		{[]string{"run"}, 2, "a model"},
 		{[]string{"up", "--memory", "two"}, 2, "--memory"},

@@ -17,6 +17,9 @@ import (
 // same.
 const MaxTokenizer = 96 << 20
 
+// ErrNoConfig tells of a directory that does not say what model it is.
+var ErrNoConfig = errors.New("config.json is missing")
+
 // Limits of the other files that are read whole.
 const (
 	maxConfig   = 1 << 20
@@ -29,7 +32,7 @@ const (
 // Dir is an open model directory.
 type Dir struct {
 	Config           []byte // config.json
-	Tokenizer        []byte // tokenizer.json
+	Tokenizer        []byte // tokenizer.json, nil if absent: models of images have none
 	TokenizerConfig  []byte // tokenizer_config.json, nil if absent
 	GenerationConfig []byte // generation_config.json, nil if absent
 	ChatTemplate     string // "" if there is none
@@ -79,13 +82,16 @@ func (d *Dir) read(root *os.Root) error {
 		must bool
 	}{
 		{"config.json", &d.Config, maxConfig, true},
-		{"tokenizer.json", &d.Tokenizer, MaxTokenizer, true},
+		{"tokenizer.json", &d.Tokenizer, MaxTokenizer, false},
 		{"tokenizer_config.json", &d.TokenizerConfig, MaxTokenizer, false},
 		{"generation_config.json", &d.GenerationConfig, maxConfig, false},
 	} {
 		data, err := readFile(root, f.name, f.most)
 		if errors.Is(err, fs.ErrNotExist) && !f.must {
 			continue
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return ErrNoConfig
 		}
 		if err != nil {
 			return err

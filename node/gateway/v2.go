@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// The routes of the Open Inference Protocol, version 2, as KServe and others speak it
+// (https://github.com/kserve/open-inference-protocol). Models that classify are asked
+// through it: images by their file or by prepared values, texts by themselves.
+
+// maxBodyV2 bounds a request for inference: a photo of 9 MB in base64, or the values of
+// several images.
+const maxBodyV2 = 12 << 20
+
+// bodyLimit returns the largest body of a request.
+func bodyLimit(r *http.Request) int64 {
+	if isV2(r) {
+		return maxBodyV2
+	}
+	return maxBody
+}
+
+func isV2(r *http.Request) bool { return r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") }
+
+// in returns the error in the shape of the API that a request is for.
+func (e *apiError) in(r *http.Request) *apiError {
+	shaped := *e
+	shaped.v2 = isV2(r)
+	return &shaped
+}
+
+func (g *Gateway) routesV2(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v2", g.serverV2)
+	mux.HandleFunc("GET /v2/health/live", g.healthV2("live"))
+	mux.HandleFunc("GET /v2/health/ready", g.healthV2("ready"))
+	mux.Handle("GET /v2/models/{name}", g.limited(g.metadataV2))
+	mux.Handle("GET /v2/models/{name}/ready", g.limited(g.readyV2))
+	mux.Handle("POST /v2/models/{name}/infer", g.limited(g.inferV2))
+	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, (&apiError{status: http.StatusNotFound, Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}).in(r))
+	})
+}
+
+func (g *Gateway) serverV2(w http.ResponseWriter, r *http.Request) {
+	if err := writeJSON(w, map[string]any{"name": "covey", "version": g.cfg.Version, "extensions": []string{}}); err != nil {
+		writeError(w, asAPIError(err).in(r))
+	}
+}
+
+// healthV2 answers that the server lives and takes requests: it would not answer otherwise.
+func (g *Gateway) healthV2(what string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := writeJSON(w, map[string]bool{what: true}); err != nil {
+			writeError(w, asAPIError(err).in(r))
+		}
+	}
+}
+
+// tensorV2 describes an input or an output. -1 stands for a length that the request chooses.
+type tensorV2 struct {
+	Name     string `json:"name"`
+	Datatype string `json:"datatype"`
+	Shape    []int  `json:"shape"`
+}
+
+// metadataV2 tells what a model takes and gives. The inputs of an image model are
+// alternatives.
+func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	inputs, outputs := []tensorV2{}, []tensorV2{}
+	switch m.Task {
+	case taskClassifyImage:
+		inputs = append(inputs, tensorV2{inputImage, typeBytes, []int{-1}}, tensorV2{inputPixels, typeFP32, append([]int{-1}, m.Pictures.Shape()...)})
+	case taskClassify:
+		inputs = append(inputs, tensorV2{inputText, typeBytes, []int{-1}})
+	}
+	if len(inputs) > 0 {
+		outputs = append(outputs, tensorV2{outputLogits, typeFP32, []int{-1, len(m.Labels)}},
+			tensorV2{outputProbabilities, typeFP32, []int{-1, len(m.Labels)}}, tensorV2{outputLabels, typeBytes, []int{-1, len(m.Labels)}})
+	}
+	return writeJSON(w, map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs})
+}
+
+// readyV2 answers when a chain of peers covers the model; one that is here whole is loaded
+// for that, as for a request.
+func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+	if err == nil {
+		err = g.cfg.Models.Serve(r.Context(), m)
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]any{"name": m.Name, "ready": true})
+}
+
+// classifier opens a model that classifies, and makes sure that somebody runs it.
+func (g *Gateway) classifier(ctx context.Context, name string) (*Model, error) {
+	m, err := g.cfg.Models.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if m.Task != taskClassify && m.Task != taskClassifyImage {
+		return nil, badRequest("model", "model %s is for the task %q, which is asked through /v1; this route needs %q or %q", m.Name, m.Task, taskClassify, taskClassifyImage)
+	}
+	return m, g.cfg.Models.Serve(ctx, m)
+}

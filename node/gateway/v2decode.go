@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strconv"
+)
+
+// Limits of a request for inference.
+const (
+	maxRowsV2    = 256
+	maxIDV2      = 256
+	maxRankV2    = 4
+	maxOutputsV2 = 16
+	// maxFloatsV2 bounds the values of a request; each takes two bytes of it at least.
+	maxFloatsV2 = maxBodyV2 / 2
+)
+
+// requestV2 is a request for inference.
+type requestV2 struct {
+	ID         string                     `json:"id"`
+	Parameters map[string]json.RawMessage `json:"parameters"`
+	Inputs     []inputV2                  `json:"inputs"`
+	Outputs    []struct {
+		Name string `json:"name"`
+	} `json:"outputs"`
+
+	top int // parameter top_k, 0 if absent
+}
+
+// inputV2 is an input tensor. Data is decoded into one of the last three.
+type inputV2 struct {
+	Name     string          `json:"name"`
+	Datatype string          `json:"datatype"`
+	Shape    []int           `json:"shape"`
+	Data     json.RawMessage `json:"data"`
+
+	files  [][]byte
+	texts  []string
+	floats []float32
+}
+
+func (req *requestV2) rows() int { return req.Inputs[0].Shape[0] }
+
+// decodeV2 reads a request and decodes the data of its input, whose length is that of its
+// shape. Keys and parameters that it does not know are ignored.
+func decodeV2(data []byte) (*requestV2, error) {
+	if err := checkJSON(data); err != nil {
+		return nil, err
+	}
+	req := new(requestV2)
+	if err := json.Unmarshal(data, req); err != nil {
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &kind) && kind.Field != "" {
+			return nil, badRequest(kind.Field, "%s is a %.40s, want %s", kind.Field, kind.Value, kind.Type)
+		}
+		return nil, badRequest("", "parse request: %v", err)
+	}
+	if len(req.ID) > maxIDV2 || len(req.Outputs) > maxOutputsV2 {
+		return nil, badRequest("", "id of %d bytes and %d outputs, at most %d and %d", len(req.ID), len(req.Outputs), maxIDV2, maxOutputsV2)
+	}
+	if raw, ok := req.Parameters["top_k"]; ok {
+		if err := json.Unmarshal(raw, &req.top); err != nil || req.top < 1 {
+			return nil, badRequest("parameters", "top_k is %.40s, want a number of 1 and more", raw)
+		}
+	}
+	if len(req.Inputs) != 1 {
+		return nil, badRequest("inputs", "%d inputs, want one: %q, %q or %q", len(req.Inputs), inputImage, inputPixels, inputText)
+	}
+	return req, req.Inputs[0].decode()
+}
+
+func (in *inputV2) decode() error {
+	n, err := in.length()
+	if err != nil {
+		return err
+	}
+	switch in.Name {
+	case inputPixels:
+		if in.Datatype != typeFP32 || len(in.Shape) != maxRankV2 {
+			return badRequest("inputs", "input %q is %.20s of shape %v, want %s of (images, channels, height, width)", in.Name, in.Datatype, in.Shape, typeFP32)
+		}
+		in.floats, err = readFloats(in.Data, n)
+	case inputImage, inputText:
+		if in.Datatype != typeBytes || len(in.Shape) > 2 || in.Shape[0] != n {
+			return badRequest("inputs", "input %q is %.20s of shape %v, want %s with a row for each", in.Name, in.Datatype, in.Shape, typeBytes)
+		}
+		err = in.decodeBytes(n)
+	default:
+		err = badRequest("inputs", "input is %.40q, want %q, %q or %q", in.Name, inputImage, inputPixels, inputText)
+	}
+	in.Data = nil
+	return err
+}
+
+// length returns the number of elements of the shape.
+func (in *inputV2) length() (int, error) {
+	if len(in.Shape) < 1 || len(in.Shape) > maxRankV2 {
+		return 0, badRequest("inputs", "shape of %d dimensions, want 1 to %d", len(in.Shape), maxRankV2)
+	}
+	n := 1
+	for _, d := range in.Shape {
+		if d < 1 || d > maxFloatsV2/n {
+			return 0, badRequest("inputs", "shape %v has an empty dimension or more than %d elements", in.Shape, maxFloatsV2)
+		}
+		n *= d
+	}
+	if in.Shape[0] > maxRowsV2 {
+		return 0, badRequest("inputs", "%d rows in one request, at most %d", in.Shape[0], maxRowsV2)
+	}
+	return n, nil
+}
+
+// decodeBytes reads n texts, or n files in base64. They may be nested, as the protocol
+// allows for the data of a tensor.
+func (in *inputV2) decodeBytes(n int) error {
+	texts := make([]string, 0, n)
+	var nested [][]string
+	switch {
+	case json.Unmarshal(in.Data, &texts) == nil:
+	case json.Unmarshal(in.Data, &nested) == nil:
+		texts = texts[:0]
+		for _, row := range nested {
+			texts = append(texts, row...)
+		}
+	default:
+		return badRequest("inputs", "data of input %q is not a list of strings", in.Name)
+	}
+	if len(texts) != n {
+		return badRequest("inputs", "data of input %q has %d elements, its shape %v has %d", in.Name, len(texts), in.Shape, n)
+	}
+	if in.Name == inputText {
+		in.texts = texts
+		return nil
+	}
+	for i, t := range texts {
+		file, err := base64.StdEncoding.DecodeString(t)
+		if err != nil || len(file) == 0 {
+			return badRequest("inputs", "image %d is not a file in base64", i)
+		}
+		in.files = append(in.files, file)
+	}
+	return nil
+}
+
+// readFloats reads n numbers from JSON that has been checked: one list, or lists in lists.
+func readFloats(raw []byte, n int) ([]float32, error) {
+	if n > len(raw)/2 { // a digit and a comma or bracket each
+		return nil, badRequest("inputs", "data of %d bytes for %d elements", len(raw), n)
+	}
+	out := make([]float32, 0, n)
+	for at := 0; at < len(raw); {
+		switch c := raw[at]; {
+		case c == '[' || c == ']' || c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t':
+			at++
+		case c == '-' || c >= '0' && c <= '9':
+			end := at + 1
+			for end < len(raw) && isNumber(raw[end]) {
+				end++
+			}
+			v, err := strconv.ParseFloat(string(raw[at:end]), 32)
+			if err != nil {
+				return nil, badRequest("inputs", "element %d, %.40s, is too large for FP32", len(out), raw[at:end])
+			}
+			if len(out) == n {
+				return nil, badRequest("inputs", "data has more than the %d elements of its shape", n)
+			}
+			out = append(out, float32(v))
+			at = end
+		default:
+			return nil, badRequest("inputs", "element %d of the data is not a number", len(out))
+		}
+	}
+	if len(out) != n {
+		return nil, badRequest("inputs", "data has %d elements, its shape has %d", len(out), n)
+	}
+	return out, nil
+}
+
+func isNumber(c byte) bool {
+	return c >= '0' && c <= '9' || c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-'
+}

@@ -1,0 +1,225 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+
+	"github.com/covey-network/covey/node/router"
+)
+
+// The names of inputs and outputs, and the only version of each model.
+const (
+	inputImage  = "image"  // files: JPEG, PNG or WebP in base64
+	inputPixels = "pixels" // values as the model wants them
+	inputText   = "text"
+
+	outputLogits        = "logits"
+	outputProbabilities = "probabilities"
+	outputLabels        = "labels"
+
+	typeFP32  = "FP32"
+	typeBytes = "BYTES"
+
+	versionV2 = "1"
+)
+
+// maxScoresV2 bounds the scores of an answer.
+const maxScoresV2 = 1 << 20
+
+// outputV2 is a tensor of an answer.
+type outputV2 struct {
+	tensorV2
+	Data any `json:"data"` // []float32 or []string, row-major
+}
+
+// inferV2 classifies. Outputs have a row for each image or text: the scores of all labels
+// in the model's order, or with the parameter top_k of the likeliest ones, likeliest first.
+func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
+	data, err := io.ReadAll(r.Body)
+	var long *http.MaxBytesError
+	if errors.As(err, &long) {
+		return &apiError{status: http.StatusRequestEntityTooLarge, Message: "request is longer than 12 MiB: send a smaller image, or fewer"}
+	}
+	if err != nil {
+		return badRequest("", "read request: %v", err)
+	}
+	req, err := decodeV2(data)
+	if err != nil {
+		return err
+	}
+	m, err := g.classifier(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	top := len(m.Labels)
+	if req.top > 0 {
+		top = min(top, req.top)
+	}
+	if req.rows() > maxScoresV2/max(1, top) {
+		return badRequest("inputs", "%d rows of %d scores: ask for fewer at once, or set top_k", req.rows(), top)
+	}
+	logits, err := g.classify(r.Context(), m, req)
+	if err != nil {
+		return err
+	}
+	outputs, err := req.outputs(m, logits, top)
+	if err != nil {
+		return err
+	}
+	answer := map[string]any{"model_name": m.Name, "model_version": versionV2, "outputs": outputs}
+	if req.ID != "" {
+		answer["id"] = req.ID
+	}
+	return writeJSON(w, answer)
+}
+
+// classify runs the rows of a request one after the other through one session.
+func (g *Gateway) classify(ctx context.Context, m *Model, req *requestV2) ([][]float32, error) {
+	in := &req.Inputs[0]
+	if m.Task == taskClassify {
+		if in.Name != inputText {
+			return nil, badRequest("inputs", "input is %.40q, model %s takes %q", in.Name, m.Name, inputText)
+		}
+		lists := make([][]int32, len(in.texts))
+		for i, t := range in.texts {
+			if lists[i] = m.Tokenizer.Encode(t, true); len(lists[i]) == 0 {
+				return nil, badRequest("inputs", "text %d is empty", i)
+			}
+		}
+		vectors, _, err := g.embed(ctx, m, lists)
+		return vectors, err
+	}
+	rows, err := in.images(m)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	var s *router.Session
+	var out [][]float32
+	for i := range rows {
+		pixels, err := rows[i](ctx)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil { // only once there is something to run
+			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Blocks: m.Blocks, MaxTokens: 1, Timeout: requestTimeout}); err != nil {
+				return nil, err
+			}
+			defer s.Close()
+		}
+		scores, err := s.Image(ctx, pixels)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, slices.Clone(scores))
+	}
+	return out, nil
+}
+
+// images returns what gives the values of each image: they are made when their turn comes,
+// so that one lies in memory at a time.
+func (in *inputV2) images(m *Model) ([]func(context.Context) ([]float32, error), error) {
+	shape := m.Pictures.Shape()
+	size := shape[0] * shape[1] * shape[2]
+	var out []func(context.Context) ([]float32, error)
+	switch in.Name {
+	case inputImage:
+		for i, file := range in.files {
+			out = append(out, func(ctx context.Context) ([]float32, error) {
+				pixels, err := m.Pictures.Pixels(ctx, file)
+				if err != nil && ctx.Err() == nil {
+					return nil, badRequest("inputs", "image %d: %v", i, err)
+				}
+				return pixels, err
+			})
+		}
+	case inputPixels:
+		if !slices.Equal(in.Shape[1:], []int{shape[0], shape[1], shape[2]}) {
+			return nil, badRequest("inputs", "input %q has shape %v, model %s takes %v after the number of images", in.Name, in.Shape, m.Name, shape)
+		}
+		for i := range in.Shape[0] {
+			pixels := in.floats[i*size : (i+1)*size]
+			out = append(out, func(context.Context) ([]float32, error) { return pixels, nil })
+		}
+	default:
+		return nil, badRequest("inputs", "input is %.40q, model %s takes %q or %q", in.Name, m.Name, inputImage, inputPixels)
+	}
+	return out, nil
+}
+
+// outputs makes the tensors of an answer, those that the request wants.
+func (req *requestV2) outputs(m *Model, logits [][]float32, top int) ([]outputV2, error) {
+	var raw, share []float32
+	var labels []string
+	for _, row := range logits {
+		if len(row) != len(m.Labels) {
+			return nil, &apiError{status: http.StatusBadGateway, Type: "server_error", Message: "the model gave another number of scores than it has labels"}
+		}
+		p, ok := softmax(row)
+		if !ok {
+			return nil, &apiError{status: http.StatusBadGateway, Type: "server_error", Message: "the model gave scores that are not numbers"}
+		}
+		for _, i := range best(row, top, req.top > 0) {
+			raw, share, labels = append(raw, row[i]), append(share, p[i]), append(labels, m.Labels[i])
+		}
+	}
+	shape := []int{len(logits), top}
+	all := []outputV2{
+		{tensorV2{outputLogits, typeFP32, shape}, raw},
+		{tensorV2{outputProbabilities, typeFP32, shape}, share},
+		{tensorV2{outputLabels, typeBytes, shape}, labels},
+	}
+	if len(req.Outputs) == 0 {
+		return all, nil
+	}
+	var out []outputV2
+	for _, want := range req.Outputs {
+		i := slices.IndexFunc(all, func(o outputV2) bool { return o.Name == want.Name })
+		if i < 0 {
+			return nil, badRequest("outputs", "output %.40q is not one of %q, %q, %q", want.Name, outputLogits, outputProbabilities, outputLabels)
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// best returns the places of the n largest scores: likeliest first if sorted, equal ones in
+// their order; else the first n.
+func best(scores []float32, n int, sorted bool) []int {
+	at := make([]int, len(scores))
+	for i := range at {
+		at[i] = i
+	}
+	if sorted {
+		slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	}
+	return at[:n]
+}
+
+// softmax returns the probabilities of scores, and false if one of them is not finite.
+func softmax(scores []float32) ([]float32, bool) {
+	largest := float32(math.Inf(-1))
+	for _, v := range scores {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, false
+		}
+		largest = max(largest, v)
+	}
+	sum := 0.0
+	terms := make([]float64, len(scores))
+	for i, v := range scores {
+		terms[i] = math.Exp(float64(v) - float64(largest))
+		sum += terms[i]
+	}
+	out := make([]float32, len(scores))
+	for i, t := range terms {
+		out[i] = float32(t / sum)
+	}
+	return out, true
+}
