@@ -233,6 +233,34 @@ func TestManyBatchSizes(t *testing.T) {
 	}
 }
 
+// Images of one sample may have a single position per channel in the last blocks: there is
+// no variance to train with, which is an error, but the running statistics serve.
+func TestOneElementPerChannel(t *testing.T) {
+	t.Parallel()
+	cfg, batch := small(net.KindResNet) // 8x8 with three strides
+	tr, two := newTrainer(t, cfg, 1), batch(2)
+	if _, err := tr.Step(slicePart(two, 0, 1)); err == nil || !strings.Contains(err.Error(), "variance") || tr.Steps() != 0 {
+		t.Errorf("a step on one sample: %v", err)
+	}
+	if _, err := tr.Step(two); err != nil {
+		t.Fatal(err)
+	}
+	both, err := tr.Predict(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Clone(both)
+	for i := range two.N {
+		got, err := tr.Predict(slicePart(two, i, i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want[i*4:(i+1)*4]) {
+			t.Errorf("sample %d alone gives %v, with another %v", i, got, want[i*4:(i+1)*4])
+		}
+	}
+}
+
 func slicePart(b *train.Batch, lo, hi int) *train.Batch {
 	cut := func(x []int32) []int32 {
 		if x == nil {
