@@ -304,6 +304,12 @@ func TestBatchIsChecked(t *testing.T) {
 		if _, err := tr.Step(b); err == nil || tr.Steps() != 0 {
 			t.Errorf("%s: was accepted", c.name)
 		}
+		if _, err := tr.Step(batch(4)); err != nil {
+			t.Error(err)
+		}
+		if _, err := tr.TrainScore(b); err == nil {
+			t.Errorf("%s: was scored", c.name)
+		}
 	}
 }
 
