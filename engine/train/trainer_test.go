@@ -334,6 +334,45 @@ func TestRegression(t *testing.T) {
 	}
 }
 
+// The kinds of decay, on a step whose gradient is 0: all that moves the parameters.
+func TestDecay(t *testing.T) {
+	t.Parallel()
+	const lr, decay = 0.01, 0.1
+	for _, c := range []struct {
+		name string
+		o    train.Optimizer
+		want func(w float64) float64
+	}{
+		{"sgd", train.Optimizer{Kind: train.SGD}, func(w float64) float64 { return w - lr*decay*w }},
+		{"adam", train.Optimizer{Kind: train.Adam}, func(w float64) float64 { return w - lr*decay*w/(decay*math.Abs(w)+1e-8) }},
+		{"adamw", train.Optimizer{Kind: train.AdamW}, func(w float64) float64 { return w - lr*decay*w }},
+		{"all", train.Optimizer{Kind: train.AdamW, DecayAll: true}, func(w float64) float64 { return w - lr*decay*w }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg, _ := small(net.KindMLP)
+			c.o.LR, c.o.Decay = lr, decay
+			cfg.Optimizer = c.o
+			tr := newTrainer(t, cfg, 1)
+			p := tr.Params()
+			before := slices.Clone(p.Values)
+			clear(p.Grads)
+			if _, err := tr.Apply(); err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range before {
+				want := float64(w)
+				if i < p.Decayed() || c.o.DecayAll {
+					want = c.want(want)
+				}
+				if math.Abs(float64(p.Values[i])-want) > 1e-6 {
+					t.Fatalf("parameter %d of %d that decay went from %v to %v, want %v", i, p.Decayed(), w, p.Values[i], want)
+				}
+			}
+		})
+	}
+}
+
 func TestNotFiniteStops(t *testing.T) {
 	t.Parallel()
 	cfg, batch := small(net.KindMLP)
