@@ -385,6 +385,13 @@ func TestNotFiniteStops(t *testing.T) {
 	if !slices.Equal(before, tr.Params().Values) || tr.Steps() != 0 {
 		t.Error("the step was done")
 	}
+	tr.Params().Grads[7] = float32(math.NaN()) // clipping looks at the gradient too
+	if _, err := tr.Apply(); !errors.Is(err, train.ErrNotFinite) {
+		t.Errorf("error %v", err)
+	}
+	if !slices.Equal(before, tr.Params().Values) || tr.Steps() != 0 {
+		t.Error("the step was done on a gradient that is not finite")
+	}
 }
 
 func TestScore(t *testing.T) {
