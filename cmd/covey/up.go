@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
 )
@@ -107,7 +108,7 @@ func (u *upOptions) config() (*node.Config, error) {
 	return cfg, err
 }
 
-func (u *upOptions) run(ctx context.Context, out io.Writer) error {
+func (u *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	cfg, err := u.config()
 	if err != nil {
 		return err
@@ -115,9 +116,27 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	if u.printConfig {
 		return cfg.Print(out)
 	}
-	if err := u.check(ctx, cfg); err != nil {
+	if err := u.check(cfg); err != nil {
 		return err
 	}
+	claim, err := u.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
+	for w := newWait(upWait); ; {
+		err := u.serve(ctx, cfg, out)
+		if !errors.Is(err, store.ErrInUse) {
+			return err
+		}
+		if err := w.pause(ctx, "another covey process that uses "+u.data, err); err != nil {
+			return err
+		}
+	}
+}
+
+// serve runs the node until it ends.
+func (u *upOptions) serve(ctx context.Context, cfg *node.Config, out io.Writer) error {
 	n, err := node.New(*cfg)
 	if err != nil {
 		return err
@@ -133,8 +152,8 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	return <-ended
 }
 
-// check refuses settings that make no sense, and a data directory that is in use.
-func (u *upOptions) check(ctx context.Context, cfg *node.Config) error {
+// check refuses settings that make no sense.
+func (u *upOptions) check(cfg *node.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return usageError{fmt.Errorf("check settings: %w", err)}
 	}
@@ -144,11 +163,28 @@ func (u *upOptions) check(ctx context.Context, cfg *node.Config) error {
 			return usageError{fmt.Errorf("join token %.16q: %s; it is the whole line that covey invite prints", cfg.Join, why)}
 		}
 	}
-	if _, err := u.running(ctx); errors.Is(err, node.ErrNotRunning) {
-		return nil
-	} else if ctx.Err() != nil {
-		return ctx.Err()
+	return nil
+}
+
+// claim claims the data directory, after a node that ends there, and refuses one that runs.
+func (u *upOptions) claim(ctx context.Context) (*node.Claim, error) {
+	for w := newWait(startingTime); ; {
+		if _, err := u.running(ctx); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if !errors.Is(err, node.ErrNotRunning) {
+			return nil, u.alreadyRuns()
+		}
+		c, err := node.NewClaim(u.data)
+		if !errors.Is(err, node.ErrClaimed) {
+			return c, err
+		}
+		if err := w.pause(ctx, "the node that starts or ends on "+u.data, err); err != nil {
+			return nil, err
+		}
 	}
+}
+
+func (u *upOptions) alreadyRuns() error {
 	at, err := node.ReadEndpoint(u.data)
 	if err != nil {
 		return err
