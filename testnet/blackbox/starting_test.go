@@ -192,3 +192,29 @@ func waitGone(t *testing.T, path string) {
 		}
 	}
 }
+
+// TestRestartsFindEachOther ends all nodes of a swarm that has nothing but addresses to find
+// each other by, and starts them again; a token from before still leads to its node.
+func TestRestartsFindEachOther(t *testing.T) {
+	t.Parallel()
+	one, two := t.TempDir(), t.TempDir()
+	founder := up(t, one)
+	founder.see("covey is up")
+	token, messages, code := covey(t, one, "", "invite")
+	if code != 0 {
+		t.Fatalf("invite: %d, %s", code, messages)
+	}
+	token = strings.TrimSpace(token)
+	peer := up(t, two, "--join", token)
+	founder.see("peer joined")
+	founder.stop()
+	peer.stop()
+
+	peer = up(t, two)
+	peer.see("covey is up")
+	founder = up(t, one)
+	peer.see("peer joined")
+	founder.see("peer joined")
+	peer.stop()
+	up(t, t.TempDir(), "--join", token).see("peer joined")
+}
