@@ -113,7 +113,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if !n.cfg.Offline {
 		inner.run(r.host.Run)
 		inner.run(r.advertise)
-		inner.run(func(context.Context) error { return r.measure() })
+		inner.run(r.measure)
 	}
 	inner.run(r.worker.Run)
 	inner.run(r.hosting.Run)
