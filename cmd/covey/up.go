@@ -8,13 +8,26 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
+)
+
+const (
+	// joinNote is when a node that joins and has reached nobody says so: settling has taken
+	// some time before.
+	joinNote = 2 * time.Second
+	// joinPoll is how often that is looked at.
+	joinPoll = 200 * time.Millisecond
+	// stoppingNote is how long a node may take to end in silence.
+	stoppingNote = time.Second
 )
 
 type upOptions struct {
@@ -146,10 +159,91 @@ func (u *upOptions) serve(ctx context.Context, cfg *node.Config, out io.Writer) 
 	select {
 	case err := <-ended:
 		return err
+	case <-ctx.Done():
+		return stopped(ended)
 	case <-n.Ready():
 	}
 	fmt.Fprintf(out, "covey is up: %s/v1 speaks the OpenAI API\n", n.Endpoint().URL)
+	if cfg.Join != "" {
+		ctx, done := context.WithCancel(ctx)
+		var told sync.WaitGroup
+		told.Go(func() { u.tellJoin(ctx, cfg.Join, n.Endpoint(), out) })
+		defer told.Wait()
+		defer done()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return stopped(ended)
+	}
+}
+
+// stopped waits for the end of a node that was told to end, and says so if that takes long:
+// answers that run are finished.
+func stopped(ended <-chan error) error {
+	t := time.NewTimer(stoppingNote)
+	defer t.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.C:
+	}
+	fmt.Fprintln(os.Stderr, "stopping: answers that run are finished first, for up to 10 s")
 	return <-ended
+}
+
+// tellJoin says when no peer of the swarm that a token leads to can be reached, and when one
+// can then.
+func (u *upOptions) tellJoin(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
+	token, err := wire.ParseToken(join)
+	if err != nil {
+		return // the node has refused it
+	}
+	c := &api.Client{Base: at.URL, Key: at.Key}
+	t := time.NewTicker(joinPoll)
+	defer t.Stop()
+	start, told := time.Now(), false
+	for {
+		var st api.Status
+		err := c.Get(ctx, "/covey/v1/status", nil, &st)
+		switch {
+		case err != nil: // busy, or at its end
+		case st.Peers > 0:
+			if told {
+				fmt.Fprintln(out, "a peer of the swarm answers")
+			}
+			return
+		case !told && time.Since(start) > joinNote:
+			fmt.Fprintf(out, "joined swarm %s, but no peer answers at %s yet; still trying\n", swarmName(token, &st), joinAddrs(token))
+			told = true
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func swarmName(t *wire.Token, st *api.Status) string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return st.Swarm.String()
+}
+
+// joinAddrs lists where a token leads to, without the peers' identities.
+func joinAddrs(t *wire.Token) string {
+	var out []string
+	for _, a := range t.Bootstrap {
+		text, _, _ := strings.Cut(string(a), "/p2p/")
+		out = append(out, text)
+	}
+	if len(out) == 0 {
+		return "no address (the token has none)"
+	}
+	return strings.Join(out, ", ")
 }
 
 // check refuses settings that make no sense.

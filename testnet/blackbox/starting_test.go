@@ -218,3 +218,40 @@ func TestRestartsFindEachOther(t *testing.T) {
 	peer.stop()
 	up(t, t.TempDir(), "--join", token).see("peer joined")
 }
+
+// TestJoinTellsOfSilence joins a swarm of which no peer runs, and starts one then.
+func TestJoinTellsOfSilence(t *testing.T) {
+	t.Parallel()
+	one := t.TempDir()
+	founder := up(t, one)
+	founder.see("covey is up")
+	token, messages, code := covey(t, one, "", "invite")
+	if code != 0 {
+		t.Fatalf("invite: %d, %s", code, messages)
+	}
+	founder.stop()
+	peer := up(t, t.TempDir(), "--join", strings.TrimSpace(token))
+	line := peer.see("joined swarm ")
+	if !strings.Contains(line, ", but no peer answers at /ip4/127.0.0.1/tcp/") || !strings.HasSuffix(line, " yet; still trying") || strings.Contains(line, "/p2p/") {
+		t.Errorf("says %q", line)
+	}
+	up(t, one)
+	peer.see("a peer of the swarm answers")
+}
+
+// TestInterruptAtStart ends a node right after its first start, when it measures the machine.
+func TestInterruptAtStart(t *testing.T) {
+	t.Parallel()
+	n := up(t, t.TempDir())
+	n.see("covey is up")
+	start := time.Now()
+	n.stop()
+	if took := time.Since(start); n.err != nil || took > 5*time.Second {
+		t.Errorf("ended with %v after %s", n.err, took)
+	}
+	for _, line := range n.before {
+		if strings.Contains(line, "stopping") {
+			t.Errorf("says %q", line)
+		}
+	}
+}
