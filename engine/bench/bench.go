@@ -129,7 +129,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 
 	r := Report{Model: src.name, Types: src.types, ISA: kernel.Current().String(), Threads: cfg.Threads}
 	cfg.Progress("machine")
-	r.Machine = MeasureMachine(pool)
+	if r.Machine, err = MeasureMachine(ctx, pool); err != nil {
+		return Report{}, err
+	}
 	cfg.Progress("load")
 	start := time.Now()
 	stage, err := model.Load(ctx, src.config, src.config.Whole(), src.weights, pool)
