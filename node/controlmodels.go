@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +55,9 @@ func (r *running) getModels(w http.ResponseWriter, _ *http.Request) error {
 				out[i].Peers++
 			}
 		}
+	}
+	if r.carries(BuiltinModel) && !slices.ContainsFunc(out, func(m api.Model) bool { return m.Name == BuiltinModel }) {
+		out = append(out, api.Model{Name: BuiltinModel, Builtin: true})
 	}
 	slices.SortStableFunc(out, func(a, b api.Model) int { return strings.Compare(a.Name, b.Name) })
 	return answer(w, out)
@@ -137,26 +139,23 @@ func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
-	if in.Path == "" && r.cfg.Builtin != nil {
-		dir, err := os.MkdirTemp("", "covey-demo-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		if err := r.cfg.Builtin(dir); err != nil {
-			return err
-		}
-		in.Path = dir
-	}
-	if !filepath.IsAbs(in.Path) {
+	builtin := in.Path == "" && r.cfg.Builtin != nil
+	if !builtin && !filepath.IsAbs(in.Path) {
 		return statusError{http.StatusBadRequest, errors.New("path must be absolute")}
 	}
 	e := newEvents(w)
 	var total int64
-	m, err := r.catalog.ImportFiles(req.Context(), in.Path, in.Name, in.Quantize, func(done, all int64) {
+	progress := func(done, all int64) {
 		total = all
 		e.send(api.Event{Stage: "importing", Bytes: done, Total: all})
-	})
+	}
+	var m *catalog.Model
+	var err error
+	if builtin {
+		m, err = r.importBuiltin(req.Context(), in.Name, in.Quantize, progress)
+	} else {
+		m, err = r.catalog.ImportFiles(req.Context(), in.Path, in.Name, in.Quantize, progress)
+	}
 	r.changes()
 	if err != nil {
 		return e.finish(api.Event{}, err)

@@ -78,8 +78,9 @@ type running struct {
 	memory   int64                       // lent
 	total    int64                       // of the machine
 
-	tasks   sync.WaitGroup // local streams
-	changed chan struct{}  // 1: something to advertise has changed
+	tasks     sync.WaitGroup // local streams
+	changed   chan struct{}  // 1: something to advertise has changed
+	unpacking chan struct{}  // 1: the model in the program is imported once at a time
 }
 
 // Run opens the node and serves until ctx ends or a part fails. Then the parts end in the
@@ -97,7 +98,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.cancel()
 		base.cancel()
 	}()
-	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1)}
+	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1), unpacking: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err

@@ -455,36 +455,36 @@ func TestModelsAndRestart(t *testing.T) {
 	var cid, text string
 	t.Run("first", func(t *testing.T) {
 		c := start(t, dir, nil)
-		last, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {})
+		last, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "mine"}, func(api.Event) {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		cid = last.Model
-		again, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {})
+		again, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "mine"}, func(api.Event) {})
 		if err != nil || again.Model != cid {
 			t.Errorf("imported again as %s, %v; want %s", again.Model, err, cid)
 		}
-		if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
+		if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "mine", Blocks: "all"}, func(api.Event) {}); err != nil {
 			t.Fatal(err)
 		}
-		text = complete(t, c, nil).Choices[0].Text
+		text = complete(t, c, map[string]any{"model": "mine"}).Choices[0].Text
 	})
 	c := start(t, dir, nil)
 	var m api.Model
-	if err := c.Get(t.Context(), "/covey/v1/models/demo", nil, &m); err != nil {
+	if err := c.Get(t.Context(), "/covey/v1/models/mine", nil, &m); err != nil {
 		t.Fatal(err)
 	}
 	if m.CID != cid || m.BytesHere != m.Bytes || m.Blocks != 4 || len(m.Parts) != 6 || !m.Pinned {
 		t.Errorf("model after the restart: %+v", m)
 	}
-	if got := complete(t, c, nil).Choices[0].Text; got != text {
+	if got := complete(t, c, map[string]any{"model": "mine"}).Choices[0].Text; got != text {
 		t.Errorf("after the restart %q, before %q", got, text)
 	}
 	var freed api.Collected
-	if err := c.Delete(t.Context(), "/covey/v1/models/demo", &freed); err != nil || freed.Bytes == 0 {
+	if err := c.Delete(t.Context(), "/covey/v1/models/mine", &freed); err != nil || freed.Bytes == 0 {
 		t.Errorf("removed %+v of %d bytes, %v", freed, m.Bytes, err)
 	}
-	if status, body := request(t, c, "GET", "/covey/v1/models/demo", "", nil); status != 404 {
+	if status, body := request(t, c, "GET", "/covey/v1/models/mine", "", nil); status != 404 {
 		t.Errorf("removed model: %d %s", status, body)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
-	"github.com/covey-network/covey/testnet/demo"
 )
 
 type runOptions struct {
@@ -58,9 +56,6 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return err
 	}
 	defer stop()
-	if err := ensureModel(ctx, client, model); err != nil {
-		return err
-	}
 	if done, err := r.classify(c, client, model, prompt); done {
 		return err
 	}
@@ -76,18 +71,6 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
 	return r.chat(ctx, c.OutOrStdout(), client, show)
-}
-
-// ensureModel imports the demo model the first time it is asked for.
-func ensureModel(ctx context.Context, client *api.Client, model string) error {
-	var m api.Model
-	err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m)
-	var status *api.StatusError
-	if model != demo.Name || !errors.As(err, &status) || status.Status != 404 {
-		return err
-	}
-	_, err = client.Watch(ctx, "/covey/v1/models/import", api.ImportRequest{Name: demo.Name}, func(api.Event) {})
-	return err
 }
 
 func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client, prompt string, show func(string)) error {

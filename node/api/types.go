@@ -67,6 +67,7 @@ type Peer struct {
 type Model struct {
 	Name         string    `json:"name"`
 	CID          string    `json:"cid"`
+	Builtin      bool      `json:"builtin,omitempty"` // in the program: its first use brings it here
 	Task         string    `json:"task,omitempty"`
 	Arch         string    `json:"arch,omitempty"`
 	Quantization string    `json:"quantization,omitempty"`

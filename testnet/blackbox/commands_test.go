@@ -308,3 +308,23 @@ func TestChangesAreTold(t *testing.T) {
 		}
 	}
 }
+
+// TestFreshNodeKnowsDemo asks a node on which nothing was imported for the model in the program.
+func TestFreshNodeKnowsDemo(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one")})
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"model", "ls"}, "demo"},
+		{[]string{"model", "show", "demo"}, "generate"},
+		{[]string{"host", "demo"}, "serving"},
+		{[]string{"route", "demo"}, "embedding, blocks 0-3, head"},
+		{[]string{"model", "ls"}, "generate"},
+	} {
+		if out, messages, code := covey(t, s.Node("one").Dir(), "", tc.args...); code != 0 || !strings.Contains(out, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
+		}
+	}
+}
