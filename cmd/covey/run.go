@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
 )
@@ -70,7 +67,7 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if prompt != "" {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
-	return r.chat(ctx, c.OutOrStdout(), client, show)
+	return r.chat(c, client, show)
 }
 
 func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client, prompt string, show func(string)) error {
@@ -79,12 +76,12 @@ func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client
 	} else {
 		r.q.Messages = append(r.start(), turn{"user", prompt})
 	}
-	text, err := r.ask(ctx, client, show)
+	a, err := r.ask(ctx, client, show)
 	if err != nil {
 		return err
 	}
 	if r.json {
-		return printJSON(out, map[string]string{"model": r.q.Model, "text": text})
+		return printJSON(out, map[string]string{"model": r.q.Model, "text": a.text})
 	}
 	_, err = fmt.Fprintln(out)
 	return err
@@ -98,62 +95,8 @@ func (r *runOptions) start() []turn {
 	return []turn{{"system", r.system}}
 }
 
-func (r *runOptions) chat(ctx context.Context, out io.Writer, client *api.Client, show func(string)) error {
-	terminal := term.IsTerminal(int(os.Stdin.Fd()))
-	prompt := func() {}
-	if terminal && !r.json {
-		prompt = func() { fmt.Fprint(out, ">>> ") }
-		fmt.Fprintf(out, "Chat with %s. Ctrl-D ends, and Ctrl-C, which stops an answer first.\n", r.q.Model)
-	}
-	r.q.Messages = r.start()
-	in := readInput(ctx, os.Stdin)
-	for {
-		prompt()
-		line, err := in.next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		r.q.Messages = append(r.q.Messages, turn{"user", line})
-		text, err := r.reply(ctx, client, terminal, show)
-		if err != nil {
-			return err
-		}
-		r.q.Messages = append(r.q.Messages, turn{"assistant", text})
-		if r.json {
-			err = json.NewEncoder(out).Encode(map[string]string{"model": r.q.Model, "text": text})
-		} else {
-			_, err = fmt.Fprintln(out)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// reply asks for an answer of the chat. On a terminal the first interrupt ends the answer
-// only: what was said by then counts.
-func (r *runOptions) reply(ctx context.Context, client *api.Client, terminal bool, show func(string)) (string, error) {
-	one, end := context.WithCancel(ctx)
-	defer end()
-	if terminal {
-		r.answer.Store(&end)
-		defer r.answer.Store(nil)
-	}
-	text, err := r.ask(one, client, show)
-	if err != nil && one.Err() != nil && ctx.Err() == nil {
-		err = nil
-	}
-	return text, err
-}
-
 // ask streams an answer, and tells if the model has to be loaded first.
-func (r *runOptions) ask(ctx context.Context, client *api.Client, show func(string)) (string, error) {
+func (r *runOptions) ask(ctx context.Context, client *api.Client, show func(string)) (answered, error) {
 	l := watchLoading(ctx, client, r.q.Model)
 	defer l.stop()
 	return ask(ctx, client, r.q, func(text string) {
