@@ -102,7 +102,7 @@ func TestBuiltinModelYieldsToPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		second := start(t, t.TempDir(), online(token))
-		until(t, "the second peer meets both", func() bool { return status(t, second).Peers == 2 })
+		until(t, "the second peer hears of the chain", func() bool { return known(t, second)["demo"].Serving == 1 })
 		if got := complete(t, second, nil).Choices[0].Text; got != want {
 			t.Errorf("the chain says %q, alone %q", got, want)
 		}

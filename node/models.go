@@ -107,8 +107,7 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 
 // complete reports whether all of a model is here.
 func (r *running) complete(m *catalog.Model) bool {
-	held, _ := r.catalog.Held(m)
-	return slices.Contains(held, m.Manifest.Whole())
+	return slices.Contains(r.catalog.Held(m), m.Manifest.Whole())
 }
 
 // find resolves a name or identifier: what is here first, then what peers advertise, then

@@ -481,7 +481,7 @@ func TestModelsAndRestart(t *testing.T) {
 		t.Errorf("after the restart %q, before %q", got, text)
 	}
 	var freed api.Collected
-	if err := c.Delete(t.Context(), "/covey/v1/models/mine", &freed); err != nil || freed.Bytes == 0 {
+	if err := c.Delete(t.Context(), "/covey/v1/models/mine?force=true", &freed); err != nil || freed.Bytes == 0 {
 		t.Errorf("removed %+v of %d bytes, %v", freed, m.Bytes, err)
 	}
 	if status, body := request(t, c, "GET", "/covey/v1/models/mine", "", nil); status != 404 {

@@ -119,13 +119,13 @@ func TestLocalUseIsNotHosting(t *testing.T) {
 	}
 	importAs(t, c, "later", "q8_0") // and is advertised after what came before it
 	until(t, "the owner hears of both", func() bool { m := known(t, owner); return m["later"].CID != "" && m["demo"].CID != "" })
-	if m := known(t, owner)["demo"]; m.Peers != 0 {
-		t.Errorf("%d peers serve what is in local use", m.Peers)
+	if m := known(t, owner)["demo"]; m.Serving != 0 || m.Peers != 1 {
+		t.Errorf("%d peers serve what is in local use, %d hold it", m.Serving, m.Peers)
 	}
 	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Peers == 1 })
+	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Serving == 1 })
 }
 
 // TestLocalModelsShareMemory uses two models in turn of which one fits at a time, then hosts
@@ -161,7 +161,7 @@ func TestScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := start(t, t.TempDir(), online(invite(t, owner, wire.ScopeUse)))
-	until(t, "the user hears of the model", func() bool { return known(t, user)["demo"].Peers == 1 })
+	until(t, "the user hears of the model", func() bool { return known(t, user)["demo"].Serving == 1 })
 	complete(t, user, nil)
 	if code, body := request(t, user, "POST", "/covey/v1/host", `{"model":"demo","blocks":"all"}`, nil); code != 403 || !strings.Contains(body, "serve") {
 		t.Errorf("host without the scope: %d %s", code, body)

@@ -46,6 +46,14 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
+// countText writes a number of things.
+func countText(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // progress draws a line with rate and remaining time on a terminal, and a line per stage
 // elsewhere.
 type progress struct {

@@ -328,3 +328,68 @@ func TestFreshNodeKnowsDemo(t *testing.T) {
 		}
 	}
 }
+
+// TestSizesAgree compares what commands say of the size of a model whose head is its
+// embedding.
+func TestSizesAgree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		args       []string
+		want, less string
+	}{
+		{[]string{"model", "import", "demo", "--name", "mine"}, "imported mine: 7.4 MiB", ""},
+		{[]string{"model", "ls"}, "7.4 MiB  7.4 MiB", "9.3 MiB"},
+		{[]string{"model", "show", "mine"}, "here          7.4 MiB", "licence"},
+		{[]string{"model", "show", "mine"}, "2.0 MiB, 1 tensor, here", "1 tensors"},
+		{[]string{"model", "show", "mine"}, "2.0 MiB shared with other parts, 2 tensors", ""},
+		{[]string{"model", "rm", "mine"}, "removed mine: 7.4 MiB freed", ""},
+	} {
+		out, messages, code := covey(t, dir, "", tc.args...)
+		if code != 0 || !strings.Contains(out, tc.want) || tc.less != "" && strings.Contains(out, tc.less) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q and not %q", tc.args, code, out, messages, tc.want, tc.less)
+		}
+	}
+}
+
+// TestModelsOfPeers lists and shows a model of which nothing is here.
+func TestModelsOfPeers(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one", "two"), Model: []runner.Model{{Name: "far", On: "one"}}})
+	if err := s.Hear(t.Context(), "two", "far"); err != nil {
+		t.Fatal(err)
+	}
+	dir := s.Node("two").Dir()
+	for _, tc := range []struct{ command, want string }{
+		{"model ls", "far   -     -     0 B   1 "},
+		{"model show far", "pinned        its description only"},
+		{"model ls", "far   generate  7.4 MiB  0 B   1 "},
+	} {
+		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != 0 || !strings.Contains(out, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.command, code, out, messages, tc.want)
+		}
+	}
+}
+
+// TestRemoveOfServedModel removes a model of which the node serves blocks.
+func TestRemoveOfServedModel(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("one"), Model: []runner.Model{{Name: "mine", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "0-1"}}}},
+	})
+	dir := s.Node("one").Dir()
+	for _, tc := range []struct {
+		command string
+		code    int
+		want    string
+	}{
+		{"model rm mine", 2, "serves blocks 0-1 of mine; use `covey host mine --off` first, or --force"},
+		{"model show mine", 0, "7.4 MiB"},
+		{"model rm mine --force", 0, "freed"},
+		{"model rm mine", 3, "not here"},
+	} {
+		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != tc.code || !strings.Contains(out+messages, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %d and %q", tc.command, code, out, messages, tc.code, tc.want)
+		}
+	}
+}
