@@ -217,6 +217,9 @@ func (r *running) openCredentials() (err error) {
 	if errors.Is(err, host.ErrOtherSwarm) {
 		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
 	}
+	if errors.Is(err, wire.ErrExpired) && token != nil {
+		return errors.New("the token has expired; make a new one with covey invite")
+	}
 	return err
 }
 

@@ -379,6 +379,20 @@ func request(t *testing.T, c *api.Client, method, path, body string, headers map
 	return res.StatusCode, string(b)
 }
 
+// TestIndex asks for the routes of the API.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), nil)
+	for _, path := range []string{"/v1", "/v1/"} {
+		if status, body := request(t, c, "GET", path, "", nil); status != 200 || !strings.Contains(body, `"POST /v1/chat/completions"`) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, body := request(t, c, "GET", "/v1/nothing", "", nil); status != 404 {
+		t.Errorf("no route: %d %s", status, body)
+	}
+}
+
 // routes are all that a node answers, for the tests of the guard.
 var routes = []string{
 	"GET /v1/models", "GET /v1/models/demo", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "GET /metrics",

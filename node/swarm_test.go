@@ -168,6 +168,34 @@ func TestScopes(t *testing.T) {
 	}
 }
 
+// TestInvitations joins with a token that is over, and invites without the swarm's key.
+func TestInvitations(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	peer := start(t, t.TempDir(), online(invite(t, owner)))
+	if code, body := request(t, peer, "POST", "/covey/v1/invite", "{}", nil); code != 403 || !strings.Contains(body, "only the node that founded the swarm can invite") {
+		t.Errorf("invitation by a peer: %d %s", code, body)
+	}
+	var in api.Invite
+	if err := owner.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Second}, &in); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the token is over", func() bool { return time.Now().After(in.Expires) })
+	cfg, err := node.ReadConfig(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.API.Addr = "127.0.0.1:0"
+	online(in.Token)(cfg)
+	n, err := node.New(*cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Run(t.Context()); err == nil || err.Error() != "the token has expired; make a new one with covey invite" {
+		t.Errorf("joined with a token that is over: %v", err)
+	}
+}
+
 // TestHostOffWithoutAModel turns off a range of a model of which nothing is here.
 func TestHostOffWithoutAModel(t *testing.T) {
 	t.Parallel()

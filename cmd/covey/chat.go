@@ -56,6 +56,9 @@ func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string
 		line, err := in.next(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
+			if t.terminal && !r.json {
+				fmt.Fprintln(t.out) // after the prompt
+			}
 			return nil
 		case errors.Is(err, errLongLine):
 			err = t.refused(err)

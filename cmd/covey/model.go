@@ -18,7 +18,7 @@ import (
 )
 
 func modelCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: args(0, 0, "a subcommand"), RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: noCommand, SuggestionsMinimumDistance: 2, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o), gcCommand(o))
 	return c
 }
@@ -151,7 +151,7 @@ func listRow(m api.Model) []string {
 
 func showCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use: "show MODEL", Short: "Show a model and its parts", Args: args(1, 1, "a model"),
+		Use: "show MODEL", Short: "Show a model and its parts", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
@@ -210,7 +210,7 @@ func pinnedText(m api.Model) string {
 func pullCommand(o *options) *cobra.Command {
 	var req api.PullRequest
 	c := &cobra.Command{
-		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"),
+		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			if req.Blocks != "" {
 				if err := checkBlocks(req.Blocks, "all"); err != nil {
@@ -231,6 +231,9 @@ func pullCommand(o *options) *cobra.Command {
 
 // fetchedText says how much came from whom.
 func fetchedText(e *api.Event) string {
+	if e.Bytes == 0 {
+		return fmt.Sprintf("all blocks of %s are here already", e.Name)
+	}
 	text := fmt.Sprintf("fetched %s of %s", bytesText(e.Bytes), e.Name)
 	peers := make([]string, 0, len(e.From))
 	for p := range e.From {
@@ -246,7 +249,7 @@ func fetchedText(e *api.Event) string {
 func removeCommand(o *options) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"),
+		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
@@ -271,7 +274,7 @@ func removeCommand(o *options) *cobra.Command {
 func pinCommand(o *options) *cobra.Command {
 	var off bool
 	c := &cobra.Command{
-		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"),
+		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
@@ -319,7 +322,7 @@ func hostCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "host MODEL", Short: "Serve a range of a model to the swarm: fetch it, load it, announce it",
 		Example: "  covey host demo\n  covey host demo --blocks 0-1\n  covey host demo --off",
-		Args:    args(1, 1, "a model"),
+		Args:    args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			if err := checkBlocks(blocks, "all", "auto"); err != nil {
 				return err

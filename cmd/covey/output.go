@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/hosting"
 )
 
 // printJSON prints v for programs.
@@ -75,7 +76,7 @@ const redraw = 100 * time.Millisecond
 
 // show takes an event of the node.
 func (p *progress) show(e api.Event) {
-	if p.quiet {
+	if p.quiet || e.Stage != p.stage && e.Stage == hosting.Fetching && e.Bytes >= e.Total { // all is here
 		return
 	}
 	now := time.Now()

@@ -28,8 +28,8 @@ func runCommand(o *options) *cobra.Command {
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
-		Args:    args(1, -1, "a model, and a prompt or nothing"),
-		RunE:    func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
+		Args:    args(1, -1, "a model, and a prompt or nothing"), ValidArgsFunction: r.modelNames,
+		RunE: func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
 	}
 	f := c.Flags()
 	f.IntVar(&r.q.MaxTokens, "max-tokens", 256, "length of an answer in tokens")

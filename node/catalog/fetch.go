@@ -89,6 +89,16 @@ func blocksOf(m *wire.Manifest, r wire.Range) []sized {
 // counted once, also if two tensors have it.
 func (c *Catalog) PartBytes(m *Model, r wire.Range) int64 { return rangeBytes(m.Manifest, r) }
 
+// Missing returns how much of a range Fetch would bring now.
+func (c *Catalog) Missing(m *Model, r wire.Range) (n int64) {
+	for _, b := range blocksOf(m.Manifest, r) {
+		if !c.store.Has(b.id) {
+			n += int64(b.size)
+		}
+	}
+	return n
+}
+
 func rangeBytes(m *wire.Manifest, r wire.Range) int64 {
 	var n int64
 	for _, b := range blocksOf(m, r) {

@@ -299,12 +299,35 @@ func TestChangesAreTold(t *testing.T) {
 		{[]string{"model", "pin", "demo"}, "demo is pinned"},
 		{[]string{"model", "pin", "demo", "--json"}, `"pinned": true`},
 		{[]string{"host", "demo", "--off", "--json"}, `"served": false`},
-		{[]string{"host", "demo"}, "serving"},
+		{[]string{"host", "demo"}, "all blocks of demo are here already\nserving"},
+		{[]string{"model", "pull", "demo"}, "all blocks of demo are here already\n"},
 		{[]string{"host", "demo", "--off"}, "demo is not served here"},
 		{[]string{"model", "rm", "demo"}, "MiB freed"},
 	} {
-		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) {
+		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) || strings.Contains(messages, "fetching") {
 			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
+		}
+	}
+}
+
+// TestCompletion completes names of models, on a node and without one.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/models": func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, []map[string]string{{"name": "one", "task": "generate"}, {"name": "two"}})
+	}})
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"run", "host", "route", "embed", "model show", "model rm", "model pull", "model pin"} {
+		args := append(append([]string{"__complete"}, strings.Fields(command)...), "")
+		for data, want := range map[string]string{dir: "one\tgenerate\ntwo\n:4\n", t.TempDir(): "demo\n:4\n"} {
+			cmd := exec.CommandContext(t.Context(), path, args...)
+			cmd.Env = append(os.Environ(), "COVEY_DATA="+data)
+			if out, err := cmd.Output(); err != nil || string(out) != want {
+				t.Errorf("%s: %v, %q; want %q", command, err, out, want)
+			}
 		}
 	}
 }

@@ -314,7 +314,17 @@ func TestExitCodes(t *testing.T) {
 		want string
 	}{
 		{[]string{"version"}, 0, "capability 2"},
+		{[]string{"--version"}, 0, "capability 2"},
 		{[]string{"nothing"}, 2, "unknown command"},
+		{[]string{"ls"}, 2, "did you mean covey model ls?"},
+		{[]string{"list"}, 2, "did you mean covey model ls?"},
+		{[]string{"ps"}, 2, "did you mean covey peers or covey status?"},
+		{[]string{"import", "x"}, 2, "did you mean covey model import?"},
+		{[]string{"pull", "x"}, 2, "did you mean covey model pull?"},
+		{[]string{"chat", "demo"}, 2, "did you mean covey run?"},
+		{[]string{"serve"}, 2, "did you mean covey up?"},
+		{[]string{"model", "lss"}, 2, "unknown command \"lss\" for \"covey model\": did you mean covey model ls?"},
+		{[]string{"bench", "--tokens", "0"}, 2, "--tokens is 0, want 1 or more"},
 		{[]string{"run"}, 2, "a model"},
 		{[]string{"up", "--memory", "two"}, 2, "--memory"},
 		{[]string{"up", "--join", "covey1xyz"}, 2, "the whole line that covey invite prints\n"},
