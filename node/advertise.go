@@ -171,7 +171,7 @@ func (r *running) capacity() wire.Advert {
 		if len(a.Models) == protocol.MaxAdvertModels {
 			break
 		}
-		held, _ := r.catalog.Held(m)
+		held := r.catalog.Held(m)
 		a.Models = append(a.Models, wire.ModelAdvert{
 			Model: m.CID, Name: m.Name, Held: held[:min(len(held), protocol.MaxAdvertRanges)],
 			Served: served[m.CID][:min(len(served[m.CID]), protocol.MaxAdvertRanges)],

@@ -42,7 +42,8 @@ type Config struct {
 	Version string       `toml:"-"` // of the program
 	Log     *slog.Logger `toml:"-"` // nil discards
 	// Builtin writes the files of the model that the program carries into a folder: what an
-	// import without a path imports. Nil: none.
+	// import without a path imports, and the first use of the name BuiltinModel unless peers
+	// have a model of that name. Nil: none.
 	Builtin func(dir string) error `toml:"-"`
 }
 

@@ -217,6 +217,9 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 	if errors.Is(err, host.ErrScope) {
 		return statusError{http.StatusBadRequest, err}
 	}
+	if errors.Is(err, host.ErrNotOwner) {
+		return statusError{http.StatusForbidden, errors.New("only the node that founded the swarm can invite")}
+	}
 	if err != nil {
 		return statusError{http.StatusForbidden, err}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,20 +19,32 @@ import (
 )
 
 func (r *running) describe(m *catalog.Model) api.Model {
-	_, here := r.catalog.Held(m)
+	size, here := r.catalog.Size(m)
 	v := api.Model{
 		Name: m.Name, CID: m.CID.String(), Task: m.Config.Task(), Arch: m.Config.Arch, Quantization: m.Manifest.Quantization, License: m.Manifest.License,
-		Bytes: m.Manifest.Bytes, BytesHere: here, Blocks: m.Config.Blocks(), Context: m.Config.ContextLen(), Pinned: r.catalog.Pinned(m.CID),
+		Bytes: size, BytesHere: here, Blocks: m.Config.Blocks(), Context: m.Config.ContextLen(), Pinned: r.catalog.Pinned(m.CID),
 	}
 	if m.Manifest.Created > 0 {
 		v.Created = time.Unix(m.Manifest.Created, 0).UTC()
 	}
 	for _, a := range r.host.Adverts() {
-		if slices.ContainsFunc(a.Models, func(ad wire.ModelAdvert) bool { return ad.Model == m.CID && len(ad.Served) > 0 }) {
-			v.Peers++
+		for _, ad := range a.Models {
+			if ad.Model == m.CID {
+				count(&v, ad)
+			}
 		}
 	}
 	return v
+}
+
+// count adds a peer to those that hold or serve a model.
+func count(v *api.Model, ad wire.ModelAdvert) {
+	if len(ad.Held)+len(ad.Served) > 0 {
+		v.Peers++
+	}
+	if len(ad.Served) > 0 {
+		v.Serving++
+	}
 }
 
 func (r *running) getModels(w http.ResponseWriter, _ *http.Request) error {
@@ -52,10 +63,13 @@ func (r *running) getModels(w http.ResponseWriter, _ *http.Request) error {
 				known[ad.Model] = i
 				out = append(out, api.Model{Name: advertName(ad), CID: ad.Model.String()})
 			}
-			if i >= local && len(ad.Served) > 0 {
-				out[i].Peers++
+			if i >= local {
+				count(&out[i], ad)
 			}
 		}
+	}
+	if r.carries(BuiltinModel) && !slices.ContainsFunc(out, func(m api.Model) bool { return m.Name == BuiltinModel }) {
+		out = append(out, api.Model{Name: BuiltinModel, Builtin: true})
 	}
 	slices.SortStableFunc(out, func(a, b api.Model) int { return strings.Compare(a.Name, b.Name) })
 	return answer(w, out)
@@ -67,11 +81,11 @@ func (r *running) getModel(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	v := r.describe(m)
-	held, _ := r.catalog.Held(m)
-	for _, p := range m.Manifest.Parts {
-		part := api.Part{Name: partName(p), Here: slices.ContainsFunc(held, func(h wire.Range) bool { return holds(h, p) })}
+	held := r.catalog.Held(m)
+	own, shared := catalog.PartSizes(m.Manifest)
+	for i, p := range m.Manifest.Parts {
+		part := api.Part{Name: partName(p), Bytes: own[i], Shared: shared[i], Here: slices.ContainsFunc(held, func(h wire.Range) bool { return holds(h, p) })}
 		for _, t := range p.Tensors {
-			part.Bytes += t.Bytes
 			part.Tensors = append(part.Tensors, api.Tensor{Name: t.Name, DType: t.DType, Shape: t.Shape, Blocks: t.Blocks.Len()})
 		}
 		v.Parts = append(v.Parts, part)
@@ -104,6 +118,9 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	if !ok {
 		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
 	}
+	if err := r.checkRemove(id, req); err != nil {
+		return err
+	}
 	if _, err := r.hosting.Drop(id); err != nil {
 		return err
 	}
@@ -116,6 +133,20 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
 	}
 	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+}
+
+// checkRemove refuses to remove a model of which this node serves blocks, unless force=true
+// is asked for.
+func (r *running) checkRemove(id cid.Cid, req *http.Request) error {
+	if req.URL.Query().Get("force") == "true" {
+		return nil
+	}
+	for _, h := range r.hosting.Hosted() {
+		if h.Model == id && h.State == hosting.Serving {
+			return statusError{http.StatusBadRequest, fmt.Errorf("this node serves blocks %d-%d of %s; use `covey host %s --off` first, or --force", h.Range.First, int(h.Range.Last)-1, h.Name, h.Name)}
+		}
+	}
+	return nil
 }
 
 // ours finds a model that is here or is to be served here: of one that could not be brought
@@ -137,26 +168,23 @@ func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
-	if in.Path == "" && r.cfg.Builtin != nil {
-		dir, err := os.MkdirTemp("", "covey-demo-")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		if err := r.cfg.Builtin(dir); err != nil {
-			return err
-		}
-		in.Path = dir
-	}
-	if !filepath.IsAbs(in.Path) {
+	builtin := in.Path == "" && r.cfg.Builtin != nil
+	if !builtin && !filepath.IsAbs(in.Path) {
 		return statusError{http.StatusBadRequest, errors.New("path must be absolute")}
 	}
 	e := newEvents(w)
 	var total int64
-	m, err := r.catalog.ImportFiles(req.Context(), in.Path, in.Name, in.Quantize, func(done, all int64) {
+	progress := func(done, all int64) {
 		total = all
 		e.send(api.Event{Stage: "importing", Bytes: done, Total: all})
-	})
+	}
+	var m *catalog.Model
+	var err error
+	if builtin {
+		m, err = r.importBuiltin(req.Context(), in.Name, in.Quantize, progress)
+	} else {
+		m, err = r.catalog.ImportFiles(req.Context(), in.Path, in.Name, in.Quantize, progress)
+	}
 	r.changes()
 	if err != nil {
 		return e.finish(api.Event{}, err)

@@ -21,7 +21,7 @@ type models struct{ r *running }
 
 var _ gateway.Models = models{}
 
-// List names the models that are complete here or served by somebody.
+// List names the models that are here, served by somebody, or in the program.
 func (m models) List(context.Context) ([]gateway.Entry, error) {
 	seen := map[cid.Cid]bool{}
 	var out []gateway.Entry
@@ -36,6 +36,9 @@ func (m models) List(context.Context) ([]gateway.Entry, error) {
 				out = append(out, gateway.Entry{ID: ad.Model, Name: advertName(ad), Owner: "covey"})
 			}
 		}
+	}
+	if m.r.carries(BuiltinModel) && !slices.ContainsFunc(out, func(e gateway.Entry) bool { return e.Name == BuiltinModel }) {
+		out = append(out, gateway.Entry{Name: BuiltinModel, Owner: "covey"})
 	}
 	slices.SortFunc(out, func(a, b gateway.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
@@ -77,7 +80,20 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		return err
 	}
 	c, ok := m.r.catalog.Find(g.ID.String())
-	if !ok || !m.r.complete(c) {
+	here := ok && m.r.complete(c)
+	if ok && !here && m.r.carries(c.Name) {
+		if err := m.r.hearPeers(ctx); err != nil {
+			return err
+		}
+		if _, err = m.r.router.Plan(g.ID, g.Blocks, 1); !errors.Is(err, router.ErrNoChain) {
+			return err
+		}
+		var failed error
+		if here, failed = m.r.fallback(ctx, c); failed != nil {
+			return failed
+		}
+	}
+	if !here {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
 	}
 	whole := c.Manifest.Whole()
@@ -91,14 +107,22 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 
 // complete reports whether all of a model is here.
 func (r *running) complete(m *catalog.Model) bool {
-	held, _ := r.catalog.Held(m)
-	return slices.Contains(held, m.Manifest.Whole())
+	return slices.Contains(r.catalog.Held(m), m.Manifest.Whole())
 }
 
-// find resolves a name or identifier: what is here first, then what peers advertise.
+// find resolves a name or identifier: what is here first, then what peers advertise, then
+// what the program carries.
 func (r *running) find(ctx context.Context, name string) (*catalog.Model, error) {
 	if m, ok := r.catalog.Find(name); ok {
 		return m, nil
+	}
+	if r.carries(name) && len(r.named(name)) == 0 {
+		if err := r.hearPeers(ctx); err != nil {
+			return nil, err
+		}
+		if len(r.named(name)) == 0 {
+			return r.importBuiltin(ctx, name, "", nil)
+		}
 	}
 	id, err := r.resolve(name)
 	if err != nil {
@@ -117,14 +141,7 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
 		return id, nil
 	}
-	var found []cid.Cid
-	for _, a := range r.host.Adverts() {
-		for _, m := range a.Models {
-			if m.Name == name && !slices.Contains(found, m.Model) {
-				found = append(found, m.Model)
-			}
-		}
-	}
+	found := r.named(name)
 	switch len(found) {
 	case 0:
 		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it (see covey model ls)", gateway.ErrNotFound, name)
@@ -132,4 +149,16 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 		return found[0], nil
 	}
 	return cid.Undef, fmt.Errorf("%w: peers use the name %s for %d models: %v; ask for one of these", gateway.ErrNotFound, name, len(found), found)
+}
+
+// named lists the models that peers advertise under a name.
+func (r *running) named(name string) (found []cid.Cid) {
+	for _, a := range r.host.Adverts() {
+		for _, m := range a.Models {
+			if m.Name == name && !slices.Contains(found, m.Model) {
+				found = append(found, m.Model)
+			}
+		}
+	}
+	return found
 }

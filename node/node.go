@@ -82,8 +82,9 @@ type running struct {
 	memory   int64                       // lent
 	total    int64                       // of the machine
 
-	tasks   sync.WaitGroup // local streams
-	changed chan struct{}  // 1: something to advertise has changed
+	tasks     sync.WaitGroup // local streams
+	changed   chan struct{}  // 1: something to advertise has changed
+	unpacking chan struct{}  // 1: the model in the program is imported once at a time
 
 	mu       sync.Mutex
 	awaiting []chan struct{} // closed when the next advert is out
@@ -104,7 +105,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.cancel()
 		base.cancel()
 	}()
-	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1)}
+	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1), unpacking: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err
@@ -244,6 +245,9 @@ func (r *running) openCredentials() (err error) {
 	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
 	if errors.Is(err, host.ErrOtherSwarm) {
 		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
+	}
+	if errors.Is(err, wire.ErrExpired) && token != nil {
+		return errors.New("the token has expired; make a new one with covey invite")
 	}
 	return err
 }

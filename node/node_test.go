@@ -379,6 +379,20 @@ func request(t *testing.T, c *api.Client, method, path, body string, headers map
 	return res.StatusCode, string(b)
 }
 
+// TestIndex asks for the routes of the API.
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), nil)
+	for _, path := range []string{"/v1", "/v1/"} {
+		if status, body := request(t, c, "GET", path, "", nil); status != 200 || !strings.Contains(body, `"POST /v1/chat/completions"`) {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, body := request(t, c, "GET", "/v1/nothing", "", nil); status != 404 {
+		t.Errorf("no route: %d %s", status, body)
+	}
+}
+
 // routes are all that a node answers, for the tests of the guard.
 var routes = []string{
 	"GET /v1/models", "GET /v1/models/demo", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "GET /metrics",
@@ -455,36 +469,36 @@ func TestModelsAndRestart(t *testing.T) {
 	var cid, text string
 	t.Run("first", func(t *testing.T) {
 		c := start(t, dir, nil)
-		last, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {})
+		last, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "mine"}, func(api.Event) {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		cid = last.Model
-		again, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(api.Event) {})
+		again, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "mine"}, func(api.Event) {})
 		if err != nil || again.Model != cid {
 			t.Errorf("imported again as %s, %v; want %s", again.Model, err, cid)
 		}
-		if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
+		if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "mine", Blocks: "all"}, func(api.Event) {}); err != nil {
 			t.Fatal(err)
 		}
-		text = complete(t, c, nil).Choices[0].Text
+		text = complete(t, c, map[string]any{"model": "mine"}).Choices[0].Text
 	})
 	c := start(t, dir, nil)
 	var m api.Model
-	if err := c.Get(t.Context(), "/covey/v1/models/demo", nil, &m); err != nil {
+	if err := c.Get(t.Context(), "/covey/v1/models/mine", nil, &m); err != nil {
 		t.Fatal(err)
 	}
 	if m.CID != cid || m.BytesHere != m.Bytes || m.Blocks != 4 || len(m.Parts) != 6 || !m.Pinned {
 		t.Errorf("model after the restart: %+v", m)
 	}
-	if got := complete(t, c, nil).Choices[0].Text; got != text {
+	if got := complete(t, c, map[string]any{"model": "mine"}).Choices[0].Text; got != text {
 		t.Errorf("after the restart %q, before %q", got, text)
 	}
 	var freed api.Collected
-	if err := c.Delete(t.Context(), "/covey/v1/models/demo", &freed); err != nil || freed.Bytes == 0 {
+	if err := c.Delete(t.Context(), "/covey/v1/models/mine?force=true", &freed); err != nil || freed.Bytes == 0 {
 		t.Errorf("removed %+v of %d bytes, %v", freed, m.Bytes, err)
 	}
-	if status, body := request(t, c, "GET", "/covey/v1/models/demo", "", nil); status != 404 {
+	if status, body := request(t, c, "GET", "/covey/v1/models/mine", "", nil); status != 404 {
 		t.Errorf("removed model: %d %s", status, body)
 	}
 }

@@ -119,13 +119,13 @@ func TestLocalUseIsNotHosting(t *testing.T) {
 	}
 	importAs(t, c, "later", "q8_0") // and is advertised after what came before it
 	until(t, "the owner hears of both", func() bool { m := known(t, owner); return m["later"].CID != "" && m["demo"].CID != "" })
-	if m := known(t, owner)["demo"]; m.Peers != 0 {
-		t.Errorf("%d peers serve what is in local use", m.Peers)
+	if m := known(t, owner)["demo"]; m.Serving != 0 || m.Peers != 1 {
+		t.Errorf("%d peers serve what is in local use, %d hold it", m.Serving, m.Peers)
 	}
 	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Peers == 1 })
+	until(t, "the owner hears that it is hosted", func() bool { return known(t, owner)["demo"].Serving == 1 })
 }
 
 // TestLocalModelsShareMemory uses two models in turn of which one fits at a time, then hosts
@@ -161,10 +161,38 @@ func TestScopes(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := start(t, t.TempDir(), online(invite(t, owner, wire.ScopeUse)))
-	until(t, "the user hears of the model", func() bool { return known(t, user)["demo"].Peers == 1 })
+	until(t, "the user hears of the model", func() bool { return known(t, user)["demo"].Serving == 1 })
 	complete(t, user, nil)
 	if code, body := request(t, user, "POST", "/covey/v1/host", `{"model":"demo","blocks":"all"}`, nil); code != 403 || !strings.Contains(body, "serve") {
 		t.Errorf("host without the scope: %d %s", code, body)
+	}
+}
+
+// TestInvitations joins with a token that is over, and invites without the swarm's key.
+func TestInvitations(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	peer := start(t, t.TempDir(), online(invite(t, owner)))
+	if code, body := request(t, peer, "POST", "/covey/v1/invite", "{}", nil); code != 403 || !strings.Contains(body, "only the node that founded the swarm can invite") {
+		t.Errorf("invitation by a peer: %d %s", code, body)
+	}
+	var in api.Invite
+	if err := owner.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Second}, &in); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the token is over", func() bool { return time.Now().After(in.Expires) })
+	cfg, err := node.ReadConfig(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.API.Addr = "127.0.0.1:0"
+	online(in.Token)(cfg)
+	n, err := node.New(*cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Run(t.Context()); err == nil || err.Error() != "the token has expired; make a new one with covey invite" {
+		t.Errorf("joined with a token that is over: %v", err)
 	}
 }
 

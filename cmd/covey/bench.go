@@ -23,6 +23,11 @@ a path a made-up Llama of 1.1 billion parameters. Beside the rates stand memory 
 of what this machine's memory and instructions give, measured in the same run.`,
 		Args: args(0, 1, "a path or nothing"),
 		RunE: func(c *cobra.Command, a []string) error {
+			for _, name := range []string{"prompt", "tokens", "streams", "repeat"} {
+				if n, err := c.Flags().GetInt(name); err != nil || n < 1 {
+					return usageError{fmt.Errorf("--%s is %d, want 1 or more", name, n)}
+				}
+			}
 			if len(a) > 0 {
 				cfg.Path = a[0]
 			}
@@ -81,5 +86,9 @@ func printReport(w io.Writer, r bench.Report) error {
 			fmt.Sprintf("%.0f", p.phase.Ops/1e9), fmt.Sprintf("%.0f %%", 100*p.phase.OfPeak), p.phase.BoundBy,
 		})
 	}
-	return table(w, rows)
+	if err := table(w, rows); err != nil || max(r.Prefill.OfRead, r.Decode.OfRead) <= 1 {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "more than 100 % of reads: some of the weights come from the processor's caches, or other work slowed the measurement of the machine")
+	return err
 }

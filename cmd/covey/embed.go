@@ -13,7 +13,7 @@ import (
 func embedCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "embed MODEL [TEXT...]", Short: "Print the embeddings of texts, one line of JSON each; without texts, of the lines of the input",
-		Args: args(1, -1, "a model and texts"),
+		Args: args(1, -1, "a model and texts"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			texts := a[1:]
 			if len(texts) == 0 {

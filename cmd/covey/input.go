@@ -3,51 +3,88 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
 )
 
 // maxLine bounds a line of the input.
 const maxLine = 1 << 20
 
+// errLongLine is a line over maxLine. The lines after it can be read.
+var errLongLine = fmt.Errorf("this line is too long: %d bytes at most", maxLine)
+
 // input gives the lines of a reader to somebody who may stop waiting for them.
 type input struct {
-	lines chan string // closed at the end; err is set before
+	lines chan line // closed at the end; err is set before
 	err   error
+}
+
+// line is a line of the input without its end, or why there is none.
+type line struct {
+	text string
+	err  error
 }
 
 // readInput starts to read. A read of a terminal or pipe cannot be broken off, so the
 // goroutine may live as long as the process.
 func readInput(ctx context.Context, r io.Reader) *input {
-	in := &input{lines: make(chan string)}
+	in := &input{lines: make(chan line)}
 	go func() {
 		defer close(in.lines)
-		s := bufio.NewScanner(r)
-		s.Buffer(nil, maxLine)
-		for s.Scan() {
-			select {
-			case in.lines <- s.Text():
-			case <-ctx.Done():
-				in.err = ctx.Err()
+		b := bufio.NewReader(r)
+		for {
+			l, err := readLine(b)
+			if err == nil || l.text != "" || l.err != nil {
+				select {
+				case in.lines <- l:
+				case <-ctx.Done():
+					in.err = ctx.Err()
+					return
+				}
+			}
+			if err != nil {
+				in.err = err
 				return
 			}
 		}
-		in.err = s.Err()
 	}()
 	return in
 }
 
-// next returns the next line, io.EOF after the last one, or ctx's error.
+// readLine reads a line. Of one that is too long it keeps nothing. err is that of the
+// reader, which may come with a line.
+func readLine(b *bufio.Reader) (l line, err error) {
+	var text strings.Builder
+	for {
+		piece, err := b.ReadSlice('\n')
+		if text.Len()+len(piece) > maxLine {
+			l.err = errLongLine
+		}
+		if l.err == nil {
+			text.Write(piece)
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if l.err == nil {
+			l.text = strings.TrimSuffix(strings.TrimSuffix(text.String(), "\n"), "\r")
+		}
+		return l, err
+	}
+}
+
+// next returns the next line, errLongLine in its place, io.EOF after the last one, or ctx's
+// error.
 func (in *input) next(ctx context.Context) (string, error) {
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case line, ok := <-in.lines:
+	case l, ok := <-in.lines:
 		if ok {
-			return line, nil
+			return l.text, l.err
 		}
-		if in.err != nil {
-			return "", in.err
-		}
-		return "", io.EOF
+		return "", in.err
 	}
 }

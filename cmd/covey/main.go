@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/node/api"
@@ -44,7 +45,10 @@ func main() {
 		return
 	}
 	code := exitCode(err)
-	if code != exitInterrupted {
+	switch {
+	case code == exitInterrupted && term.IsTerminal(int(os.Stderr.Fd())):
+		fmt.Fprintln(os.Stderr) // after the ^C that the terminal shows
+	case code != exitInterrupted:
 		fmt.Fprintln(os.Stderr, "covey:", err)
 	}
 	os.Exit(code)
@@ -78,7 +82,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled): // nothing but a signal cancels
 		return exitInterrupted
-	case errors.As(err, &usage), errors.As(err, &status) && status.Status == 400, strings.HasPrefix(err.Error(), "unknown command"):
+	case errors.As(err, &usage), errors.As(err, &status) && status.Status == 400:
 		return exitUsage
 	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
 		return exitNotFound
@@ -107,10 +111,15 @@ func (o *options) interrupt() bool {
 
 func rootCommand(o *options) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "covey",
-		Short:         "Turn your machines into one AI computer with no centre",
-		Long:          "Covey turns the machines people already own into one AI computer with no centre: a swarm of\npeers that store and serve models together, through an OpenAI API on every one of them.\n\n" + exitHelp,
-		SilenceErrors: true, SilenceUsage: true,
+		Use:   "covey",
+		Short: "Turn your machines into one AI computer with no centre",
+		Long:  "Covey turns the machines people already own into one AI computer with no centre: a swarm of\npeers that store and serve models together, through an OpenAI API on every one of them.\n\n" + exitHelp,
+		Args:  noCommand, RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		SilenceErrors: true, SilenceUsage: true, SuggestionsMinimumDistance: 2, Version: programVersion(),
+	}
+	var text strings.Builder
+	if printVersion(&text, false) == nil {
+		root.SetVersionTemplate(text.String())
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
@@ -121,6 +130,7 @@ func rootCommand(o *options) *cobra.Command {
 		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
 		runCommand(o), embedCommand(o), trainCommand(o), benchCommand(o), versionCommand(o),
 	)
+	addCompletion(root)
 	return root
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 func modelCommand(o *options) *cobra.Command {
-	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: args(0, 0, "a subcommand"), RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: noCommand, SuggestionsMinimumDistance: 2, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o), gcCommand(o))
 	return c
 }
@@ -129,16 +129,29 @@ func listCommand(o *options) *cobra.Command {
 			}
 			rows := [][]string{{"NAME", "TASK", "SIZE", "HERE", "PEERS", "CID"}}
 			for _, m := range models {
-				rows = append(rows, []string{m.Name, m.Task, bytesText(m.Bytes), bytesText(m.BytesHere), fmt.Sprint(m.Peers), m.CID})
+				rows = append(rows, listRow(m))
 			}
 			return table(c.OutOrStdout(), rows)
 		},
 	}
 }
 
+// listRow is the line of a model. Of one that only peers have nothing but the name and the
+// identifier is known before its first use.
+func listRow(m api.Model) []string {
+	row := []string{m.Name, m.Task, bytesText(m.Bytes), bytesText(m.BytesHere), fmt.Sprint(m.Peers), m.CID}
+	if m.Task == "" {
+		row[1], row[2] = "-", "-"
+	}
+	if m.Builtin {
+		row[5] = "in the program, until its first use"
+	}
+	return row
+}
+
 func showCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use: "show MODEL", Short: "Show a model and its parts", Args: args(1, 1, "a model"),
+		Use: "show MODEL", Short: "Show a model and its parts", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
@@ -158,29 +171,46 @@ func showCommand(o *options) *cobra.Command {
 				{"task", m.Task},
 				{"architecture", m.Arch},
 				{"quantisation", m.Quantization},
-				{"licence", m.License},
 				{"blocks", fmt.Sprint(m.Blocks)},
 				{"context", fmt.Sprint(m.Context)},
 				{"size", bytesText(m.Bytes)},
 				{"here", bytesText(m.BytesHere)},
-				{"pinned", fmt.Sprint(m.Pinned)},
+				{"pinned", pinnedText(m)},
+			}
+			if m.License != "" {
+				rows = append(rows, []string{"licence", m.License})
 			}
 			for _, p := range m.Parts {
 				here := "not here"
 				if p.Here {
 					here = "here"
 				}
-				rows = append(rows, []string{p.Name, fmt.Sprintf("%s, %d tensors, %s", bytesText(p.Bytes), len(p.Tensors), here)})
+				size := bytesText(p.Bytes)
+				if p.Shared > 0 {
+					size += " and " + bytesText(p.Shared) + " shared with other parts"
+				}
+				rows = append(rows, []string{p.Name, fmt.Sprintf("%s, %s, %s", size, countText(len(p.Tensors), "tensor"), here)})
 			}
 			return table(c.OutOrStdout(), rows)
 		},
 	}
 }
 
+// pinnedText tells whether a model is pinned, and what that means if nothing of it is here.
+func pinnedText(m api.Model) string {
+	switch {
+	case !m.Pinned:
+		return "no"
+	case m.BytesHere == 0:
+		return "its description only, no weights are here"
+	}
+	return "yes"
+}
+
 func pullCommand(o *options) *cobra.Command {
 	var req api.PullRequest
 	c := &cobra.Command{
-		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"),
+		Use: "pull MODEL", Short: "Fetch a model, or some of its blocks, from peers", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			if req.Blocks != "" {
 				if err := checkBlocks(req.Blocks, "all"); err != nil {
@@ -201,6 +231,9 @@ func pullCommand(o *options) *cobra.Command {
 
 // fetchedText says how much came from whom.
 func fetchedText(e *api.Event) string {
+	if e.Bytes == 0 {
+		return fmt.Sprintf("all blocks of %s are here already", e.Name)
+	}
 	text := fmt.Sprintf("fetched %s of %s", bytesText(e.Bytes), e.Name)
 	peers := make([]string, 0, len(e.From))
 	for p := range e.From {
@@ -214,27 +247,34 @@ func fetchedText(e *api.Event) string {
 }
 
 func removeCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"),
+	var force bool
+	c := &cobra.Command{
+		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
 				return err
 			}
 			defer stop()
+			path := "/covey/v1/models/" + url.PathEscape(a[0])
+			if force {
+				path += "?force=true"
+			}
 			var freed api.Collected
-			if err := client.Delete(c.Context(), "/covey/v1/models/"+url.PathEscape(a[0]), &freed); err != nil {
+			if err := client.Delete(c.Context(), path, &freed); err != nil {
 				return err
 			}
 			return o.report(c, freed, "removed %s: %s freed", a[0], bytesText(freed.Bytes))
 		},
 	}
+	c.Flags().BoolVar(&force, "force", false, "also if this node serves blocks of it")
+	return c
 }
 
 func pinCommand(o *options) *cobra.Command {
 	var off bool
 	c := &cobra.Command{
-		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"),
+		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, stop, err := o.connect(c.Context())
 			if err != nil {
@@ -282,7 +322,7 @@ func hostCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "host MODEL", Short: "Serve a range of a model to the swarm: fetch it, load it, announce it",
 		Example: "  covey host demo\n  covey host demo --blocks 0-1\n  covey host demo --off",
-		Args:    args(1, 1, "a model"),
+		Args:    args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			if err := checkBlocks(blocks, "all", "auto"); err != nil {
 				return err

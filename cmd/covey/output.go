@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/hosting"
 )
 
 // printJSON prints v for programs.
@@ -46,6 +47,14 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
+// countText writes a number of things.
+func countText(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
 // progress draws a line with rate and remaining time on a terminal, and a line per stage
 // elsewhere.
 type progress struct {
@@ -67,7 +76,7 @@ const redraw = 100 * time.Millisecond
 
 // show takes an event of the node.
 func (p *progress) show(e api.Event) {
-	if p.quiet {
+	if p.quiet || e.Stage != p.stage && e.Stage == hosting.Fetching && e.Bytes >= e.Total { // all is here
 		return
 	}
 	now := time.Now()

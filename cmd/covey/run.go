@@ -2,19 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/covey-network/covey/node/api"
-	"github.com/covey-network/covey/testnet/demo"
 )
 
 type runOptions struct {
@@ -33,8 +28,8 @@ func runCommand(o *options) *cobra.Command {
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
-		Args:    args(1, -1, "a model, and a prompt or nothing"),
-		RunE:    func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
+		Args:    args(1, -1, "a model, and a prompt or nothing"), ValidArgsFunction: r.modelNames,
+		RunE: func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
 	}
 	f := c.Flags()
 	f.IntVar(&r.q.MaxTokens, "max-tokens", 256, "length of an answer in tokens")
@@ -58,9 +53,6 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return err
 	}
 	defer stop()
-	if err := ensureModel(ctx, client, model); err != nil {
-		return err
-	}
 	if done, err := r.classify(c, client, model, prompt); done {
 		return err
 	}
@@ -75,19 +67,7 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if prompt != "" {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
-	return r.chat(ctx, c.OutOrStdout(), client, show)
-}
-
-// ensureModel imports the demo model the first time it is asked for.
-func ensureModel(ctx context.Context, client *api.Client, model string) error {
-	var m api.Model
-	err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m)
-	var status *api.StatusError
-	if model != demo.Name || !errors.As(err, &status) || status.Status != 404 {
-		return err
-	}
-	_, err = client.Watch(ctx, "/covey/v1/models/import", api.ImportRequest{Name: demo.Name}, func(api.Event) {})
-	return err
+	return r.chat(c, client, show)
 }
 
 func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client, prompt string, show func(string)) error {
@@ -96,12 +76,12 @@ func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client
 	} else {
 		r.q.Messages = append(r.start(), turn{"user", prompt})
 	}
-	text, err := r.ask(ctx, client, show)
+	a, err := r.ask(ctx, client, show)
 	if err != nil {
 		return err
 	}
 	if r.json {
-		return printJSON(out, map[string]string{"model": r.q.Model, "text": text})
+		return printJSON(out, map[string]string{"model": r.q.Model, "text": a.text})
 	}
 	_, err = fmt.Fprintln(out)
 	return err
@@ -115,62 +95,8 @@ func (r *runOptions) start() []turn {
 	return []turn{{"system", r.system}}
 }
 
-func (r *runOptions) chat(ctx context.Context, out io.Writer, client *api.Client, show func(string)) error {
-	terminal := term.IsTerminal(int(os.Stdin.Fd()))
-	prompt := func() {}
-	if terminal && !r.json {
-		prompt = func() { fmt.Fprint(out, ">>> ") }
-		fmt.Fprintf(out, "Chat with %s. Ctrl-D ends, and Ctrl-C, which stops an answer first.\n", r.q.Model)
-	}
-	r.q.Messages = r.start()
-	in := readInput(ctx, os.Stdin)
-	for {
-		prompt()
-		line, err := in.next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		r.q.Messages = append(r.q.Messages, turn{"user", line})
-		text, err := r.reply(ctx, client, terminal, show)
-		if err != nil {
-			return err
-		}
-		r.q.Messages = append(r.q.Messages, turn{"assistant", text})
-		if r.json {
-			err = json.NewEncoder(out).Encode(map[string]string{"model": r.q.Model, "text": text})
-		} else {
-			_, err = fmt.Fprintln(out)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// reply asks for an answer of the chat. On a terminal the first interrupt ends the answer
-// only: what was said by then counts.
-func (r *runOptions) reply(ctx context.Context, client *api.Client, terminal bool, show func(string)) (string, error) {
-	one, end := context.WithCancel(ctx)
-	defer end()
-	if terminal {
-		r.answer.Store(&end)
-		defer r.answer.Store(nil)
-	}
-	text, err := r.ask(one, client, show)
-	if err != nil && one.Err() != nil && ctx.Err() == nil {
-		err = nil
-	}
-	return text, err
-}
-
 // ask streams an answer, and tells if the model has to be loaded first.
-func (r *runOptions) ask(ctx context.Context, client *api.Client, show func(string)) (string, error) {
+func (r *runOptions) ask(ctx context.Context, client *api.Client, show func(string)) (answered, error) {
 	l := watchLoading(ctx, client, r.q.Model)
 	defer l.stop()
 	return ask(ctx, client, r.q, func(text string) {

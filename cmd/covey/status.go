@@ -160,7 +160,7 @@ func inviteCommand(o *options) *cobra.Command {
 func routeCommand(o *options) *cobra.Command {
 	var tokens int
 	c := &cobra.Command{
-		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why", Args: args(1, 1, "a model"),
+		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			if tokens < 1 {
 				return usageError{fmt.Errorf("--tokens is %d, want 1 or more", tokens)}

@@ -26,48 +26,64 @@ type question struct {
 	TopP        float64  `json:"top_p"`
 	Seed        *int64   `json:"seed,omitempty"`
 	Stop        []string `json:"stop,omitempty"`
+	Options     struct {
+		Usage bool `json:"include_usage"`
+	} `json:"stream_options"`
+}
+
+// answered is an answer, as far as it came.
+type answered struct {
+	text   string
+	prompt int // tokens of the prompt; 0: not told
 }
 
 // ask streams the answer to a question and calls show with each piece. It returns the
 // whole answer.
-func ask(ctx context.Context, c *api.Client, q question, show func(string)) (string, error) {
-	q.Stream = true
+func ask(ctx context.Context, c *api.Client, q question, show func(string)) (answered, error) {
+	q.Stream, q.Options.Usage = true, true
 	path := "/v1/completions"
 	if q.Messages != nil {
 		path = "/v1/chat/completions"
 	}
+	var a answered
 	res, err := c.Do(ctx, "POST", path, q)
 	if err != nil {
-		return "", err
+		return a, err
 	}
 	defer res.Body.Close()
 	var all strings.Builder
 	err = api.ReadEvents(res.Body, func(data []byte) error {
-		text, err := pieceOf(data)
+		text, prompt, err := pieceOf(data)
+		a.prompt = max(a.prompt, prompt)
 		all.WriteString(text)
 		show(text)
 		return err
 	})
-	return all.String(), err
+	a.text = all.String()
+	return a, err
 }
 
-func pieceOf(data []byte) (string, error) {
+// pieceOf reads an event: text of the answer, or at its end how many tokens the prompt had.
+func pieceOf(data []byte) (text string, prompt int, err error) {
 	var e struct {
 		Choices []struct {
 			Text  string
 			Delta struct{ Content string }
 		}
-		Error  *struct{ Message string }
+		Usage struct {
+			Prompt int `json:"prompt_tokens"`
+		}
+		Error  *struct{ Message, Code string }
 		Status int
 	}
 	if err := json.Unmarshal(data, &e); err != nil {
-		return "", fmt.Errorf("read answer: %w", err)
+		return "", 0, fmt.Errorf("read answer: %w", err)
 	}
 	if e.Error != nil {
-		return "", &api.StatusError{Status: e.Status, Message: e.Error.Message}
+		return "", 0, &api.StatusError{Status: e.Status, Message: e.Error.Message, Code: e.Error.Code}
 	}
-	if len(e.Choices) == 0 {
-		return "", nil
+	if len(e.Choices) > 0 {
+		text = e.Choices[0].Text + e.Choices[0].Delta.Content
 	}
-	return e.Choices[0].Text + e.Choices[0].Delta.Content, nil
+	return text, e.Usage.Prompt, nil
 }

@@ -97,6 +97,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.R
 type StatusError struct {
 	Status  int
 	Message string
+	Code    string // of the OpenAI API, for programs; may be empty
 }
 
 // Error returns the node's message.
@@ -104,16 +105,16 @@ func (e *StatusError) Error() string { return e.Message }
 
 // errorDoc is an error as the OpenAI API shapes it, or just its message, as the Open
 // Inference Protocol does.
-type errorDoc struct{ Message string }
+type errorDoc struct{ Message, Code string }
 
 // UnmarshalJSON reads either shape.
 func (e *errorDoc) UnmarshalJSON(data []byte) error {
 	if json.Unmarshal(data, &e.Message) == nil {
 		return nil
 	}
-	var object struct{ Message string }
+	var object struct{ Message, Code string }
 	err := json.Unmarshal(data, &object)
-	e.Message = object.Message
+	e.Message, e.Code = object.Message, object.Code
 	return err
 }
 
@@ -123,7 +124,7 @@ func readError(res *http.Response) error {
 	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxLine))
 	if err == nil && json.Unmarshal(b, &doc) == nil && doc.Error.Message != "" {
-		return &StatusError{Status: res.StatusCode, Message: doc.Error.Message}
+		return &StatusError{Status: res.StatusCode, Message: doc.Error.Message, Code: doc.Error.Code}
 	}
 	return &StatusError{Status: res.StatusCode, Message: fmt.Sprintf("the node answered %s: %.200s", res.Status, strings.TrimSpace(string(b)))}
 }

@@ -67,24 +67,27 @@ type Peer struct {
 type Model struct {
 	Name         string    `json:"name"`
 	CID          string    `json:"cid"`
+	Builtin      bool      `json:"builtin,omitempty"` // in the program: its first use brings it here
 	Task         string    `json:"task,omitempty"`
 	Arch         string    `json:"arch,omitempty"`
 	Quantization string    `json:"quantization,omitempty"`
 	License      string    `json:"license,omitempty"`
 	Created      time.Time `json:"created,omitzero"`
-	Bytes        int64     `json:"bytes"`
+	Bytes        int64     `json:"bytes"` // of weights and tokenizer; what tensors share counts once
 	BytesHere    int64     `json:"bytes_here"`
 	Blocks       int       `json:"blocks"`
 	Context      int       `json:"context,omitempty"`
 	Pinned       bool      `json:"pinned"`
-	Peers        int       `json:"peers"` // that serve some of it
+	Peers        int       `json:"peers"`   // that hold some of it
+	Serving      int       `json:"serving"` // of these, that serve some of it
 	Parts        []Part    `json:"parts,omitempty"`
 }
 
 // Part is a piece of a model in the answer to show.
 type Part struct {
 	Name    string   `json:"name"`
-	Bytes   int64    `json:"bytes"`
+	Bytes   int64    `json:"bytes"`            // of its own
+	Shared  int64    `json:"shared,omitempty"` // further ones that parts before it have too
 	Here    bool     `json:"here"`
 	Tensors []Tensor `json:"tensors,omitempty"`
 }

@@ -38,7 +38,7 @@ func ExampleCatalog_ImportFiles() {
 		fmt.Println(err)
 		return
 	}
-	held, _ := c.Held(m)
+	held := c.Held(m)
 	fmt.Println(m.Name, m.Manifest.Quantization, held)
 	// Output: demo Q8_0 [{0 4 true true}]
 }

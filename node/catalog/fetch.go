@@ -89,6 +89,16 @@ func blocksOf(m *wire.Manifest, r wire.Range) []sized {
 // counted once, also if two tensors have it.
 func (c *Catalog) PartBytes(m *Model, r wire.Range) int64 { return rangeBytes(m.Manifest, r) }
 
+// Missing returns how much of a range Fetch would bring now.
+func (c *Catalog) Missing(m *Model, r wire.Range) (n int64) {
+	for _, b := range blocksOf(m.Manifest, r) {
+		if !c.store.Has(b.id) {
+			n += int64(b.size)
+		}
+	}
+	return n
+}
+
 func rangeBytes(m *wire.Manifest, r wire.Range) int64 {
 	var n int64
 	for _, b := range blocksOf(m, r) {
@@ -97,10 +107,8 @@ func rangeBytes(m *wire.Manifest, r wire.Range) int64 {
 	return n
 }
 
-// Held returns the longest ranges of a model whose tensors are here whole, in order, and
-// the bytes that are here of all its tensors, parts that are not whole included. Bytes
-// that tensors share count for each, as in the manifest.
-func (c *Catalog) Held(m *Model) (ranges []wire.Range, bytes int64) {
+// Held returns the longest ranges of a model whose tensors are here whole, in order.
+func (c *Catalog) Held(m *Model) (ranges []wire.Range) {
 	blocks := uint32(m.Manifest.Blocks())
 	var open *wire.Range
 	extend := func(r wire.Range) {
@@ -113,12 +121,11 @@ func (c *Catalog) Held(m *Model) (ranges []wire.Range, bytes int64) {
 	}
 	for i := range m.Manifest.Parts {
 		p := &m.Manifest.Parts[i]
-		here, whole := c.heldOf(p)
-		bytes += here
+		whole := c.whole(p)
 		if len(p.Tensors) == 0 { // costs nothing, and is worth nothing alone
 			whole = open != nil && open.Last == blocks
 			if i == 0 && len(m.Manifest.Parts) > 1 {
-				_, whole = c.heldOf(&m.Manifest.Parts[1])
+				whole = c.whole(&m.Manifest.Parts[1])
 			}
 		}
 		switch {
@@ -132,20 +139,18 @@ func (c *Catalog) Held(m *Model) (ranges []wire.Range, bytes int64) {
 			extend(wire.Range{First: blocks, Last: blocks, Head: true})
 		}
 	}
-	return ranges, bytes
+	return ranges
 }
 
-func (c *Catalog) heldOf(p *wire.Part) (bytes int64, whole bool) {
-	whole = true
+// whole reports whether all tensors of a part are here.
+func (c *Catalog) whole(p *wire.Part) bool {
 	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		for j := range t.Blocks.Len() {
-			if c.store.Has(t.Blocks.At(j)) {
-				bytes += int64(wire.BlockLen(t.Bytes, j))
-			} else {
-				whole = false
+		d := p.Tensors[i].Blocks
+		for j := range d.Len() {
+			if !c.store.Has(d.At(j)) {
+				return false
 			}
 		}
 	}
-	return bytes, whole
+	return true
 }

@@ -28,7 +28,7 @@ func TestFetch(t *testing.T) {
 	if want := empty.PartBytes(m, middle); st.Bytes != want || st.Skipped != 0 || last.Bytes != want || st.From[peer] != want {
 		t.Errorf("got %+v, want %d bytes", st, want)
 	}
-	if held, _ := empty.Held(m); !slices.Equal(held, []wire.Range{middle}) {
+	if held := empty.Held(m); !slices.Equal(held, []wire.Range{middle}) {
 		t.Errorf("holds %v", held)
 	}
 	calls := f.calls
@@ -40,8 +40,8 @@ func TestFetch(t *testing.T) {
 	if want := empty.PartBytes(m, m.Manifest.Whole()); err != nil || st.Bytes+st.Skipped != want {
 		t.Errorf("whole: %+v, %v, want %d", st, err, want)
 	}
-	if held, n := empty.Held(m); !slices.Equal(held, []wire.Range{m.Manifest.Whole()}) || n != m.Manifest.Bytes {
-		t.Errorf("holds %v, %d bytes", held, n)
+	if held := empty.Held(m); !slices.Equal(held, []wire.Range{m.Manifest.Whole()}) {
+		t.Errorf("holds %v", held)
 	}
 	for _, id := range m.Manifest.Tokenizer.Blocks.CIDs() {
 		if !f.to.Has(id) {
@@ -152,7 +152,7 @@ func TestHeld(t *testing.T) {
 				some := ids(r)
 				copyTo(some[:len(some)-1])
 			}
-			held, n := c.Held(m)
+			held := c.Held(m)
 			if !slices.Equal(held, tt.want) {
 				t.Errorf("got %v, want %v", held, tt.want)
 			}
@@ -161,20 +161,60 @@ func TestHeld(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			want := int64(0)
+			var want int64
+			seen := map[cid.Cid]bool{}
 			for _, p := range m.Manifest.Parts {
 				for _, x := range p.Tensors {
-					for i := range x.Blocks.Len() {
-						if s.Has(x.Blocks.At(i)) {
+					for i, id := range x.Blocks.CIDs() {
+						if s.Has(id) && !seen[id] {
 							want += int64(wire.BlockLen(x.Bytes, i))
 						}
+						seen[id] = true
 					}
 				}
 			}
-			if n != want {
+			if _, n := c.Size(m); n != want {
 				t.Errorf("got %d bytes, want %d", n, want)
 			}
 		})
+	}
+}
+
+// TestSize has a model whose head is its embedding, here in all, in part and not at all.
+func TestSize(t *testing.T) {
+	t.Parallel()
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
+	var imported int64
+	m, err := c.Import(t.Context(), demoCheckpoint(t), "", func(_, total int64) { imported = total })
+	if err != nil {
+		t.Fatal(err)
+	}
+	bytes, here := c.Size(m)
+	if bytes != imported || here != bytes || bytes >= m.Manifest.Bytes {
+		t.Errorf("%d bytes, %d here, %d were imported, the manifest lists %d", bytes, here, imported, m.Manifest.Bytes)
+	}
+	own, shared := catalog.PartSizes(m.Manifest)
+	sum := m.Manifest.Tokenizer.Bytes
+	for _, n := range own {
+		sum += n
+	}
+	if head := len(own) - 1; sum != bytes || shared[head] != own[0] || own[head] >= own[0] {
+		t.Errorf("parts take %v and share %v, together %d of %d", own, shared, sum, bytes)
+	}
+	empty := openStore(t)
+	peerless := newCatalog(t, catalog.Config{Store: empty})
+	for _, id := range m.Manifest.Tokenizer.Blocks.CIDs() {
+		data, err := s.Get(t.Context(), id)
+		if err == nil {
+			_, err = empty.Put(t.Context(), data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, here := peerless.Size(m); n != bytes || here != 0 {
+		t.Errorf("with the tokenizer alone %d of %d bytes are here", here, n)
 	}
 }
 
@@ -198,14 +238,14 @@ func TestHeldEmptyPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if held, _ := c.Held(m); !slices.Equal(held, []wire.Range{{First: 1, Last: 2, Head: true}}) {
+	if held := c.Held(m); !slices.Equal(held, []wire.Range{{First: 1, Last: 2, Head: true}}) {
 		t.Errorf("got %v", held)
 	}
 	none, err := c.Get(t.Context(), put(t, s, bare(t, cfg)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if held, n := c.Held(none); len(held) != 0 || n != 0 {
-		t.Errorf("got %v, %d bytes of nothing", held, n)
+	if held := c.Held(none); len(held) != 0 {
+		t.Errorf("got %v of nothing", held)
 	}
 }

@@ -262,6 +262,8 @@ func (g *Gateway) awaited(h http.Handler) http.Handler {
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /v1", g.indexV1)
+	mux.HandleFunc("GET /v1/{$}", g.indexV1)
 	mux.HandleFunc("GET /v1/models", g.listModels)
 	mux.HandleFunc("GET /v1/models/{name...}", g.getModel)
 	mux.Handle("POST /v1/chat/completions", g.limited(g.chatCompletions))

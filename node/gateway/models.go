@@ -19,6 +19,16 @@ func entryOf(e Entry) modelEntry {
 	return modelEntry{ID: e.Name, Object: "model", Created: e.Created, Owner: e.Owner}
 }
 
+// indexV1 names the routes, for somebody who looks.
+func (g *Gateway) indexV1(w http.ResponseWriter, _ *http.Request) {
+	err := writeJSON(w, map[string]any{"name": "covey", "version": g.cfg.Version, "routes": []string{
+		"GET /v1/models", "GET /v1/models/{name}", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings",
+	}})
+	if err != nil {
+		writeError(w, asAPIError(err))
+	}
+}
+
 func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 	all, err := g.cfg.Models.List(r.Context())
 	if err == nil {

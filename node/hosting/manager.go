@@ -297,7 +297,9 @@ func (m *Manager) bring(ctx context.Context, model *catalog.Model, h *record, pr
 func (m *Manager) fetchAndLoad(ctx context.Context, model *catalog.Model, h *record, progress Progress) (exchange.Stats, error) {
 	total := m.cfg.Catalog.PartBytes(model, h.Range)
 	m.set(h, Fetching, nil)
-	progress(Fetching, 0, total)
+	if missing := m.cfg.Catalog.Missing(model, h.Range); missing > 0 {
+		progress(Fetching, total-missing, total)
+	}
 	stats, err := m.cfg.Catalog.Fetch(ctx, model, h.Range, exchange.Options{
 		Priority: wire.PriorityLoad,
 		Progress: func(s exchange.Stats) { progress(Fetching, s.Bytes+s.Skipped, total) },

@@ -271,12 +271,120 @@ func TestChangesAreTold(t *testing.T) {
 		{[]string{"model", "pin", "demo"}, "demo is pinned"},
 		{[]string{"model", "pin", "demo", "--json"}, `"pinned": true`},
 		{[]string{"host", "demo", "--off", "--json"}, `"served": false`},
-		{[]string{"host", "demo"}, "serving"},
+		{[]string{"host", "demo"}, "all blocks of demo are here already\nserving"},
+		{[]string{"model", "pull", "demo"}, "all blocks of demo are here already\n"},
 		{[]string{"host", "demo", "--off"}, "demo is not served here"},
 		{[]string{"model", "rm", "demo"}, "MiB freed"},
 	} {
-		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) {
+		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) || strings.Contains(messages, "fetching") {
 			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
+		}
+	}
+}
+
+// TestCompletion completes names of models, on a node and without one.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/models": func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, []map[string]string{{"name": "one", "task": "generate"}, {"name": "two"}})
+	}})
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"run", "host", "route", "embed", "model show", "model rm", "model pull", "model pin"} {
+		args := append(append([]string{"__complete"}, strings.Fields(command)...), "")
+		for data, want := range map[string]string{dir: "one\tgenerate\ntwo\n:4\n", t.TempDir(): "demo\n:4\n"} {
+			cmd := exec.CommandContext(t.Context(), path, args...)
+			cmd.Env = append(os.Environ(), "COVEY_DATA="+data)
+			if out, err := cmd.Output(); err != nil || string(out) != want {
+				t.Errorf("%s: %v, %q; want %q", command, err, out, want)
+			}
+		}
+	}
+}
+
+// TestFreshNodeKnowsDemo asks a node on which nothing was imported for the model in the program.
+func TestFreshNodeKnowsDemo(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one")})
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"model", "ls"}, "demo"},
+		{[]string{"model", "show", "demo"}, "generate"},
+		{[]string{"host", "demo"}, "serving"},
+		{[]string{"route", "demo"}, "embedding, blocks 0-3, head"},
+		{[]string{"model", "ls"}, "generate"},
+	} {
+		if out, messages, code := covey(t, s.Node("one").Dir(), "", tc.args...); code != 0 || !strings.Contains(out, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
+		}
+	}
+}
+
+// TestSizesAgree compares what commands say of the size of a model whose head is its
+// embedding.
+func TestSizesAgree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		args       []string
+		want, less string
+	}{
+		{[]string{"model", "import", "demo", "--name", "mine"}, "imported mine: 7.4 MiB", ""},
+		{[]string{"model", "ls"}, "7.4 MiB  7.4 MiB", "9.3 MiB"},
+		{[]string{"model", "show", "mine"}, "here          7.4 MiB", "licence"},
+		{[]string{"model", "show", "mine"}, "2.0 MiB, 1 tensor, here", "1 tensors"},
+		{[]string{"model", "show", "mine"}, "2.0 MiB shared with other parts, 2 tensors", ""},
+		{[]string{"model", "rm", "mine"}, "removed mine: 7.4 MiB freed", ""},
+	} {
+		out, messages, code := covey(t, dir, "", tc.args...)
+		if code != 0 || !strings.Contains(out, tc.want) || tc.less != "" && strings.Contains(out, tc.less) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q and not %q", tc.args, code, out, messages, tc.want, tc.less)
+		}
+	}
+}
+
+// TestModelsOfPeers lists and shows a model of which nothing is here.
+func TestModelsOfPeers(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one", "two"), Model: []runner.Model{{Name: "far", On: "one"}}})
+	if err := s.Hear(t.Context(), "two", "far"); err != nil {
+		t.Fatal(err)
+	}
+	dir := s.Node("two").Dir()
+	for _, tc := range []struct{ command, want string }{
+		{"model ls", "far   -     -     0 B   1 "},
+		{"model show far", "pinned        its description only"},
+		{"model ls", "far   generate  7.4 MiB  0 B   1 "},
+	} {
+		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != 0 || !strings.Contains(out, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.command, code, out, messages, tc.want)
+		}
+	}
+}
+
+// TestRemoveOfServedModel removes a model of which the node serves blocks.
+func TestRemoveOfServedModel(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("one"), Model: []runner.Model{{Name: "mine", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "0-1"}}}},
+	})
+	dir := s.Node("one").Dir()
+	for _, tc := range []struct {
+		command string
+		code    int
+		want    string
+	}{
+		{"model rm mine", 2, "serves blocks 0-1 of mine; use `covey host mine --off` first, or --force"},
+		{"model show mine", 0, "7.4 MiB"},
+		{"model rm mine --force", 0, "freed"},
+		{"model rm mine", 3, "not here"},
+	} {
+		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != tc.code || !strings.Contains(out+messages, tc.want) {
+			t.Errorf("covey %s: exit code %d, %q, %s; want %d and %q", tc.command, code, out, messages, tc.code, tc.want)
 		}
 	}
 }

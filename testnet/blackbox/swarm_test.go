@@ -115,13 +115,10 @@ func complete(ctx context.Context, c *api.Client, model string, length int, each
 
 func host(t *testing.T, s *runner.Swarm, node, blocks string) *api.Event {
 	t.Helper()
-	c := s.Node(node).API()
-	waitFor(t, s, node+" to hear of the model", func(ctx context.Context) (bool, error) {
-		var m api.Model
-		err := c.Get(ctx, "/covey/v1/models/demo", nil, &m)
-		return err == nil, err
-	})
-	e, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: blocks}, func(api.Event) {})
+	if err := s.Hear(t.Context(), node, "demo"); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Node(node).API().Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: blocks}, func(api.Event) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,6 +135,9 @@ func waitFor(t *testing.T, s *runner.Swarm, what string, done func(context.Conte
 // chain waits until a node plans a chain over the given peers.
 func chain(t *testing.T, s *runner.Swarm, node string, peers ...string) {
 	t.Helper()
+	if err := s.Hear(t.Context(), node, "demo"); err != nil {
+		t.Fatal(err)
+	}
 	waitFor(t, s, fmt.Sprintf("%s to plan a chain over %v", node, peers), func(ctx context.Context) (bool, error) {
 		var choice router.Choice
 		err := s.Node(node).API().Get(ctx, "/covey/v1/route", url.Values{"model": {"demo"}}, &choice)
@@ -314,7 +314,17 @@ func TestExitCodes(t *testing.T) {
 		want string
 	}{
 		{[]string{"version"}, 0, "capability 2"},
+		{[]string{"--version"}, 0, "capability 2"},
 		{[]string{"nothing"}, 2, "unknown command"},
+		{[]string{"ls"}, 2, "did you mean covey model ls?"},
+		{[]string{"list"}, 2, "did you mean covey model ls?"},
+		{[]string{"ps"}, 2, "did you mean covey peers or covey status?"},
+		{[]string{"import", "x"}, 2, "did you mean covey model import?"},
+		{[]string{"pull", "x"}, 2, "did you mean covey model pull?"},
+		{[]string{"chat", "demo"}, 2, "did you mean covey run?"},
+		{[]string{"serve"}, 2, "did you mean covey up?"},
+		{[]string{"model", "lss"}, 2, "unknown command \"lss\" for \"covey model\": did you mean covey model ls?"},
+		{[]string{"bench", "--tokens", "0"}, 2, "--tokens is 0, want 1 or more"},
 		{[]string{"run"}, 2, "a model"},
 		{[]string{"up", "--memory", "two"}, 2, "--memory"},
 		{[]string{"up", "--join", "covey1xyz"}, 2, "the whole line that covey invite prints\n"},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -98,10 +99,36 @@ func TestInterruptInTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	expect(t, person, "^C\r\n")
 	if code := exitOf(t, cmd.Wait()); code != 130 {
 		t.Errorf("exit code %d, want 130", code)
 	}
 	if m := second.Messages; len(m) != 3 || m[1].Role != "assistant" || m[1].Content != "once upon" || m[2].Content != "go on" {
 		t.Errorf("the second question came with %+v", m)
+	}
+}
+
+// TestCompletionInBash lets a bash without the package bash-completion complete a command.
+func TestCompletionInBash(t *testing.T) {
+	t.Parallel()
+	script, messages, code := covey(t, t.TempDir(), "", "completion", "bash")
+	if code != 0 {
+		t.Fatalf("exit code %d, %s", code, messages)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bash := exec.CommandContext(t.Context(), "bash", "--norc", "--noprofile", "-s")
+	bash.Env = append(os.Environ(), "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"))
+	bash.Stdin = strings.NewReader(script + `
+compopt() { :; }
+COMP_WORDS=(covey model sho) COMP_CWORD=2 COMP_LINE="covey model sho" COMP_POINT=15
+__start_covey
+echo "completed: ${COMPREPLY[*]}"
+`)
+	out, err := bash.CombinedOutput()
+	if err != nil || string(out) != "completed: show\n" {
+		t.Errorf("%v, %q", err, out)
 	}
 }

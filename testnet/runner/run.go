@@ -103,6 +103,9 @@ func (r *Report) count(want, got string, err error) {
 
 // settledAnswer asks when the swarm has a chain.
 func (s *Swarm) settledAnswer(ctx context.Context, a *Ask) (string, error) {
+	if err := s.Hear(ctx, a.Through, a.Model); err != nil {
+		return "", err
+	}
 	err := s.Wait(ctx, fmt.Sprintf("node %s to find a chain of peers for %s", a.Through, a.Model), func(ctx context.Context) (bool, error) {
 		var choice router.Choice
 		err := s.Node(a.Through).API().Get(ctx, "/covey/v1/route", url.Values{"model": {a.Model}}, &choice)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -107,22 +106,25 @@ func (s *Swarm) load(ctx context.Context, m Model) error {
 	}
 	s.cfg.say("%s imports %s", m.On, m.Name)
 	for _, h := range m.Hosts {
-		c := s.Node(h.Node).API()
-		err := s.Wait(ctx, fmt.Sprintf("node %s to hear of %s", h.Node, m.Name), func(ctx context.Context) (bool, error) {
-			var known api.Model
-			err := c.Get(ctx, "/covey/v1/models/"+url.PathEscape(m.Name), nil, &known)
-			return err == nil, err
-		})
-		if err != nil {
+		if err := s.Hear(ctx, h.Node, m.Name); err != nil {
 			return err
 		}
-		e, err := c.Watch(ctx, "/covey/v1/host", api.HostRequest{Model: m.Name, Blocks: h.Blocks}, func(api.Event) {})
+		e, err := s.Node(h.Node).API().Watch(ctx, "/covey/v1/host", api.HostRequest{Model: m.Name, Blocks: h.Blocks}, func(api.Event) {})
 		if err != nil {
 			return fmt.Errorf("host %s on node %s: %w", m.Name, h.Node, err)
 		}
 		s.cfg.say("%s serves %s %s after it fetched %d bytes", h.Node, m.Name, h.Blocks, e.Bytes)
 	}
 	return nil
+}
+
+// Hear waits until a node holds a model of a name or a peer has told it of one.
+func (s *Swarm) Hear(ctx context.Context, node, model string) error {
+	return s.Wait(ctx, fmt.Sprintf("node %s to hear of %s", node, model), func(ctx context.Context) (bool, error) {
+		var known []api.Model
+		err := s.Node(node).API().Get(ctx, "/covey/v1/models", nil, &known)
+		return slices.ContainsFunc(known, func(m api.Model) bool { return m.Name == model && !m.Builtin }), err
+	})
 }
 
 // Node returns a process by name.

@@ -114,6 +114,9 @@ func story(ctx context.Context, s *runner.Swarm, alone answers) error {
 			return err
 		}
 	}
+	if err := s.Hear(ctx, "four", model); err != nil {
+		return err
+	}
 	say("Peer four holds nothing. It streams a completion and a chat")
 	if err := answer(ctx, s, four, alone); err != nil {
 		return err
@@ -143,12 +146,7 @@ func status(ctx context.Context, c *api.Client) (st api.Status, err error) {
 
 // host lets a peer serve a range and shows what it fetched from whom.
 func host(ctx context.Context, s *runner.Swarm, c *api.Client, name, blocks string) error {
-	err := s.Wait(ctx, "peer "+name+" to hear of the model", func(ctx context.Context) (bool, error) {
-		var m api.Model
-		err := c.Get(ctx, "/covey/v1/models/"+model, nil, &m)
-		return err == nil, err
-	})
-	if err != nil {
+	if err := s.Hear(ctx, name, model); err != nil {
 		return err
 	}
 	e, err := c.Watch(ctx, "/covey/v1/host", api.HostRequest{Model: model, Blocks: blocks}, func(api.Event) {})

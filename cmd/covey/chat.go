@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/covey-network/covey/node/api"
+)
+
+// tooLong is the code of the API for a prompt that does not fit into the model's context.
+const tooLong = "context_length_exceeded"
+
+// chat is a talk with a model, a line of the input at a time.
+type chat struct {
+	*runOptions
+	client   *api.Client
+	out      io.Writer
+	messages io.Writer // for what is not the model's
+	show     func(string)
+	terminal bool
+	first    int     // turns that stay, whatever the length
+	context  int     // tokens of a prompt and its answer; 0: not known
+	perByte  float64 // tokens per byte of the turns, as the last prompt had them
+	told     bool    // that old turns go
+}
+
+func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string)) error {
+	ctx := c.Context()
+	var m api.Model
+	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(r.q.Model), nil, &m); err != nil {
+		return err
+	}
+	t := &chat{
+		runOptions: r, client: client, out: c.OutOrStdout(), messages: c.ErrOrStderr(), show: show,
+		terminal: term.IsTerminal(int(os.Stdin.Fd())), context: m.Context,
+	}
+	prompt := func() {}
+	if t.terminal && !r.json {
+		prompt = func() { fmt.Fprint(t.out, ">>> ") }
+		fmt.Fprintf(t.out, "Chat with %s. Ctrl-D ends, and Ctrl-C, which stops an answer first.\n", r.q.Model)
+	}
+	r.q.Messages = r.start()
+	t.first = len(r.q.Messages)
+	in := readInput(ctx, os.Stdin)
+	for {
+		prompt()
+		line, err := in.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			if t.terminal && !r.json {
+				fmt.Fprintln(t.out) // after the prompt
+			}
+			return nil
+		case errors.Is(err, errLongLine):
+			err = t.refused(err)
+		case err == nil && strings.TrimSpace(line) != "":
+			err = t.say(ctx, line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// say puts a line to the model and shows the answer.
+func (t *chat) say(ctx context.Context, line string) error {
+	before := t.q.Messages
+	t.q.Messages = append(before[:len(before):len(before)], turn{"user", line})
+	for t.full() && t.drop() {
+	}
+	a, err := t.reply(ctx)
+	for isTooLong(err) && t.drop() {
+		a, err = t.reply(ctx)
+	}
+	if isTooLong(err) {
+		t.q.Messages = before
+		return t.refused(fmt.Errorf("this line is too long for %s: %w", t.q.Model, err))
+	}
+	if err != nil {
+		return err
+	}
+	if a.prompt > 0 {
+		t.perByte = float64(a.prompt) / float64(t.bytes())
+	}
+	t.q.Messages = append(t.q.Messages, turn{"assistant", a.text})
+	if t.json {
+		return json.NewEncoder(t.out).Encode(map[string]string{"model": t.q.Model, "text": a.text})
+	}
+	_, err = fmt.Fprintln(t.out)
+	return err
+}
+
+// refused tells why a line has no answer.
+func (t *chat) refused(why error) error {
+	if t.json {
+		return json.NewEncoder(t.out).Encode(map[string]string{"model": t.q.Model, "error": why.Error()})
+	}
+	_, err := fmt.Fprintln(t.messages, "covey:", why)
+	return err
+}
+
+func isTooLong(err error) bool {
+	var status *api.StatusError
+	return errors.As(err, &status) && status.Code == tooLong
+}
+
+func (t *chat) bytes() (n int) {
+	for _, m := range t.q.Messages {
+		n += len(m.Content)
+	}
+	return n
+}
+
+// full reports whether the turns are likely to leave too little room for an answer.
+func (t *chat) full() bool {
+	room := min(t.q.MaxTokens, t.context/4)
+	return t.context > 0 && int(t.perByte*float64(t.bytes()))+room > t.context
+}
+
+// drop takes the oldest question and its answer out of the talk. It reports false if there
+// is only the last question.
+func (t *chat) drop() bool {
+	const pair = 2
+	if len(t.q.Messages) < t.first+pair+1 {
+		return false
+	}
+	t.q.Messages = append(t.q.Messages[:t.first:t.first], t.q.Messages[t.first+pair:]...)
+	if !t.told {
+		t.told = true
+		fmt.Fprintf(t.messages, "the context of %d tokens is full: from now on the oldest turns are left out\n", t.context)
+	}
+	return true
+}
+
+// reply asks for an answer of the chat. On a terminal the first interrupt ends the answer
+// only: what was said by then counts.
+func (t *chat) reply(ctx context.Context) (answered, error) {
+	one, end := context.WithCancel(ctx)
+	defer end()
+	if t.terminal {
+		t.answer.Store(&end)
+		defer t.answer.Store(nil)
+	}
+	a, err := t.ask(one, t.client, t.show)
+	if err != nil && one.Err() != nil && ctx.Err() == nil {
+		err = nil
+	}
+	return a, err
+}

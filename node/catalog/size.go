@@ -1,0 +1,53 @@
+package catalog
+
+import (
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// Size returns what the weights and the tokenizer of a model take, and how much of that is
+// here. A block that tensors share counts once. A tokenizer without any weights counts as
+// nothing: whoever asks peers for answers has one.
+func (c *Catalog) Size(m *Model) (bytes, here int64) {
+	tokenizer := map[cid.Cid]bool{}
+	for _, id := range m.Manifest.Tokenizer.Blocks.CIDs() {
+		tokenizer[id] = true
+	}
+	weights := false
+	for _, b := range blocksOf(m.Manifest, m.Manifest.Whole()) {
+		bytes += int64(b.size)
+		if c.store.Has(b.id) {
+			here += int64(b.size)
+			weights = weights || !tokenizer[b.id]
+		}
+	}
+	if !weights {
+		here = 0
+	}
+	return bytes, here
+}
+
+// PartSizes returns what each part of a model takes, in their order: blocks of its own, and
+// those that parts before it have too.
+func PartSizes(m *wire.Manifest) (own, shared []int64) {
+	seen := map[cid.Cid]int{}
+	own, shared = make([]int64, len(m.Parts)), make([]int64, len(m.Parts))
+	for i := range m.Parts {
+		for j := range m.Parts[i].Tensors {
+			t := &m.Parts[i].Tensors[j]
+			for k := range t.Blocks.Len() {
+				id := t.Blocks.At(k)
+				first, twice := seen[id]
+				switch {
+				case !twice:
+					seen[id] = i
+					own[i] += int64(wire.BlockLen(t.Bytes, k))
+				case first != i:
+					shared[i] += int64(wire.BlockLen(t.Bytes, k))
+				}
+			}
+		}
+	}
+	return own, shared
+}
