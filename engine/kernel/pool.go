@@ -150,19 +150,23 @@ func (p *Pool) work(w *worker) {
 	}
 }
 
-// await returns when a task after number seen is announced.
+// await returns when a task after number seen is announced. A wake-up is a hint only: one
+// that was meant for task seen may come when that task is over, as announce may be held up
+// between publishing it and waking the workers.
 func (p *Pool) await(w *worker, seen uint64) {
-	for spin := 0; spin < spinRounds; spin++ {
-		if p.gen.Load() != seen {
-			return
+	for {
+		for spin := 0; spin < spinRounds; spin++ {
+			if p.gen.Load() != seen {
+				return
+			}
+			if spin%64 == 63 {
+				runtime.Gosched()
+			}
 		}
-		if spin%64 == 63 {
-			runtime.Gosched()
+		w.parked.Store(true)
+		if p.gen.Load() != seen && w.parked.CompareAndSwap(true, false) {
+			return // announced in between, and nobody will send a wake-up
 		}
+		<-w.wake
 	}
-	w.parked.Store(true)
-	if p.gen.Load() != seen && w.parked.CompareAndSwap(true, false) {
-		return // announced in between, and nobody will send a wake-up
-	}
-	<-w.wake
 }
