@@ -1,6 +1,9 @@
 package node_test
 
 import (
+	"context"
+	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -237,5 +240,30 @@ func TestGCAfterLostPins(t *testing.T) {
 	}
 	if err := c.Post(t.Context(), "/covey/v1/gc", api.GCRequest{}, &done); err != nil || done.Blocks != 0 {
 		t.Errorf("gc after that: %+v, %v", done, err)
+	}
+}
+
+// TestEndBeforeTheMeasurement runs a node that is to end at once: it does not measure the
+// machine first.
+func TestEndBeforeTheMeasurement(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg, err := node.ReadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	online("")(cfg)
+	cfg.API.Addr = "127.0.0.1:0"
+	n, err := node.New(*cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "speeds.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the machine was measured: %v", err)
 	}
 }
