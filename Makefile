@@ -13,13 +13,14 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build bin/covey
+	@test -x bin/covey || echo "compiling; a minute or two the first time"
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/covey
 
 demo: build ## a swarm of four peers on this machine: import, fetch, chat, kill a peer, chat again
-	$(GO) run ./testnet/cmd/demo -covey bin/covey
+	$(GO) run -trimpath ./testnet/cmd/demo -covey bin/covey
 
 testnet: build ## run a manifest of real processes (default M=testnet/manifests/ci.toml)
-	$(GO) run ./testnet/cmd/testnet -covey bin/covey $(M)
+	$(GO) run -trimpath ./testnet/cmd/testnet -covey bin/covey $(M)
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

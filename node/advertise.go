@@ -27,6 +27,32 @@ func (r *running) changes() {
 	}
 }
 
+// announced waits until an advert is out that tells what is so now.
+func (r *running) announced(ctx context.Context) {
+	if r.cfg.Offline {
+		return
+	}
+	out := make(chan struct{})
+	r.mu.Lock()
+	r.awaiting = append(r.awaiting, out)
+	r.mu.Unlock()
+	r.changes()
+	select {
+	case <-out:
+	case <-ctx.Done():
+	case <-r.ctx.Done():
+	}
+}
+
+// takeAwaiting returns those that wait for the next advert.
+func (r *running) takeAwaiting() []chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := r.awaiting
+	r.awaiting = nil
+	return out
+}
+
 // advertise publishes this peer's capacity, from time to time and when something changed.
 func (r *running) advertise(ctx context.Context) error {
 	joined, stop := r.host.Subscribe()
@@ -39,9 +65,13 @@ func (r *running) advertise(ctx context.Context) error {
 	announced := map[cid.Cid]bool{}
 	wait := advertEvery
 	for {
+		awaiting := r.takeAwaiting()
 		a := r.advert()
 		if err := r.host.PublishAdvert(ctx, a); err != nil && ctx.Err() == nil {
 			r.log.Warn("advert not published", "err", err)
+		}
+		for _, out := range awaiting {
+			close(out)
 		}
 		r.provide(ctx, a.Models, announced)
 		if !sleep(ctx, advertPause) {

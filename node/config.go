@@ -172,7 +172,7 @@ func (c *Config) keys() ([][32]byte, error) {
 	for i, k := range c.API.Keys {
 		b, err := hex.DecodeString(k)
 		if err != nil || len(b) != 32 {
-			return nil, fmt.Errorf("api.keys[%d] in %s is not a SHA-256 in hex: put the key's hash there, not the key: printf %%s KEY | sha256sum", i, filepath.Join(c.DataDir, configFile))
+			return nil, fmt.Errorf("api.keys[%d] in %s is not a SHA-256 in hex: put the key's hash there, not the key: printf %%s KEY | sha256sum | cut -d' ' -f1", i, filepath.Join(c.DataDir, configFile))
 		}
 		out = append(out, [32]byte(b))
 	}

@@ -264,6 +264,9 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	rng, st, err := r.hosting.Host(req.Context(), m, in.Blocks, func(state string, done, total int64) {
 		e.send(api.Event{Stage: state, Bytes: done, Total: total})
 	})
+	if err == nil {
+		r.announced(req.Context())
+	}
 	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, From: from(st), Range: &rng}, err)
 }
 

@@ -31,6 +31,10 @@ import (
 // patience is how long an answer waits for another chain after a peer of its own is lost.
 const patience = 5 * time.Second
 
+// settleTime is how long a node that starts waits to hear of other peers before it says
+// that it is ready.
+const settleTime = 3 * time.Second
+
 // Node is a peer.
 type Node struct {
 	cfg      Config
@@ -81,6 +85,9 @@ type running struct {
 	tasks     sync.WaitGroup // local streams
 	changed   chan struct{}  // 1: something to advertise has changed
 	unpacking chan struct{}  // 1: the model in the program is imported once at a time
+
+	mu       sync.Mutex
+	awaiting []chan struct{} // closed when the next advert is out
 }
 
 // Run opens the node and serves until ctx ends or a part fails. Then the parts end in the
@@ -107,7 +114,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if !n.cfg.Offline {
 		inner.run(r.host.Run)
 		inner.run(r.advertise)
-		inner.run(func(context.Context) error { return r.measure() })
+		inner.run(r.measure)
 	}
 	inner.run(r.worker.Run)
 	inner.run(r.hosting.Run)
@@ -163,6 +170,7 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 			return nil
 		}
 	}
+	r.settle(ctx)
 	n.endpoint = Endpoint{URL: "http://" + r.gateway.Addr().String(), Key: r.key, PID: pid(), DataDir: n.cfg.DataDir}
 	if !n.cfg.Offline {
 		if err := n.endpoint.write(); err != nil {
@@ -175,6 +183,27 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 		return n.endpoint.remove()
 	}
 	return nil
+}
+
+// settle waits until another peer has told what it has, for a while, if there are peers to
+// find: the first question to this node is then about the swarm, not about a node alone.
+func (r *running) settle(ctx context.Context) {
+	if r.cfg.Offline || len(r.creds.Bootstrap)+len(r.cfg.Network.Bootstrap) == 0 {
+		return
+	}
+	news, stop := r.host.Subscribe()
+	defer stop()
+	late := time.NewTimer(settleTime)
+	defer late.Stop()
+	for len(r.host.Adverts()) == 0 {
+		select {
+		case <-news:
+		case <-late.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // open makes the parts in order of dependence.

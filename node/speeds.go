@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,11 +34,14 @@ func (r *running) readSpeeds() (wire.Speeds, bool) {
 	return kept.Speeds, ok
 }
 
-// measure finds the machine's speeds and advertises them.
-func (r *running) measure() error {
+// measure finds the machine's speeds and advertises them, unless ctx ends before.
+func (r *running) measure(ctx context.Context) error {
 	s, ok := r.readSpeeds()
 	if !ok {
-		s = r.worker.MeasureMachine(r.cfg.Version)
+		var err error
+		if s, err = r.worker.MeasureMachine(ctx, r.cfg.Version); err != nil {
+			return nil // the node ends, and measures at the next start
+		}
 		data, err := json.Marshal(struct {
 			wire.Speeds
 			Cores int `json:"cores"`

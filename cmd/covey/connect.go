@@ -13,23 +13,67 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
 // probeTimeout is how long a node on this machine may take to say that it lives.
 const probeTimeout = 3 * time.Second
 
-// connect returns a client of the node on the data directory, and what ends its use. If no
-// node runs there, one without a network is started in this process.
+// connect returns a client of the node on the data directory, and what ends its use. A node
+// that starts there is waited for. If none does, one without a network is started in this
+// process, after other processes that use the directory so.
 func (o *options) connect(ctx context.Context) (*api.Client, func() error, error) {
-	c, err := o.running(ctx)
-	if err == nil {
-		return c, func() error { return nil }, nil
+	return o.connectOr(ctx, func() {})
+}
+
+// connectToAsk is connect for a command that answers something, which tells whose answer
+// it is.
+func (o *options) connectToAsk(ctx context.Context) (*api.Client, func() error, error) {
+	return o.connectOr(ctx, func() { fmt.Fprintf(os.Stderr, "no node runs on %s: answering in this process\n", o.data) })
+}
+
+func (o *options) connectOr(ctx context.Context, alone func()) (*api.Client, func() error, error) {
+	for w := newWait(startingTime); ; {
+		c, err := o.starting(ctx, w)
+		if err == nil {
+			return c, func() error { return nil }, nil
+		}
+		if !errors.Is(err, node.ErrNotRunning) {
+			return nil, nil, err
+		}
+		c, stop, err := o.startLocal(ctx)
+		if err == nil {
+			alone()
+		}
+		if !errors.Is(err, store.ErrInUse) {
+			return c, stop, err
+		}
+		if err := w.pause(ctx, "another covey process that uses "+o.data, err); err != nil {
+			return nil, nil, err
+		}
 	}
-	if !errors.Is(err, node.ErrNotRunning) {
-		return nil, nil, err
+}
+
+// starting is running, but waits for a node that starts, and a moment for one to begin to.
+func (o *options) starting(ctx context.Context, w *wait) (*api.Client, error) {
+	for {
+		c, err := o.running(ctx)
+		if !errors.Is(err, node.ErrNotRunning) {
+			return c, err
+		}
+		claimed, claimErr := node.Claimed(o.data)
+		if claimErr != nil {
+			return nil, claimErr
+		}
+		if !claimed && !w.grace() {
+			return nil, err
+		}
+		over := &api.StatusError{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("a node starts or ends on %s, and does not answer after %s", o.data, startingTime)}
+		if err := w.pause(ctx, "the node that starts on "+o.data, over); err != nil {
+			return nil, err
+		}
 	}
-	return o.startLocal(ctx)
 }
 
 // running returns a client of the node that runs on the data directory; the error wraps
@@ -62,9 +106,9 @@ func (o *options) running(ctx context.Context) (*api.Client, error) {
 	return nil, err
 }
 
-// needRunning is running with advice.
+// needRunning is starting with advice.
 func (o *options) needRunning(ctx context.Context) (*api.Client, error) {
-	c, err := o.running(ctx)
+	c, err := o.starting(ctx, newWait(startingTime))
 	if errors.Is(err, node.ErrNotRunning) {
 		return nil, &api.StatusError{Status: 503, Message: fmt.Sprintf("no node runs on %s: start one with covey up", o.data)}
 	}

@@ -29,7 +29,7 @@ func embedCommand(o *options) *cobra.Command {
 			if len(texts) == 0 {
 				return usageError{errors.New("no texts: give them as arguments or as lines of the input")}
 			}
-			client, stop, err := o.connect(c.Context())
+			client, stop, err := o.connectToAsk(c.Context())
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,7 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if r.raw && prompt == "" {
 		return usageError{errors.New("--raw needs a prompt")}
 	}
-	client, stop, err := r.connect(ctx)
+	client, stop, err := r.connectToAsk(ctx)
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,26 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
+)
+
+const (
+	// joinNote is when a node that joins and has reached nobody says so: settling has taken
+	// some time before.
+	joinNote = 2 * time.Second
+	// joinPoll is how often that is looked at.
+	joinPoll = 200 * time.Millisecond
+	// stoppingNote is how long a node may take to end in silence.
+	stoppingNote = time.Second
 )
 
 type upOptions struct {
@@ -43,7 +57,7 @@ in the data directory, then the defaults; --print-config shows the result.`,
 	f.StringVar(&u.join, "join", "", "join token from covey invite (environment: COVEY_JOIN)")
 	f.StringVar(&u.name, "name", "", "name of this machine, for people; default: its host name")
 	f.StringVar(&u.api, "api", "", "address of the API (default 127.0.0.1:8420)")
-	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers")
+	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers; port 0 is one that this node chooses once and keeps (default: that port on all addresses, TCP and QUIC)")
 	f.StringSliceVar(&u.bootstrap, "bootstrap", nil, "multiaddrs of peers to dial first")
 	f.IntVar(&u.cores, "cores", 0, "processor cores to lend (default all)")
 	f.StringVar(&u.memory, "memory", "", "memory to lend, such as 4GiB (default half)")
@@ -107,7 +121,7 @@ func (u *upOptions) config() (*node.Config, error) {
 	return cfg, err
 }
 
-func (u *upOptions) run(ctx context.Context, out io.Writer) error {
+func (u *upOptions) run(ctx context.Context, out io.Writer) (err error) {
 	cfg, err := u.config()
 	if err != nil {
 		return err
@@ -115,9 +129,27 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	if u.printConfig {
 		return cfg.Print(out)
 	}
-	if err := u.check(ctx, cfg); err != nil {
+	if err := u.check(cfg); err != nil {
 		return err
 	}
+	claim, err := u.claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, claim.Release()) }()
+	for w := newWait(upWait); ; {
+		err := u.serve(ctx, cfg, out)
+		if !errors.Is(err, store.ErrInUse) {
+			return err
+		}
+		if err := w.pause(ctx, "another covey process that uses "+u.data, err); err != nil {
+			return err
+		}
+	}
+}
+
+// serve runs the node until it ends.
+func (u *upOptions) serve(ctx context.Context, cfg *node.Config, out io.Writer) error {
 	n, err := node.New(*cfg)
 	if err != nil {
 		return err
@@ -127,14 +159,95 @@ func (u *upOptions) run(ctx context.Context, out io.Writer) error {
 	select {
 	case err := <-ended:
 		return err
+	case <-ctx.Done():
+		return stopped(ended)
 	case <-n.Ready():
 	}
 	fmt.Fprintf(out, "covey is up: %s/v1 speaks the OpenAI API\n", n.Endpoint().URL)
+	if cfg.Join != "" {
+		ctx, done := context.WithCancel(ctx)
+		var told sync.WaitGroup
+		told.Go(func() { u.tellJoin(ctx, cfg.Join, n.Endpoint(), out) })
+		defer told.Wait()
+		defer done()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return stopped(ended)
+	}
+}
+
+// stopped waits for the end of a node that was told to end, and says so if that takes long:
+// answers that run are finished.
+func stopped(ended <-chan error) error {
+	t := time.NewTimer(stoppingNote)
+	defer t.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.C:
+	}
+	fmt.Fprintln(os.Stderr, "stopping: answers that run are finished first, for up to 10 s")
 	return <-ended
 }
 
-// check refuses settings that make no sense, and a data directory that is in use.
-func (u *upOptions) check(ctx context.Context, cfg *node.Config) error {
+// tellJoin says when no peer of the swarm that a token leads to can be reached, and when one
+// can then.
+func (u *upOptions) tellJoin(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
+	token, err := wire.ParseToken(join)
+	if err != nil {
+		return // the node has refused it
+	}
+	c := &api.Client{Base: at.URL, Key: at.Key}
+	t := time.NewTicker(joinPoll)
+	defer t.Stop()
+	start, told := time.Now(), false
+	for {
+		var st api.Status
+		err := c.Get(ctx, "/covey/v1/status", nil, &st)
+		switch {
+		case err != nil: // busy, or at its end
+		case st.Peers > 0:
+			if told {
+				fmt.Fprintln(out, "a peer of the swarm answers")
+			}
+			return
+		case !told && time.Since(start) > joinNote:
+			fmt.Fprintf(out, "joined swarm %s, but no peer answers at %s yet; still trying\n", swarmName(token, &st), joinAddrs(token))
+			told = true
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func swarmName(t *wire.Token, st *api.Status) string {
+	if t.Name != "" {
+		return t.Name
+	}
+	return st.Swarm.String()
+}
+
+// joinAddrs lists where a token leads to, without the peers' identities.
+func joinAddrs(t *wire.Token) string {
+	var out []string
+	for _, a := range t.Bootstrap {
+		text, _, _ := strings.Cut(string(a), "/p2p/")
+		out = append(out, text)
+	}
+	if len(out) == 0 {
+		return "no address (the token has none)"
+	}
+	return strings.Join(out, ", ")
+}
+
+// check refuses settings that make no sense.
+func (u *upOptions) check(cfg *node.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return usageError{fmt.Errorf("check settings: %w", err)}
 	}
@@ -144,11 +257,28 @@ func (u *upOptions) check(ctx context.Context, cfg *node.Config) error {
 			return usageError{fmt.Errorf("join token %.16q: %s; it is the whole line that covey invite prints", cfg.Join, why)}
 		}
 	}
-	if _, err := u.running(ctx); errors.Is(err, node.ErrNotRunning) {
-		return nil
-	} else if ctx.Err() != nil {
-		return ctx.Err()
+	return nil
+}
+
+// claim claims the data directory, after a node that ends there, and refuses one that runs.
+func (u *upOptions) claim(ctx context.Context) (*node.Claim, error) {
+	for w := newWait(startingTime); ; {
+		if _, err := u.running(ctx); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if !errors.Is(err, node.ErrNotRunning) {
+			return nil, u.alreadyRuns()
+		}
+		c, err := node.NewClaim(u.data)
+		if !errors.Is(err, node.ErrClaimed) {
+			return c, err
+		}
+		if err := w.pause(ctx, "the node that starts or ends on "+u.data, err); err != nil {
+			return nil, err
+		}
 	}
+}
+
+func (u *upOptions) alreadyRuns() error {
 	at, err := node.ReadEndpoint(u.data)
 	if err != nil {
 		return err

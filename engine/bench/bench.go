@@ -129,7 +129,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 
 	r := Report{Model: src.name, Types: src.types, ISA: kernel.Current().String(), Threads: cfg.Threads}
 	cfg.Progress("machine")
-	r.Machine = MeasureMachine(pool)
+	if r.Machine, err = MeasureMachine(ctx, pool); err != nil {
+		return Report{}, err
+	}
 	cfg.Progress("load")
 	start := time.Now()
 	stage, err := model.Load(ctx, src.config, src.config.Whole(), src.weights, pool)
@@ -146,7 +148,11 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if r.Prefill, err = m.prefill(ctx); err != nil {
 		return Report{}, fmt.Errorf("bench prefill: %w", err)
 	}
-	r.Machine = r.Machine.best(MeasureMachine(pool)) // other work may have come in between
+	again, err := MeasureMachine(ctx, pool) // other work may have come in between
+	if err != nil {
+		return Report{}, fmt.Errorf("bench: %w", err)
+	}
+	r.Machine = r.Machine.best(again)
 	for _, p := range []*Phase{&r.Decode, &r.Prefill} {
 		p.compare(r.Machine, src.float())
 	}

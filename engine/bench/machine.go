@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"time"
 
 	"github.com/covey-network/covey/engine/kernel"
@@ -15,21 +16,24 @@ const (
 )
 
 // MeasureMachine measures what the machine gives the threads of a pool, which should have
-// nothing else to do. It takes about a second and 256 MiB.
-func MeasureMachine(p *kernel.Pool) Machine {
+// nothing else to do. It takes about a second and 256 MiB; the error is that of a ctx that
+// has ended before.
+func MeasureMachine(ctx context.Context, p *kernel.Pool) (Machine, error) {
 	data := kernel.Buffer(readBytes)
-	return Machine{
-		ReadBytes: peakRate(p, kernel.PeakRead, data),
-		DotOps:    peakRate(p, kernel.PeakDot, nil),
-		FMAOps:    peakRate(p, kernel.PeakFMA, nil),
+	m := Machine{
+		ReadBytes: peakRate(ctx, p, kernel.PeakRead, data),
+		DotOps:    peakRate(ctx, p, kernel.PeakDot, nil),
+		FMAOps:    peakRate(ctx, p, kernel.PeakFMA, nil),
 	}
+	return m, ctx.Err()
 }
 
-func peakRate(p *kernel.Pool, w kernel.PeakWork, data []byte) float64 {
+// peakRate is the best rate of several tries, of no meaning once ctx has ended.
+func peakRate(ctx context.Context, p *kernel.Pool, w kernel.PeakWork, data []byte) float64 {
 	best := 0.0
 	for range peakTries {
 		start, done := time.Now(), int64(0)
-		for time.Since(start) < peakTime {
+		for time.Since(start) < peakTime && ctx.Err() == nil {
 			done += kernel.Peak(p, w, data)
 		}
 		best = max(best, float64(done)/time.Since(start).Seconds())

@@ -12,11 +12,19 @@ type BatchNorm struct {
 	ReLU           bool
 }
 
-// Check reports a shape that cannot be normalised: a single element per channel has no
-// variance.
+// Check reports sizes that are not positive.
 func (b BatchNorm) Check() error {
 	if min(b.Batch, b.C, b.Size) < 1 {
 		return fmt.Errorf("batch norm %+v: all sizes must be positive", b)
+	}
+	return nil
+}
+
+// CheckTrain reports a shape that [BatchNormOp.Train] cannot normalise: a single element per
+// channel has no variance. The running statistics serve for it, see [BatchNormOp.Eval].
+func (b BatchNorm) CheckTrain() error {
+	if err := b.Check(); err != nil {
+		return err
 	}
 	if b.Batch*b.Size < 2 {
 		return fmt.Errorf("batch norm %+v: one element per channel has no variance", b)
@@ -69,8 +77,12 @@ type (
 
 // Train normalises x by its own statistics, scales by gamma and adds beta, writes that to y,
 // which may be x if no Backward follows, and moves runMean and runVar, the latter by the
-// variance over n-1. Variances are sums of squared differences to the mean.
+// variance over n-1. Variances are sums of squared differences to the mean. The shape must
+// have passed [BatchNorm.CheckTrain].
 func (o *BatchNormOp) Train(p *Pool, y, x, gamma, beta, runMean, runVar []float32) {
+	if err := o.CheckTrain(); err != nil {
+		panic("kernel: " + err.Error())
+	}
 	o.need("Train", min(len(y), len(x)), min(len(gamma), len(beta), len(runMean), len(runVar)))
 	t := &o.train
 	t.y, t.x, t.gamma, t.beta, t.runMean, t.runVar = y, x, gamma, beta, runMean, runVar

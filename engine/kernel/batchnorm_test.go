@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/engine/kernel"
@@ -213,17 +214,40 @@ func TestBatchNormWithReLUMasksItsGradient(t *testing.T) {
 
 func TestBatchNormChecksItsInput(t *testing.T) {
 	t.Parallel()
-	for _, b := range []kernel.BatchNorm{{}, {Batch: 1, C: 4, Size: 1}} {
-		if b.Check() == nil {
-			t.Errorf("Check of %+v gave no error", b)
-		}
+	if (kernel.BatchNorm{}).Check() == nil || (kernel.BatchNorm{}).CheckTrain() == nil {
+		t.Error("a shape of nothing passed")
 	}
-	defer func() {
-		if recover() == nil {
-			t.Error("operands that are too short did not panic")
-		}
-	}()
-	kernel.NewBatchNormOp(kernel.BatchNorm{Batch: 2, C: 1, Size: 2}).Train(nil, nil, nil, nil, nil, nil, nil)
+	single := kernel.BatchNorm{Batch: 1, C: 1, Size: 1}
+	if single.Check() != nil || single.CheckTrain() == nil {
+		t.Error("one element per channel must pass Check and not CheckTrain")
+	}
+	one := []float32{1}
+	for name, f := range map[string]func(){
+		"short": func() {
+			kernel.NewBatchNormOp(kernel.BatchNorm{Batch: 2, C: 1, Size: 2}).Train(nil, nil, nil, nil, nil, nil, nil)
+		},
+		"single": func() { kernel.NewBatchNormOp(single).Train(nil, one, one, one, one, one, one) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defer func() {
+				if v, ok := recover().(string); !ok || !strings.HasPrefix(v, "kernel: ") {
+					t.Errorf("panic %v", v)
+				}
+			}()
+			f()
+		})
+	}
+}
+
+func TestBatchNormEvalOfOneElement(t *testing.T) {
+	t.Parallel()
+	p := kernel.NewPool(1)
+	defer p.Close()
+	y := make([]float32, 2)
+	op := kernel.NewBatchNormOp(kernel.BatchNorm{Batch: 1, C: 2, Size: 1})
+	op.Eval(p, y, []float32{3, -1}, []float32{2, 1}, []float32{1, 0.5}, []float32{1, 0}, []float32{4, 1})
+	sameBits(t, "y", y, []float32{3, -0.5})
 }
 
 func TestBatchNormDoesNotAllocate(t *testing.T) {

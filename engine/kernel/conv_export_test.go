@@ -7,3 +7,6 @@ var (
 	NewGlobalAvgPoolOpISA = newGlobalAvgPoolOp
 	NewBatchNormOpISA     = newBatchNormOp
 )
+
+// AddConvStep adds offsets to a table of steps.
+func AddConvStep(x, w int) { new(convSteps).add(x, w) }

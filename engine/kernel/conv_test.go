@@ -283,6 +283,22 @@ func TestConvCheck(t *testing.T) {
 	}
 }
 
+// Offsets are 32 bits in the tables that assembly reads: larger ones must not wrap around.
+func TestConvOffsetsDoNotWrap(t *testing.T) {
+	t.Parallel()
+	kernel.AddConvStep(math.MaxInt32, 0)
+	for _, step := range [][2]int{{math.MaxInt32 + 1, 0}, {0, 1 << 33}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("offsets %v were taken", step)
+				}
+			}()
+			kernel.AddConvStep(step[0], step[1])
+		}()
+	}
+}
+
 func TestConvDoesNotAllocate(t *testing.T) {
 	for _, threads := range []int{1, 2} {
 		p := kernel.NewPool(threads)

@@ -1,6 +1,9 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // convSteps is a table of what a product adds up: pairs of offsets (x, w) in elements, none
 // negative.
@@ -10,6 +13,9 @@ type convSteps struct {
 }
 
 func (t *convSteps) add(x, w int) {
+	if max(x, w) > math.MaxInt32 {
+		panic(fmt.Sprintf("kernel: convolution over offsets of %d and %d elements, at most %d", x, w, math.MaxInt32))
+	}
 	t.pairs = append(t.pairs, int32(x), int32(w))
 	t.maxX, t.maxW = max(t.maxX, x), max(t.maxW, w)
 }

@@ -46,7 +46,7 @@ func expf(x float32) float32 {
 	p = fma32(p, r, expC0)
 	// p is twice the result's mantissa, so that the scale 2^(n-1) is finite for n = 128
 	// and 0 for n = -126.
-	return p * math.Float32frombits(math.Float32bits(t)<<23+126<<23)
+	return float32(p * math.Float32frombits(math.Float32bits(t)<<23+126<<23))
 }
 
 // minps is the MINPS instruction: b if one of the two is NaN.

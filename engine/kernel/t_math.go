@@ -59,7 +59,7 @@ func siluSlope(x float32) float32 {
 // siluValue is siluf without a division.
 func siluValue(x float32) float32 {
 	_, s, _ := siluParts(x)
-	return maxps(-siluRange, x) * s
+	return float32(maxps(-siluRange, x) * s)
 }
 
 // siluBoth returns the value and the slope of SiLU.
@@ -72,7 +72,7 @@ func siluBoth(x float32) (value, slope float32) {
 func geluTanhValue(x float32) float32 {
 	c := maxps(-geluTanhRange, minps(geluTanhRange, x))
 	v := fma32(float32(c*c), geluTanhC3, geluTanhC1)
-	return maxps(-geluTanhRange, x) * reciprocal(1+expf(float32(c*v)))
+	return float32(maxps(-geluTanhRange, x) * reciprocal(1+expf(float32(c*v))))
 }
 
 // geluTanhRange bounds the argument of geluTanhSlope: beyond it the slope is 0 or 1.

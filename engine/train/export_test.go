@@ -1,6 +1,7 @@
 package train_test
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/covey-network/covey/engine/format/safetensors"
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/net"
 )
@@ -141,5 +144,29 @@ func TestImportForOtherClasses(t *testing.T) {
 	}
 	if !slices.Equal(tr.Params().Value("conv1.weight"), again.Params().Value("conv1.weight")) {
 		t.Error("the body was not taken over")
+	}
+}
+
+// A tensor of as many elements in another shape is not the same tensor.
+func TestImportChecksShapes(t *testing.T) {
+	t.Parallel()
+	cfg, _ := small(net.KindMLP)
+	tr := newTrainer(t, cfg, 1)
+	tensors := tr.Model().Tensors()
+	w := &tensors[0]
+	if len(w.Shape) != 2 || w.Shape[0] == w.Shape[1] {
+		t.Fatalf("first tensor has shape %v", w.Shape)
+	}
+	w.Shape = tensor.Shape{w.Shape[1], w.Shape[0]}
+	path := filepath.Join(t.TempDir(), "transposed")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(safetensors.Write(f, nil, tensors), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tr.Import(path, nil); err == nil || !strings.Contains(err.Error(), w.Name) || !strings.Contains(err.Error(), "shape") {
+		t.Errorf("error %v, want one about the shape of %s", err, w.Name)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"github.com/covey-network/covey/engine/train/net"
 )
 
 // A state file, all numbers little endian:
@@ -169,8 +171,8 @@ func (t *Trainer) Load(path string) (cursor []byte, err error) {
 	return cursor, nil
 }
 
-// ReadConfig returns the configuration in the header of a state file. Its numbers are not
-// read or checked.
+// ReadConfig returns the configuration in the header of a state file, which is valid and
+// whose model is as large as the file says. Its numbers are not read or checked.
 func ReadConfig(path string) (Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -185,7 +187,27 @@ func ReadConfig(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read training state %q: %w", path, err)
 	}
+	if err := h.describes(); err != nil {
+		return Config{}, fmt.Errorf("read training state %q: %w", path, err)
+	}
 	return h.Config, nil
+}
+
+// describes checks that the configuration is one of a model with as many numbers as the
+// header says, which are in the file: whoever makes the model takes no more memory than that.
+func (h *stateHeader) describes() error {
+	if err := h.Config.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	params, stats, err := net.Sizes(h.Config.Model)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrState, err)
+	}
+	if moments := h.Config.Optimizer.moments(); params != h.Params || stats != h.Stats || moments != h.Moments {
+		return fmt.Errorf("%w: %d parameters, %d statistics, %d moments; the configuration has %d, %d, %d",
+			ErrState, h.Params, h.Stats, h.Moments, params, stats, moments)
+	}
+	return nil
 }
 
 // readHeader reads up to the numbers and returns how many bytes that were. The size of the

@@ -145,6 +145,42 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+// A small file must not make its reader build a large model.
+func TestReadConfigRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state")
+	tr := newTrainer(t, smallCNN(), 1)
+	if err := tr.Save(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int(binary.LittleEndian.Uint32(good[12:]))
+	header, rest := string(good[16:16+n]), good[16+n:]
+	for _, c := range []struct{ name, from, to, want string }{
+		{"larger model", `"channels":4`, `"channels":999999`, "the configuration has"},
+		{"too large", `"classes":3`, `"classes":99999999`, "classes is 99999999"},
+		{"moments", `"kind":"adamw"`, `"kind":"sgd"`, "the configuration has"},
+		{"no optimizer", `"kind":"adamw"`, `"kind":"lion"`, "lion"},
+	} {
+		changed := strings.Replace(header, c.from, c.to, 1)
+		if changed == header {
+			t.Fatalf("%s: no %s in %s", c.name, c.from, header)
+		}
+		b := binary.LittleEndian.AppendUint32(bytes.Clone(good[:12]), uint32(len(changed)))
+		p := filepath.Join(dir, "changed")
+		if err := os.WriteFile(p, slices.Concat(b, []byte(changed), rest), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := train.ReadConfig(p); !errors.Is(err, train.ErrState) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
+		}
+	}
+}
+
 func TestSaveKeepsTheOldFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")

@@ -138,6 +138,9 @@ func (t *Trainer) evaluate(b *Batch) (*program, error) {
 // TrainScore scores the batch of the last Step or Gradient, of the same sizes, by the
 // logits it had. The loss is the mean that was returned.
 func (t *Trainer) TrainScore(b *Batch) (Score, error) {
+	if err := b.check(t.model); err != nil {
+		return Score{}, err
+	}
 	for _, p := range t.training {
 		if p.shape == (net.Shape{Batch: b.N, Seq: b.Seq}) {
 			return score(t.model.Task(), p.loss[0], p.logits, b.Labels, p.built.Outputs), nil

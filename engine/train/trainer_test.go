@@ -233,6 +233,34 @@ func TestManyBatchSizes(t *testing.T) {
 	}
 }
 
+// Images of one sample may have a single position per channel in the last blocks: there is
+// no variance to train with, which is an error, but the running statistics serve.
+func TestOneElementPerChannel(t *testing.T) {
+	t.Parallel()
+	cfg, batch := small(net.KindResNet) // 8x8 with three strides
+	tr, two := newTrainer(t, cfg, 1), batch(2)
+	if _, err := tr.Step(slicePart(two, 0, 1)); err == nil || !strings.Contains(err.Error(), "variance") || tr.Steps() != 0 {
+		t.Errorf("a step on one sample: %v", err)
+	}
+	if _, err := tr.Step(two); err != nil {
+		t.Fatal(err)
+	}
+	both, err := tr.Predict(two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Clone(both)
+	for i := range two.N {
+		got, err := tr.Predict(slicePart(two, i, i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want[i*4:(i+1)*4]) {
+			t.Errorf("sample %d alone gives %v, with another %v", i, got, want[i*4:(i+1)*4])
+		}
+	}
+}
+
 func slicePart(b *train.Batch, lo, hi int) *train.Batch {
 	cut := func(x []int32) []int32 {
 		if x == nil {
@@ -276,6 +304,12 @@ func TestBatchIsChecked(t *testing.T) {
 		if _, err := tr.Step(b); err == nil || tr.Steps() != 0 {
 			t.Errorf("%s: was accepted", c.name)
 		}
+		if _, err := tr.Step(batch(4)); err != nil {
+			t.Error(err)
+		}
+		if _, err := tr.TrainScore(b); err == nil {
+			t.Errorf("%s: was scored", c.name)
+		}
 	}
 }
 
@@ -300,6 +334,45 @@ func TestRegression(t *testing.T) {
 	}
 }
 
+// The kinds of decay, on a step whose gradient is 0: all that moves the parameters.
+func TestDecay(t *testing.T) {
+	t.Parallel()
+	const lr, decay = 0.01, 0.1
+	for _, c := range []struct {
+		name string
+		o    train.Optimizer
+		want func(w float64) float64
+	}{
+		{"sgd", train.Optimizer{Kind: train.SGD}, func(w float64) float64 { return w - lr*decay*w }},
+		{"adam", train.Optimizer{Kind: train.Adam}, func(w float64) float64 { return w - lr*decay*w/(decay*math.Abs(w)+1e-8) }},
+		{"adamw", train.Optimizer{Kind: train.AdamW}, func(w float64) float64 { return w - lr*decay*w }},
+		{"all", train.Optimizer{Kind: train.AdamW, DecayAll: true}, func(w float64) float64 { return w - lr*decay*w }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg, _ := small(net.KindMLP)
+			c.o.LR, c.o.Decay = lr, decay
+			cfg.Optimizer = c.o
+			tr := newTrainer(t, cfg, 1)
+			p := tr.Params()
+			before := slices.Clone(p.Values)
+			clear(p.Grads)
+			if _, err := tr.Apply(); err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range before {
+				want := float64(w)
+				if i < p.Decayed() || c.o.DecayAll {
+					want = c.want(want)
+				}
+				if math.Abs(float64(p.Values[i])-want) > 1e-6 {
+					t.Fatalf("parameter %d of %d that decay went from %v to %v, want %v", i, p.Decayed(), w, p.Values[i], want)
+				}
+			}
+		})
+	}
+}
+
 func TestNotFiniteStops(t *testing.T) {
 	t.Parallel()
 	cfg, batch := small(net.KindMLP)
@@ -311,6 +384,13 @@ func TestNotFiniteStops(t *testing.T) {
 	}
 	if !slices.Equal(before, tr.Params().Values) || tr.Steps() != 0 {
 		t.Error("the step was done")
+	}
+	tr.Params().Grads[7] = float32(math.NaN()) // clipping looks at the gradient too
+	if _, err := tr.Apply(); !errors.Is(err, train.ErrNotFinite) {
+		t.Errorf("error %v", err)
+	}
+	if !slices.Equal(before, tr.Params().Values) || tr.Steps() != 0 {
+		t.Error("the step was done on a gradient that is not finite")
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 // Config is what New needs. Default gives all but Credentials.
 type Config struct {
 	Credentials *Credentials // required
-	Dir         string       // keeps the peers book and revocations; "" keeps them in memory
-	Listen      []string     // multiaddrs; none: only dials
+	Dir         string       // keeps the peers book, revocations and the port; "" keeps them in memory
+	Listen      []string     // multiaddrs; none: only dials; port 0: one that is chosen once and kept in Dir
 	Bootstrap   []wire.Addr  // besides those of the credentials; each names its peer
 	Version     string       // of the program, told to peers
 	Roles       []string     // sorted; told to peers

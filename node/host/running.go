@@ -117,7 +117,11 @@ func (r *running) start() (stop func(), err error) {
 	if err != nil {
 		return stop, err
 	}
-	if err := r.host.Network().Listen(addrsOf(textAddrs(r.cfg.Listen))...); err != nil && len(r.cfg.Listen) > 0 {
+	at, err := r.listenAt()
+	if err != nil {
+		return stop, fmt.Errorf("listen: %w", err)
+	}
+	if err := r.host.Network().Listen(addrsOf(at)...); err != nil && len(at) > 0 {
 		return stop, fmt.Errorf("listen: %w", err)
 	}
 	r.enter()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/filelock"
 )
 
 // Store keeps blocks. Make it with Open.
@@ -21,6 +24,7 @@ type Store struct {
 	moved   string       // where a damaged database was put at Open
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
+	lock    *filelock.Lock
 
 	// life is held for reading by every operation, for writing by Close and reopening.
 	life   sync.RWMutex
@@ -80,6 +84,17 @@ func (s *Store) open() (err error) {
 	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
 		return err
 	}
+	// Before anything is read or counted: who is not alone here leaves all as it is.
+	if s.lock, err = filelock.Try(s.lockFile()); errors.Is(err, filelock.ErrHeld) {
+		return ErrInUse
+	} else if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = releaseAfter(s.lock, err)
+		}
+	}()
 	if err := s.checkDisk(); err != nil {
 		return err
 	}
@@ -99,6 +114,15 @@ func (s *Store) open() (err error) {
 	return nil
 }
 
+// releaseAfter keeps an error of opening as it is if there is no other.
+func releaseAfter(l *filelock.Lock, err error) error {
+	if releaseErr := l.Release(); releaseErr != nil {
+		return fmt.Errorf("%w (and release: %w)", err, releaseErr)
+	}
+	return err
+}
+
+func (s *Store) lockFile() string    { return filepath.Join(s.cfg.Dir, "lock") }
 func (s *Store) databaseDir() string { return filepath.Join(s.cfg.Dir, "blocks") }
 func (s *Store) asideDir() string    { return filepath.Join(s.cfg.Dir, "blocks.damaged") }
 
@@ -116,7 +140,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.metrics.unregister()
-	if err := closeBadger(s.db); err != nil {
+	if err := errors.Join(closeBadger(s.db), s.lock.Release()); err != nil {
 		return fmt.Errorf("close store %q: %w", s.cfg.Dir, err)
 	}
 	return nil

@@ -152,4 +152,9 @@ func (s *Store) opening() (damaged bool, err error) {
 }
 
 // opened ends what opening began.
-func (s *Store) opened() error { return os.Remove(s.openingFile()) }
+func (s *Store) opened() error {
+	if err := os.Remove(s.openingFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"runtime/debug"
 
@@ -21,8 +22,8 @@ func Engine(version string) string {
 }
 
 // MeasureMachine measures what memory and processor give the worker's threads. It takes
-// about a second of all of them.
-func (w *Worker) MeasureMachine(version string) wire.Speeds {
-	m := bench.MeasureMachine(w.pool)
-	return wire.Speeds{MemBytesPerSec: uint64(m.ReadBytes), DotOpsPerSec: uint64(m.DotOps), Engine: Engine(version)}
+// about a second of all of them. The error is that of a ctx that has ended before.
+func (w *Worker) MeasureMachine(ctx context.Context, version string) (wire.Speeds, error) {
+	m, err := bench.MeasureMachine(ctx, w.pool)
+	return wire.Speeds{MemBytesPerSec: uint64(m.ReadBytes), DotOpsPerSec: uint64(m.DotOps), Engine: Engine(version)}, err
 }

@@ -256,34 +256,6 @@ func TestSecondUp(t *testing.T) {
 	}
 }
 
-// TestDataDirInUse has a command that needs a data directory on which another one works
-// without a node.
-func TestDataDirInUse(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	chat := command(t, dir, "run", "demo")
-	in, err := chat.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := chat.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := in.Write(bytes.Repeat([]byte(" \n"), 200_000)); err != nil { // until it reads
-		t.Fatal(err)
-	}
-	_, messages, code := covey(t, dir, "", "model", "ls")
-	if code != 4 || !strings.Contains(messages, "another covey process") || strings.Contains(messages, "adger") {
-		t.Errorf("exit code %d, %s", code, messages)
-	}
-	if err := in.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if code := exitOf(t, chat.Wait()); code != 0 {
-		t.Errorf("the chat ended with exit code %d", code)
-	}
-}
-
 // TestChangesAreTold checks that commands which change something say what they did.
 func TestChangesAreTold(t *testing.T) {
 	t.Parallel()

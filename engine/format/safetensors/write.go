@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"unicode/utf8"
 
 	"github.com/covey-network/covey/engine/tensor"
 )
@@ -79,8 +80,8 @@ func writeHeader(metadata map[string]string, tensors []Tensor) ([]byte, error) {
 			return nil, fmt.Errorf("tensor %.100q: %w", t.Name, err)
 		case n != int64(len(t.Data)):
 			return nil, fmt.Errorf("tensor %.100q: %d elements for shape %v", t.Name, len(t.Data), t.Shape)
-		case seen[t.Name] || len(t.Name) > maxName || len(t.Shape) > maxRank:
-			return nil, fmt.Errorf("tensor %.100q: name stands twice or is too long, or more than %d dimensions", t.Name, maxRank)
+		case seen[t.Name] || len(t.Name) > maxName || !utf8.ValidString(t.Name) || len(t.Shape) > maxRank:
+			return nil, fmt.Errorf("tensor %.100q: name stands twice, is too long or not UTF-8, or more than %d dimensions", t.Name, maxRank)
 		}
 		seen[t.Name] = true
 		shape := t.Shape

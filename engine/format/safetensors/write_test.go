@@ -76,6 +76,7 @@ func TestWriteRefuses(t *testing.T) {
 	}{
 		{"twice", "twice", []safetensors.Tensor{one, one}},
 		{"reserved", "twice", []safetensors.Tensor{{Name: "__metadata__", Shape: tensor.Shape{1}, Data: []float32{1}}}},
+		{"not UTF-8", "UTF-8", []safetensors.Tensor{{Name: "a\xff", Shape: tensor.Shape{1}, Data: []float32{1}}}},
 		{"length", "elements", []safetensors.Tensor{{Name: "a", Shape: tensor.Shape{2}, Data: []float32{1}}}},
 		{"negative", "a", []safetensors.Tensor{{Name: "a", Shape: tensor.Shape{-1}}}},
 		{"rank", "dimensions", []safetensors.Tensor{{Name: "a", Shape: tensor.Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}, Data: []float32{1}}}},

@@ -73,6 +73,48 @@ func TestWorkersDoNotMatter(t *testing.T) {
 	}
 }
 
+// TestEpochsDiffer checks apart that every epoch has an order of its own, and that a sample
+// has other random draws in it.
+func TestEpochsDiffer(t *testing.T) {
+	t.Parallel()
+	const n = 50
+	epoch := func(it *data.Iterator) (indexes []int, values [][]float32) {
+		values = make([][]float32, n)
+		for {
+			b, err := it.Next()
+			if err == io.EOF {
+				return indexes, values
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for k, i := range b.Indexes {
+				indexes = append(indexes, i)
+				values[i] = slices.Clone(b.Values[2*k : 2*k+2])
+			}
+		}
+	}
+	it := iterate(t, numbers{n: n}, data.LoaderConfig{Batch: 8, Shuffle: true, Seed: 3, Workers: 2}, data.Cursor{})
+	orders, draws := make([][]int, 3), make([][][]float32, 3)
+	for e := range orders {
+		orders[e], draws[e] = epoch(it)
+		for before := range e {
+			if slices.Equal(orders[before], orders[e]) {
+				t.Errorf("epochs %d and %d have the same order", before, e)
+			}
+			same := 0
+			for i := range n {
+				if slices.Equal(draws[before][i], draws[e][i]) {
+					same++
+				}
+			}
+			if same > 0 {
+				t.Errorf("epochs %d and %d have the same draws for %d samples", before, e, same)
+			}
+		}
+	}
+}
+
 // TestResume begins anew at every cursor and expects what would have followed.
 func TestResume(t *testing.T) {
 	t.Parallel()

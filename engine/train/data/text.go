@@ -44,7 +44,8 @@ type TextConfig struct {
 	// DefaultMaxTokens. More are an error.
 	MaxTokens int
 	// MaxDocumentBytes bounds what is encoded at once; 0 stands for
-	// DefaultMaxDocumentBytes. A longer document is encoded in parts cut after a line.
+	// DefaultMaxDocumentBytes. A longer document is encoded in parts cut after a line, of
+	// which those that are unusable are left out.
 	MaxDocumentBytes int
 	// Workers is the number of goroutines that encode; 0 stands for one per processor.
 	Workers int
@@ -77,6 +78,7 @@ type Text struct {
 	blocks    [][]int32
 	tokens    int
 	documents int
+	begun     bool // while loading: there are tokens of a document that has not ended
 	bad       badList
 }
 
@@ -114,7 +116,7 @@ func OpenText(ctx context.Context, cfg TextConfig) (*Text, error) {
 	return t, nil
 }
 
-// document is a text on its way through the encoder.
+// document is a text, or a part of a long one, on its way through the encoder.
 type document struct {
 	name, text string
 	end        bool // the document ends with this part
@@ -177,7 +179,7 @@ func (t *Text) readFiles(files []string, send func(*document) error) error {
 			return err
 		}
 		if fileErr != nil {
-			if err := send(&document{name: name, err: fileErr}); err != nil {
+			if err := send(&document{name: name, err: fileErr, end: true}); err != nil {
 				return err
 			}
 		}
@@ -205,16 +207,18 @@ func (t *Text) append(d *document) error {
 	}
 	if d.err != nil {
 		t.bad.add(d.name, d.err)
-		return nil
-	}
-	for _, id := range d.ids {
-		if err := t.add(int32(id)); err != nil {
-			return err
+	} else {
+		t.begun = true
+		for _, id := range d.ids {
+			if err := t.add(int32(id)); err != nil {
+				return err
+			}
 		}
 	}
-	if !d.end {
+	if !d.end || !t.begun {
 		return nil
 	}
+	t.begun = false // what was usable of it ends, even if its last part was not
 	t.documents++
 	if t.cfg.EOS < 0 {
 		return nil

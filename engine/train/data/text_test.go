@@ -60,18 +60,20 @@ func TestText(t *testing.T) {
 		want string
 		bad  int
 	}{
-		"files in order":    {data.TextConfig{FS: texts("b.txt", "bee", "a.txt", "ay", "c.md", "no")}, "ay|bee|", 0},
-		"lines":             {data.TextConfig{FS: texts("a.txt", "one\n\ntwo\nthree"), Separator: "\n"}, "one|two|three|", 0},
-		"long separator":    {data.TextConfig{FS: texts("a.txt", "<s>one<s><stwo<s>"), Separator: "<s>"}, "one|<stwo|", 0},
-		"no eos":            {data.TextConfig{FS: texts("a.txt", "a", "b.txt", "b"), EOS: -1}, "ab", 0},
-		"long document":     {data.TextConfig{FS: texts("a.txt", "one\ntwo\nthree", "b.txt", "b"), MaxDocumentBytes: 6}, "one\ntwo\nthree|b|", 0},
-		"long line":         {data.TextConfig{FS: texts("a.txt", "aéééé\nb"), Separator: "\n", MaxDocumentBytes: 4}, "aéééé|b|", 0},
-		"not utf-8":         {data.TextConfig{FS: texts("a.txt", "a\xffb", "b.txt", "bee")}, "bee|", 1},
-		"refused":           {data.TextConfig{FS: texts("a.txt", "one\ntwo!\nthree"), Separator: "\n"}, "one|three|", 1},
-		"byte order mark":   {data.TextConfig{FS: texts("a.txt", "\ufeffone")}, "one|", 0},
-		"empty file":        {data.TextConfig{FS: texts("a.txt", "", "b.txt", "b")}, "b|", 0},
-		"deep":              {data.TextConfig{FS: texts("x/y/a.txt", "a", "x/b.txt", "b", "x/.git/c.txt", "c"), Files: []string{"x/**/*.txt"}}, "b|a|", 0},
-		"several and twice": {data.TextConfig{FS: texts("a.txt", "a", "b.go", "b"), Files: []string{"*.txt", "a.*", "b.go"}}, "a|b|", 0},
+		"files in order":     {data.TextConfig{FS: texts("b.txt", "bee", "a.txt", "ay", "c.md", "no")}, "ay|bee|", 0},
+		"lines":              {data.TextConfig{FS: texts("a.txt", "one\n\ntwo\nthree"), Separator: "\n"}, "one|two|three|", 0},
+		"long separator":     {data.TextConfig{FS: texts("a.txt", "<s>one<s><stwo<s>"), Separator: "<s>"}, "one|<stwo|", 0},
+		"no eos":             {data.TextConfig{FS: texts("a.txt", "a", "b.txt", "b"), EOS: -1}, "ab", 0},
+		"long document":      {data.TextConfig{FS: texts("a.txt", "one\ntwo\nthree", "b.txt", "b"), MaxDocumentBytes: 6}, "one\ntwo\nthree|b|", 0},
+		"long line":          {data.TextConfig{FS: texts("a.txt", "aéééé\nb"), Separator: "\n", MaxDocumentBytes: 4}, "aéééé|b|", 0},
+		"not utf-8":          {data.TextConfig{FS: texts("a.txt", "a\xffb", "b.txt", "bee")}, "bee|", 1},
+		"refused":            {data.TextConfig{FS: texts("a.txt", "one\ntwo!\nthree"), Separator: "\n"}, "one|three|", 1},
+		"refused at its end": {data.TextConfig{FS: texts("a.txt", "one\ntwo!", "b.txt", "b"), MaxDocumentBytes: 4}, "one\n|b|", 1},
+		"refused at first":   {data.TextConfig{FS: texts("a.txt", "on!\ntwo", "b.txt", "b"), MaxDocumentBytes: 4}, "two|b|", 1},
+		"byte order mark":    {data.TextConfig{FS: texts("a.txt", "\ufeffone")}, "one|", 0},
+		"empty file":         {data.TextConfig{FS: texts("a.txt", "", "b.txt", "b")}, "b|", 0},
+		"deep":               {data.TextConfig{FS: texts("x/y/a.txt", "a", "x/b.txt", "b", "x/.git/c.txt", "c"), Files: []string{"x/**/*.txt"}}, "b|a|", 0},
+		"several and twice":  {data.TextConfig{FS: texts("a.txt", "a", "b.go", "b"), Files: []string{"*.txt", "a.*", "b.go"}}, "a|b|", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -12,3 +12,7 @@ func Place(sizes, first, last []int) (at []int, total int) {
 	}
 	return at, total
 }
+
+// AddPart notes a part of the gradient of a value before Gorgonia sums the parts, which then
+// does not know of it: as when it takes two sums for one.
+func (g *Graph) AddPart(value, grad *Node) { g.parts = append(g.parts, part{value, grad}) }

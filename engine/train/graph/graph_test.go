@@ -132,18 +132,48 @@ var specs = []graph.Spec{{Name: "u", Shape: []int{4}, Decay: true}, {Name: "b", 
 func build(t *testing.T, p *graph.Params, pool *kernel.Pool) (*graph.Graph, *graph.Node, *graph.Node) {
 	t.Helper()
 	g := graph.New(p, pool, true)
-	_, y := model(g)
-	y = pass(g, y, g.Param("b"))
-	loss := total(g, y)
+	loss, y := shared(g)
 	g.Differentiate(loss)
 	return g, loss, y
 }
 
+// shared is model with a parameter whose gradient another one has as well.
+func shared(g *graph.Graph) (loss, y *graph.Node) {
+	_, y = model(g)
+	y = pass(g, y, g.Param("b"))
+	return total(g, y), y
+}
+
+// branches is a graph in which what passes through an addition is a term of one sum and is
+// read once more after it, by an operation that was applied before.
+func branches(g *graph.Graph) (loss, y *graph.Node) {
+	x, data := g.Floats("x", 6)
+	for i := range data {
+		data[i] = float32(i)*0.3 - 0.8
+	}
+	early := tanh(g, mul(g, mul(g, x, g.Param("v")), g.Param("b")))
+	late := tanh(g, mul(g, x, g.Param("w")))
+	side := mul(g, late, g.Param("u", "u2"))
+	y = pass(g, pass(g, late, early), side)
+	return total(g, y), y
+}
+
 func TestGradients(t *testing.T) {
 	t.Parallel()
+	for name, of := range map[string]func(g *graph.Graph) (loss, y *graph.Node){"shared": shared, "branches": branches} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkGradients(t, of)
+		})
+	}
+}
+
+func checkGradients(t *testing.T, of func(g *graph.Graph) (loss, y *graph.Node)) {
+	t.Helper()
 	p := newParams(t, specs...)
-	pool := newPool(t, 1)
-	g, loss, y := build(t, p, pool)
+	g := graph.New(p, newPool(t, 1), true)
+	loss, y := of(g)
+	g.Differentiate(loss)
 	m, err := g.Compile(loss, y)
 	if err != nil {
 		t.Fatal(err)

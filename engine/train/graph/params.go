@@ -39,8 +39,25 @@ type Params struct {
 
 // NewParams lays out parameters, all zero. Names must differ and shapes be positive.
 func NewParams(specs []Spec) (*Params, error) {
+	p, total, err := layOut(specs)
+	if err != nil {
+		return nil, err
+	}
+	p.Values, p.Grads = make([]float32, total), make([]float32, total)
+	return p, nil
+}
+
+// Count returns how many elements parameters have in all, or the error of NewParams. It
+// takes no memory for them.
+func Count(specs []Spec) (int, error) {
+	_, total, err := layOut(specs)
+	return total, err
+}
+
+// layOut gives parameters their places; their memory is not taken yet.
+func layOut(specs []Spec) (*Params, int, error) {
 	if len(specs) > maxParams {
-		return nil, fmt.Errorf("lay out parameters: %d of them, at most %d", len(specs), maxParams)
+		return nil, 0, fmt.Errorf("lay out parameters: %d of them, at most %d", len(specs), maxParams)
 	}
 	p := &Params{index: make(map[string]int, len(specs))}
 	var errs []error
@@ -71,10 +88,9 @@ func NewParams(specs []Spec) (*Params, error) {
 		}
 	}
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("lay out parameters: %w", errors.Join(errs...))
+		return nil, 0, fmt.Errorf("lay out parameters: %w", errors.Join(errs...))
 	}
-	p.Values, p.Grads = make([]float32, total), make([]float32, total)
-	return p, nil
+	return p, total, nil
 }
 
 // elements returns the number of elements of a shape.

@@ -68,6 +68,12 @@ func TestGraphRefuses(t *testing.T) {
 		}},
 		{"alias", "cannot become", func(g *graph.Graph, x *graph.Node) { alias(g, x, 7) }},
 		{"unused parameters", "not in the graph", func(g *graph.Graph, x *graph.Node) { g.Differentiate(total(g, mul(g, x, g.Param("w")))) }},
+		{"lost part", "got lost", func(g *graph.Graph, x *graph.Node) {
+			y := mul(g, mul(g, x, g.Param("w")), mul(g, g.Param("v"), mul(g, g.Param("b"), g.Param("u", "u2"))))
+			part, _ := g.Floats("part", 6)
+			g.AddPart(g.Param("w"), part)
+			g.Differentiate(total(g, y))
+		}},
 		{"no scalar", "scalar", func(g *graph.Graph, x *graph.Node) { g.Differentiate(mul(g, x, g.Param("w"))) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,6 +49,9 @@ func (c *CNN) validate(p *problems) {
 		p.prefix = outer + block("layer %d (%.20s): ", i+1, l.Type)
 		before := len(p.errs)
 		shape = l.full().validate(p, shape)
+		if len(p.errs) == before && (value{shape: shape}).features() > maxPixels {
+			p.add("makes %v, more than %d elements", shape, maxPixels)
+		}
 		if len(p.errs) > before {
 			break // the shape is not known any more
 		}

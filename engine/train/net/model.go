@@ -73,8 +73,39 @@ type architecture interface {
 
 // New makes a model with first weights from a seed.
 func New(cfg Config, seed uint64) (*Model, error) {
-	if err := cfg.Validate(); err != nil {
+	m, s, err := declare(cfg)
+	if err != nil {
 		return nil, err
+	}
+	if m.Params, err = graph.NewParams(s.params); err != nil {
+		return nil, err
+	}
+	m.Stats = newStats(s.stats)
+	for name, init := range s.inits {
+		init.fill(m.Params.Value(name), seed, name)
+	}
+	return m, nil
+}
+
+// Sizes returns how many parameters and running statistics the model of a configuration
+// has. It takes no memory for them, so that a file that claims to be of a configuration can
+// be compared with it.
+func Sizes(cfg Config) (params, stats int, err error) {
+	_, s, err := declare(cfg)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, t := range s.stats {
+		stats += t.Size
+	}
+	params, err = graph.Count(s.params)
+	return params, stats, err
+}
+
+// declare returns a model without numbers, and what numbers it has.
+func declare(cfg Config) (*Model, *scope, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, nil, err
 	}
 	m := &Model{Config: cfg}
 	switch cfg.Kind {
@@ -92,15 +123,7 @@ func New(cfg Config, seed uint64) (*Model, error) {
 	m.input = m.arch.input()
 	s := &scope{model: m, inits: map[string]initial{}}
 	m.arch.forward(s, value{shape: m.input})
-	var err error
-	if m.Params, err = graph.NewParams(s.params); err != nil {
-		return nil, err
-	}
-	m.Stats = newStats(s.stats)
-	for name, init := range s.inits {
-		init.fill(m.Params.Value(name), seed, name)
-	}
-	return m, nil
+	return m, s, nil
 }
 
 // Task returns what the model learns.

@@ -229,6 +229,7 @@ func TestValidate(t *testing.T) {
 		{"layer shape", `{"kind":"cnn","cnn":{"input":[3,8,8],"classes":2,"layers":[{"type":"flatten"},{"type":"conv","channels":3}]}}`, "layer 2 (conv): input has shape [192]"},
 		{"linear on planes", `{"kind":"cnn","cnn":{"input":[3,8,8],"classes":2,"layers":[{"type":"linear","channels":3}]}}`, "put a flatten"},
 		{"shrunk away", `{"kind":"cnn","cnn":{"input":[3,4,4],"classes":2,"layers":[{"type":"maxpool"},{"type":"maxpool"},{"type":"maxpool"}]}}`, "layer 3 (maxpool): kernel 2 is larger"},
+		{"grown beyond limits", `{"kind":"cnn","cnn":{"input":[1,1,1],"classes":2,"layers":[{"type":"conv","channels":1,"kernel":1,"pad":8000},{"type":"conv","channels":1,"kernel":1,"pad":8000}]}}`, "layer 2 (conv): makes [1 32001 32001]"},
 		{"depth", `{"kind":"resnet","resnet":{"depth":20,"input":[3,8,8],"classes":2}}`, "one of 18, 34, 50"},
 		{"stem", `{"kind":"resnet","resnet":{"depth":18,"input":[3,8,8],"classes":2,"stem":"small"}}`, "stem"},
 		{"heads", `{"kind":"llama","llama":{"vocab":4,"dim":10,"blocks":1,"heads":3,"ffn":4,"context":4}}`, "do not divide dim"},

@@ -67,7 +67,8 @@ type BatchNormConfig struct {
 }
 
 // BatchNorm normalises each channel of x (batch, channels, ...): over the batch in a
-// training graph, by the running statistics otherwise.
+// training graph, where a channel must have more than one element, and by the running
+// statistics otherwise.
 func BatchNorm(g *graph.Graph, x, gamma, beta *Node, cfg BatchNormConfig) *Node {
 	if g.Err() != nil || x == nil {
 		return nil
@@ -80,8 +81,14 @@ func BatchNorm(g *graph.Graph, x, gamma, beta *Node, cfg BatchNormConfig) *Node 
 	if !ready(g, "batch norm", []int{1, 1}, gamma, beta) || !fits(g, "batch norm", gamma, s[1]) || !fits(g, "batch norm", beta, s[1]) {
 		return nil
 	}
-	k := &batchNorm{cfg: cfg, training: g.Training()}
-	k.op = kernel.NewBatchNormOp(kernel.BatchNorm{Batch: s[0], C: s[1], Size: size(x) / s[0] / s[1], Eps: cfg.Eps, Momentum: cfg.Momentum, ReLU: cfg.ReLU})
+	shape := kernel.BatchNorm{Batch: s[0], C: s[1], Size: size(x) / s[0] / s[1], Eps: cfg.Eps, Momentum: cfg.Momentum, ReLU: cfg.ReLU}
+	if g.Training() {
+		if err := shape.CheckTrain(); err != nil {
+			g.Fail(err)
+			return nil
+		}
+	}
+	k := &batchNorm{cfg: cfg, training: g.Training(), op: kernel.NewBatchNormOp(shape)}
 	o := &graph.Op{Name: "batch norm", Shape: s, Run: k.run}
 	if k.training {
 		o.Grads, o.Back, o.Reads = []int{0, 1, 2}, k.back, []int{0, 1}

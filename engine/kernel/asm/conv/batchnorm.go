@@ -6,8 +6,6 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-
-	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // bnBlocks is the number of blocks of 16 lanes that sums over a channel run in.
@@ -15,21 +13,21 @@ const bnBlocks = 4
 
 // batchNorm writes the functions of batch normalisation.
 func (g *gen) batchNorm() {
-	g.open("bnSum", "func(acc *[64]float32, x *float32, n int)", "adds x to the lanes.")
+	g.Open("bnSum", "func(acc *[64]float32, x *float32, n int)", "adds x to the lanes.")
 	g.sums([]string{"acc"}, []string{"x"}, func(acc []reg.VecVirtual, at []Mem) { VADDPS(at[0], acc[0], acc[0]) })
 
-	g.open("bnSquares", "func(acc *[64]float32, x *float32, mean float32, n int)", "adds the squares of x - mean to the lanes.")
-	mean := g.scalar("mean")
+	g.Open("bnSquares", "func(acc *[64]float32, x *float32, mean float32, n int)", "adds the squares of x - mean to the lanes.")
+	mean := g.Scalar("mean")
 	g.sums([]string{"acc"}, []string{"x"}, func(acc []reg.VecVirtual, at []Mem) {
-		v := g.load(at[0])
+		v := g.Load(at[0])
 		VSUBPS(mean, v, v)
 		VFMADD231PS(v, v, acc[0])
 	})
 
-	g.open("bnApply", "func(y, x *float32, mean, scale, shift, floor float32, n int)", "writes (x-mean)*scale + shift, floor at least, to y.")
-	mean, scale, shift, floor := g.scalar("mean"), g.scalar("scale"), g.scalar("shift"), g.scalar("floor")
+	g.Open("bnApply", "func(y, x *float32, mean, scale, shift, floor float32, n int)", "writes (x-mean)*scale + shift, floor at least, to y.")
+	mean, scale, shift, floor := g.Scalar("mean"), g.Scalar("scale"), g.Scalar("shift"), g.Scalar("floor")
 	g.loop([]string{"y", "x"}, func(at []Mem) {
-		v := g.load(at[1])
+		v := g.Load(at[1])
 		VSUBPS(mean, v, v)
 		VFMADD213PS(shift, scale, v)
 		VMAXPS(v, floor, v)
@@ -52,11 +50,11 @@ func gradNames(relu bool) (suffix, arrays string, list []string) {
 
 func (g *gen) gradSums(relu bool) {
 	suffix, arrays, list := gradNames(relu)
-	g.open("bnGradSums"+suffix, "func(sum, product *[64]float32, "+arrays+" *float32, mean float32, n int)",
+	g.Open("bnGradSums"+suffix, "func(sum, product *[64]float32, "+arrays+" *float32, mean float32, n int)",
 		"adds dy and dy*(x-mean) to the lanes.")
-	mean, zero := g.scalar("mean"), g.zero()
+	mean, zero := g.Scalar("mean"), g.Zero()
 	g.sums([]string{"sum", "product"}, list, func(acc []reg.VecVirtual, at []Mem) {
-		dy, x := g.passed(at, zero), g.load(at[1])
+		dy, x := g.passed(at, zero), g.Load(at[1])
 		VADDPS(dy, acc[0], acc[0])
 		VSUBPS(mean, x, x)
 		VFMADD231PS(dy, x, acc[1])
@@ -65,11 +63,11 @@ func (g *gen) gradSums(relu bool) {
 
 func (g *gen) gradApply(relu bool) {
 	suffix, arrays, list := gradNames(relu)
-	g.open("bnGradApply"+suffix, "func(dx, "+arrays+" *float32, mean, shift, slope, scale float32, n int)",
+	g.Open("bnGradApply"+suffix, "func(dx, "+arrays+" *float32, mean, shift, slope, scale float32, n int)",
 		"writes (dy - shift + (x-mean)*slope)*scale to dx.")
-	mean, shift, slope, scale, zero := g.scalar("mean"), g.scalar("shift"), g.scalar("slope"), g.scalar("scale"), g.zero()
+	mean, shift, slope, scale, zero := g.Scalar("mean"), g.Scalar("shift"), g.Scalar("slope"), g.Scalar("scale"), g.Zero()
 	g.loop(append([]string{"dx"}, list...), func(at []Mem) {
-		dy, x := g.passed(at[1:], zero), g.load(at[2])
+		dy, x := g.passed(at[1:], zero), g.Load(at[2])
 		VSUBPS(shift, dy, dy)
 		VSUBPS(mean, x, x)
 		VFMADD231PS(slope, x, dy)
@@ -81,32 +79,19 @@ func (g *gen) gradApply(relu bool) {
 // passed loads dy from at[0], with 0 where y in at[2], if there, is not positive.
 func (g *gen) passed(at []Mem, zero reg.VecVirtual) reg.VecVirtual {
 	if len(at) < 3 {
-		return g.load(at[0])
+		return g.Load(at[0])
 	}
 	const notLessOrEqual = 22 // unordered, quiet
-	dy := g.vec()
-	if g.floats == lanes {
+	dy := g.Vec()
+	if g.Wide() {
 		k := K()
-		VCMPPS(U8(notLessOrEqual), zero, g.load(at[2]), k)
+		VCMPPS(U8(notLessOrEqual), zero, g.Load(at[2]), k)
 		VMOVUPS_Z(at[0], k, dy)
 		return dy
 	}
-	VCMPPS(U8(notLessOrEqual), zero, g.load(at[2]), dy)
+	VCMPPS(U8(notLessOrEqual), zero, g.Load(at[2]), dy)
 	VANDPS(at[0], dy, dy)
 	return dy
-}
-
-func (g *gen) zero() reg.VecVirtual {
-	v := g.vec()
-	VXORPS(v, v, v)
-	return v
-}
-
-// scalar returns a register with a float parameter in every lane.
-func (g *gen) scalar(name string) reg.VecVirtual {
-	v := g.vec()
-	VBROADCASTSS(simd.Parameter(name), v)
-	return v
 }
 
 // loop emits body for each register of n floats of the arrays, n being a positive multiple of 16.
@@ -117,7 +102,7 @@ func (g *gen) loop(arrays []string, body func(at []Mem)) {
 	}
 	n := pointer("n")
 	Label("loop")
-	for i := 0; i < lanes*4; i += g.bytes {
+	for i := 0; i < lanes*4; i += g.Bytes {
 		body(places(ps, i))
 	}
 	for _, p := range ps {
@@ -141,7 +126,7 @@ func places(ps []reg.GPVirtual, disp int) []Mem {
 // the sums in 64 lanes that it goes to. AVX2 has registers for half of the lanes and passes twice.
 func (g *gen) sums(sums, arrays []string, body func(acc []reg.VecVirtual, at []Mem)) {
 	step := bnBlocks
-	if g.floats < lanes {
+	if !g.Wide() {
 		step = bnBlocks / 2
 	}
 	for first := 0; first < bnBlocks; first += step {
@@ -153,19 +138,19 @@ func (g *gen) sums(sums, arrays []string, body func(acc []reg.VecVirtual, at []M
 
 // sumsOf does some of the blocks of lanes.
 func (g *gen) sumsOf(first, blocks int, sums, arrays []string, body func(acc []reg.VecVirtual, at []Mem)) {
-	parts := lanes / g.floats
+	parts := g.Parts()
 	acc := make([][]reg.VecVirtual, blocks*parts) // by register and sum
 	each := func(visit func(Mem, reg.VecVirtual)) {
 		for s, name := range sums {
 			p := pointer(name)
 			for i := range acc {
-				visit(Mem{Base: p, Disp: first*4*lanes + i*g.bytes}, acc[i][s])
+				visit(Mem{Base: p, Disp: first*4*lanes + i*g.Bytes}, acc[i][s])
 			}
 		}
 	}
 	for i := range acc {
 		for range sums {
-			acc[i] = append(acc[i], g.vec())
+			acc[i] = append(acc[i], g.Vec())
 		}
 	}
 	each(func(m Mem, v reg.VecVirtual) { VMOVUPS(m, v) })
@@ -177,7 +162,7 @@ func (g *gen) sumsOf(first, blocks int, sums, arrays []string, body func(acc []r
 	loop, tail, end := fmt.Sprintf("loop%d", first), fmt.Sprintf("tail%d", first), fmt.Sprintf("end%d", first)
 	block := func(b int) {
 		for i := range parts {
-			body(acc[b*parts+i], places(ps, (first+b)*4*lanes+i*g.bytes))
+			body(acc[b*parts+i], places(ps, (first+b)*4*lanes+i*g.Bytes))
 		}
 	}
 	Label(loop)

@@ -10,30 +10,30 @@ import (
 
 // moves writes the functions that rearrange images. They exist for AVX-512 only.
 func (g *gen) moves() {
-	if g.floats < lanes {
+	if !g.Wide() {
 		return
 	}
-	g.open("convPick", "func(dst, a, b *float32, index *[16]int32, n int)",
+	g.Open("convPick", "func(dst, a, b *float32, index *[16]int32, n int)",
 		"writes n <= 16 elements of the 32 in a and b, chosen by index, to dst.")
 	dst, a, b, index, n := pointer("dst"), pointer("a"), pointer("b"), pointer("index"), pointer("n")
 	mask := mask(n)
-	from := g.load(Mem{Base: index})
-	first := g.load(Mem{Base: a})
+	from := g.Load(Mem{Base: index})
+	first := g.Load(Mem{Base: a})
 	VPERMT2PS(Mem{Base: b}, from, first)
 	VMOVUPS(first, mask, Mem{Base: dst})
 	VZEROUPPER()
 	RET()
 
-	g.open("convZip", "func(dst *float32, places *int, a, b *float32, n int)",
+	g.Open("convZip", "func(dst *float32, places *int, a, b *float32, n int)",
 		"writes group i of a and of b, of 16 elements each, in turns to dst[places[i]:].")
 	g.zip()
-	g.open("convRows", "func(dst *float32, stride int, src *float32, width, rows int)",
+	g.Open("convRows", "func(dst *float32, stride int, src *float32, width, rows int)",
 		"copies rows whose width is a multiple of 16; stride is that of dst in bytes.")
 	g.copyRows()
-	g.open("convSplit", "func(even, odd *float32, stride int, src *float32, width, rows int)",
+	g.Open("convSplit", "func(even, odd *float32, stride int, src *float32, width, rows int)",
 		"deals out the elements of rows, whose width is a multiple of 16; stride is that of even and odd in bytes.")
 	g.split()
-	g.open("convSpread", "func(dst *float32, places *int32, src *float32, n int)",
+	g.Open("convSpread", "func(dst *float32, places *int32, src *float32, n int)",
 		"writes element i of src to dst[places[i]]; n is a multiple of 16.")
 	g.spread()
 
@@ -46,13 +46,13 @@ func (g *gen) zip() {
 	dst, places, a, b, n := pointer("dst"), pointer("places"), pointer("a"), pointer("b"), pointer("n")
 	var order []reg.VecVirtual
 	for half := range 2 {
-		order = append(order, g.load(g.table([]string{"zipLow", "zipHigh"}[half], func(i int) int { return half*lanes/2 + i/2 + i%2*lanes })))
+		order = append(order, g.Load(g.table([]string{"zipLow", "zipHigh"}[half], func(i int) int { return half*lanes/2 + i/2 + i%2*lanes })))
 	}
 	Label("loop")
-	at, odd := GP64(), g.load(Mem{Base: b})
+	at, odd := GP64(), g.Load(Mem{Base: b})
 	MOVQ(Mem{Base: places}, at)
 	for half, index := range order {
-		v := g.load(Mem{Base: a})
+		v := g.Load(Mem{Base: a})
 		VPERMT2PS(odd, index, v)
 		VMOVUPS(v, Mem{Base: dst, Index: at, Scale: 4, Disp: 4 * lanes * half})
 	}
@@ -73,7 +73,7 @@ func (g *gen) copyRows() {
 	MOVQ(simd.Parameter("width"), width)
 	XORQ(at, at)
 	Label("part")
-	VMOVUPS(g.load(Mem{Base: src}), Mem{Base: dst, Index: at, Scale: 1})
+	VMOVUPS(g.Load(Mem{Base: src}), Mem{Base: dst, Index: at, Scale: 1})
 	ADDQ(U32(4*lanes), src)
 	ADDQ(U32(4*lanes), at)
 	SUBQ(U32(lanes), width)
@@ -89,7 +89,7 @@ func (g *gen) copyRows() {
 func (g *gen) split() {
 	even, odd, stride, src, rows := pointer("even"), pointer("odd"), pointer("stride"), pointer("src"), pointer("rows")
 	order := g.table("evenThenOdd", func(i int) int { return 2*i%lanes + 2*i/lanes })
-	index, width, at := g.load(order), GP64(), GP64()
+	index, width, at := g.Load(order), GP64(), GP64()
 	Label("row")
 	MOVQ(simd.Parameter("width"), width)
 	XORQ(at, at)
@@ -115,7 +115,7 @@ func (g *gen) split() {
 func (g *gen) spread() {
 	dst, places, src, n := pointer("dst"), pointer("places"), pointer("src"), pointer("n")
 	Label("loop")
-	at, v, k := g.load(Mem{Base: places}), g.load(Mem{Base: src}), K()
+	at, v, k := g.Load(Mem{Base: places}), g.Load(Mem{Base: src}), K()
 	KXNORW(k, k, k)
 	VSCATTERDPS(v, k, Mem{Base: dst, Index: at, Scale: 4})
 	ADDQ(U32(4*lanes), places)
@@ -137,18 +137,18 @@ func mask(n reg.GPVirtual) reg.OpmaskVirtual {
 
 // transpose writes a function that transposes rows of 16 elements.
 func (g *gen) transpose(name string, rows int) {
-	g.open(name, "func(dst *float32, places *int, src *float32, stride int)",
+	g.Open(name, "func(dst *float32, places *int, src *float32, stride int)",
 		"writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].")
 	dst, places, src, stride := pointer("dst"), pointer("places"), pointer("src"), pointer("stride")
 	in := make([]reg.VecVirtual, lanes)
-	zero := g.vec()
+	zero := g.Vec()
 	if rows < lanes {
 		VXORPS(zero, zero, zero)
 	}
 	for i := range in {
 		in[i] = zero
 		if i < rows {
-			in[i] = g.load(Mem{Base: src})
+			in[i] = g.Load(Mem{Base: src})
 			ADDQ(stride, src)
 		}
 	}
@@ -180,7 +180,7 @@ func (g *gen) columns(in []reg.VecVirtual, zero reg.VecVirtual, store func(int, 
 		if a == zero && b == zero {
 			return zero
 		}
-		v := g.vec()
+		v := g.Vec()
 		op(b, a, v)
 		return v
 	}

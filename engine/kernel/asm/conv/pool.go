@@ -8,13 +8,13 @@ import (
 
 // pools writes the max pool of 2 x 2. It exists for AVX-512 only.
 func (g *gen) pools() {
-	if g.floats < lanes {
+	if !g.Wide() {
 		return
 	}
-	g.open("maxPairs", "func(y *float32, index *int32, x *float32, width, rows int)",
+	g.Open("maxPairs", "func(y *float32, index *int32, x *float32, width, rows int)",
 		"computes rows of width/2 results and where they were; width is a multiple of 32.")
 	g.maxPairs()
-	g.open("maxPairsBack", "func(dx *float32, index *int32, dy *float32, width, rows int)",
+	g.Open("maxPairsBack", "func(dx *float32, index *int32, dy *float32, width, rows int)",
 		"writes two rows of dx for each row of dy, whose places index tells.")
 	g.maxPairsBack()
 }
@@ -40,7 +40,7 @@ type pairs struct {
 
 func (g *gen) pairs() *pairs {
 	p := &pairs{width: pointer("width"), step: ZMM(), one: ZMM(), down: ZMM(), dn: ZMM()}
-	p.base = g.load(g.table("evens", func(i int) int { return 2 * i }))
+	p.base = g.Load(g.table("evens", func(i int) int { return 2 * i }))
 	n := GP64()
 	MOVQ(U32(32), n)
 	VPBROADCASTD(n.As32(), p.step)
@@ -73,11 +73,11 @@ func (p *pairs) rows(body func(), next func()) {
 func (g *gen) maxPairs() {
 	y, index, x := pointer("y"), pointer("index"), pointer("x")
 	p := g.pairs()
-	even, odd := g.load(g.table("evens", nil)), g.load(g.table("odds", func(i int) int { return 2*i + 1 }))
+	even, odd := g.Load(g.table("evens", nil)), g.Load(g.table("odds", func(i int) int { return 2*i + 1 }))
 	p.rows(func() {
 		// two returns the even and odd elements of 32 of a row.
 		two := func(m Mem) (reg.VecVirtual, reg.VecVirtual) {
-			a, b := g.load(m), g.load(m)
+			a, b := g.Load(m), g.Load(m)
 			VPERMT2PS(m.Offset(4*lanes), even, a)
 			VPERMT2PS(m.Offset(4*lanes), odd, b)
 			return a, b
@@ -105,10 +105,10 @@ func (g *gen) maxPairs() {
 func (g *gen) maxPairsBack() {
 	dx, index, dy := pointer("dx"), pointer("index"), pointer("dy")
 	p := g.pairs()
-	low := g.load(g.table("zipLow", func(i int) int { return i/2 + i%2*lanes }))
-	high := g.load(g.table("zipHigh", func(i int) int { return lanes/2 + i/2 + i%2*lanes }))
+	low := g.Load(g.table("zipLow", func(i int) int { return i/2 + i%2*lanes }))
+	high := g.Load(g.table("zipHigh", func(i int) int { return lanes/2 + i/2 + i%2*lanes }))
 	p.rows(func() {
-		v, at := g.load(Mem{Base: dy}), ZMM()
+		v, at := g.Load(Mem{Base: dy}), ZMM()
 		VMOVDQU32(Mem{Base: index}, at)
 		VPSUBD(p.base, at, at)
 		zero := ZMM()

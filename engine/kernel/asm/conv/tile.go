@@ -14,7 +14,7 @@ import (
 // registers for one group of six rows.
 func (g *gen) tiles() {
 	most := 4
-	if g.floats < lanes {
+	if !g.Wide() {
 		most = 1
 	}
 	for _, rows := range []int{1, 2, 4, 6} {
@@ -38,14 +38,14 @@ type tile struct {
 }
 
 func (g *gen) tile(rows, groups int) {
-	g.open(fmt.Sprintf("convTile%dx%d", rows, groups),
+	g.Open(fmt.Sprintf("convTile%dx%d", rows, groups),
 		"func(dst *float32, dstStride int, groups *int, x, w *float32, wStride int, steps *int32, n, ahead, more int)",
 		fmt.Sprintf("computes %d rows of %d groups of 16 outputs; strides are in bytes, the tables in elements.", rows, groups))
 	t := &tile{gen: g, rows: rows, groups: groups}
 	for range rows {
 		var regs []reg.VecVirtual
-		for range groups * lanes / g.floats {
-			regs = append(regs, g.vec())
+		for range groups * g.Parts() {
+			regs = append(regs, g.Vec())
 		}
 		t.acc = append(t.acc, regs)
 	}
@@ -94,14 +94,14 @@ func (t *tile) begin() {
 // eachOutput visits all sums with their places in dst.
 func (t *tile) eachOutput(visit func(reg.VecVirtual, Mem)) {
 	dst, stride, groups := pointer("dst"), pointer("dstStride"), pointer("groups")
-	parts := lanes / t.floats
+	parts := t.Parts()
 	for g := range t.groups {
 		p := GP64()
 		MOVQ(Mem{Base: groups, Disp: 16*g + 8}, p)
 		LEAQ(Mem{Base: dst, Index: p, Scale: 4}, p)
 		for r := range t.acc {
 			for i := range parts {
-				visit(t.acc[r][g*parts+i], Mem{Base: p, Disp: i * t.bytes})
+				visit(t.acc[r][g*parts+i], Mem{Base: p, Disp: i * t.Bytes})
 			}
 			if r < len(t.acc)-1 {
 				ADDQ(stride, p)
@@ -148,15 +148,15 @@ func (t *tile) prefetch() {
 func (t *tile) step(i int) {
 	MOVLQSX(Mem{Base: t.steps, Disp: 8 * i}, t.xAt)
 	MOVLQSX(Mem{Base: t.steps, Disp: 8*i + 4}, t.wAt)
-	parts := lanes / t.floats
+	parts := t.Parts()
 	var x []reg.VecVirtual
 	for _, p := range t.x {
 		for i := range parts {
-			x = append(x, t.load(Mem{Base: p, Index: t.xAt, Scale: 4, Disp: i * t.bytes}))
+			x = append(x, t.Load(Mem{Base: p, Index: t.xAt, Scale: 4, Disp: i * t.Bytes}))
 		}
 	}
 	for r, row := range t.acc {
-		w := t.vec()
+		w := t.Vec()
 		VBROADCASTSS(Mem{Base: t.w[r], Index: t.wAt, Scale: 4}, w)
 		for i, v := range row {
 			VFMADD231PS(x[i], w, v)

@@ -2,48 +2,41 @@ package main
 
 import (
 	. "github.com/mmcloughlin/avo/build"
-	"github.com/mmcloughlin/avo/reg"
 
 	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
-// shared returns what this generator shares with others.
-func (g *gen) shared() *simd.Gen { return simd.Sharing(g.suffix, g.floats, g.bytes, g.constants) }
-
-// exp returns e to the power x, and overwrites x: the twin of expf.
-func (g *gen) exp(x reg.VecVirtual) reg.VecVirtual { return g.shared().Exp(x) }
-
 // activations writes the functions built on exp.
 func (g *gen) activations() {
-	g.open("vecExp", "func(dst, x *float32, n int)", "writes e to the power x to dst.")
-	p := pointers("dst", "x")
-	g.loop(g.floats, func() { VMOVUPS(g.exp(g.load(at(p[1]))), at(p[0])) }, p...)
+	g.Open("vecExp", "func(dst, x *float32, n int)", "writes e to the power x to dst.")
+	p := simd.Pointers("dst", "x")
+	g.loop(g.Floats, func() { VMOVUPS(g.Exp(g.Load(simd.At(p[1]))), simd.At(p[0])) }, p...)
 
-	g.open("vecSiLUMul", "func(dst, gate, up *float32, n int)", "writes gate / (1 + exp(-gate)) * up to dst.")
-	p = pointers("dst", "gate", "up")
-	g.loop(g.floats, func() {
-		v := g.load(at(p[1]))
-		VXORPS(g.bits(1<<31), v, v)
-		e := g.exp(v)
-		VADDPS(g.constant(1), e, e)
-		v = g.load(at(p[1]))
+	g.Open("vecSiLUMul", "func(dst, gate, up *float32, n int)", "writes gate / (1 + exp(-gate)) * up to dst.")
+	p = simd.Pointers("dst", "gate", "up")
+	g.loop(g.Floats, func() {
+		v := g.Load(simd.At(p[1]))
+		VXORPS(g.Bits(1<<31), v, v)
+		e := g.Exp(v)
+		VADDPS(g.Constant(1), e, e)
+		v = g.Load(simd.At(p[1]))
 		VDIVPS(e, v, v)
-		VMULPS(at(p[2]), v, v)
-		VMOVUPS(v, at(p[0]))
+		VMULPS(simd.At(p[2]), v, v)
+		VMOVUPS(v, simd.At(p[0]))
 	}, p...)
 
-	g.open("vecGELUTanh", "func(x *float32, n int)", "is the twin of geluTanhf.")
-	p = pointers("x")
-	g.loop(g.floats, func() {
-		x, s := g.load(at(p[0])), g.vec()
+	g.Open("vecGELUTanh", "func(x *float32, n int)", "is the twin of geluTanhf.")
+	p = simd.Pointers("x")
+	g.loop(g.Floats, func() {
+		x, s := g.Load(simd.At(p[0])), g.Vec()
 		VMULPS(x, x, s)
-		v := g.load(g.constant(-1.5957691216057308))
-		VFMADD231PS(g.constant(-0.07135481627260025), s, v)
+		v := g.Load(g.Constant(-1.5957691216057308))
+		VFMADD231PS(g.Constant(-0.07135481627260025), s, v)
 		VMULPS(x, v, v)
-		e := g.exp(v)
-		VADDPS(g.constant(1), e, e)
+		e := g.Exp(v)
+		VADDPS(g.Constant(1), e, e)
 		VDIVPS(e, x, x)
-		VMOVUPS(x, at(p[0]))
+		VMOVUPS(x, simd.At(p[0]))
 	}, p...)
 
 	g.gelu()
@@ -51,21 +44,21 @@ func (g *gen) activations() {
 }
 
 func (g *gen) gelu() {
-	g.open("vecGELU", "func(x *float32, n int)", "is the twin of geluf.")
-	ps := pointers("x")
-	g.loop(g.floats, func() {
-		a, p, e := g.shared().NormalTail(at(ps[0]))
+	g.Open("vecGELU", "func(x *float32, n int)", "is the twin of geluf.")
+	ps := simd.Pointers("x")
+	g.loop(g.Floats, func() {
+		a, p, e := g.NormalTail(simd.At(ps[0]))
 		VMULPS(e, p, p)
-		x := g.vec()
+		x := g.Vec()
 		VXORPS(x, x, x)
-		VMAXPS(at(ps[0]), x, x)
+		VMAXPS(simd.At(ps[0]), x, x)
 		VFNMADD231PS(p, a, x)
-		VMOVUPS(x, at(ps[0]))
+		VMOVUPS(x, simd.At(ps[0]))
 	}, ps...)
 }
 
 func (g *gen) tanh() {
-	g.open("vecTanh", "func(x *float32, n int)", "is the twin of tanhf.")
-	ps := pointers("x")
-	g.loop(g.floats, func() { VMOVUPS(g.shared().Tanh(g.load(at(ps[0]))), at(ps[0])) }, ps...)
+	g.Open("vecTanh", "func(x *float32, n int)", "is the twin of tanhf.")
+	ps := simd.Pointers("x")
+	g.loop(g.Floats, func() { VMOVUPS(g.Tanh(g.Load(simd.At(ps[0]))), simd.At(ps[0])) }, ps...)
 }

@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // packs writes the functions that lay out the operands of products.
@@ -18,9 +20,9 @@ func (g *gen) packs() {
 // packBlocks cuts rows into blocks of some elements and writes each block's rows one after
 // the other. Blocks of 6 are moved as 8: the next row of the block covers the rest.
 func (g *gen) packBlocks(name string, width int, note string) {
-	g.open(name, "func(dst *float32, dstStride int, src *float32, srcStride, blocks, n int)",
+	g.Open(name, "func(dst *float32, dstStride int, src *float32, srcStride, blocks, n int)",
 		fmt.Sprintf("writes n rows of blocks of %d elements, a block's rows together; strides are in bytes.%s", width, note))
-	ps := pointers("dst", "dstStride", "src", "srcStride", "n")
+	ps := simd.Pointers("dst", "dstStride", "src", "srcStride", "n")
 	dst, dstStride, src, srcStride, n := ps[0], ps[1], ps[2], ps[3], ps[4]
 	to, from, left := GP64(), GP64(), GP64()
 	move := func(offset int, v reg.VecVirtual) {
@@ -32,9 +34,9 @@ func (g *gen) packBlocks(name string, width int, note string) {
 	MOVQ(src, from)
 	Load(Param("blocks"), left)
 	Label("block")
-	if width%g.floats == 0 {
-		for i := 0; i < width; i += g.floats {
-			move(4*i, g.vec())
+	if width%g.Floats == 0 {
+		for i := 0; i < width; i += g.Floats {
+			move(4*i, g.Vec())
 		}
 	} else {
 		move(0, YMM())
@@ -55,14 +57,14 @@ func (g *gen) packBlocks(name string, width int, note string) {
 // four values of row 4j+i, so that transposing 4 x 4 values in each part by itself leaves
 // the rows in order. It takes half the shuffles of transposing 16 x 16 values.
 func (g *gen) packRows() {
-	g.open("packRows", "func(dst *float32, rows *[16]*float32, n int)",
+	g.Open("packRows", "func(dst *float32, rows *[16]*float32, n int)",
 		"writes n columns, a multiple of 4, of 16 rows as (n, 16).")
-	ps := pointers("dst", "rows", "n")
+	ps := simd.Pointers("dst", "rows", "n")
 	dst, rows, n, at := ps[0], ps[1], ps[2], GP64()
 	SHLQ(U8(2), n)
 	XORQ(at, at)
 	Label("loop")
-	for first := 0; first < lanes; first += g.floats {
+	for first := 0; first < lanes; first += g.Floats {
 		in := make([]reg.VecVirtual, 4)
 		for i := range in {
 			in[i] = g.gather(rows, first+i, at)
@@ -86,10 +88,10 @@ func (g *gen) gather(rows reg.Register, row int, at reg.GPVirtual) reg.VecVirtua
 		MOVQ(Mem{Base: rows, Disp: 8 * (row + 4*i)}, p)
 		return Mem{Base: p, Index: at, Scale: 1}
 	}
-	v := g.vec()
+	v := g.Vec()
 	VMOVUPS(place(0), v.AsX())
-	for i := 1; i < g.floats/4; i++ {
-		if g.floats == lanes {
+	for i := 1; i < g.Floats/4; i++ {
+		if g.Wide() {
 			VINSERTF32X4(U8(i), place(i), v, v)
 		} else {
 			VINSERTF128(U8(i), place(i), v, v)
@@ -102,8 +104,8 @@ func (g *gen) gather(rows reg.Register, row int, at reg.GPVirtual) reg.VecVirtua
 func (g *gen) transpose4(in []reg.VecVirtual) (out []reg.VecVirtual) {
 	mixed := make([]reg.VecVirtual, 4)
 	for i := range mixed {
-		mixed[i] = g.vec()
-		out = append(out, g.vec())
+		mixed[i] = g.Vec()
+		out = append(out, g.Vec())
 	}
 	VUNPCKLPS(in[1], in[0], mixed[0])
 	VUNPCKLPS(in[3], in[2], mixed[1])

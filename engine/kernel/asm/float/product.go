@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
 // weights says how a product reads 16 weights: their size and, for those that are not
@@ -29,7 +31,7 @@ func (g *gen) products() {
 // groupsAtOnce lists how many groups of outputs are kept in registers, largest first.
 func (g *gen) groupsAtOnce(rows int) []int {
 	switch {
-	case g.floats == lanes || rows == 1:
+	case g.Wide() || rows == 1:
 		return []int{4, 3, 2, 1}
 	case rows == 2:
 		return []int{2, 1}
@@ -51,10 +53,10 @@ type pass struct {
 // fit and then fewer.
 func (g *gen) product(w weights, rows int) {
 	typ := map[int]string{2: "uint16", 4: "float32"}[w.size]
-	g.open(fmt.Sprintf("product%sx%d", w.name, rows),
+	g.Open(fmt.Sprintf("product%sx%d", w.name, rows),
 		"func(dst *float32, dstStride int, w *"+typ+", wStride, wStep int, x *float32, xStride, xStep, k, groups, more int)",
 		fmt.Sprintf("computes %d rows of x times groups of 16 outputs; strides and steps are in bytes.", rows))
-	ps := pointers("dst", "dstStride", "w", "wStride", "wStep", "x", "xStride", "xStep")
+	ps := simd.Pointers("dst", "dstStride", "w", "wStride", "wStep", "x", "xStride", "xStep")
 	p := &pass{
 		gen: g, weights: w, rows: rows,
 		dst: ps[0], dstStride: ps[1], w: ps[2], wStride: ps[3], wStep: ps[4],
@@ -90,11 +92,11 @@ func (g *gen) product(w weights, rows int) {
 
 // section computes a number of groups.
 func (p *pass) section(groups int) {
-	parts := lanes / p.floats
+	parts := lanes / p.Floats
 	acc := make([][]reg.VecVirtual, p.rows) // by row and register of a group
 	for r := range acc {
 		for range groups * parts {
-			acc[r] = append(acc[r], p.vec())
+			acc[r] = append(acc[r], p.Vec())
 		}
 	}
 	p.begin(acc, groups)
@@ -142,7 +144,7 @@ func (p *pass) eachOutput(acc [][]reg.VecVirtual, visit func(reg.VecVirtual, Mem
 	MOVQ(p.dst, p.rowAt)
 	for r, row := range acc {
 		for i, v := range row {
-			visit(v, Mem{Base: p.rowAt, Disp: i * p.bytes})
+			visit(v, Mem{Base: p.rowAt, Disp: i * p.Bytes})
 		}
 		if r < len(acc)-1 {
 			ADDQ(p.dstStride, p.rowAt)
@@ -154,7 +156,7 @@ func (p *pass) eachOutput(acc [][]reg.VecVirtual, visit func(reg.VecVirtual, Mem
 // one row a weight is read when it is used, which takes fewer registers.
 func (p *pass) column(acc [][]reg.VecVirtual) {
 	if p.rows == 1 {
-		x := p.vec()
+		x := p.Vec()
 		VBROADCASTSS(p.value(0), x)
 		for i, v := range acc[0] {
 			VFMADD231PS(p.wide(i), x, v)
@@ -163,10 +165,10 @@ func (p *pass) column(acc [][]reg.VecVirtual) {
 	}
 	w := make([]reg.VecVirtual, len(acc[0]))
 	for i := range w {
-		w[i] = p.load(p.weight(i))
+		w[i] = p.Load(p.weight(i))
 	}
 	for r := range acc {
-		x := p.vec()
+		x := p.Vec()
 		VBROADCASTSS(p.value(r), x)
 		for i, v := range acc[r] {
 			VFMADD231PS(w[i], x, v)
@@ -179,16 +181,16 @@ func (p *pass) wide(i int) Op {
 	if p.widen == nil {
 		return p.weight(i)
 	}
-	v := p.vec()
+	v := p.Vec()
 	p.widen(p.weight(i), v)
 	return v
 }
 
 // weight returns where register i of a column's weights lies.
 func (p *pass) weight(i int) Mem {
-	parts := lanes / p.floats
+	parts := lanes / p.Floats
 	group, part := i/parts, i%parts
-	m := Mem{Base: p.weightAt, Disp: part * p.floats * p.size}
+	m := Mem{Base: p.weightAt, Disp: part * p.Floats * p.size}
 	switch group {
 	case 1, 2:
 		m.Index, m.Scale = p.wStride, uint8(group)

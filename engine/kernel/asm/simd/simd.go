@@ -43,11 +43,6 @@ func New(name string) *Gen {
 	return nil
 }
 
-// Sharing returns a Gen that shares the constants of a generator with types of its own.
-func Sharing(suffix string, floats, bytes int, constants map[uint32]Mem) *Gen {
-	return &Gen{Suffix: suffix, Floats: floats, Bytes: bytes, constants: constants}
-}
-
 // Wide reports whether a register holds all lanes: AVX-512.
 func (g *Gen) Wide() bool { return g.Floats == Lanes }
 
@@ -92,11 +87,10 @@ func (g *Gen) Load(m Op) reg.VecVirtual {
 	return v
 }
 
-// Scalar returns a register with a float parameter in every lane.
+// Scalar returns a register with a parameter of 4 bytes in every lane.
 func (g *Gen) Scalar(name string) reg.VecVirtual {
-	x, v := XMM(), g.Vec()
-	Load(Param(name), x)
-	VBROADCASTSS(x, v)
+	v := g.Vec()
+	VBROADCASTSS(Parameter(name), v)
 	return v
 }
 

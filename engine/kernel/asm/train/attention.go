@@ -96,7 +96,7 @@ func (g *gen) attention() {
 	g.Open("gradColumns", "func(s, ds *float32, stride, n, first int, state *float32, scale float32)", "is the twin of gradColumns; the stride is in bytes.")
 	ps = simd.Pointers("s", "ds", "stride", "state")
 	s, stride, state = ps[0], ps[2], ps[3]
-	scale := g.scalar("scale")
+	scale := g.Scalar("scale")
 	for _, c := range g.columns() {
 		top := g.Load(c.mem(state))
 		c.eachRow(stride, []reg.Register{s, ps[1]}, func(at []reg.Register) {

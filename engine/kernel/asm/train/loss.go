@@ -26,7 +26,7 @@ func (g *gen) losses() {
 		func(p *part, acc reg.VecVirtual, ps []reg.Register) { VFMADD231PS(p.load(ps[0]), p.load(ps[1]), acc) }, "a", "b", "n")
 
 	g.Open("rowExpSum", "func(x *float32, n int, m float32) float32", "is the twin of rowExpSum.")
-	ps, m, acc := simd.Pointers("x", "n"), g.scalar("m"), g.vectors()
+	ps, m, acc := simd.Pointers("x", "n"), g.Scalar("m"), g.vectors()
 	clearAll(acc)
 	g.sweep(ps[1], func(p *part) {
 		v := p.load(ps[0])
@@ -39,7 +39,7 @@ func (g *gen) losses() {
 
 	g.Open("rowExpScale", "func(dst, x *float32, n int, m, k, c float32)", "is the twin of rowExpScale.")
 	ps = simd.Pointers("dst", "x", "n")
-	m, k, c := g.scalar("m"), g.scalar("k"), g.scalar("c")
+	m, k, c := g.Scalar("m"), g.Scalar("k"), g.Scalar("c")
 	g.sweep(ps[2], func(p *part) {
 		v := p.load(ps[1])
 		VSUBPS(m, v, v)
@@ -50,7 +50,7 @@ func (g *gen) losses() {
 	end()
 
 	g.Open("scaleDifference", "func(dst, a, b *float32, n int, s float32)", "writes (a-b) * s.")
-	ps, s := simd.Pointers("dst", "a", "b", "n"), g.scalar("s")
+	ps, s := simd.Pointers("dst", "a", "b", "n"), g.Scalar("s")
 	g.sweep(ps[3], func(p *part) {
 		v := p.load(ps[1])
 		VSUBPS(p.load(ps[2]), v, v)

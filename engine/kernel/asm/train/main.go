@@ -179,12 +179,6 @@ func (g *gen) broadcast(x Op) reg.VecVirtual {
 	return v
 }
 
-// scalar returns a register with a parameter of 4 bytes in every lane. It is read without an
-// instruction of the old kind, which is slow while the upper halves of registers are in use.
-func (g *gen) scalar(name string) reg.VecVirtual {
-	return g.broadcast(simd.Parameter(name))
-}
-
 // float returns an integer as a float in the lowest place of a register.
 func float(n reg.Register) reg.VecVirtual {
 	x := XMM()

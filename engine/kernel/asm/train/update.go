@@ -20,11 +20,11 @@ func (g *gen) updates() {
 func (g *gen) dropout() {
 	g.Open("dropRow", "func(y, x *float32, n int, start, key, threshold uint32, scale float32)", "is the twin of dropRow.")
 	ps := simd.Pointers("y", "x", "n")
-	key, threshold, scale := g.scalar("key"), g.scalar("threshold"), g.scalar("scale")
+	key, threshold, scale := g.Scalar("key"), g.Scalar("threshold"), g.Scalar("scale")
 	const step = 0x9e3779b9
 	counters := make([]reg.VecVirtual, g.Parts())
 	for i := range counters {
-		counters[i] = g.scalar("start")
+		counters[i] = g.Scalar("start")
 		lane := GLOBL(g.label("steps")+g.Suffix, RODATA|NOPTR)
 		for j := range g.Floats {
 			DATA(4*j, U32(uint32(i*g.Floats+j)*step))
@@ -112,7 +112,7 @@ func (g *gen) adam(name, doc string, l2 bool) {
 func (g *gen) sgd(name, doc string, momentum, nesterov bool) {
 	g.Open(name, "func(p, grad, m *float32, n int, lr, mu, decay, scale float32)", doc)
 	ps := simd.Pointers("p", "grad", "m", "n")
-	lr, mu, decay, scale := g.scalar("lr"), g.scalar("mu"), g.scalar("decay"), g.scalar("scale")
+	lr, mu, decay, scale := g.Scalar("lr"), g.Scalar("mu"), g.Scalar("decay"), g.Scalar("scale")
 	g.negate(lr)
 	g.sweep(ps[3], func(p *part) {
 		w, d := p.load(ps[0]), p.load(ps[1])

@@ -1,0 +1,138 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// portFile keeps the port that this peer listens on, so that others and old join tokens
+// find it after a restart.
+const portFile = "port"
+
+// Ports are chosen where no system takes those of outgoing connections from.
+const (
+	firstPort = 20_000
+	lastPort  = 29_999
+	portTries = 100
+)
+
+// listenAt returns the addresses to listen on. Port 0 in the configuration is the port that
+// this peer keeps, the same for TCP and QUIC; without a directory the system chooses.
+func (r *running) listenAt() ([]wire.Addr, error) {
+	var open []openAddr
+	for _, text := range r.cfg.Listen {
+		if a, ok := parseOpen(text); ok {
+			open = append(open, a)
+		}
+	}
+	if len(open) == 0 || r.cfg.Dir == "" {
+		return textAddrs(r.cfg.Listen), nil
+	}
+	port, err := r.keptPort(open)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]wire.Addr, len(r.cfg.Listen))
+	for i, text := range r.cfg.Listen {
+		out[i] = wire.Addr(text)
+		if a, ok := parseOpen(text); ok {
+			out[i] = a.at(port)
+		}
+	}
+	return out, nil
+}
+
+// keptPort returns the port in the directory if it is free, else another, which is kept then.
+func (r *running) keptPort(open []openAddr) (int, error) {
+	path := filepath.Join(r.cfg.Dir, portFile)
+	kept := 0
+	data, err := readFile(path)
+	if err == nil {
+		kept, err = strconv.Atoi(strings.TrimSpace(string(data)))
+		if err == nil && (kept < 1 || kept > 65535) {
+			kept, err = 0, fmt.Errorf("port %d", kept)
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Warn("kept port not read, choosing another", "path", path, "err", err)
+	}
+	if kept != 0 && r.portFree(open, kept) {
+		return kept, nil
+	}
+	port, err := r.choosePort(open)
+	if err != nil {
+		return 0, err
+	}
+	if kept != 0 {
+		r.log.Warn("the kept port is taken, listening on another from now on: join tokens made before do not lead here", "taken", kept, "port", port)
+	}
+	if err := writeFile(path, []byte(strconv.Itoa(port)+"\n")); err != nil {
+		r.log.Warn("port not kept, the next start chooses another", "err", err)
+	}
+	return port, nil
+}
+
+func (r *running) choosePort(open []openAddr) (int, error) {
+	k := r.ID().PublicKey()
+	rng := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:])))
+	for range portTries {
+		if port := firstPort + rng.IntN(lastPort+1-firstPort); r.portFree(open, port) {
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port from %d to %d after %d tries", firstPort, lastPort, portTries)
+}
+
+// portFree reports whether all addresses can be listened on at a port. Those that cannot be
+// at any, such as IPv6 where there is none, do not count.
+func (r *running) portFree(open []openAddr, port int) bool {
+	for _, a := range open {
+		if a.bind(r.ctx, port) != nil && a.bind(r.ctx, 0) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// openAddr is a multiaddr of port 0: /ip4/HOST/tcp/0 or /ip6/HOST/udp/0/quic-v1.
+type openAddr struct{ fields []string }
+
+func parseOpen(text string) (openAddr, bool) {
+	f := strings.Split(text, "/")
+	ok := len(f) >= 5 && (f[1] == "ip4" || f[1] == "ip6") && (f[3] == "tcp" || f[3] == "udp") && f[4] == "0"
+	return openAddr{f}, ok
+}
+
+func (a openAddr) at(port int) wire.Addr {
+	f := append([]string{}, a.fields...)
+	f[4] = strconv.Itoa(port)
+	return wire.Addr(strings.Join(f, "/"))
+}
+
+// bind tries to listen. Unlike the library it does not share the port with another process.
+func (a openAddr) bind(ctx context.Context, port int) error {
+	var c net.ListenConfig
+	network, addr := a.fields[3]+a.fields[1][2:], net.JoinHostPort(a.fields[2], strconv.Itoa(port))
+	if a.fields[3] == "tcp" {
+		l, err := c.Listen(ctx, network, addr)
+		if err != nil {
+			return err
+		}
+		return l.Close()
+	}
+	l, err := c.ListenPacket(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
