@@ -57,7 +57,7 @@ func allocated(f func()) uint64 {
 }
 
 func TestHostileManifests(t *testing.T) {
-	t.Parallel()
+	// Not parallel: what the process allocates is measured.
 	c, theirs, ours := hostile(t)
 	parsed := func(m *wire.Manifest) (cfg model.Config) {
 		if err := json.Unmarshal(m.Config, &cfg); err != nil {
@@ -145,7 +145,7 @@ func TestHostileManifests(t *testing.T) {
 // TestHostileSizes checks that memory for a tensor is taken only when its blocks are here
 // and long enough.
 func TestHostileSizes(t *testing.T) {
-	t.Parallel()
+	// Not parallel: what the process allocates is measured.
 	c, theirs, _ := hostile(t)
 	huge := func() *wire.Manifest {
 		return bare(t, tiny(t, func(c *model.Config) { c.Llama.Dim, c.Llama.Vocab, c.Llama.Blocks, c.Llama.FFN = 2048, 1<<20, 1, 64 }))
@@ -183,7 +183,7 @@ func TestHostileSizes(t *testing.T) {
 }
 
 func TestHostileTokenizers(t *testing.T) {
-	t.Parallel()
+	// Not parallel: what the process allocates is measured.
 	c, theirs, _ := hostile(t)
 	commas := append([]byte(`{"tokens":["",`), bytes.Repeat([]byte(`"",`), 1<<20)...)
 	tests := []struct {
