@@ -97,10 +97,10 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
 	}
 	whole := c.Manifest.Whole()
-	err = m.r.worker.Load(ctx, c.CID, whole)
+	err = m.r.worker.Load(ctx, c.CID, whole, nil)
 	if errors.Is(err, worker.ErrNoMemory) {
 		m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
-		err = m.r.worker.Load(ctx, c.CID, whole)
+		err = m.r.worker.Load(ctx, c.CID, whole, nil)
 	}
 	return err
 }

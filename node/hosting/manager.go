@@ -38,7 +38,8 @@ var ErrDropped = errors.New("it was turned off meanwhile")
 
 // Worker runs stages.
 type Worker interface {
-	Load(ctx context.Context, id cid.Cid, r wire.Range) error
+	// Load loads a range; told is called with the bytes of weights read so far.
+	Load(ctx context.Context, id cid.Cid, r wire.Range, told func(bytes int64)) error
 	Unload(id cid.Cid, r *wire.Range)
 	Memory() (lent, used int64)
 	// Needs returns a function that tells what memory a range takes.
@@ -316,7 +317,8 @@ func (m *Manager) fetchAndLoad(ctx context.Context, model *catalog.Model, h *rec
 	if err := ctx.Err(); err != nil {
 		return stats, err
 	}
-	if err := m.cfg.Worker.Load(ctx, model.CID, h.Range); err != nil {
+	told := func(bytes int64) { progress(Loading, min(bytes, total), total) } // blocks that tensors share count once in total
+	if err := m.cfg.Worker.Load(ctx, model.CID, h.Range, told); err != nil {
 		return stats, err
 	}
 	if !m.loaded(h) {

@@ -29,7 +29,7 @@ type stages struct {
 	have []wire.Range
 }
 
-func (w *stages) Load(ctx context.Context, _ cid.Cid, r wire.Range) error {
+func (w *stages) Load(ctx context.Context, _ cid.Cid, r wire.Range, _ func(int64)) error {
 	if w.load != nil {
 		if err := w.load(ctx); err != nil {
 			return err

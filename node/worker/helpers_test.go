@@ -178,7 +178,7 @@ func (b *bench) open(t *testing.T, from host.ID, tokens uint32) (*infer.Client, 
 
 func (b *bench) load(t *testing.T, r wire.Range) {
 	t.Helper()
-	if err := b.Load(t.Context(), b.src.id, r); err != nil {
+	if err := b.Load(t.Context(), b.src.id, r, nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -61,7 +61,7 @@ func imageWorker(t *testing.T, memory int64) func() (*infer.Client, error) {
 		t.Fatal(err)
 	}
 	id := wire.CIDOf([]byte("tiny"))
-	if err := w.Load(t.Context(), id, oneBlock); err != nil {
+	if err := w.Load(t.Context(), id, oneBlock, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -27,8 +29,10 @@ type loading struct {
 }
 
 // Load reads a stage into memory, measures it and serves it from then on. Loading what is
-// loaded already does nothing; several loads of one stage at a time are one.
-func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
+// loaded already does nothing; several loads of one stage at a time are one. told, which may
+// be nil, is called with the bytes of weights read so far, never twice at once; a caller that
+// waits for another's load hears nothing.
+func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range, told func(bytes int64)) error {
 	key := stageKey{id, r}
 	for {
 		w.mu.Lock()
@@ -43,7 +47,7 @@ func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
 		}
 		w.mu.Unlock()
 		if !others {
-			l.err = w.load(ctx, id, r)
+			l.err = w.load(ctx, id, r, told)
 			w.mu.Lock()
 			delete(w.loading, key)
 			w.mu.Unlock()
@@ -61,7 +65,7 @@ func (w *Worker) Load(ctx context.Context, id cid.Cid, r wire.Range) error {
 	}
 }
 
-func (w *Worker) load(ctx context.Context, id cid.Cid, r wire.Range) error {
+func (w *Worker) load(ctx context.Context, id cid.Cid, r wire.Range, told func(bytes int64)) error {
 	cfg, weights, err := w.cfg.Models.Model(ctx, id)
 	if err != nil {
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
@@ -69,6 +73,9 @@ func (w *Worker) load(ctx context.Context, id cid.Cid, r wire.Range) error {
 	reserved := estimate(ctx, cfg, r, weights)
 	if err := w.reserve(reserved); err != nil {
 		return fmt.Errorf("load %s of model %s: %w", Describe(r), id, err)
+	}
+	if told != nil {
+		weights = &countedWeights{Weights: weights, told: told}
 	}
 	loaded, err := model.Load(ctx, cfg, engineRange(r), weights, w.pool)
 	if err != nil {
@@ -96,6 +103,27 @@ func (w *Worker) load(ctx context.Context, id cid.Cid, r wire.Range) error {
 	}
 	w.cfg.Log.Info("stage loaded", "model", id, "range", Describe(r), "bytes", s.bytes, "block_step", s.stepTime())
 	return nil
+}
+
+// countedWeights tells how many bytes of weights were read through it.
+type countedWeights struct {
+	model.Weights
+	told func(bytes int64)
+
+	mu    sync.Mutex // held while told is called; guards bytes
+	bytes int64
+}
+
+// Tensor implements model.Weights.
+func (c *countedWeights) Tensor(ctx context.Context, p model.Part, name string) (tensor.Tensor, error) {
+	x, err := c.Weights.Tensor(ctx, p, name)
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.bytes += int64(len(x.Data))
+		c.told(c.bytes)
+	}
+	return x, err
 }
 
 // Needs returns a function that tells how much memory a stage of a model takes with one

@@ -27,14 +27,14 @@ func TestLoadsOfOneStageAreOne(t *testing.T) {
 		first, cancel := context.WithCancel(t.Context())
 		var loads sync.WaitGroup
 		loads.Go(func() {
-			if err := b.Load(first, b.src.id, whole); !errors.Is(err, context.Canceled) {
+			if err := b.Load(first, b.src.id, whole, nil); !errors.Is(err, context.Canceled) {
 				t.Errorf("the load that was ended: %v", err)
 			}
 		})
 		synctest.Wait()
 		for range 6 {
 			loads.Go(func() {
-				if err := b.Load(t.Context(), b.src.id, whole); err != nil {
+				if err := b.Load(t.Context(), b.src.id, whole, nil); err != nil {
 					t.Error(err)
 				}
 			})
@@ -78,7 +78,7 @@ func TestMemory(t *testing.T) {
 	if loaded <= 0 || loaded >= need {
 		t.Fatalf("a stage takes %d bytes, with a session %d were told", loaded, need)
 	}
-	if err := b.Load(t.Context(), b.src.id, half); !errors.Is(err, worker.ErrNoMemory) || !strings.Contains(err.Error(), "are free") {
+	if err := b.Load(t.Context(), b.src.id, half, nil); !errors.Is(err, worker.ErrNoMemory) || !strings.Contains(err.Error(), "are free") {
 		t.Errorf("a second stage: %v", err)
 	}
 	used(loaded, "after a load that does not fit")
@@ -113,7 +113,7 @@ func TestMemory(t *testing.T) {
 	b.Unload(b.src.id, nil)
 	used(0, "after the stage")
 	small := newBench(t, func(c *worker.Config) { c.MemoryBytes = loaded - 1 })
-	if err := small.Load(t.Context(), small.src.id, whole); !errors.Is(err, worker.ErrNoMemory) {
+	if err := small.Load(t.Context(), small.src.id, whole, nil); !errors.Is(err, worker.ErrNoMemory) {
 		t.Errorf("a stage that does not fit: %v", err)
 	}
 	if _, got := small.Memory(); got != 0 {
@@ -369,4 +369,25 @@ func readError(s host.Stream) (*wire.Error, error) {
 	}
 	e := new(wire.Error)
 	return e, wire.Decode(body, e)
+}
+
+// TestLoadTells checks that a load tells how far it is, up to all of the range's weights.
+func TestLoadTells(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	var want, last int64
+	for _, x := range b.src.c.Tensors {
+		want += x.Bytes
+	}
+	calls := 0
+	err := b.Load(t.Context(), b.src.id, whole, func(bytes int64) {
+		if bytes <= last {
+			t.Errorf("%d bytes after %d", bytes, last)
+		}
+		last = bytes
+		calls++
+	})
+	if err != nil || last != want || calls < 2 {
+		t.Errorf("told %d times, up to %d of %d bytes, %v", calls, last, want, err)
+	}
 }
