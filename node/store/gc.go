@@ -226,5 +226,9 @@ func (s *Store) reclaimOne() error {
 		s.cfg.Log.Warn("no room to reclaim space", "err", err)
 		return badger.ErrNoRewrite
 	}
+	// Badger looks at its newest table without a lock while it rewrites a file, so nothing
+	// is written meanwhile: a second at most for a file.
+	s.sweep.Lock()
+	defer s.sweep.Unlock()
 	return s.db.RunValueLogGC(rewriteRatio)
 }
