@@ -107,7 +107,7 @@ func OpenText(ctx context.Context, cfg TextConfig) (*Text, error) {
 		return nil, fmt.Errorf("text: no file matches %q", cfg.Files)
 	}
 	t := &Text{cfg: cfg}
-	if err := t.load(ctx, files); err != nil {
+	if err := errors.Join(t.load(ctx, files), ctx.Err()); err != nil {
 		return nil, fmt.Errorf("text: %w", err)
 	}
 	if t.Len() == 0 {
