@@ -61,7 +61,7 @@ tidy-check: ## fail if go.mod or go.sum is not tidy
 
 cross: ## compile for linux, darwin and windows on amd64 and arm64
 	@set -e; for os in linux darwin windows; do for arch in amd64 arm64; do \
-	  echo "$$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build ./cmd/... ; done; done
+	  echo "$$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/... ; done; done
 
 bench: ## run the benchmarks of the engine and the store
 	$(GO) test -run '^$$' -bench . ./engine/... ./node/...
