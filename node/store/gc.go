@@ -227,7 +227,7 @@ func (s *Store) reclaimOne() error {
 		return badger.ErrNoRewrite
 	}
 	// Badger looks at its newest table without a lock while it rewrites a file, so nothing
-	// is written meanwhile: a second at most for a file.
+	// is written meanwhile; a file has 256 MiB.
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
 	return s.db.RunValueLogGC(rewriteRatio)
