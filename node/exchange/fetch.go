@@ -66,7 +66,7 @@ func (e *Exchange) Fetch(ctx context.Context, want []cid.Cid, from []host.ID, o 
 	if len(rest) == 0 {
 		return st, ctx.Err()
 	}
-	f := &fetch{e: e, o: o, stats: st, got: make(chan arrival, putBlocks)}
+	f := &fetch{e: e, o: o, stats: st, got: make(chan arrival, queuedBlocks)}
 	return f.run(ctx, rest, e.usable(from, f))
 }
 
@@ -109,8 +109,13 @@ func (e *Exchange) usable(from []host.ID, f *fetch) []host.ID {
 	return out
 }
 
-// putBlocks is how many blocks are written at once, and how many may wait for it.
-const putBlocks = 8
+// putBlocks is how many blocks are written at once. queuedBlocks is how many may wait for it:
+// when a file of the store's log is full, it is synced before the next one is begun, which
+// takes a quarter of a second or more; meanwhile peers go on sending.
+const (
+	putBlocks    = 8
+	queuedBlocks = 128
+)
 
 // arrival is a verified block on its way to the store.
 type arrival struct {
