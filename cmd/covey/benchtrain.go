@@ -41,7 +41,8 @@ func benchTrainCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "train", Short: "Measure steps of training: " + models,
 		Long: `Measure steps of training (forward, backward, Adam) of models of fixed sizes, beside the
-fused multiply-adds that this machine gives at most, measured in the same run.`,
+fused multiply-adds that this machine gives at most, measured in the same run. GFLOP/S counts
+the matrix products that a step needs, those of attention as if nothing was masked.`,
 		Example: "  covey bench train --model resnet18 --threads 1",
 		Args:    args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {

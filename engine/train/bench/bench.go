@@ -31,7 +31,8 @@ type Result struct {
 	Params           int
 	ForwardFLOPs     int64 // of the matrix products of a forward pass
 	Median, Min, Max time.Duration
-	FLOPS            float64 // 3 * ForwardFLOPs / Median, per second
+	StepFLOPs        int64   // and of the gradients that the step needs
+	FLOPS            float64 // StepFLOPs / Median, per second
 	PeakFLOPS        float64 // of fused multiply-adds on as many threads
 	Allocs           float64 // allocations per step
 	AllocBytes       float64
@@ -121,13 +122,14 @@ func Run(cfg Config) (Result, error) {
 	if _, err := t.Model().Build(g, shape, net.Loss{}); err != nil {
 		return r, err
 	}
-	r.ForwardFLOPs = g.FLOPs()
+	forward, back := g.FLOPs()
+	r.ForwardFLOPs, r.StepFLOPs = forward, forward+back
 	r.PeakFLOPS = peak(pool)
 	if err := r.measure(t, batch(t, shape), cfg.Steps); err != nil {
 		return r, err
 	}
 	r.PeakFLOPS = max(r.PeakFLOPS, peak(pool))
-	r.FLOPS = 3 * float64(r.ForwardFLOPs) / r.Median.Seconds()
+	r.FLOPS = float64(r.StepFLOPs) / r.Median.Seconds()
 	return r, nil
 }
 

@@ -31,7 +31,8 @@ type Graph struct {
 	seed   *Node           // the gradient of the loss: 1
 	grads  map[*leaf]*Node // gradients of parameters
 	parts  []part
-	flops  int64
+	fixed  map[*Node]bool // values of operations that depend on no parameter
+	flops  struct{ run, back int64 }
 	used   bool // compiled: operations keep state for one machine
 }
 
@@ -55,7 +56,7 @@ type leaf struct {
 func New(params *Params, pool *kernel.Pool, training bool) *Graph {
 	return &Graph{
 		expr: G.NewGraph(), params: params, pool: pool, training: training, state: &runState{},
-		leaves: map[string]*leaf{}, byNode: map[*Node]*leaf{},
+		leaves: map[string]*leaf{}, byNode: map[*Node]*leaf{}, fixed: map[*Node]bool{},
 	}
 }
 
@@ -68,9 +69,18 @@ func (g *Graph) Expr() *G.ExprGraph { return g.expr }
 // Len returns the number of operations so far.
 func (g *Graph) Len() int { return len(g.ops) }
 
-// FLOPs returns the floating-point operations of the matrix products of all operations,
-// without their gradients.
-func (g *Graph) FLOPs() int64 { return g.flops }
+// FLOPs returns the floating-point operations of the matrix products of all operations, and
+// of the gradients that a step of training needs: two products for each, but one where the
+// gradient of the data would be the other.
+func (g *Graph) FLOPs() (run, back int64) { return g.flops.run, g.flops.back }
+
+// isFixed reports whether a node's value depends on no parameter.
+func (g *Graph) isFixed(n *Node) bool {
+	if l := g.byNode[n]; l != nil {
+		return !l.isPar
+	}
+	return g.fixed[n]
+}
 
 // Err returns the first error.
 func (g *Graph) Err() error { return g.err }

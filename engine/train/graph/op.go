@@ -69,11 +69,17 @@ func (g *Graph) Apply(op *Op, inputs ...*Node) *Node {
 		g.Fail(fmt.Errorf("%s: %w", op.Name, err))
 		return nil
 	}
-	g.flops += op.FLOPs
 	f := g.newFused(forward, op, op.Shape, inputs)
 	n, err := g.apply(f)
 	if err != nil {
 		g.Fail(err)
+		return nil
+	}
+	g.fixed[n] = !slices.ContainsFunc(inputs, func(in *Node) bool { return !g.isFixed(in) })
+	g.flops.run += op.FLOPs
+	g.flops.back += op.FLOPs
+	if !g.isFixed(inputs[0]) {
+		g.flops.back += op.FLOPs
 	}
 	return n
 }
