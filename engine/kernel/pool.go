@@ -17,9 +17,10 @@ type taskFunc func(lo, hi int)
 func (f taskFunc) Do(lo, hi int) { f(lo, hi) }
 
 // spinRounds is how long an idle worker watches for the next task before it sleeps: long
-// enough to bridge the gap between two products of one layer (about 20 us), short enough
-// that an idle machine stays idle.
-const spinRounds = 4000
+// enough to bridge what is not shared out between two products of one layer, short enough
+// that an idle machine stays idle. On Zen 4 they take 40 us, and decoding Q4_0 with two
+// threads is 3 to 12 % faster than with 8 us: hardly a worker sleeps within a token.
+const spinRounds = 20000
 
 // Pool runs tasks on a fixed number of goroutines, the caller's among them. Results of a
 // task must depend on the item index only, never on how items were split. A Pool is safe
