@@ -13,6 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/filelock"
 )
 
 // The files in the folder of a run.
@@ -22,10 +23,15 @@ const (
 	HistoryFile = "history.csv"
 	CurveFile   = "curve.png"
 	ExportDir   = "model"
+
+	lockFile = "lock" // held by the process that writes the folder
 )
 
 // ErrExists is the error of a new run in the folder of another one.
 var ErrExists = errors.New("the folder has a run already")
+
+// ErrBusy is the error of a run in a folder in which another one is going on.
+var ErrBusy = errors.New("another process trains in the folder")
 
 // ErrNoRun is the error of resuming where no run is.
 var ErrNoRun = errors.New("no run to go on with")
@@ -78,7 +84,12 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1}
-	if err := r.claim(o.Resume); err != nil {
+	lock, err := r.claim(o.Resume)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if err := r.fresh(o.Resume); err != nil {
 		return nil, err
 	}
 	r.pool = kernel.NewPool(j.Train.Threads)
@@ -99,22 +110,34 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	return r.run(ctx)
 }
 
-// claim makes the folder of the run.
-func (r *runner) claim(resume bool) error {
+// claim makes the folder of the run and locks it for this process.
+func (r *runner) claim(resume bool) (*filelock.Lock, error) {
+	if resume {
+		if _, err := os.Stat(r.folder); err != nil {
+			return nil, fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
+		}
+	}
+	if err := os.MkdirAll(r.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of the run: %w", err)
+	}
+	lock, err := filelock.Try(filepath.Join(r.folder, lockFile))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("%w %s: wait until it ends, or set train.folder", ErrBusy, r.folder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("folder of the run: %w", err)
+	}
+	return lock, nil
+}
+
+// fresh refuses a folder that has a run, unless that is to go on.
+func (r *runner) fresh(resume bool) error {
 	_, err := os.Stat(filepath.Join(r.folder, lastFile))
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("folder of the run: %w", err)
 	case err == nil && !resume:
 		return fmt.Errorf("%w: %s (resume it, remove it, or set train.folder)", ErrExists, r.folder)
-	}
-	if resume {
-		if _, err := os.Stat(r.folder); err != nil {
-			return fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
-		}
-	}
-	if err := os.MkdirAll(r.folder, 0o755); err != nil {
-		return fmt.Errorf("folder of the run: %w", err)
 	}
 	return nil
 }
