@@ -13,7 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/train/net"
 )
 
-// fixture is a file of testdata: what PyTorch did with a model (see testdata/README.md).
+// fixture is a file of testdata: what PyTorch did with a model (see testdata/make/README.md).
 type fixture struct {
 	Seed    uint64           `json:"seed"`
 	Batches int              `json:"batches"`
@@ -131,8 +131,9 @@ func (f *fixture) model(name string) net.Config {
 			{Type: net.LayerMaxPool},
 			{Type: net.LayerResidual, Name: "block", Channels: c.Channels[1]},
 		}}}
-	case "resnet18":
-		return net.Config{Kind: net.KindResNet, ResNet: &net.ResNet{Depth: 18, Input: c.Input, Classes: c.Classes, Stem: net.StemCIFAR, Width: c.Width}}
+	case "resnet18", "resnet34", "resnet50":
+		depth := map[string]int{"resnet18": 18, "resnet34": 34, "resnet50": 50}[name]
+		return net.Config{Kind: net.KindResNet, ResNet: &net.ResNet{Depth: depth, Input: c.Input, Classes: c.Classes, Stem: net.StemCIFAR, Width: c.Width}}
 	case "bert":
 		labels := make([]string, c.Labels)
 		for i := range labels {
@@ -239,7 +240,7 @@ func (f *fixture) measure(name string, x []float32) [2]float64 {
 
 func TestTrajectories(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"mlp", "cnn", "resnet18", "bert", "lm_tied", "lm_untied"} {
+	for _, name := range []string{"mlp", "cnn", "resnet18", "resnet34", "resnet50", "bert", "lm_tied", "lm_untied"} {
 		f := readFixture(t, name)
 		for _, r := range f.Runs {
 			t.Run(name+"/"+r.Name, func(t *testing.T) {
