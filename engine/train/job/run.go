@@ -13,6 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/net"
 	"github.com/covey-network/covey/filelock"
 )
 
@@ -71,6 +72,7 @@ type runner struct {
 	saved   position // at the last checkpoint
 	savedAt int      // step of the last checkpoint, -1 before the first
 	base    int      // skipped before this process
+	over    bool     // it was told that samples were left over
 	history *history
 	iter    *data.Iterator
 	batch   train.Batch
@@ -152,7 +154,16 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	cfg := data.LoaderConfig{Batch: t.Batch, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
+	c := &check{job: j}
+	least, err := net.LeastBatch(model)
+	c.told(errors.Join(err))
+	if t.Batch < least {
+		c.add("train.batch", "is %d, want at least %d: batch norm over planes of one value needs several of them", t.Batch, least)
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return err
+	}
+	cfg := data.LoaderConfig{Batch: t.Batch, Least: least, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
 	if r.loader, err = data.NewLoader(r.data.train, cfg); err != nil {
 		return err
 	}
@@ -165,7 +176,6 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	settings := train.Config{
 		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
 	}
-	c := &check{job: j}
 	c.told(settings.Validate())
 	if err := errors.Join(c.errs...); err != nil {
 		return err
@@ -279,12 +289,21 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	if errors.Is(err, io.EOF) {
 		r.at.Data, r.at.Skipped = r.iter.Cursor(), r.base+r.iter.Skipped()
 		r.at.Epochs++
+		r.leftOver(r.iter.Over())
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
 	return "", r.step(b)
+}
+
+// leftOver tells once that samples at the end of an epoch were too few for a batch.
+func (r *runner) leftOver(n int) {
+	if n > 0 && !r.over {
+		r.over = true
+		r.bad(data.Bad{Name: fmt.Sprintf("last batch of epoch %d", r.at.Epochs), Err: fmt.Errorf("has %d sample, too few for the model's batch norm (told once)", n)})
+	}
 }
 
 func (r *runner) validationDue(step int, last bool) bool {
