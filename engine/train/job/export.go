@@ -144,7 +144,7 @@ func llamaConfig(c *net.Llama, t *tokenizer) object {
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "torch_dtype": "float32", "hidden_act": "silu",
 		"hidden_size": l.Dim, "num_hidden_layers": l.Blocks, "num_attention_heads": l.Heads, "num_key_value_heads": l.KVHeads, "head_dim": l.HeadDim,
 		"intermediate_size": l.FFN, "vocab_size": l.Vocab, "max_position_embeddings": l.Context, "rms_norm_eps": l.Eps,
-		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_bias": false, "mlp_bias": false,
+		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
 	}
 	if l.QKVBias {
 		o["architectures"], o["model_type"], o["use_sliding_window"] = []string{"Qwen2ForCausalLM"}, "qwen2", false
@@ -206,7 +206,7 @@ func bertConfig(c *net.Bert) object {
 		"architectures": []string{"BertForSequenceClassification"}, "model_type": "bert", "torch_dtype": "float32", "hidden_act": activation,
 		"hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN, "vocab_size": c.Vocab,
 		"max_position_embeddings": c.Context, "type_vocab_size": types, "layer_norm_eps": eps, "position_embedding_type": "absolute",
-		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": 0, "pad_token_id": 0, "id2label": ids, "label2id": names,
+		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": c.AttentionDropout, "pad_token_id": 0, "id2label": ids, "label2id": names,
 	}
 }
 

@@ -99,6 +99,8 @@ type Llama struct {
 	Tied      bool    `json:"tied,omitempty" toml:"tied,omitempty"`             // the head has the embedding's weights
 	QKVBias   bool    `json:"qkv_bias,omitempty" toml:"qkv_bias,omitempty"`     // as in Qwen2
 	Dropout   float64 `json:"dropout,omitempty" toml:"dropout,omitempty"`       // after embedding, attention and feed-forward
+
+	AttentionDropout float64 `json:"attention_dropout,omitempty" toml:"attention_dropout,omitempty"` // of the weights of attention
 }
 
 // Bert is an encoder with a classification head, BertForSequenceClassification.
@@ -114,6 +116,8 @@ type Bert struct {
 	Eps        float64  `json:"eps,omitempty" toml:"eps,omitempty"`               // 1e-12 if 0
 	Activation string   `json:"activation,omitempty" toml:"activation,omitempty"` // gelu if empty, or gelu_tanh
 	Dropout    float64  `json:"dropout,omitempty" toml:"dropout,omitempty"`
+
+	AttentionDropout float64 `json:"attention_dropout,omitempty" toml:"attention_dropout,omitempty"` // of the weights of attention
 }
 
 // Limits of a configuration, far above what a machine trains.

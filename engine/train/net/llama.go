@@ -47,6 +47,7 @@ func (c *Llama) validate(p *problems) {
 	p.in("context", c.Context, 1, nn.MaxContext)
 	p.rate("eps", c.Eps)
 	p.rate("dropout", c.Dropout)
+	p.rate("attention_dropout", c.AttentionDropout)
 	if c.Heads > 0 && c.HeadDim == 0 && c.Dim%c.Heads != 0 {
 		p.add("%d heads do not divide dim %d: give head_dim", c.Heads, c.Dim)
 	}
@@ -100,7 +101,7 @@ func (c *Llama) attention(s *scope, x value, name string, rope *op.Rope) value {
 	qkv := s.stacked(x, []string{name + "q_proj", name + "k_proj", name + "v_proj"}, []int{q, kv, kv}, c.QKVBias, normal(initStd), constant(0))
 	y := value{shape: []int{q}}
 	if !s.declaring() {
-		y.node = op.Attention(s.g, qkv.node, nil, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.kvHeads(), HeadDim: h, Causal: true, Rope: rope})
+		y.node = op.Attention(s.g, qkv.node, nil, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.kvHeads(), HeadDim: h, Causal: true, Rope: rope, Dropout: float32(c.AttentionDropout)})
 	}
 	return s.linearInit(y, name+"o_proj", c.Dim, false, normal(initStd), initial{})
 }
