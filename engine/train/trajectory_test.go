@@ -36,6 +36,8 @@ type fixture struct {
 		RMSEps       float64 `json:"rmsEps"`
 		RopeTheta    float64 `json:"ropeTheta"`
 		Tied         bool    `json:"tied"`
+
+		RopeScaling *net.RopeScaling `json:"ropeScaling"`
 	} `json:"config"`
 	Tensors []struct {
 		Name   string  `json:"name"`
@@ -143,7 +145,7 @@ func (f *fixture) model(name string) net.Config {
 	}
 	return net.Config{Kind: net.KindLlama, Llama: &net.Llama{
 		Vocab: c.Vocab, Dim: int(c.Hidden.(float64)), Blocks: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.Intermediate,
-		Context: 32, Eps: c.RMSEps, RopeTheta: c.RopeTheta, Tied: c.Tied,
+		Context: 32, Eps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling, Tied: c.Tied,
 	}}
 }
 
@@ -240,7 +242,7 @@ func (f *fixture) measure(name string, x []float32) [2]float64 {
 
 func TestTrajectories(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"mlp", "cnn", "resnet18", "resnet34", "resnet50", "bert", "lm_tied", "lm_untied"} {
+	for _, name := range []string{"mlp", "cnn", "resnet18", "resnet34", "resnet50", "bert", "lm_tied", "lm_untied", "lm_linear", "lm_llama3"} {
 		f := readFixture(t, name)
 		for _, r := range f.Runs {
 			t.Run(name+"/"+r.Name, func(t *testing.T) {

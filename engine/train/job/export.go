@@ -12,7 +12,6 @@ import (
 
 	"github.com/covey-network/covey/engine/format/safetensors"
 	"github.com/covey-network/covey/engine/model/llama"
-	"github.com/covey-network/covey/engine/nn"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
@@ -146,6 +145,9 @@ func llamaConfig(c *net.Llama, t *tokenizer) object {
 		"intermediate_size": l.FFN, "vocab_size": l.Vocab, "max_position_embeddings": l.Context, "rms_norm_eps": l.Eps,
 		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
 	}
+	if c.RopeScaling != nil {
+		o["rope_scaling"] = c.RopeScaling
+	}
 	if l.QKVBias {
 		o["architectures"], o["model_type"], o["use_sliding_window"] = []string{"Qwen2ForCausalLM"}, "qwen2", false
 		delete(o, "attention_bias")
@@ -161,7 +163,7 @@ func llamaConfig(c *net.Llama, t *tokenizer) object {
 func served(c *net.Llama) *llama.Config {
 	l := &llama.Config{
 		Dim: c.Dim, Blocks: c.Blocks, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.FFN, Vocab: c.Vocab, Context: c.Context,
-		Eps: c.Eps, Rope: nn.Rope{Theta: c.RopeTheta}, QKVBias: c.QKVBias, Tied: c.Tied,
+		Eps: c.Eps, Rope: c.Rope(), QKVBias: c.QKVBias, Tied: c.Tied,
 	}
 	if l.KVHeads == 0 {
 		l.KVHeads = l.Heads
@@ -171,9 +173,6 @@ func served(c *net.Llama) *llama.Config {
 	}
 	if l.Eps == 0 {
 		l.Eps = 1e-6
-	}
-	if l.Rope.Theta == 0 {
-		l.Rope.Theta = 10000
 	}
 	return l
 }

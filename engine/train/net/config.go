@@ -101,6 +101,18 @@ type Llama struct {
 	Dropout   float64 `json:"dropout,omitempty" toml:"dropout,omitempty"`       // after embedding, attention and feed-forward
 
 	AttentionDropout float64 `json:"attention_dropout,omitempty" toml:"attention_dropout,omitempty"` // of the weights of attention
+
+	RopeScaling *RopeScaling `json:"rope_scaling,omitempty" toml:"rope_scaling,omitempty"` // nil: as trained
+}
+
+// RopeScaling changes rotary frequencies for contexts longer than trained on, as nn.Rope
+// does; it is rope_scaling of config.json.
+type RopeScaling struct {
+	Type            string  `json:"rope_type" toml:"rope_type"` // linear or llama3
+	Factor          float64 `json:"factor" toml:"factor"`
+	LowFreqFactor   float64 `json:"low_freq_factor,omitempty" toml:"low_freq_factor,omitempty"` // of llama3, as the next two
+	HighFreqFactor  float64 `json:"high_freq_factor,omitempty" toml:"high_freq_factor,omitempty"`
+	OriginalContext int     `json:"original_max_position_embeddings,omitempty" toml:"original_max_position_embeddings,omitempty"`
 }
 
 // Bert is an encoder with a classification head, BertForSequenceClassification.

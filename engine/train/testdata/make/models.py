@@ -2,6 +2,9 @@
 
 Each entry of MODELS says how to build the module, its batches and its loss. A batch function gives numpy arrays for one of the BATCHES batches.
 """
+import functools
+import math
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -56,10 +59,16 @@ def bert():
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager"))
 
 
-def llama(tied):
+SCALINGS = {
+    "linear": dict(rope_type="linear", factor=4.0),
+    "llama3": dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64),
+}
+
+
+def llama(tied, scaling=None):
     return LlamaForCausalLM(LlamaConfig(
-        vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
-        rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, tie_word_embeddings=tied, attention_dropout=0.0,
+        vocab_size=128, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512 if scaling else 32,
+        rms_norm_eps=1e-5, rope_parameters=dict(SCALINGS.get(scaling, dict(rope_type="default")), rope_theta=10000.0), tie_word_embeddings=tied, attention_dropout=0.0,
         use_cache=False, attn_implementation="sdpa"))
 
 
@@ -69,12 +78,18 @@ def widen(model):
         if isinstance(m, modeling_llama.LlamaRMSNorm):
             m.forward = lambda x, m=m: m.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + m.variance_epsilon)
         if isinstance(m, modeling_llama.LlamaRotaryEmbedding):
-            m.forward = rotary
+            m.forward = functools.partial(rotary, model.config.rope_parameters)
     return model.double()
 
 
-def rotary(x, position_ids, dim=16, theta=10000.0):
-    inv = theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+def rotary(rope, x, position_ids, dim=16):
+    inv = rope["rope_theta"] ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    if rope["rope_type"] == "linear":
+        inv = inv / rope["factor"]
+    if rope["rope_type"] == "llama3":
+        turns = rope["original_max_position_embeddings"] * inv / (2 * math.pi)
+        smooth = ((turns - rope["low_freq_factor"]) / (rope["high_freq_factor"] - rope["low_freq_factor"])).clamp(0, 1)
+        inv = inv * (smooth + (1 - smooth) / rope["factor"])
     angle = position_ids[..., None].double() * inv
     angle = torch.cat((angle, angle), -1)
     return angle.cos(), angle.sin()
@@ -113,6 +128,13 @@ def resnet(block, layers, width, seed, lr, clip, runs=None):
         config=dict(input=[3, 16, 16], width=width, stem="cifar", classes=10, bnEps=1e-5, bnMomentum=0.1), shapes=dict(inputs=[8, 3, 16, 16], labels=[8]))
 
 
+def scaled(scaling):
+    """A Llama with scaled rotary frequencies."""
+    return dict(
+        seed=5, shift=0.0, make=lambda: llama(True, scaling), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, runs=("sgd",), shapes=dict(ids=[4, 25], ignore=[4, 24]),
+        config=dict(vocab=128, hidden=64, layers=2, heads=4, kvHeads=2, headDim=16, intermediate=96, rmsEps=1e-5, ropeTheta=10000.0, ropeScaling=SCALINGS[scaling], tied=True))
+
+
 BERT_KEYS = [f"bert.encoder.layer.{i}.attention.self.key.bias" for i in range(2)]
 
 # shift: the centre of batch norm's biases. A ReLU whose input is within rounding of 0 changes the gradient by a jump. A ResNet has 140,000 of them a step and more, one jump brings on the
@@ -137,4 +159,5 @@ MODELS = {
                     config=dict(vocab=128, hidden=64, layers=2, heads=4, kvHeads=2, headDim=16, intermediate=96, rmsEps=1e-5, ropeTheta=10000.0, tied=True), shapes=dict(ids=[4, 25], ignore=[4, 24])),
     "lm_untied": dict(seed=6, shift=0.0, make=lambda: llama(False), batch=causal, lr=dict(sgd=0.1, adam=0.002), free=[], clip=1.7, ignore=8,
                       config=dict(vocab=128, hidden=64, layers=2, heads=4, kvHeads=2, headDim=16, intermediate=96, rmsEps=1e-5, ropeTheta=10000.0, tied=False), shapes=dict(ids=[4, 25], ignore=[4, 24])),
+    "lm_linear": scaled("linear"), "lm_llama3": scaled("llama3"),
 }
