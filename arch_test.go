@@ -25,7 +25,8 @@ var arrows = map[string][]string{
 	"engine":         {"engine"}, // the engine knows no network and no disk layout
 	"protocol":       {"protocol"},
 	"consensus":      {"consensus", "protocol"},
-	"node":           {"node", "consensus", "protocol"},
+	"filelock":       {},
+	"node":           {"node", "filelock", "consensus", "protocol"},
 	"node/worker":    {"node", "protocol", "engine"}, // runs stages
 	"node/trainer":   {"node", "consensus", "protocol", "engine"},
 	"node/catalog":   {"node", "protocol", "engine"}, // imports model files, opens tokenizers and templates
@@ -42,13 +43,13 @@ var arrows = map[string][]string{
 	"protocol/frame": {"protocol"},
 	"protocol/wire":  {"protocol"},
 	"node/host":      {"node/host", "protocol"},
-	"node/filelock":  {},
-	"node/store":     {"node/filelock", "protocol"},
+	"node/store":     {"filelock", "protocol"},
 	"node/exchange":  {"node/store", "node/host", "protocol"},
 	"testnet/demo":   {},
 	"engine/format":  {"engine/tensor", "engine/format"},
 
 	"engine/train/data": {},
+	"engine/train/job":  {"engine", "filelock"}, // one process for each run
 }
 
 // only lists outside modules that a few of our folders alone may import, and why.

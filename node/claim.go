@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/covey-network/covey/node/filelock"
+	"github.com/covey-network/covey/filelock"
 )
 
 // ErrClaimed means that another process has claimed the data directory.

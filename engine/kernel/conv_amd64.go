@@ -87,14 +87,18 @@ func convPickSIMD(isa ISA, dst, a, b []float32, index *convIndex) bool {
 
 // convTransposeSIMD reports whether there is vector code for so many rows.
 func convTransposeSIMD(isa ISA, dst []float32, places []int, src []float32, rows, stride int) bool {
+	var f func(dst *float32, places *int, src *float32, stride int)
 	switch {
-	case isa == AVX512 && rows == lanes:
-		convTranspose16AVX512(&dst[0], &places[0], &src[0], 4*stride)
-	case isa == AVX512 && rows == 9:
-		convTranspose9AVX512(&dst[0], &places[0], &src[0], 4*stride)
+	case isa == Generic:
+		return false
+	case rows == lanes:
+		f = byISA(isa, convTranspose16AVX2, convTranspose16AVX512)
+	case rows == 9:
+		f = byISA(isa, convTranspose9AVX2, convTranspose9AVX512)
 	default:
 		return false
 	}
+	f(&dst[0], &places[0], &src[0], 4*stride)
 	return true
 }
 

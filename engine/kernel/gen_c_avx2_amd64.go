@@ -58,3 +58,18 @@ func bnGradSumsReLUAVX2(sum *[64]float32, product *[64]float32, dy *float32, x *
 //
 //go:noescape
 func bnGradApplyReLUAVX2(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
+
+// convTranspose16AVX2 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose16AVX2(dst *float32, places *int, src *float32, stride int)
+
+// convTranspose9AVX2 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose9AVX2(dst *float32, places *int, src *float32, stride int)
+
+// maxPairsAVX2 computes rows of width/2 results and where they were; width is a multiple of 32.
+//
+//go:noescape
+func maxPairsAVX2(y *float32, index *int32, x *float32, width int, rows int)

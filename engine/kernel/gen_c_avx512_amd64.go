@@ -119,6 +119,16 @@ func bnGradSumsReLUAVX512(sum *[64]float32, product *[64]float32, dy *float32, x
 //go:noescape
 func bnGradApplyReLUAVX512(dx *float32, dy *float32, x *float32, y *float32, mean float32, shift float32, slope float32, scale float32, n int)
 
+// convTranspose16AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
+
+// convTranspose9AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
+//
+//go:noescape
+func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)
+
 // convPickAVX512 writes n <= 16 elements of the 32 in a and b, chosen by index, to dst.
 //
 //go:noescape
@@ -143,16 +153,6 @@ func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, widt
 //
 //go:noescape
 func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
-
-// convTranspose16AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
-//
-//go:noescape
-func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
-
-// convTranspose9AVX512 writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].
-//
-//go:noescape
-func convTranspose9AVX512(dst *float32, places *int, src *float32, stride int)
 
 // maxPairsAVX512 computes rows of width/2 results and where they were; width is a multiple of 32.
 //

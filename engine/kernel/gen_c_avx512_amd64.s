@@ -3277,181 +3277,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
-	MOVQ      dst+0(FP), AX
-	MOVQ      a+8(FP), CX
-	MOVQ      b+16(FP), DX
-	MOVQ      index+24(FP), BX
-	MOVQ      n+32(FP), SI
-	MOVQ      $-1, DI
-	BZHIQ     SI, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS   (BX), Z0
-	VMOVUPS   (CX), Z1
-	VPERMT2PS (DX), Z0, Z1
-	VMOVUPS   Z1, K1, (AX)
-	VZEROUPPER
-	RET
-
-// func convZipAVX512(dst *float32, places *int, a *float32, b *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·convZipAVX512(SB), NOSPLIT, $0-40
-	MOVQ    dst+0(FP), AX
-	MOVQ    places+8(FP), CX
-	MOVQ    a+16(FP), DX
-	MOVQ    b+24(FP), BX
-	MOVQ    n+32(FP), SI
-	VMOVUPS zipLow<>+0(SB), Z0
-	VMOVUPS zipHigh<>+0(SB), Z1
-
-loop:
-	VMOVUPS   (BX), Z2
-	MOVQ      (CX), DI
-	VMOVUPS   (DX), Z3
-	VPERMT2PS Z2, Z0, Z3
-	VMOVUPS   Z3, (AX)(DI*4)
-	VMOVUPS   (DX), Z3
-	VPERMT2PS Z2, Z1, Z3
-	VMOVUPS   Z3, 64(AX)(DI*4)
-	ADDQ      $0x00000008, CX
-	ADDQ      $0x00000040, DX
-	ADDQ      $0x00000040, BX
-	DECQ      SI
-	JNZ       loop
-	VZEROUPPER
-	RET
-
-DATA zipLow<>+0(SB)/4, $0x00000000
-DATA zipLow<>+4(SB)/4, $0x00000010
-DATA zipLow<>+8(SB)/4, $0x00000001
-DATA zipLow<>+12(SB)/4, $0x00000011
-DATA zipLow<>+16(SB)/4, $0x00000002
-DATA zipLow<>+20(SB)/4, $0x00000012
-DATA zipLow<>+24(SB)/4, $0x00000003
-DATA zipLow<>+28(SB)/4, $0x00000013
-DATA zipLow<>+32(SB)/4, $0x00000004
-DATA zipLow<>+36(SB)/4, $0x00000014
-DATA zipLow<>+40(SB)/4, $0x00000005
-DATA zipLow<>+44(SB)/4, $0x00000015
-DATA zipLow<>+48(SB)/4, $0x00000006
-DATA zipLow<>+52(SB)/4, $0x00000016
-DATA zipLow<>+56(SB)/4, $0x00000007
-DATA zipLow<>+60(SB)/4, $0x00000017
-GLOBL zipLow<>(SB), RODATA|NOPTR, $64
-
-DATA zipHigh<>+0(SB)/4, $0x00000008
-DATA zipHigh<>+4(SB)/4, $0x00000018
-DATA zipHigh<>+8(SB)/4, $0x00000009
-DATA zipHigh<>+12(SB)/4, $0x00000019
-DATA zipHigh<>+16(SB)/4, $0x0000000a
-DATA zipHigh<>+20(SB)/4, $0x0000001a
-DATA zipHigh<>+24(SB)/4, $0x0000000b
-DATA zipHigh<>+28(SB)/4, $0x0000001b
-DATA zipHigh<>+32(SB)/4, $0x0000000c
-DATA zipHigh<>+36(SB)/4, $0x0000001c
-DATA zipHigh<>+40(SB)/4, $0x0000000d
-DATA zipHigh<>+44(SB)/4, $0x0000001d
-DATA zipHigh<>+48(SB)/4, $0x0000000e
-DATA zipHigh<>+52(SB)/4, $0x0000001e
-DATA zipHigh<>+56(SB)/4, $0x0000000f
-DATA zipHigh<>+60(SB)/4, $0x0000001f
-GLOBL zipHigh<>(SB), RODATA|NOPTR, $64
-
-// func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
-// Requires: AVX, AVX512F
-TEXT ·convRowsAVX512(SB), NOSPLIT, $0-40
-	MOVQ dst+0(FP), AX
-	MOVQ stride+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ rows+32(FP), BX
-
-row:
-	MOVQ width+24(FP), SI
-	XORQ DI, DI
-
-part:
-	VMOVUPS (DX), Z0
-	VMOVUPS Z0, (AX)(DI*1)
-	ADDQ    $0x00000040, DX
-	ADDQ    $0x00000040, DI
-	SUBQ    $0x00000010, SI
-	JNZ     part
-	ADDQ    CX, AX
-	DECQ    BX
-	JNZ     row
-	VZEROUPPER
-	RET
-
-// func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·convSplitAVX512(SB), NOSPLIT, $0-48
-	MOVQ    even+0(FP), AX
-	MOVQ    odd+8(FP), CX
-	MOVQ    stride+16(FP), DX
-	MOVQ    src+24(FP), BX
-	MOVQ    rows+40(FP), SI
-	VMOVUPS evenThenOdd<>+0(SB), Z0
-
-row:
-	MOVQ width+32(FP), DI
-	XORQ R8, R8
-
-part:
-	VPERMPS       (BX), Z0, Z1
-	VEXTRACTF32X8 $0x01, Z1, Y2
-	VMOVUPS       Y1, (AX)(R8*1)
-	VMOVUPS       Y2, (CX)(R8*1)
-	ADDQ          $0x00000040, BX
-	ADDQ          $0x00000020, R8
-	SUBQ          $0x00000010, DI
-	JNZ           part
-	ADDQ          DX, AX
-	ADDQ          DX, CX
-	DECQ          SI
-	JNZ           row
-	VZEROUPPER
-	RET
-
-DATA evenThenOdd<>+0(SB)/4, $0x00000000
-DATA evenThenOdd<>+4(SB)/4, $0x00000002
-DATA evenThenOdd<>+8(SB)/4, $0x00000004
-DATA evenThenOdd<>+12(SB)/4, $0x00000006
-DATA evenThenOdd<>+16(SB)/4, $0x00000008
-DATA evenThenOdd<>+20(SB)/4, $0x0000000a
-DATA evenThenOdd<>+24(SB)/4, $0x0000000c
-DATA evenThenOdd<>+28(SB)/4, $0x0000000e
-DATA evenThenOdd<>+32(SB)/4, $0x00000001
-DATA evenThenOdd<>+36(SB)/4, $0x00000003
-DATA evenThenOdd<>+40(SB)/4, $0x00000005
-DATA evenThenOdd<>+44(SB)/4, $0x00000007
-DATA evenThenOdd<>+48(SB)/4, $0x00000009
-DATA evenThenOdd<>+52(SB)/4, $0x0000000b
-DATA evenThenOdd<>+56(SB)/4, $0x0000000d
-DATA evenThenOdd<>+60(SB)/4, $0x0000000f
-GLOBL evenThenOdd<>(SB), RODATA|NOPTR, $64
-
-// func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·convSpreadAVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ places+8(FP), CX
-	MOVQ src+16(FP), DX
-	MOVQ n+24(FP), BX
-
-loop:
-	VMOVUPS     (CX), Z0
-	VMOVUPS     (DX), Z1
-	KXNORW      K1, K1, K1
-	VSCATTERDPS Z1, K1, (AX)(Z0*4)
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, DX
-	SUBQ        $0x00000010, BX
-	JNZ         loop
-	VZEROUPPER
-	RET
-
 // func convTranspose16AVX512(dst *float32, places *int, src *float32, stride int)
 // Requires: AVX, AVX512F
 TEXT ·convTranspose16AVX512(SB), NOSPLIT, $0-32
@@ -3709,6 +3534,181 @@ TEXT ·convTranspose9AVX512(SB), NOSPLIT, $0-32
 	VZEROUPPER
 	RET
 
+// func convPickAVX512(dst *float32, a *float32, b *float32, index *[16]int32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·convPickAVX512(SB), NOSPLIT, $0-40
+	MOVQ      dst+0(FP), AX
+	MOVQ      a+8(FP), CX
+	MOVQ      b+16(FP), DX
+	MOVQ      index+24(FP), BX
+	MOVQ      n+32(FP), SI
+	MOVQ      $-1, DI
+	BZHIQ     SI, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (CX), Z1
+	VPERMT2PS (DX), Z0, Z1
+	VMOVUPS   Z1, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func convZipAVX512(dst *float32, places *int, a *float32, b *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convZipAVX512(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    places+8(FP), CX
+	MOVQ    a+16(FP), DX
+	MOVQ    b+24(FP), BX
+	MOVQ    n+32(FP), SI
+	VMOVUPS zipLow<>+0(SB), Z0
+	VMOVUPS zipHigh<>+0(SB), Z1
+
+loop:
+	VMOVUPS   (BX), Z2
+	MOVQ      (CX), DI
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z0, Z3
+	VMOVUPS   Z3, (AX)(DI*4)
+	VMOVUPS   (DX), Z3
+	VPERMT2PS Z2, Z1, Z3
+	VMOVUPS   Z3, 64(AX)(DI*4)
+	ADDQ      $0x00000008, CX
+	ADDQ      $0x00000040, DX
+	ADDQ      $0x00000040, BX
+	DECQ      SI
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+DATA zipLow<>+0(SB)/4, $0x00000000
+DATA zipLow<>+4(SB)/4, $0x00000010
+DATA zipLow<>+8(SB)/4, $0x00000001
+DATA zipLow<>+12(SB)/4, $0x00000011
+DATA zipLow<>+16(SB)/4, $0x00000002
+DATA zipLow<>+20(SB)/4, $0x00000012
+DATA zipLow<>+24(SB)/4, $0x00000003
+DATA zipLow<>+28(SB)/4, $0x00000013
+DATA zipLow<>+32(SB)/4, $0x00000004
+DATA zipLow<>+36(SB)/4, $0x00000014
+DATA zipLow<>+40(SB)/4, $0x00000005
+DATA zipLow<>+44(SB)/4, $0x00000015
+DATA zipLow<>+48(SB)/4, $0x00000006
+DATA zipLow<>+52(SB)/4, $0x00000016
+DATA zipLow<>+56(SB)/4, $0x00000007
+DATA zipLow<>+60(SB)/4, $0x00000017
+GLOBL zipLow<>(SB), RODATA|NOPTR, $64
+
+DATA zipHigh<>+0(SB)/4, $0x00000008
+DATA zipHigh<>+4(SB)/4, $0x00000018
+DATA zipHigh<>+8(SB)/4, $0x00000009
+DATA zipHigh<>+12(SB)/4, $0x00000019
+DATA zipHigh<>+16(SB)/4, $0x0000000a
+DATA zipHigh<>+20(SB)/4, $0x0000001a
+DATA zipHigh<>+24(SB)/4, $0x0000000b
+DATA zipHigh<>+28(SB)/4, $0x0000001b
+DATA zipHigh<>+32(SB)/4, $0x0000000c
+DATA zipHigh<>+36(SB)/4, $0x0000001c
+DATA zipHigh<>+40(SB)/4, $0x0000000d
+DATA zipHigh<>+44(SB)/4, $0x0000001d
+DATA zipHigh<>+48(SB)/4, $0x0000000e
+DATA zipHigh<>+52(SB)/4, $0x0000001e
+DATA zipHigh<>+56(SB)/4, $0x0000000f
+DATA zipHigh<>+60(SB)/4, $0x0000001f
+GLOBL zipHigh<>(SB), RODATA|NOPTR, $64
+
+// func convRowsAVX512(dst *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·convRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ stride+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ rows+32(FP), BX
+
+row:
+	MOVQ width+24(FP), SI
+	XORQ DI, DI
+
+part:
+	VMOVUPS (DX), Z0
+	VMOVUPS Z0, (AX)(DI*1)
+	ADDQ    $0x00000040, DX
+	ADDQ    $0x00000040, DI
+	SUBQ    $0x00000010, SI
+	JNZ     part
+	ADDQ    CX, AX
+	DECQ    BX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+// func convSplitAVX512(even *float32, odd *float32, stride int, src *float32, width int, rows int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·convSplitAVX512(SB), NOSPLIT, $0-48
+	MOVQ    even+0(FP), AX
+	MOVQ    odd+8(FP), CX
+	MOVQ    stride+16(FP), DX
+	MOVQ    src+24(FP), BX
+	MOVQ    rows+40(FP), SI
+	VMOVUPS evenThenOdd<>+0(SB), Z0
+
+row:
+	MOVQ width+32(FP), DI
+	XORQ R8, R8
+
+part:
+	VPERMPS       (BX), Z0, Z1
+	VEXTRACTF32X8 $0x01, Z1, Y2
+	VMOVUPS       Y1, (AX)(R8*1)
+	VMOVUPS       Y2, (CX)(R8*1)
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000020, R8
+	SUBQ          $0x00000010, DI
+	JNZ           part
+	ADDQ          DX, AX
+	ADDQ          DX, CX
+	DECQ          SI
+	JNZ           row
+	VZEROUPPER
+	RET
+
+DATA evenThenOdd<>+0(SB)/4, $0x00000000
+DATA evenThenOdd<>+4(SB)/4, $0x00000002
+DATA evenThenOdd<>+8(SB)/4, $0x00000004
+DATA evenThenOdd<>+12(SB)/4, $0x00000006
+DATA evenThenOdd<>+16(SB)/4, $0x00000008
+DATA evenThenOdd<>+20(SB)/4, $0x0000000a
+DATA evenThenOdd<>+24(SB)/4, $0x0000000c
+DATA evenThenOdd<>+28(SB)/4, $0x0000000e
+DATA evenThenOdd<>+32(SB)/4, $0x00000001
+DATA evenThenOdd<>+36(SB)/4, $0x00000003
+DATA evenThenOdd<>+40(SB)/4, $0x00000005
+DATA evenThenOdd<>+44(SB)/4, $0x00000007
+DATA evenThenOdd<>+48(SB)/4, $0x00000009
+DATA evenThenOdd<>+52(SB)/4, $0x0000000b
+DATA evenThenOdd<>+56(SB)/4, $0x0000000d
+DATA evenThenOdd<>+60(SB)/4, $0x0000000f
+GLOBL evenThenOdd<>(SB), RODATA|NOPTR, $64
+
+// func convSpreadAVX512(dst *float32, places *int32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·convSpreadAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ places+8(FP), CX
+	MOVQ src+16(FP), DX
+	MOVQ n+24(FP), BX
+
+loop:
+	VMOVUPS     (CX), Z0
+	VMOVUPS     (DX), Z1
+	KXNORW      K1, K1, K1
+	VSCATTERDPS Z1, K1, (AX)(Z0*4)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	SUBQ        $0x00000010, BX
+	JNZ         loop
+	VZEROUPPER
+	RET
+
 // func maxPairsAVX512(y *float32, index *int32, x *float32, width int, rows int)
 // Requires: AVX, AVX512F
 TEXT ·maxPairsAVX512(SB), NOSPLIT, $0-40
@@ -3716,13 +3716,11 @@ TEXT ·maxPairsAVX512(SB), NOSPLIT, $0-40
 	MOVQ         index+8(FP), CX
 	MOVQ         x+16(FP), DX
 	MOVQ         width+24(FP), BX
-	VMOVUPS      evens<>+0(SB), Z4
-	MOVQ         $0x00000020, SI
-	VPBROADCASTD SI, Z0
-	MOVQ         $0x00000001, SI
-	VPBROADCASTD SI, Z1
-	VPBROADCASTD BX, Z2
-	VPADDD       Z1, Z2, Z3
+	VMOVUPS      evens<>+0(SB), Z2
+	VMOVUPS      float00000020AVX512<>+0(SB), Z3
+	VMOVUPS      float00000001AVX512<>+0(SB), Z4
+	VPBROADCASTD width+24(FP), Z0
+	VPADDD       Z4, Z0, Z1
 	SHLQ         $0x02, BX
 	VMOVUPS      evens<>+0(SB), Z5
 	VMOVUPS      odds<>+0(SB), Z6
@@ -3740,29 +3738,29 @@ part:
 	VMOVUPS   (DX)(BX*1), Z10
 	VPERMT2PS 64(DX)(BX*1), Z5, Z9
 	VPERMT2PS 64(DX)(BX*1), Z6, Z10
-	VMOVDQA32 Z4, Z11
+	VMOVUPS   Z2, Z11
 	VCMPPS    $0x07, Z7, Z7, K1
 	VCMPPS    $0x16, Z7, Z8, K1, K1
 	VMOVAPS   Z8, K1, Z7
-	VPADDD    Z1, Z4, K1, Z11
+	VPADDD    Z4, Z2, K1, Z11
 	VCMPPS    $0x07, Z7, Z7, K1
 	VCMPPS    $0x16, Z7, Z9, K1, K1
 	VMOVAPS   Z9, K1, Z7
-	VPADDD    Z2, Z4, K1, Z11
+	VPADDD    Z0, Z2, K1, Z11
 	VCMPPS    $0x07, Z7, Z7, K1
 	VCMPPS    $0x16, Z7, Z10, K1, K1
 	VMOVAPS   Z10, K1, Z7
-	VPADDD    Z3, Z4, K1, Z11
+	VPADDD    Z1, Z2, K1, Z11
 	VMOVUPS   Z7, (AX)
-	VMOVDQU32 Z11, (CX)
+	VMOVUPS   Z11, (CX)
 	ADDQ      $0x00000040, AX
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000080, DX
-	VPADDD    Z0, Z4, Z4
+	VPADDD    Z3, Z2, Z2
 	SUBQ      $0x00000080, DI
 	JNZ       part
 	ADDQ      BX, DX
-	VPADDD    Z2, Z4, Z4
+	VPADDD    Z0, Z2, Z2
 	DECQ      SI
 	JNZ       row
 	VZEROUPPER
@@ -3785,6 +3783,26 @@ DATA evens<>+52(SB)/4, $0x0000001a
 DATA evens<>+56(SB)/4, $0x0000001c
 DATA evens<>+60(SB)/4, $0x0000001e
 GLOBL evens<>(SB), RODATA|NOPTR, $64
+
+DATA float00000020AVX512<>+0(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+8(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+16(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+24(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+32(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+40(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+48(SB)/8, $0x0000002000000020
+DATA float00000020AVX512<>+56(SB)/8, $0x0000002000000020
+GLOBL float00000020AVX512<>(SB), RODATA|NOPTR, $64
+
+DATA float00000001AVX512<>+0(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+8(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+16(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+24(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+32(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+40(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+48(SB)/8, $0x0000000100000001
+DATA float00000001AVX512<>+56(SB)/8, $0x0000000100000001
+GLOBL float00000001AVX512<>(SB), RODATA|NOPTR, $64
 
 DATA odds<>+0(SB)/4, $0x00000001
 DATA odds<>+4(SB)/4, $0x00000003
@@ -3811,13 +3829,11 @@ TEXT ·maxPairsBackAVX512(SB), NOSPLIT, $0-40
 	MOVQ         index+8(FP), CX
 	MOVQ         dy+16(FP), DX
 	MOVQ         width+24(FP), BX
-	VMOVUPS      evens<>+0(SB), Z4
-	MOVQ         $0x00000020, SI
-	VPBROADCASTD SI, Z0
-	MOVQ         $0x00000001, SI
-	VPBROADCASTD SI, Z1
-	VPBROADCASTD BX, Z2
-	VPADDD       Z1, Z2, Z3
+	VMOVUPS      evens<>+0(SB), Z2
+	VMOVUPS      float00000020AVX512<>+0(SB), Z3
+	VMOVUPS      float00000001AVX512<>+0(SB), Z4
+	VPBROADCASTD width+24(FP), Z0
+	VPADDD       Z4, Z0, Z1
 	SHLQ         $0x02, BX
 	VMOVUPS      zipLow<>+0(SB), Z5
 	VMOVUPS      zipHigh<>+0(SB), Z6
@@ -3829,12 +3845,12 @@ row:
 part:
 	VMOVUPS   (DX), Z7
 	VMOVDQU32 (CX), Z8
-	VPSUBD    Z4, Z8, Z8
+	VPSUBD    Z2, Z8, Z8
 	VPXORD    Z9, Z9, Z9
 	VADDPS    Z9, Z7, Z7
 	VPCMPEQD  Z9, Z8, K1
 	VMOVAPS.Z Z7, K1, Z10
-	VPCMPEQD  Z1, Z8, K1
+	VPCMPEQD  Z4, Z8, K1
 	VMOVAPS.Z Z7, K1, Z11
 	VMOVAPS   Z10, Z12
 	VPERMT2PS Z11, Z5, Z12
@@ -3842,9 +3858,9 @@ part:
 	VMOVAPS   Z10, Z10
 	VPERMT2PS Z11, Z6, Z10
 	VMOVUPS   Z10, 64(AX)
-	VPCMPEQD  Z2, Z8, K1
+	VPCMPEQD  Z0, Z8, K1
 	VMOVAPS.Z Z7, K1, Z10
-	VPCMPEQD  Z3, Z8, K1
+	VPCMPEQD  Z1, Z8, K1
 	VMOVAPS.Z Z7, K1, Z7
 	VMOVAPS   Z10, Z8
 	VPERMT2PS Z7, Z5, Z8
@@ -3855,11 +3871,11 @@ part:
 	ADDQ      $0x00000040, DX
 	ADDQ      $0x00000040, CX
 	ADDQ      $0x00000080, AX
-	VPADDD    Z0, Z4, Z4
+	VPADDD    Z3, Z2, Z2
 	SUBQ      $0x00000080, DI
 	JNZ       part
 	ADDQ      BX, AX
-	VPADDD    Z2, Z4, Z4
+	VPADDD    Z0, Z2, Z2
 	DECQ      SI
 	JNZ       row
 	VZEROUPPER

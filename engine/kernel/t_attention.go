@@ -12,6 +12,7 @@ type AttentionShape struct {
 	Heads, KVHeads, HeadDim int
 	Causal                  bool    // a query sees no key after its own position
 	Scale                   float32 // of the scores; 0 means 1 / sqrt(HeadDim)
+	Dropout                 float32 // rate at which weights are dropped, see Seed
 }
 
 // AttentionStrides are the distances between rows, one for each position of each sequence,
@@ -27,10 +28,14 @@ type AttentionOp struct {
 	// Lengths, if not nil, holds for each sequence how many keys there are: those after them
 	// are padding and not seen. A query that sees no key gives zeros and no gradient.
 	Lengths []int32
+	// Seed chooses the weights that are dropped, as that of [DropoutOp.Forward]. They are
+	// dropped after the softmax: those kept are scaled by 1 / (1 - Dropout).
+	Seed uint64
 
 	shape    AttentionShape
 	padded   int       // Seq, as a multiple of the block
 	top, inv []float32 // (Batch, Heads, padded)
+	drop     dropping
 	buffers  scratchList
 	task     attentionTask
 }
@@ -48,7 +53,7 @@ func NewAttentionOp(s AttentionShape) *AttentionOp {
 	if s.Scale == 0 {
 		s.Scale = float32(1 / math.Sqrt(float64(s.HeadDim)))
 	}
-	o := &AttentionOp{onISA: onISA{current}, shape: s}
+	o := &AttentionOp{onISA: onISA{current}, shape: s, drop: newDropping(s.Dropout)}
 	o.padded = (s.Seq + attentionBlock - 1) / attentionBlock * attentionBlock
 	o.top = make([]float32, s.Batch*s.Heads*o.padded)
 	o.inv = make([]float32, len(o.top))
@@ -65,7 +70,7 @@ func (o *AttentionOp) Forward(p *Pool, out, q, k, v []float32, s AttentionStride
 }
 
 // Backward writes the gradients of q, k and v from that of out, for the operands, lengths
-// and result of the last Forward. Gradients have the strides of what they belong to; they
+// seed and result of the last Forward. Gradients have the strides of what they belong to; they
 // must not overlap the operands.
 func (o *AttentionOp) Backward(p *Pool, dq, dk, dv, dout, q, k, v, out []float32, s AttentionStrides) {
 	o.check("Backward", out, q, k, v, s)

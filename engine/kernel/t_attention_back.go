@@ -88,10 +88,12 @@ func (a *attentionPass) pair(k int) {
 	n := a.visible(a.groups-1, k)
 	a.scores(a.s, a.load(rowsK, k, n), a.qT, k)
 	a.scores(a.ds, a.load(rowsV, k, n), a.doutT, k)
+	a.drop(a.ds, k)
 	for g := range a.groups {
 		st := a.state[g*attentionState : (g+1)*attentionState]
 		gradColumns(a.isa, a.s[g*lanes:], a.ds[g*lanes:], attentionBlock, a.visible(g, k), a.masked(g, k), st, a.shape.Scale)
 	}
+	a.drop(a.s, k)
 }
 
 // addQueries adds what the block of keys at a position gives to the gradient of the

@@ -218,6 +218,11 @@ func (a *attentionPass) forward(pos int) {
 		a.scores(a.s, a.load(rowsK, at, n), a.qT, at)
 		v := a.load(rowsV, at, n)
 		for g := range a.groups {
+			st := a.state[g*attentionState : (g+1)*attentionState]
+			softmaxColumns(a.isa, a.s[g*lanes:], attentionBlock, a.visible(g, at), a.masked(g, at), st)
+		}
+		a.drop(a.s, at)
+		for g := range a.groups {
 			a.weigh(out, v, g, at)
 		}
 	}
@@ -227,11 +232,22 @@ func (a *attentionPass) forward(pos int) {
 	a.finish(out, pos)
 }
 
-// weigh turns the scores of a group of queries into weights and adds the weighted values.
+// drop masks what belongs to the block of keys at a position. A block of scores is a chunk
+// of dropout, so that the mask follows from the head and the two positions.
+func (a *attentionPass) drop(x []float32, pos int) {
+	if a.shape.Dropout == 0 {
+		return
+	}
+	blocks := a.op.padded / attentionBlock
+	n := ((a.batch*a.shape.Heads+a.head)*blocks+a.first/attentionBlock)*blocks + pos/attentionBlock
+	x = x[:a.visible(a.groups-1, pos)*attentionBlock]
+	a.op.drop.chunk(a.isa, x, x, a.op.Seed, n)
+}
+
+// weigh adds the values that the weights of a group of queries choose.
 func (a *attentionPass) weigh(out, v *attentionOperand, g, at int) {
 	st := a.state[g*attentionState : (g+1)*attentionState]
 	k, rows := a.visible(g, at), min(lanes, a.n-g*lanes)
-	softmaxColumns(a.isa, a.s[g*lanes:], attentionBlock, k, a.masked(g, at), st)
 	dst := out.x[g*lanes*out.stride:]
 	if at > 0 {
 		for l, f := range st[2*lanes : 2*lanes+rows] {

@@ -36,16 +36,32 @@ func newAttentionCase(s kernel.AttentionShape, lengths []int32, packed bool) att
 func (c *attentionCase) run(isa kernel.ISA, p *kernel.Pool) (out, dq, dk, dv []float32) {
 	op := kernel.NewAttentionOp(c.shape)
 	op.UseISA(isa)
-	op.Lengths = c.lengths
+	op.Lengths, op.Seed = c.lengths, attentionSeed
 	out, dq, dk, dv = filled(len(c.dout), nan32), filled(len(c.q), 7), filled(len(c.k), 7), filled(len(c.v), 7)
 	op.Forward(p, out, c.q, c.k, c.v, c.stride)
 	op.Backward(p, dq, dk, dv, c.dout, c.q, c.k, c.v, out, c.stride)
 	return out, dq, dk, dv
 }
 
-// attentionRef computes the output in float64.
+const attentionSeed = 77
+
+// mask returns what DropoutOp multiplies the weights with: (batch, heads, blocks of queries,
+// blocks of keys, 64 keys, 64 queries).
+func (c *attentionCase) mask() []float32 {
+	if c.shape.Dropout == 0 {
+		return nil
+	}
+	blocks := (c.shape.Seq + 63) / 64
+	m := filled(c.shape.Batch*c.shape.Heads*blocks*blocks*64*64, 1)
+	p := kernel.NewPool(1)
+	defer p.Close()
+	kernel.NewDropoutOp(c.shape.Dropout).Forward(p, m, m, attentionSeed)
+	return m
+}
+
+// reference computes the output in float64.
 func (c *attentionCase) reference(q, k, v []float64) []float64 {
-	s := c.shape
+	s, mask, blocks := c.shape, c.mask(), (c.shape.Seq+63)/64
 	out := make([]float64, s.Batch*s.Seq*s.Heads*s.HeadDim)
 	scale := float64(s.Scale)
 	if scale == 0 {
@@ -70,6 +86,12 @@ func (c *attentionCase) reference(q, k, v []float64) []float64 {
 					}
 					w[j] = math.Exp(w[j] * scale)
 					sum += w[j]
+				}
+				if mask != nil {
+					for j := range w {
+						block := ((b*s.Heads+h)*blocks+i/64)*blocks + j/64
+						w[j] *= float64(mask[block*64*64+j%64*64+i%64])
+					}
 				}
 				o := out[(b*s.Seq+i)*c.stride.Out+h*s.HeadDim:]
 				for j := range w {
@@ -98,6 +120,9 @@ var attentionCases = []struct {
 	{shape: kernel.AttentionShape{Batch: 8, Seq: 64, Heads: 4, KVHeads: 4, HeadDim: 32, Causal: true}, packed: true},
 	{shape: kernel.AttentionShape{Batch: 1, Seq: 200, Heads: 6, KVHeads: 2, HeadDim: 33, Causal: true}},
 	{shape: kernel.AttentionShape{Batch: 2, Seq: 130, Heads: 2, KVHeads: 2, HeadDim: 48}, lengths: []int32{70, 130}, packed: true},
+	{shape: kernel.AttentionShape{Batch: 2, Seq: 19, Heads: 4, KVHeads: 2, HeadDim: 5, Dropout: 0.3}, lengths: []int32{19, 7}},
+	{shape: kernel.AttentionShape{Batch: 1, Seq: 67, Heads: 2, KVHeads: 1, HeadDim: 3, Causal: true, Dropout: 0.1}, packed: true},
+	{shape: kernel.AttentionShape{Batch: 3, Seq: 150, Heads: 3, KVHeads: 3, HeadDim: 32, Causal: true, Dropout: 0.5}},
 }
 
 func TestAttentionOp(t *testing.T) {
@@ -179,6 +204,9 @@ func TestAttentionOpPanicsOnShapes(t *testing.T) {
 		return op
 	}
 	for name, f := range map[string]func(){
+		"dropout": func() {
+			kernel.NewAttentionOp(kernel.AttentionShape{Batch: 1, Seq: 1, Heads: 1, KVHeads: 1, HeadDim: 1, Dropout: 1})
+		},
 		"heads": func() {
 			kernel.NewAttentionOp(kernel.AttentionShape{Batch: 1, Seq: 1, Heads: 3, KVHeads: 2, HeadDim: 1})
 		},

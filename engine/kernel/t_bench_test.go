@@ -24,6 +24,7 @@ func BenchmarkTraining(b *testing.B) {
 	loss, bias, add, embed := kernel.NewCrossEntropyOp(rows, classes, 0), kernel.NewBiasOp(), kernel.NewAddOp(), kernel.NewEmbeddingOp()
 	attention, st := kernel.NewAttentionOp(kernel.AttentionShape{Batch: 8, Seq: 64, Heads: 4, KVHeads: 4, HeadDim: 32, Causal: true}), kernel.AttentionStrides{Q: 3 * width, K: 3 * width, V: 3 * width, Out: width}
 	long, longSt := kernel.NewAttentionOp(kernel.AttentionShape{Batch: 1, Seq: 512, Heads: 2, KVHeads: 2, HeadDim: 64, Causal: true}), kernel.AttentionStrides{Q: width, K: width, V: width, Out: width}
+	dropping := kernel.NewAttentionOp(kernel.AttentionShape{Batch: 8, Seq: 64, Heads: 4, KVHeads: 4, HeadDim: 32, Causal: true, Dropout: 0.1})
 	adam, sum, drop, sgd := kernel.NewAdamOp(), kernel.NewSumSquaresOp(), kernel.NewDropoutOp(0.1), kernel.NewSGDOp()
 	cfg := kernel.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Step: 10}
 	cases := []struct {
@@ -49,6 +50,10 @@ func BenchmarkTraining(b *testing.B) {
 		{"attention/forward", 16 * rows * width, func(p *kernel.Pool) { attention.Forward(p, y, x, x[width:], x[2*width:], st) }},
 		{"attention/backward", 32 * rows * width, func(p *kernel.Pool) {
 			attention.Backward(p, dx, dx[width:], dx[2*width:], dy, x, x[width:], x[2*width:], y, st)
+		}},
+		{"attention with dropout/forward", 16 * rows * width, func(p *kernel.Pool) { dropping.Forward(p, y, x, x[width:], x[2*width:], st) }},
+		{"attention with dropout/backward", 32 * rows * width, func(p *kernel.Pool) {
+			dropping.Backward(p, dx, dx[width:], dx[2*width:], dy, x, x[width:], x[2*width:], y, st)
 		}},
 		{"attention512/forward", 16 * rows * width, func(p *kernel.Pool) { long.Forward(p, y, x, dy, x, longSt) }},
 		{"attention512/backward", 32 * rows * width, func(p *kernel.Pool) { long.Backward(p, dx, m, v, dy, x, dy, x, y, longSt) }},

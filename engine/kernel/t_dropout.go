@@ -10,18 +10,14 @@ import (
 // index of the element only, so no mask is stored.
 type DropoutOp struct {
 	onISA
-	threshold uint32 // random words from here on keep their element
-	scale     float32
-	task      mapTask
+	drop dropping
+	task mapTask
 }
 
 // NewDropoutOp returns an op that drops at a rate of at least 0 and below 1, in steps of
 // 2^-32.
 func NewDropoutOp(rate float32) *DropoutOp {
-	if !(rate >= 0 && rate < 1) {
-		panic(fmt.Sprintf("kernel: DropoutOp of rate %v", rate))
-	}
-	return &DropoutOp{onISA: onISA{current}, threshold: uint32(float64(rate) * (1 << 32)), scale: 1 / (1 - rate)}
+	return &DropoutOp{onISA: onISA{current}, drop: newDropping(rate)}
 }
 
 // Forward writes the kept elements of x, scaled by 1 / (1 - rate), and 0 for the others to
@@ -29,7 +25,7 @@ func NewDropoutOp(rate float32) *DropoutOp {
 // a seed of its own.
 func (o *DropoutOp) Forward(p *Pool, y, x []float32, seed uint64) {
 	checkLen("DropoutOp.Forward", len(y), len(x))
-	o.task = mapTask{do: dropout, isa: o.isa, kind: int(o.threshold), y: y, a: x, s: o.scale, seed: seed}
+	o.task = mapTask{do: dropout, isa: o.isa, kind: int(o.drop.threshold), y: y, a: x, s: o.drop.scale, seed: seed}
 	chunks := (len(y) + dropChunk - 1) / dropChunk
 	p.Run(chunks, grainElements/dropChunk, &o.task)
 	o.task = mapTask{}
@@ -38,16 +34,35 @@ func (o *DropoutOp) Forward(p *Pool, y, x []float32, seed uint64) {
 // Backward is Forward of the gradient: it takes the seed of the Forward it belongs to.
 func (o *DropoutOp) Backward(p *Pool, dx, dy []float32, seed uint64) { o.Forward(p, dx, dy, seed) }
 
+// dropout computes chunks.
+func dropout(t *mapTask, lo, hi int) {
+	d := dropping{uint32(t.kind), t.s}
+	for c := lo; c < hi; c++ {
+		from, to := c*dropChunk, min((c+1)*dropChunk, len(t.y))
+		d.chunk(t.isa, t.y[from:to], t.a[from:to], t.seed, c)
+	}
+}
+
+// dropping is a rate of dropout.
+type dropping struct {
+	threshold uint32 // random words from here on keep their element
+	scale     float32
+}
+
+func newDropping(rate float32) dropping {
+	if !(rate >= 0 && rate < 1) {
+		panic(fmt.Sprintf("kernel: dropout at a rate of %v", rate))
+	}
+	return dropping{uint32(float64(rate) * (1 << 32)), 1 / (1 - rate)}
+}
+
 // dropChunk is the number of elements that share a key.
 const dropChunk = 4096
 
-// dropout computes chunks.
-func dropout(t *mapTask, lo, hi int) {
-	for c := lo; c < hi; c++ {
-		from, to := c*dropChunk, min((c+1)*dropChunk, len(t.y))
-		key := splitMix(t.seed ^ splitMix(uint64(c)))
-		dropRow(t.isa, t.y[from:to], t.a[from:to], uint32(key), uint32(key>>32), uint32(t.kind), t.s)
-	}
+// chunk masks chunk n, or the beginning of it.
+func (d dropping) chunk(isa ISA, y, x []float32, seed uint64, n int) {
+	key := splitMix(seed ^ splitMix(uint64(n)))
+	dropRow(isa, y, x, uint32(key), uint32(key>>32), d.threshold, d.scale)
 }
 
 // dropRow masks a chunk: element i is kept if the word of i is at least the threshold.

@@ -1,10 +1,13 @@
 package train_test
 
 import (
+	"archive/zip"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +15,7 @@ import (
 	"github.com/covey-network/covey/engine/format/safetensors"
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/model/llama"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/net"
@@ -110,6 +114,91 @@ func TestExportIsServed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A served model whose rotary frequencies are scaled is taken over, computes what
+// transformers does, is trained, and is exported as the same model.
+func TestScaledModelIsTrained(t *testing.T) {
+	t.Parallel()
+	z, err := zip.OpenReader("../model/testdata/llama3.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	from := t.TempDir()
+	if err := os.CopyFS(from, z); err != nil {
+		t.Fatal(err)
+	}
+	var ref struct {
+		IDs       []int32
+		Positions []int
+		Logits    [][]float32
+	}
+	data, err := os.ReadFile(filepath.Join(from, "reference.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &ref); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _ := small(net.KindLlama)
+	cfg.Model.Llama = &net.Llama{
+		Vocab: 1024, Dim: 64, Blocks: 3, Heads: 8, KVHeads: 2, FFN: 176, Context: 512, Eps: 1e-5, RopeTheta: 500000, Tied: true,
+		RopeScaling: &net.RopeScaling{Type: "llama3", Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalContext: 32},
+	}
+	tr := newTrainer(t, cfg, 2)
+	shards, err := filepath.Glob(filepath.Join(from, "*.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for _, path := range shards {
+		got, err := tr.Import(path, nil)
+		if err != nil || len(got.Unused) > 0 {
+			t.Fatalf("%s: %+v, %v", path, got, err)
+		}
+		taken += len(tr.Params().List()) - len(got.Missing)
+	}
+	if want := len(tr.Params().List()); taken != want {
+		t.Fatalf("%d tensors taken over, want %d", taken, want)
+	}
+	b := &train.Batch{N: 1, Seq: len(ref.IDs), IDs: ref.IDs, Labels: append(slices.Clone(ref.IDs[1:]), -1)}
+	logits, err := tr.Predict(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, pos := range ref.Positions {
+		closeTo(t, "transformers", logits[pos*1024:(pos+1)*1024], ref.Logits[i])
+	}
+	if _, err := tr.Step(b); err != nil {
+		t.Fatal(err)
+	}
+	if logits, err = tr.Predict(b); err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if err := errors.Join(tr.Export(to), os.Rename(filepath.Join(from, "tokenizer.json"), filepath.Join(to, "tokenizer.json"))); err != nil {
+		t.Fatal(err)
+	}
+	closeTo(t, "served", serve(t, to, ref.IDs), logits)
+	again := imported(t, to)
+	if err := os.Rename(filepath.Join(to, "tokenizer.json"), filepath.Join(from, "tokenizer.json")); err != nil {
+		t.Fatal(err)
+	}
+	if before := imported(t, from); !reflect.DeepEqual(again, before) {
+		t.Errorf("exported as %+v, was %+v", again, before)
+	}
+}
+
+// imported returns the configuration of a decoder as it is served.
+func imported(t *testing.T, dir string) *llama.Config {
+	t.Helper()
+	c, err := model.Import(dir, model.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.Config.Llama
 }
 
 func TestImportTakesOver(t *testing.T) {

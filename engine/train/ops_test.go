@@ -95,7 +95,8 @@ type attentionCase struct {
 	Causal                              bool
 	Lengths                             []int32
 	Batch, Seq, Heads, KVHeads, HeadDim int
-	Scale                               float32
+	Scale, Dropout                      float32
+	Seed                                uint64
 	Q, K, V, Out, DOut, DQ, DK, DV      []float32
 }
 
@@ -293,7 +294,8 @@ func (f *opFixtures) activations(t *testing.T, p *kernel.Pool) {
 
 func (f *opFixtures) attention(t *testing.T, p *kernel.Pool) {
 	for _, c := range f.Attention {
-		op := kernel.NewAttentionOp(kernel.AttentionShape{Batch: c.Batch, Seq: c.Seq, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Causal: c.Causal, Scale: c.Scale})
+		op := kernel.NewAttentionOp(kernel.AttentionShape{Batch: c.Batch, Seq: c.Seq, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, Causal: c.Causal, Scale: c.Scale, Dropout: c.Dropout})
+		op.Seed = c.Seed
 		if len(c.Lengths) > 0 {
 			op.Lengths = c.Lengths
 		}

@@ -46,12 +46,12 @@ func small(kind string) (train.Config, func(n int) *train.Batch) {
 		cfg.Model.ResNet = &net.ResNet{Depth: 50, Input: []int{3, 8, 8}, Classes: 4, Width: 2, Stem: net.StemCIFAR}
 		return cfg, image
 	case net.KindLlama:
-		cfg.Model.Llama = &net.Llama{Vocab: 30, Dim: 24, Blocks: 2, Heads: 4, KVHeads: 2, FFN: 40, Context: 16, Tied: true, QKVBias: true, Dropout: 0.1}
+		cfg.Model.Llama = &net.Llama{Vocab: 30, Dim: 24, Blocks: 2, Heads: 4, KVHeads: 2, FFN: 40, Context: 16, Tied: true, QKVBias: true, Dropout: 0.1, AttentionDropout: 0.1}
 		return cfg, func(n int) *train.Batch {
 			return &train.Batch{N: n, Seq: 9, IDs: integers("ids", 1, n*9, 30), Labels: integers("next", 1, n*9, 30)}
 		}
 	}
-	cfg.Model.Bert = &net.Bert{Vocab: 30, Dim: 24, Blocks: 2, Heads: 3, FFN: 40, Context: 16, Labels: []string{"a", "b", "c"}, Dropout: 0.1}
+	cfg.Model.Bert = &net.Bert{Vocab: 30, Dim: 24, Blocks: 2, Heads: 3, FFN: 40, Context: 16, Labels: []string{"a", "b", "c"}, Dropout: 0.1, AttentionDropout: 0.1}
 	return cfg, func(n int) *train.Batch {
 		b := &train.Batch{N: n, Seq: 9, IDs: integers("ids", 1, n*9, 30), Labels: integers("labels", 1, n, 3), Lengths: integers("lengths", 1, n, 9)}
 		for i := range b.Lengths {
@@ -172,10 +172,10 @@ func TestBatchSizesAgree(t *testing.T) {
 			m.Dropout = 0
 		}
 		if m := cfg.Model.Llama; m != nil {
-			m.Dropout = 0
+			m.Dropout, m.AttentionDropout = 0, 0
 		}
 		if m := cfg.Model.Bert; m != nil {
-			m.Dropout = 0
+			m.Dropout, m.AttentionDropout = 0, 0
 		}
 		tr, b := newTrainer(t, cfg, 2), batch(8)
 		if _, err := tr.Gradient(b); err != nil {

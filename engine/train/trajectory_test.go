@@ -13,7 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/train/net"
 )
 
-// fixture is a file of testdata: what PyTorch did with a model (see testdata/README.md).
+// fixture is a file of testdata: what PyTorch did with a model (see testdata/make/README.md).
 type fixture struct {
 	Seed    uint64           `json:"seed"`
 	Batches int              `json:"batches"`
@@ -36,6 +36,8 @@ type fixture struct {
 		RMSEps       float64 `json:"rmsEps"`
 		RopeTheta    float64 `json:"ropeTheta"`
 		Tied         bool    `json:"tied"`
+
+		RopeScaling *net.RopeScaling `json:"ropeScaling"`
 	} `json:"config"`
 	Tensors []struct {
 		Name   string  `json:"name"`
@@ -131,8 +133,9 @@ func (f *fixture) model(name string) net.Config {
 			{Type: net.LayerMaxPool},
 			{Type: net.LayerResidual, Name: "block", Channels: c.Channels[1]},
 		}}}
-	case "resnet18":
-		return net.Config{Kind: net.KindResNet, ResNet: &net.ResNet{Depth: 18, Input: c.Input, Classes: c.Classes, Stem: net.StemCIFAR, Width: c.Width}}
+	case "resnet18", "resnet34", "resnet50":
+		depth := map[string]int{"resnet18": 18, "resnet34": 34, "resnet50": 50}[name]
+		return net.Config{Kind: net.KindResNet, ResNet: &net.ResNet{Depth: depth, Input: c.Input, Classes: c.Classes, Stem: net.StemCIFAR, Width: c.Width}}
 	case "bert":
 		labels := make([]string, c.Labels)
 		for i := range labels {
@@ -142,7 +145,7 @@ func (f *fixture) model(name string) net.Config {
 	}
 	return net.Config{Kind: net.KindLlama, Llama: &net.Llama{
 		Vocab: c.Vocab, Dim: int(c.Hidden.(float64)), Blocks: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.Intermediate,
-		Context: 32, Eps: c.RMSEps, RopeTheta: c.RopeTheta, Tied: c.Tied,
+		Context: 32, Eps: c.RMSEps, RopeTheta: c.RopeTheta, RopeScaling: c.RopeScaling, Tied: c.Tied,
 	}}
 }
 
@@ -239,7 +242,7 @@ func (f *fixture) measure(name string, x []float32) [2]float64 {
 
 func TestTrajectories(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"mlp", "cnn", "resnet18", "bert", "lm_tied", "lm_untied"} {
+	for _, name := range []string{"mlp", "cnn", "resnet18", "resnet34", "resnet50", "bert", "lm_tied", "lm_untied", "lm_linear", "lm_llama3"} {
 		f := readFixture(t, name)
 		for _, r := range f.Runs {
 			t.Run(name+"/"+r.Name, func(t *testing.T) {

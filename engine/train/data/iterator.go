@@ -71,7 +71,8 @@ type Iterator struct {
 	ahead   Cursor   // the first sample not given out
 	order   []uint32 // of the epoch of ahead
 	at      Cursor   // the first sample not used
-	used    int      // usable samples of the current epoch
+	used    int      // samples in batches of the current epoch
+	over    int      // samples of the last epoch in no batch
 	skipped int
 	batch   Batch
 	err     error
@@ -97,7 +98,7 @@ func newIterator(ctx context.Context, l *Loader, at Cursor) (*Iterator, error) {
 		for i := range p.samples {
 			p.samples[i] = l.shape.NewSample()
 		}
-		if !it.give(p) {
+		if !it.send(p) {
 			break
 		}
 	}
@@ -122,9 +123,9 @@ func (it *Iterator) read() {
 	}
 }
 
-// give sends a free piece to the workers with the samples that come next. It reports false
+// send sends a free piece to the workers with the samples that come next. It reports false
 // at the end of the last epoch.
-func (it *Iterator) give(p *piece) bool {
+func (it *Iterator) send(p *piece) bool {
 	l := it.loader
 	if it.ahead.Position == l.part {
 		it.ahead = Cursor{Epoch: it.ahead.Epoch + 1}
@@ -161,8 +162,7 @@ func (it *Iterator) Next() (*Batch, error) {
 			return it.endEpoch()
 		}
 		if it.err = it.takeSample(); it.err == nil && it.batch.N == it.loader.cfg.Batch {
-			it.batch.Next = it.at
-			return &it.batch, nil
+			return it.give(), nil
 		}
 	}
 	return nil, it.err
@@ -170,11 +170,12 @@ func (it *Iterator) Next() (*Batch, error) {
 
 // endEpoch returns what is left of an epoch, or passes over to the next one.
 func (it *Iterator) endEpoch() (*Batch, error) {
-	if it.batch.N > 0 && !it.loader.cfg.DropLast {
-		it.batch.Next = it.at
-		return &it.batch, nil
+	if it.batch.N >= max(it.loader.cfg.Least, 1) {
+		return it.give(), nil
 	}
 	if it.at.Position > 0 {
+		it.over = it.batch.N
+		it.skipped += it.over
 		if it.used == 0 {
 			it.err = ErrNoSamples
 			return nil, it.err
@@ -182,6 +183,13 @@ func (it *Iterator) endEpoch() (*Batch, error) {
 		it.at, it.used = Cursor{Epoch: it.at.Epoch + 1}, 0
 	}
 	return nil, io.EOF
+}
+
+// give returns the batch.
+func (it *Iterator) give() *Batch {
+	it.used += it.batch.N
+	it.batch.Next = it.at
+	return &it.batch
 }
 
 // takeSample waits for the next sample and adds it to the batch if it is usable.
@@ -197,7 +205,6 @@ func (it *Iterator) takeSample() error {
 	k := it.taken
 	if err := p.errs[k]; err == nil {
 		it.batch.add(&p.samples[k], p.indexes[k])
-		it.used++
 	} else if err := it.skip(err); err != nil {
 		return err
 	}
@@ -207,7 +214,7 @@ func (it *Iterator) takeSample() error {
 		it.taken = 0
 		it.head = (it.head + 1) % len(it.waiting)
 		it.n--
-		it.give(p)
+		it.send(p)
 	}
 	return it.err
 }
@@ -228,8 +235,13 @@ func (it *Iterator) skip(err error) error {
 // Cursor returns where the next batch begins.
 func (it *Iterator) Cursor() Cursor { return it.at }
 
-// Skipped returns how many samples were skipped since the iterator began.
+// Skipped returns how many samples are in no batch since the iterator began: unusable ones,
+// and those left over at the ends of epochs.
 func (it *Iterator) Skipped() int { return it.skipped }
+
+// Over returns how many samples were left over at the end of the last epoch, too few for
+// the smallest batch.
+func (it *Iterator) Over() int { return it.over }
 
 // Close ends the workers and waits for them; a file being decoded is finished first. It may
 // be called more than once.

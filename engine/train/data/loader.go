@@ -14,8 +14,8 @@ var ErrNoSamples = errors.New("no usable sample")
 type LoaderConfig struct {
 	// Batch is the number of samples in a batch; the last one of an epoch may be smaller.
 	Batch int
-	// DropLast leaves out a last batch that is not full.
-	DropLast bool
+	// Least is the smallest batch: a last one with fewer samples is left out. 0 stands for 1.
+	Least int
 	// Shuffle gives every epoch an order of its own, by (Seed, epoch).
 	Shuffle bool
 	// Seed is the source of the order and of the random draws of every sample.
@@ -42,6 +42,9 @@ func (c LoaderConfig) Validate() error {
 	var errs []error
 	if c.Batch < 1 || c.Batch > 1<<20 {
 		errs = append(errs, fmt.Errorf("loader: batch of %d samples, want 1 to %d", c.Batch, 1<<20))
+	}
+	if c.Least < 0 || c.Least > c.Batch {
+		errs = append(errs, fmt.Errorf("loader: smallest batch of %d samples, want 0 to %d", c.Least, c.Batch))
 	}
 	if of := max(c.Of, 1); c.Of < 0 || c.Rank < 0 || c.Rank >= of {
 		errs = append(errs, fmt.Errorf("loader: rank %d of %d", c.Rank, of))
@@ -86,8 +89,8 @@ func NewLoader(set Dataset, cfg LoaderConfig) (*Loader, error) {
 		return nil, fmt.Errorf("loader: %d samples, at most %d", n, maxSamples)
 	case n <= cfg.Rank:
 		return nil, fmt.Errorf("loader: rank %d of %d samples: %w", cfg.Rank, n, ErrNoSamples)
-	case cfg.DropLast && l.part < cfg.Batch:
-		return nil, fmt.Errorf("loader: %d samples do not fill a batch of %d: %w", l.part, cfg.Batch, ErrNoSamples)
+	case l.part < cfg.Least:
+		return nil, fmt.Errorf("loader: %d samples are no batch of at least %d: %w", l.part, cfg.Least, ErrNoSamples)
 	}
 	return l, nil
 }
@@ -97,10 +100,11 @@ func (l *Loader) Samples() int { return l.part }
 
 // Batches returns the number of batches of an epoch if every sample is usable.
 func (l *Loader) Batches() int {
-	if l.cfg.DropLast {
-		return l.part / l.cfg.Batch
+	n := l.part / l.cfg.Batch
+	if l.part%l.cfg.Batch >= max(l.cfg.Least, 1) {
+		n++
 	}
-	return (l.part + l.cfg.Batch - 1) / l.cfg.Batch
+	return n
 }
 
 // Shape returns what each sample of a batch holds.

@@ -119,10 +119,11 @@ func TestEpochsDiffer(t *testing.T) {
 func TestResume(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]data.LoaderConfig{
-		"plain":     {Batch: 4, Workers: 2},
-		"shuffled":  {Batch: 7, Shuffle: true, Seed: 1, Workers: 2},
-		"drop last": {Batch: 7, Shuffle: true, Seed: 1, Workers: 2, DropLast: true},
-		"a part":    {Batch: 3, Shuffle: true, Seed: 1, Rank: 1, Of: 3, Workers: 2, Epochs: 2},
+		"plain":    {Batch: 4, Workers: 2},
+		"shuffled": {Batch: 7, Shuffle: true, Seed: 1, Workers: 2},
+		"all full": {Batch: 7, Shuffle: true, Seed: 1, Workers: 2, Least: 7},
+		"of two":   {Batch: 37, Shuffle: true, Seed: 1, Workers: 2, Least: 2},
+		"a part":   {Batch: 3, Shuffle: true, Seed: 1, Rank: 1, Of: 3, Workers: 2, Epochs: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,6 +192,23 @@ func TestBadSamplesAreReported(t *testing.T) {
 	}
 }
 
+// TestLeast leaves batches out that are too small.
+func TestLeast(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ n, least, batches, over int }{{7, 2, 2, 1}, {8, 2, 3, 0}, {8, 3, 2, 2}, {9, 3, 3, 0}, {7, 0, 3, 0}} {
+		cfg := data.LoaderConfig{Batch: 3, Least: c.least, Workers: 2, Epochs: 2}
+		l, err := data.NewLoader(numbers{n: c.n}, cfg)
+		if err != nil || l.Batches() != c.batches {
+			t.Errorf("%+v: %d batches, %v", c, l.Batches(), err)
+		}
+		it := iterate(t, numbers{n: c.n}, cfg, data.Cursor{})
+		batches, _ := take(t, it, 2)
+		if len(batches) != 2*(c.batches+1) || it.Over() != c.over || it.Skipped() != 2*c.over {
+			t.Errorf("%+v: %d batches, %d samples left over, %d skipped", c, len(batches)-2, it.Over(), it.Skipped())
+		}
+	}
+}
+
 func TestLoaderErrors(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
@@ -199,11 +217,12 @@ func TestLoaderErrors(t *testing.T) {
 		want error
 	}{
 		"all bad":      {numbers{n: 2, bad: map[int]bool{0: true, 1: true}}, data.ErrNoSamples},
+		"no batch":     {numbers{n: 3, bad: map[int]bool{0: true, 1: true}}, data.ErrNoSamples},
 		"one is fatal": {numbers{n: 2, fail: map[int]error{1: broken}}, broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			it := iterate(t, c.d, data.LoaderConfig{Batch: 2, Workers: 2}, data.Cursor{})
+			it := iterate(t, c.d, data.LoaderConfig{Batch: 2, Least: 2, Workers: 2}, data.Cursor{})
 			for range 2 {
 				if _, err := it.Next(); !errors.Is(err, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
@@ -216,7 +235,8 @@ func TestLoaderErrors(t *testing.T) {
 		"rank":     {Batch: 1, Rank: 2, Of: 2},
 		"no part":  {Batch: 1, Rank: 5, Of: 9},
 		"workers":  {Batch: 1, Workers: -1},
-		"not full": {Batch: 4, DropLast: true},
+		"not full": {Batch: 4, Least: 4},
+		"least":    {Batch: 2, Least: 3},
 	} {
 		if _, err := data.NewLoader(numbers{n: 3}, cfg); err == nil {
 			t.Errorf("%s: want an error", name)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/covey-network/covey/engine/format/safetensors"
 	"github.com/covey-network/covey/engine/model/llama"
-	"github.com/covey-network/covey/engine/nn"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
@@ -144,7 +143,10 @@ func llamaConfig(c *net.Llama, t *tokenizer) object {
 		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "torch_dtype": "float32", "hidden_act": "silu",
 		"hidden_size": l.Dim, "num_hidden_layers": l.Blocks, "num_attention_heads": l.Heads, "num_key_value_heads": l.KVHeads, "head_dim": l.HeadDim,
 		"intermediate_size": l.FFN, "vocab_size": l.Vocab, "max_position_embeddings": l.Context, "rms_norm_eps": l.Eps,
-		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_bias": false, "mlp_bias": false,
+		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
+	}
+	if c.RopeScaling != nil {
+		o["rope_scaling"] = c.RopeScaling
 	}
 	if l.QKVBias {
 		o["architectures"], o["model_type"], o["use_sliding_window"] = []string{"Qwen2ForCausalLM"}, "qwen2", false
@@ -161,7 +163,7 @@ func llamaConfig(c *net.Llama, t *tokenizer) object {
 func served(c *net.Llama) *llama.Config {
 	l := &llama.Config{
 		Dim: c.Dim, Blocks: c.Blocks, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.FFN, Vocab: c.Vocab, Context: c.Context,
-		Eps: c.Eps, Rope: nn.Rope{Theta: c.RopeTheta}, QKVBias: c.QKVBias, Tied: c.Tied,
+		Eps: c.Eps, Rope: c.Rope(), QKVBias: c.QKVBias, Tied: c.Tied,
 	}
 	if l.KVHeads == 0 {
 		l.KVHeads = l.Heads
@@ -171,9 +173,6 @@ func served(c *net.Llama) *llama.Config {
 	}
 	if l.Eps == 0 {
 		l.Eps = 1e-6
-	}
-	if l.Rope.Theta == 0 {
-		l.Rope.Theta = 10000
 	}
 	return l
 }
@@ -206,7 +205,7 @@ func bertConfig(c *net.Bert) object {
 		"architectures": []string{"BertForSequenceClassification"}, "model_type": "bert", "torch_dtype": "float32", "hidden_act": activation,
 		"hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN, "vocab_size": c.Vocab,
 		"max_position_embeddings": c.Context, "type_vocab_size": types, "layer_norm_eps": eps, "position_embedding_type": "absolute",
-		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": 0, "pad_token_id": 0, "id2label": ids, "label2id": names,
+		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": c.AttentionDropout, "pad_token_id": 0, "id2label": ids, "label2id": names,
 	}
 }
 

@@ -70,12 +70,13 @@ func TestExportText(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		tied, qkvBias bool
-	}{{"llama", true, false}, {"llama with a head of its own", false, false}, {"qwen2", true, true}} {
+		more          string
+	}{{"llama", true, false, ""}, {"llama with a head of its own", false, false, ""}, {"qwen2", true, true, ""}, {"scaled", true, false, "rope_scaling = {rope_type = \"linear\", factor = 3}\n"}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			texts(t, dir)
-			res := run(t, read(t, dir, fmt.Sprintf(textJob, c.tied, c.qkvBias, "split = 0.1", 20)), job.Options{})
+			res := run(t, read(t, dir, strings.Replace(fmt.Sprintf(textJob, c.tied, c.qkvBias, "split = 0.1", 20), "[data", c.more+"[data", 1)), job.Options{})
 			pool := kernel.NewPool(1)
 			defer pool.Close()
 			checkpoint, stage := served(t, res.Model, pool)

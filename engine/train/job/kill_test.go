@@ -2,10 +2,10 @@ package job_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -57,47 +57,98 @@ func TestKill(t *testing.T) {
 	sameFiles(t, folders[1], folders[0])
 }
 
-// trainAndKill starts a process that trains, waits for some steps and for work of some
-// length more, and kills it; a negative number of steps lets it end.
-func trainAndKill(t *testing.T, path string, steps, spin int) (seen int, ended bool) {
+// TestOneProcess lets a second process begin in the folder of a run: it must end at once and
+// leave the first alone. A killed process leaves nothing that is in the way.
+func TestOneProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pictures(t, filepath.Join(dir, "images"), 16)
+	path := write(t, dir, "job.toml", fmt.Sprintf(imageJob, "cnn", cnnSection, 1<<20))
+	first := start(t, path)
+	if !first.Scan() {
+		t.Fatal("the first process did no step")
+	}
+	second := start(t, path)
+	if second.Scan() {
+		defer second.kill(t)
+		t.Fatalf("the second process says %q", second.Text())
+	}
+	if err := second.Wait(); err == nil || !strings.Contains(second.errors.String(), "another process trains in the folder "+dir) {
+		t.Errorf("the second process: %v: %s", err, second.errors.String())
+	}
+	if ended := first.kill(t); ended || first.errors.Len() > 0 {
+		t.Errorf("the first process has ended: %v, %s", ended, first.errors.String())
+	}
+	third := start(t, path)
+	went := third.Scan()
+	third.kill(t)
+	if !went {
+		t.Errorf("after the kill: %s", third.errors.String())
+	}
+}
+
+// process is a process that trains, see child.
+type process struct {
+	*exec.Cmd
+	*bufio.Scanner // of what it prints
+	errors         bytes.Buffer
+}
+
+// start starts a process that trains.
+func start(t *testing.T, path string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(self)
-	c.Env = append(os.Environ(), childEnv+"="+path)
-	c.Stderr = os.Stderr
-	out, err := c.StdoutPipe()
+	p := &process{Cmd: exec.Command(self)}
+	p.Env = append(os.Environ(), childEnv+"="+path)
+	p.Stderr = &p.errors
+	out, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Start(); err != nil {
+	p.Scanner = bufio.NewScanner(out)
+	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for (steps < 0 || seen < steps) && lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "step ") {
+	return p
+}
+
+// kill kills the process and waits for it; whether it had ended by itself is the result.
+func (p *process) kill(t *testing.T) (ended bool) {
+	t.Helper()
+	if err := p.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	for p.Scan() { // Wait closes what is read from
+	}
+	return p.Wait() == nil
+}
+
+// trainAndKill starts a process that trains, waits for some steps and for work of some
+// length more, and kills it; a negative number of steps lets it end.
+func trainAndKill(t *testing.T, path string, steps, spin int) (seen int, ended bool) {
+	t.Helper()
+	p := start(t, path)
+	for (steps < 0 || seen < steps) && p.Scan() {
+		if strings.HasPrefix(p.Text(), "step ") {
 			seen++
 		}
-		ended = ended || strings.HasPrefix(lines.Text(), "ended ")
 	}
-	if steps >= 0 && !ended {
-		h := uint32(1) // a random part of a step
-		for range spin * 1000 {
-			h = h*1664525 + 1013904223
+	if steps < 0 {
+		if err := p.Wait(); err != nil {
+			t.Fatal(err, p.errors.String())
 		}
-		if err := c.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			t.Fatal(err, h)
-		}
+		return seen, true
 	}
-	if _, err := io.Copy(io.Discard, out); err != nil {
-		t.Fatal(err)
+	h := uint32(1) // a random part of a step
+	for range spin * 1000 {
+		h = h*1664525 + 1013904223
 	}
-	if err := c.Wait(); err == nil {
-		ended = true
-	} else if steps < 0 {
-		t.Fatal(err)
+	ended = p.kill(t)
+	if s := p.errors.String(); s != "" {
+		t.Fatal(s, h)
 	}
 	return seen, ended
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/net"
+	"github.com/covey-network/covey/filelock"
 )
 
 // The files in the folder of a run.
@@ -22,10 +24,15 @@ const (
 	HistoryFile = "history.csv"
 	CurveFile   = "curve.png"
 	ExportDir   = "model"
+
+	lockFile = "lock" // held by the process that writes the folder
 )
 
 // ErrExists is the error of a new run in the folder of another one.
 var ErrExists = errors.New("the folder has a run already")
+
+// ErrBusy is the error of a run in a folder in which another one is going on.
+var ErrBusy = errors.New("another process trains in the folder")
 
 // ErrNoRun is the error of resuming where no run is.
 var ErrNoRun = errors.New("no run to go on with")
@@ -65,6 +72,7 @@ type runner struct {
 	saved   position // at the last checkpoint
 	savedAt int      // step of the last checkpoint, -1 before the first
 	base    int      // skipped before this process
+	over    bool     // it was told that samples were left over
 	history *history
 	iter    *data.Iterator
 	batch   train.Batch
@@ -78,7 +86,12 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1}
-	if err := r.claim(o.Resume); err != nil {
+	lock, err := r.claim(o.Resume)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if err := r.fresh(o.Resume); err != nil {
 		return nil, err
 	}
 	r.pool = kernel.NewPool(j.Train.Threads)
@@ -99,22 +112,34 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	return r.run(ctx)
 }
 
-// claim makes the folder of the run.
-func (r *runner) claim(resume bool) error {
+// claim makes the folder of the run and locks it for this process.
+func (r *runner) claim(resume bool) (*filelock.Lock, error) {
+	if resume {
+		if _, err := os.Stat(r.folder); err != nil {
+			return nil, fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
+		}
+	}
+	if err := os.MkdirAll(r.folder, 0o755); err != nil {
+		return nil, fmt.Errorf("folder of the run: %w", err)
+	}
+	lock, err := filelock.Try(filepath.Join(r.folder, lockFile))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("%w %s: wait until it ends, or set train.folder", ErrBusy, r.folder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("folder of the run: %w", err)
+	}
+	return lock, nil
+}
+
+// fresh refuses a folder that has a run, unless that is to go on.
+func (r *runner) fresh(resume bool) error {
 	_, err := os.Stat(filepath.Join(r.folder, lastFile))
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("folder of the run: %w", err)
 	case err == nil && !resume:
 		return fmt.Errorf("%w: %s (resume it, remove it, or set train.folder)", ErrExists, r.folder)
-	}
-	if resume {
-		if _, err := os.Stat(r.folder); err != nil {
-			return fmt.Errorf("%w in %s: %w", ErrNoRun, r.folder, err)
-		}
-	}
-	if err := os.MkdirAll(r.folder, 0o755); err != nil {
-		return fmt.Errorf("folder of the run: %w", err)
 	}
 	return nil
 }
@@ -129,7 +154,16 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	cfg := data.LoaderConfig{Batch: t.Batch, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
+	c := &check{job: j}
+	least, err := net.LeastBatch(model)
+	c.told(errors.Join(err))
+	if t.Batch < least {
+		c.add("train.batch", "is %d, want at least %d: batch norm over planes of one value needs several of them", t.Batch, least)
+	}
+	if err := errors.Join(c.errs...); err != nil {
+		return err
+	}
+	cfg := data.LoaderConfig{Batch: t.Batch, Least: least, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
 	if r.loader, err = data.NewLoader(r.data.train, cfg); err != nil {
 		return err
 	}
@@ -142,7 +176,6 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	settings := train.Config{
 		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
 	}
-	c := &check{job: j}
 	c.told(settings.Validate())
 	if err := errors.Join(c.errs...); err != nil {
 		return err
@@ -256,12 +289,21 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	if errors.Is(err, io.EOF) {
 		r.at.Data, r.at.Skipped = r.iter.Cursor(), r.base+r.iter.Skipped()
 		r.at.Epochs++
+		r.leftOver(r.iter.Over())
 		return "", nil
 	}
 	if err != nil {
 		return "", err
 	}
 	return "", r.step(b)
+}
+
+// leftOver tells once that samples at the end of an epoch were too few for a batch.
+func (r *runner) leftOver(n int) {
+	if n > 0 && !r.over {
+		r.over = true
+		r.bad(data.Bad{Name: fmt.Sprintf("last batch of epoch %d", r.at.Epochs), Err: fmt.Errorf("has %d sample, too few for the model's batch norm (told once)", n)})
+	}
 }
 
 func (r *runner) validationDue(step int, last bool) bool {

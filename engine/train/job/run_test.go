@@ -259,6 +259,34 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestLastSample trains a model whose batch norm sees one value of each sample, on batches
+// after which one sample is left over.
+func TestLastSample(t *testing.T) {
+	t.Parallel()
+	text := strings.NewReplacer("split = 0.25\n", "", "best = \"metric\"\n", "").Replace(fmt.Sprintf(imageJob, "resnet18", `resnet = {width = 4, stem = "cifar"}`, 2))
+	var folders [2]string
+	for i := range folders {
+		dir := t.TempDir()
+		pictures(t, filepath.Join(dir, "images"), 11) // 33, and one that is no image
+		j := read(t, dir, text)
+		if folders[i] = j.Folder(); i == 1 {
+			interrupt(t, j, 1, 4, 7)
+			continue
+		}
+		var told []string
+		res := run(t, j, job.Options{Events: job.Events{Bad: func(b data.Bad) { told = append(told, b.Error()) }}})
+		if res.Step != 8 || res.Skipped != 4 || len(told) != 3 || !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "last batch of epoch 1: has 1 sample, too few for") }) {
+			t.Errorf("%d steps, %d samples left out, told %q", res.Step, res.Skipped, told)
+		}
+	}
+	sameFiles(t, folders[1], folders[0])
+	dir := t.TempDir()
+	pictures(t, filepath.Join(dir, "images"), 2)
+	if _, err := job.Run(t.Context(), read(t, dir, strings.Replace(text, "batch = 8", "batch = 1", 1)), job.Options{}); err == nil || !strings.Contains(err.Error(), "line 18: train.batch: is 1, want at least 2") {
+		t.Errorf("batches of one: %v", err)
+	}
+}
+
 func TestResumeAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

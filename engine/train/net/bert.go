@@ -38,6 +38,7 @@ func (c *Bert) validate(p *problems) {
 	p.in("number of labels", len(c.Labels), 1, 1<<16)
 	p.rate("eps", c.Eps)
 	p.rate("dropout", c.Dropout)
+	p.rate("attention_dropout", c.AttentionDropout)
 	p.oneOf("activation", c.activation(), kernel.ActGELU.String(), kernel.ActGELUTanh.String())
 	if c.Heads > 0 && c.Dim%c.Heads != 0 {
 		p.add("%d heads do not divide dim %d", c.Heads, c.Dim)
@@ -78,7 +79,7 @@ func (c *Bert) block(s *scope, x value, name string) value {
 	qkv := s.stacked(x, []string{self + "query", self + "key", self + "value"}, []int{c.Dim, c.Dim, c.Dim}, true, normal(initStd), constant(0))
 	y := value{shape: []int{c.Dim}}
 	if !s.declaring() {
-		y.node = op.Attention(s.g, qkv.node, s.in.lengths, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.Dim / c.Heads})
+		y.node = op.Attention(s.g, qkv.node, s.in.lengths, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.Dim / c.Heads, Dropout: float32(c.AttentionDropout)})
 	}
 	y = s.dropout(s.linearInit(y, name+"attention.output.dense", c.Dim, true, normal(initStd), constant(0)), c.Dropout)
 	x = s.layerNorm(s.add(y, x), name+"attention.output.LayerNorm", c.eps())

@@ -99,6 +99,20 @@ type Llama struct {
 	Tied      bool    `json:"tied,omitempty" toml:"tied,omitempty"`             // the head has the embedding's weights
 	QKVBias   bool    `json:"qkv_bias,omitempty" toml:"qkv_bias,omitempty"`     // as in Qwen2
 	Dropout   float64 `json:"dropout,omitempty" toml:"dropout,omitempty"`       // after embedding, attention and feed-forward
+
+	AttentionDropout float64 `json:"attention_dropout,omitempty" toml:"attention_dropout,omitempty"` // of the weights of attention
+
+	RopeScaling *RopeScaling `json:"rope_scaling,omitempty" toml:"rope_scaling,omitempty"` // nil: as trained
+}
+
+// RopeScaling changes rotary frequencies for contexts longer than trained on, as nn.Rope
+// does; it is rope_scaling of config.json.
+type RopeScaling struct {
+	Type            string  `json:"rope_type" toml:"rope_type"` // linear or llama3
+	Factor          float64 `json:"factor" toml:"factor"`
+	LowFreqFactor   float64 `json:"low_freq_factor,omitempty" toml:"low_freq_factor,omitempty"` // of llama3, as the next two
+	HighFreqFactor  float64 `json:"high_freq_factor,omitempty" toml:"high_freq_factor,omitempty"`
+	OriginalContext int     `json:"original_max_position_embeddings,omitempty" toml:"original_max_position_embeddings,omitempty"`
 }
 
 // Bert is an encoder with a classification head, BertForSequenceClassification.
@@ -114,6 +128,8 @@ type Bert struct {
 	Eps        float64  `json:"eps,omitempty" toml:"eps,omitempty"`               // 1e-12 if 0
 	Activation string   `json:"activation,omitempty" toml:"activation,omitempty"` // gelu if empty, or gelu_tanh
 	Dropout    float64  `json:"dropout,omitempty" toml:"dropout,omitempty"`
+
+	AttentionDropout float64 `json:"attention_dropout,omitempty" toml:"attention_dropout,omitempty"` // of the weights of attention
 }
 
 // Limits of a configuration, far above what a machine trains.

@@ -130,8 +130,11 @@ func (c *Llama) describe() map[string]any {
 	doc := map[string]any{
 		"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "hidden_act": "silu",
 		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "num_key_value_heads": c.kvHeads(),
-		"head_dim": c.headDim(), "intermediate_size": c.FFN, "max_position_embeddings": c.Context, "rms_norm_eps": c.eps(), "rope_theta": c.rope().Theta,
-		"tie_word_embeddings": c.Tied, "attention_bias": false, "mlp_bias": false,
+		"head_dim": c.headDim(), "intermediate_size": c.FFN, "max_position_embeddings": c.Context, "rms_norm_eps": c.eps(), "rope_theta": c.Rope().Theta,
+		"tie_word_embeddings": c.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
+	}
+	if c.RopeScaling != nil {
+		doc["rope_scaling"] = c.RopeScaling
 	}
 	if c.QKVBias { // the only class with biases at query, key and value alone
 		doc["model_type"], doc["architectures"], doc["use_sliding_window"] = "qwen2", []string{"Qwen2ForCausalLM"}, false
@@ -155,6 +158,6 @@ func (c *Bert) describe() map[string]any {
 		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN,
 		"max_position_embeddings": c.Context, "type_vocab_size": c.types(), "layer_norm_eps": c.eps(), "position_embedding_type": "absolute",
 		"id2label": labels, "label2id": ids, "problem_type": "single_label_classification",
-		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": 0.0,
+		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": c.AttentionDropout,
 	}
 }

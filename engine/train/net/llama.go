@@ -29,11 +29,17 @@ func (c *Llama) eps() float64 {
 	return c.Eps
 }
 
-func (c *Llama) rope() nn.Rope {
-	if c.RopeTheta == 0 {
-		return nn.Rope{Theta: 10000}
+// Rope returns how queries and keys turn, with defaults filled in.
+func (c *Llama) Rope() nn.Rope {
+	r := nn.Rope{Theta: c.RopeTheta}
+	if r.Theta == 0 {
+		r.Theta = 10000
 	}
-	return nn.Rope{Theta: c.RopeTheta}
+	if s := c.RopeScaling; s != nil {
+		r.Scaling, r.Factor = nn.Scaling(s.Type), s.Factor
+		r.LowFreqFactor, r.HighFreqFactor, r.OriginalContext = s.LowFreqFactor, s.HighFreqFactor, s.OriginalContext
+	}
+	return r
 }
 
 func (c *Llama) validate(p *problems) {
@@ -47,6 +53,7 @@ func (c *Llama) validate(p *problems) {
 	p.in("context", c.Context, 1, nn.MaxContext)
 	p.rate("eps", c.Eps)
 	p.rate("dropout", c.Dropout)
+	p.rate("attention_dropout", c.AttentionDropout)
 	if c.Heads > 0 && c.HeadDim == 0 && c.Dim%c.Heads != 0 {
 		p.add("%d heads do not divide dim %d: give head_dim", c.Heads, c.Dim)
 	}
@@ -54,10 +61,20 @@ func (c *Llama) validate(p *problems) {
 		p.add("%d key and value heads do not divide %d heads", k, c.Heads)
 	}
 	if h := c.headDim(); h > 0 && h <= 1<<12 && c.Context > 0 && c.Context <= nn.MaxContext && !c.NoRope {
-		if err := c.rope().Validate(h, c.Context); err != nil {
-			p.add("%w", err)
-		}
+		c.validateRope(p)
 	}
+}
+
+func (c *Llama) validateRope(p *problems) {
+	outer, before := p.prefix, len(p.errs)
+	if s := c.RopeScaling; s != nil {
+		p.prefix += "rope_scaling: "
+		p.oneOf("rope_type", s.Type, string(nn.ScaleLinear), string(nn.ScaleLlama3))
+	}
+	if err := c.Rope().Validate(c.headDim(), c.Context); err != nil && len(p.errs) == before {
+		p.add("%w", err)
+	}
+	p.prefix = outer
 }
 
 func (c *Llama) task() Task   { return Generate }
@@ -100,7 +117,7 @@ func (c *Llama) attention(s *scope, x value, name string, rope *op.Rope) value {
 	qkv := s.stacked(x, []string{name + "q_proj", name + "k_proj", name + "v_proj"}, []int{q, kv, kv}, c.QKVBias, normal(initStd), constant(0))
 	y := value{shape: []int{q}}
 	if !s.declaring() {
-		y.node = op.Attention(s.g, qkv.node, nil, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.kvHeads(), HeadDim: h, Causal: true, Rope: rope})
+		y.node = op.Attention(s.g, qkv.node, nil, op.AttentionConfig{Batch: s.batch, Seq: s.seq, Heads: c.Heads, KVHeads: c.kvHeads(), HeadDim: h, Causal: true, Rope: rope, Dropout: float32(c.AttentionDropout)})
 	}
 	return s.linearInit(y, name+"o_proj", c.Dim, false, normal(initStd), initial{})
 }
@@ -116,7 +133,7 @@ func (c *Llama) feedForward(s *scope, x value, name string) value {
 
 // tables computes the angles of the positions, as when the model is served.
 func (c *Llama) tables(seq int) *op.Rope {
-	f := c.rope().Frequencies(c.headDim())
+	f := c.Rope().Frequencies(c.headDim())
 	half := len(f)
 	r := &op.Rope{Cos: make([]float32, seq*half), Sin: make([]float32, seq*half), Half: half}
 	for i := range seq {

@@ -102,6 +102,19 @@ func Sizes(cfg Config) (params, stats int, err error) {
 	return params, stats, err
 }
 
+// LeastBatch returns how many samples a batch for training the model of a configuration must
+// have: 2 if a batch norm has planes of one value, as one value has no variance, otherwise 1.
+func LeastBatch(cfg Config) (int, error) {
+	_, s, err := declare(cfg)
+	if err != nil {
+		return 0, err
+	}
+	if s.single {
+		return 2, nil
+	}
+	return 1, nil
+}
+
 // declare returns a model without numbers, and what numbers it has.
 func declare(cfg Config) (*Model, *scope, error) {
 	if err := cfg.Validate(); err != nil {

@@ -23,8 +23,8 @@ func configs() map[string]net.Config {
 		"resnet18": {Kind: net.KindResNet, ResNet: &net.ResNet{Depth: 18, Input: []int{3, 33, 33}, Classes: 3, Width: 2}},
 		"resnet50": {Kind: net.KindResNet, ResNet: &net.ResNet{Depth: 50, Input: []int{3, 16, 16}, Classes: 3, Width: 2, Stem: net.StemCIFAR}},
 		"tied":     {Kind: net.KindLlama, Llama: &net.Llama{Vocab: 11, Dim: 8, Blocks: 2, Heads: 2, KVHeads: 1, FFN: 10, Context: 6, Tied: true}},
-		"llama":    {Kind: net.KindLlama, Llama: &net.Llama{Vocab: 11, Dim: 8, Blocks: 1, Heads: 2, HeadDim: 6, FFN: 10, Context: 6, QKVBias: true}},
-		"bert":     {Kind: net.KindBert, Bert: &net.Bert{Vocab: 11, Dim: 8, Blocks: 2, Heads: 2, FFN: 10, Context: 6, Labels: []string{"a", "b"}, Dropout: 0.1}},
+		"llama":    {Kind: net.KindLlama, Llama: &net.Llama{Vocab: 11, Dim: 8, Blocks: 1, Heads: 2, HeadDim: 6, FFN: 10, Context: 6, QKVBias: true, AttentionDropout: 0.4}},
+		"bert":     {Kind: net.KindBert, Bert: &net.Bert{Vocab: 11, Dim: 8, Blocks: 2, Heads: 2, FFN: 10, Context: 6, Labels: []string{"a", "b"}, Dropout: 0.1, AttentionDropout: 0.2}},
 	}
 }
 
@@ -223,6 +223,7 @@ func TestValidate(t *testing.T) {
 		{"no section", `{"kind":"mlp"}`, "needs a section mlp"},
 		{"other section", `{"kind":"mlp","mlp":{"input":1,"output":1},"bert":{}}`, "section bert does not belong"},
 		{"activation", `{"kind":"mlp","mlp":{"input":1,"output":1,"activation":"softplus"}}`, "softplus"},
+		{"dropout of attention", `{"kind":"bert","bert":{"vocab":1,"dim":1,"blocks":1,"heads":1,"ffn":1,"context":1,"labels":["a"],"attention_dropout":1}}`, "attention_dropout is 1"},
 		{"dropout", `{"kind":"mlp","mlp":{"input":1,"output":1,"dropout":1}}`, "dropout is 1"},
 		{"image", `{"kind":"cnn","cnn":{"input":[3,8],"classes":2}}`, "channels, height and width"},
 		{"layer type", `{"kind":"cnn","cnn":{"input":[3,8,8],"classes":2,"layers":[{"type":"lstm"}]}}`, "layer 1 (lstm)"},

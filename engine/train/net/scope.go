@@ -36,6 +36,7 @@ type scope struct {
 	params []graph.Spec // collected while declaring
 	inits  map[string]initial
 	stats  []Stat
+	single bool // some batch norm has planes of one value
 }
 
 func (s *scope) declaring() bool { return s.g == nil }
@@ -130,6 +131,7 @@ func (s *scope) batchNorm(x value, name string, relu bool) value {
 	gamma, beta := s.param(name+".weight", constant(1), false, c), s.param(name+".bias", constant(0), false, c)
 	mean, variance := name+".running_mean", name+".running_var"
 	if s.declaring() {
+		s.single = s.single || x.features() == c
 		s.stats = append(s.stats, Stat{Name: mean, Size: c}, Stat{Name: variance, Size: c, First: 1})
 		return x
 	}

@@ -18,7 +18,8 @@ type AttentionConfig struct {
 	Batch, Seq              int
 	Heads, KVHeads, HeadDim int
 	Causal                  bool
-	Rope                    *Rope // rotates queries and keys, nil without
+	Rope                    *Rope   // rotates queries and keys, nil without
+	Dropout                 float32 // of the weights, in a graph for training
 }
 
 // Attention is softmax(q · kᵀ / sqrt(head width)) · v for qkv (batch * seq, (heads + 2
@@ -33,11 +34,18 @@ func Attention(g *graph.Graph, qkv, lengths *Node, cfg AttentionConfig) *Node {
 		g.Fail(fmt.Errorf("attention: %d sequences of %d, %d heads over %d of %d", cfg.Batch, cfg.Seq, cfg.Heads, cfg.KVHeads, cfg.HeadDim))
 		return nil
 	}
+	if !g.Training() {
+		cfg.Dropout = 0
+	} else if !(cfg.Dropout >= 0 && cfg.Dropout < 1) {
+		g.Fail(fmt.Errorf("attention: dropout of rate %v is not in [0, 1)", cfg.Dropout))
+		return nil
+	}
+	a.place = uint64(g.Len())
 	rows := cfg.Batch * cfg.Seq
 	if !fits(g, "attention", qkv, rows, a.wide+2*a.narrow) || lengths != nil && !fits(g, "attention lengths", lengths, cfg.Batch) {
 		return nil
 	}
-	a.op = kernel.NewAttentionOp(kernel.AttentionShape{Batch: cfg.Batch, Seq: cfg.Seq, Heads: cfg.Heads, KVHeads: cfg.KVHeads, HeadDim: cfg.HeadDim, Causal: cfg.Causal})
+	a.op = kernel.NewAttentionOp(kernel.AttentionShape{Batch: cfg.Batch, Seq: cfg.Seq, Heads: cfg.Heads, KVHeads: cfg.KVHeads, HeadDim: cfg.HeadDim, Causal: cfg.Causal, Dropout: cfg.Dropout})
 	o := &graph.Op{Name: "attention", Shape: []int{rows, a.wide}, Run: a.run, Grads: []int{0}, Back: a.back, ReadsValue: true}
 	if r := cfg.Rope; r != nil {
 		a.rope = kernel.NewRopeOp(r.Cos, r.Sin, r.Half)
@@ -59,6 +67,7 @@ type attention struct {
 	op           *kernel.AttentionOp
 	rope         *kernel.RopeOp
 	copy         copyTask
+	place        uint64 // in the graph, for dropout
 }
 
 func (a *attention) all() int { return a.wide + 2*a.narrow }
@@ -71,7 +80,7 @@ func (a *attention) run(c *graph.Call) {
 		qkv = c.Saved[0]
 		a.rope.Forward(c.Pool, qkv, a.rows())
 	}
-	a.lengths(c)
+	a.prepare(c)
 	a.op.Forward(c.Pool, c.Value, qkv, qkv[a.wide:], qkv[a.wide+a.narrow:], a.strides())
 }
 
@@ -80,7 +89,7 @@ func (a *attention) back(c *graph.Call) {
 	if a.rope != nil {
 		qkv = c.Saved[0]
 	}
-	a.lengths(c)
+	a.prepare(c)
 	k, v := a.wide, a.wide+a.narrow
 	a.op.Backward(c.Pool, d, d[k:], d[v:], c.Grad, qkv, qkv[k:], qkv[v:], c.Value, a.strides())
 	if a.rope != nil {
@@ -88,7 +97,8 @@ func (a *attention) back(c *graph.Call) {
 	}
 }
 
-func (a *attention) lengths(c *graph.Call) {
+func (a *attention) prepare(c *graph.Call) {
+	a.op.Seed = stream(c.Seed(), a.place)
 	if len(c.In) > 1 {
 		a.op.Lengths = c.In[1].I
 	}

@@ -158,6 +158,51 @@ func refAttention(batch, seq, heads, kv, dim int, causal, rotate bool, lengths [
 	}
 }
 
+// Attention drops weights only in training: others in each run and at each place.
+func TestAttentionDropout(t *testing.T) {
+	t.Parallel()
+	const seq, width = 70, 4
+	p, err := graph.NewParams([]graph.Spec{{Name: "x", Shape: []int{seq, 3 * width}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(p.Values, numbers(len(p.Values), 0.5))
+	pool := kernel.NewPool(2)
+	defer pool.Close()
+	run := func(training bool, rate float32, seed uint64) (a, b []float32) {
+		g := graph.New(p, pool, training)
+		cfg := op.AttentionConfig{Batch: 1, Seq: seq, Heads: 2, KVHeads: 2, HeadDim: width / 2, Dropout: rate}
+		first, second := op.Attention(g, g.Param("x"), nil, cfg), op.Attention(g, g.Param("x"), nil, cfg)
+		m, err := g.Compile(first, second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Run(seed); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(m.Output(first)), slices.Clone(m.Output(second))
+	}
+	whole, _ := run(true, 0, 1)
+	if a, b := run(false, 0.5, 1); !slices.Equal(a, whole) || !slices.Equal(b, whole) {
+		t.Error("weights are dropped outside of training")
+	}
+	a, b := run(true, 0.5, 1)
+	again, _ := run(true, 0.5, 1)
+	other, _ := run(true, 0.5, 2)
+	if !slices.Equal(a, again) || slices.Equal(a, whole) || slices.Equal(a, b) || slices.Equal(a, other) {
+		t.Error("the weights that are dropped are not those of the seed and the place")
+	}
+	sum := make([]float64, len(whole))
+	const runs = 2000
+	for seed := range uint64(runs) {
+		a, _ := run(true, 0.1, seed)
+		for i, v := range a {
+			sum[i] += float64(v) / runs
+		}
+	}
+	near(t, "mean", whole, sum, 0.02)
+}
+
 // Dropout's gradient has the mask of its value, another one in each run and at each place.
 func TestDropout(t *testing.T) {
 	t.Parallel()

@@ -8,8 +8,11 @@ import (
 	"github.com/covey-network/covey/engine/kernel/asm/simd"
 )
 
-// moves writes the functions that rearrange images. They exist for AVX-512 only.
+// moves writes the functions that rearrange images. AVX2 has those alone that take long
+// without.
 func (g *gen) moves() {
+	g.transpose("convTranspose16", 16)
+	g.transpose("convTranspose9", 9)
 	if !g.Wide() {
 		return
 	}
@@ -36,9 +39,6 @@ func (g *gen) moves() {
 	g.Open("convSpread", "func(dst *float32, places *int32, src *float32, n int)",
 		"writes element i of src to dst[places[i]]; n is a multiple of 16.")
 	g.spread()
-
-	g.transpose("convTranspose16", 16)
-	g.transpose("convTranspose9", 9)
 }
 
 // zip writes the body of convZip.
@@ -140,6 +140,14 @@ func (g *gen) transpose(name string, rows int) {
 	g.Open(name, "func(dst *float32, places *int, src *float32, stride int)",
 		"writes column i of the rows of src, which are stride bytes apart, to dst[places[i]:].")
 	dst, places, src, stride := pointer("dst"), pointer("places"), pointer("src"), pointer("stride")
+	if !g.Wide() {
+		for half := range 2 {
+			g.transposeHalf(rows, half, dst, places, src, stride)
+		}
+		VZEROUPPER()
+		RET()
+		return
+	}
 	in := make([]reg.VecVirtual, lanes)
 	zero := g.Vec()
 	if rows < lanes {
@@ -173,8 +181,35 @@ func (g *gen) transpose(name string, rows int) {
 	RET()
 }
 
-// columns calls store for each column of 16 registers; a register that is zero is left out
-// of the work. The registers are overwritten.
+// transposeHalf transposes 8 columns with AVX2: squares of 8 rows, and then single elements.
+func (g *gen) transposeHalf(rows, half int, dst, places, src, stride reg.GPVirtual) {
+	row, at := GP64(), GP64()
+	LEAQ(Mem{Base: src, Disp: half * g.Bytes}, row)
+	to := func(c, r int) Mem {
+		MOVQ(Mem{Base: places, Disp: 8 * (half*g.Floats + c)}, at)
+		return Mem{Base: dst, Index: at, Scale: 4, Disp: 4 * r}
+	}
+	r := 0
+	for ; r+g.Floats <= rows; r += g.Floats {
+		in := make([]reg.VecVirtual, g.Floats)
+		for i := range in {
+			in[i] = g.Load(Mem{Base: row})
+			ADDQ(stride, row)
+		}
+		g.columns(in, nil, func(c int, v reg.VecVirtual) { VMOVUPS(v, to(c, r)) })
+	}
+	for ; r < rows; r++ {
+		for c := range g.Floats {
+			v := GP32()
+			MOVL(Mem{Base: row, Disp: 4 * c}, v)
+			MOVL(v, to(c, r))
+		}
+		ADDQ(stride, row)
+	}
+}
+
+// columns calls store for each column of as many registers as they have elements; a register
+// that is zero is left out of the work. The registers are overwritten.
 func (g *gen) columns(in []reg.VecVirtual, zero reg.VecVirtual, store func(int, reg.VecVirtual)) {
 	two := func(op func(...Op), a, b reg.VecVirtual) reg.VecVirtual {
 		if a == zero && b == zero {
@@ -184,13 +219,26 @@ func (g *gen) columns(in []reg.VecVirtual, zero reg.VecVirtual, store func(int, 
 		op(b, a, v)
 		return v
 	}
-	t, u := make([]reg.VecVirtual, lanes), make([]reg.VecVirtual, lanes)
-	for i := 0; i < lanes; i += 2 { // pairs of rows
+	n := len(in)
+	t, u := make([]reg.VecVirtual, n), make([]reg.VecVirtual, n)
+	for i := 0; i < n; i += 2 { // pairs of rows
 		t[i], t[i+1] = two(VUNPCKLPS, in[i], in[i+1]), two(VUNPCKHPS, in[i], in[i+1])
 	}
-	for i := 0; i < lanes; i += 4 { // four rows; quarter q of u[i+c] is column 4q+c
+	for i := 0; i < n; i += 4 { // four rows; quarter q of u[i+c] is column 4q+c
 		u[i], u[i+1] = two(VUNPCKLPD, t[i], t[i+2]), two(VUNPCKHPD, t[i], t[i+2])
 		u[i+2], u[i+3] = two(VUNPCKLPD, t[i+1], t[i+3]), two(VUNPCKHPD, t[i+1], t[i+3])
+	}
+	if !g.Wide() {
+		halves := func(which uint8, a, b reg.VecVirtual) reg.VecVirtual {
+			v := g.Vec()
+			VPERM2F128(U8(which), b, a, v)
+			return v
+		}
+		for c := range 4 {
+			store(c, halves(0x20, u[c], u[4+c]))
+			store(4+c, halves(0x31, u[c], u[4+c]))
+		}
+		return
 	}
 	quarters := func(which uint8, a, b reg.VecVirtual) reg.VecVirtual {
 		return two(func(ops ...Op) { VSHUFF32X4(append([]Op{U8(which)}, ops...)...) }, a, b)

@@ -157,10 +157,31 @@ def activations():
     return dict(x=x.tolist(), cases=out)
 
 
+def splitmix(x):
+    x = (x + 0x9E3779B97F4A7C15) & formula.MASK
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & formula.MASK
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & formula.MASK
+    return x ^ x >> 31
+
+
+def kept(batch, heads, seq, rate, seed):
+    """What dropout keeps of the weights of attention, (batch, heads, queries, keys), seq at most 64: README.md has the formula."""
+    out = torch.zeros(batch, heads, seq, seq)
+    for head in range(batch * heads):
+        key = splitmix(seed ^ splitmix(head))
+        for q in range(seq):
+            for k in range(seq):
+                x = (key + (64 * k + q) * 0x9E3779B9) & 0xFFFFFFFF
+                x = (x ^ x >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+                x = (x ^ x >> 13 ^ key >> 32) * 0xC2B2AE35 & 0xFFFFFFFF
+                out[head // heads, head % heads, q, k] = (x ^ x >> 16) >= int(rate * 2**32)
+    return out
+
+
 def attention():
-    """Grouped-query attention, causal and with key lengths, and its gradients. q, k, v and out are (batch, seq, heads, dim) row-major."""
+    """Grouped-query attention, causal and with key lengths and dropout, and its gradients. q, k, v and out are (batch, seq, heads, dim) row-major."""
     out = []
-    for name, causal, lengths in (("causal", True, None), ("full", False, None), ("lengths", False, [5, 2])):
+    for name, causal, lengths, rate in (("causal", True, None, 0), ("full", False, None, 0), ("lengths", False, [5, 2], 0), ("dropout", True, None, 0.25)):
         q, k, v = stream("attn.q", 2, 5, 4, 3).requires_grad_(), stream("attn.k", 2, 5, 2, 3).requires_grad_(), stream("attn.v", 2, 5, 2, 3).requires_grad_()
         dy = stream("attn.dy", 2, 5, 4, 3)
         wide = lambda t: t.repeat_interleave(2, 2).transpose(1, 2)
@@ -169,9 +190,12 @@ def attention():
             score = score.masked_fill(torch.ones(5, 5, dtype=torch.bool).triu(1), -math.inf)
         if lengths:
             score = score.masked_fill((torch.arange(5) >= torch.tensor(lengths)[:, None])[:, None, None], -math.inf)
-        y = (score.softmax(-1) @ wide(v)).transpose(1, 2)
+        weights = score.softmax(-1)
+        if rate:
+            weights = weights * kept(2, 4, 5, rate, SEED) / (1 - rate)
+        y = (weights @ wide(v)).transpose(1, 2)
         y.backward(dy)
-        out.append(dict(name=name, causal=causal, lengths=lengths or [], batch=2, seq=5, heads=4, kvHeads=2, headDim=3, scale=1 / math.sqrt(3),
+        out.append(dict(name=name, causal=causal, lengths=lengths or [], dropout=rate, seed=SEED, batch=2, seq=5, heads=4, kvHeads=2, headDim=3, scale=1 / math.sqrt(3),
                         q=q.flatten().tolist(), k=k.flatten().tolist(), v=v.flatten().tolist(), out=y.flatten().tolist(), dout=dy.flatten().tolist(),
                         dq=q.grad.flatten().tolist(), dk=k.grad.flatten().tolist(), dv=v.grad.flatten().tolist()))
     return out

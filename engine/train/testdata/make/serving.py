@@ -8,27 +8,13 @@ import torch
 from PIL import Image
 from torch import nn
 from torchvision import transforms
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 import formula
-from models import CNN, MLP
+from models import CNN, MLP, Narrow
 
 SEED, IMAGES = 21, 2
 torch.set_num_threads(1)
-
-
-class Narrow(ResNet):
-    """torchvision's ResNet with another number of channels than 64; small is the stem for small images."""
-
-    def __init__(self, block, layers, width, classes, small=False, channels=3):
-        nn.Module.__init__(self)
-        self._norm_layer, self.inplanes, self.dilation, self.groups, self.base_width = nn.BatchNorm2d, width, 1, 1, 64
-        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False) if small else nn.Conv2d(channels, width, 7, 2, 3, bias=False)
-        self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU()
-        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
-        for n, count in enumerate(layers):
-            self.add_module(f"layer{n + 1}", self._make_layer(block, width << n, count, stride=1 if n == 0 else 2))
-        self.avgpool, self.fc = nn.AdaptiveAvgPool2d((1, 1)), nn.Linear((width << 3) * block.expansion, classes)
 
 
 class Flat(MLP):

@@ -31,7 +31,8 @@ def runs(spec):
     plain = dict(schedule=[1.0] * STEPS, clip=0.0, smoothing=0.0, ignore=0)
     scheduled = dict(schedule=[factor(s) for s in range(STEPS)], clip=spec["clip"], smoothing=0.1, ignore=spec.get("ignore", 0))
     last = adamw if "vocab" in spec["config"] else sgd
-    return {"sgd": (sgd, plain), "adam": (adam, plain), "adamw": (adamw, plain), "scheduled": (last, scheduled)}
+    every = {"sgd": (sgd, plain), "adam": (adam, plain), "adamw": (adamw, plain), "scheduled": (last, scheduled)}
+    return {name: every[name] for name in spec.get("runs") or every}
 
 
 def factor(s):

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/covey-network/covey/node/filelock"
+	"github.com/covey-network/covey/filelock"
 )
 
 func TestLock(t *testing.T) {
