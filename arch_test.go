@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,34 +23,33 @@ const (
 // arrows lists for each folder which of our folders its packages may import, tests left
 // out. The longest matching folder decides.
 var arrows = map[string][]string{
-	"engine":         {"engine"}, // the engine knows no network and no disk layout
-	"protocol":       {"protocol"},
-	"consensus":      {"consensus", "protocol"},
-	"filelock":       {},
-	"node":           {"node", "filelock", "consensus", "protocol"},
-	"node/worker":    {"node", "protocol", "engine"}, // runs stages
-	"node/trainer":   {"node", "consensus", "protocol", "engine"},
-	"node/catalog":   {"node", "protocol", "engine"}, // imports model files, opens tokenizers and templates
-	"node/gateway":   {"node", "protocol", "engine/chat", "engine/token", "engine/sample"},
-	"testnet":        {"testnet", "node", "consensus", "protocol"},
-	"cmd":            {"node", "testnet/demo", "protocol", "engine"}, // engine: covey bench and import
-	"testnet/accept": {"testnet", "node", "protocol", "engine"},
-	"engine/tensor":  {},
-	"engine/kernel":  {"engine/tensor"},
-	"engine/token":   {},
-	"engine/chat":    {},
-	"engine/sample":  {"engine/kernel"},
-	"engine/nn":      {"engine/tensor", "engine/kernel"},
-	"protocol/frame": {"protocol"},
-	"protocol/wire":  {"protocol"},
-	"node/host":      {"node/host", "protocol"},
-	"node/store":     {"filelock", "protocol"},
-	"node/exchange":  {"node/store", "node/host", "protocol"},
-	"testnet/demo":   {},
-	"engine/format":  {"engine/tensor", "engine/format"},
+	"engine":          {"engine"}, // the engine knows no network and no disk layout
+	"protocol":        {"protocol"},
+	"consensus":       {"consensus", "protocol"},
+	"node":            {"node", "engine/filelock", "consensus", "protocol"},
+	"node/worker":     {"node", "protocol", "engine"}, // runs stages
+	"node/trainer":    {"node", "consensus", "protocol", "engine"},
+	"node/catalog":    {"node", "protocol", "engine"}, // imports model files, opens tokenizers and templates
+	"node/gateway":    {"node", "protocol", "engine/chat", "engine/token", "engine/sample"},
+	"testnet":         {"testnet", "node", "consensus", "protocol"},
+	"cmd":             {"node", "testnet/demo", "protocol", "engine"}, // engine: covey bench and import
+	"testnet/accept":  {"testnet", "node", "protocol", "engine"},
+	"engine/tensor":   {},
+	"engine/kernel":   {"engine/tensor"},
+	"engine/token":    {},
+	"engine/chat":     {},
+	"engine/filelock": {}, // of the store and of training runs
+	"engine/sample":   {"engine/kernel"},
+	"engine/nn":       {"engine/tensor", "engine/kernel"},
+	"protocol/frame":  {"protocol"},
+	"protocol/wire":   {"protocol"},
+	"node/host":       {"node/host", "protocol"},
+	"node/store":      {"engine/filelock", "protocol"},
+	"node/exchange":   {"node/store", "node/host", "protocol"},
+	"testnet/demo":    {},
+	"engine/format":   {"engine/tensor", "engine/format"},
 
 	"engine/train/data": {},
-	"engine/train/job":  {"engine", "filelock"}, // one process for each run
 }
 
 // only lists outside modules that a few of our folders alone may import, and why.
@@ -152,6 +152,17 @@ func under(p string, folders []string) bool {
 		}
 	}
 	return false
+}
+
+// TestTopLevel keeps the number of places few where one begins to look.
+func TestTopLevel(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		top, _, _ := strings.Cut(s.folder, "/")
+		if !slices.Contains([]string{".", "cmd", "consensus", "docs", "engine", "node", "protocol", "testnet"}, top) {
+			t.Errorf("%s: code belongs into one of the folders that there are", s.file)
+		}
+	}
 }
 
 func TestOnePackageComment(t *testing.T) {

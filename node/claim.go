@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/covey-network/covey/filelock"
+	"github.com/covey-network/covey/engine/filelock"
 )
 
 // ErrClaimed means that another process has claimed the data directory.

@@ -13,7 +13,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
 
-	"github.com/covey-network/covey/filelock"
+	"github.com/covey-network/covey/engine/filelock"
 )
 
 // Store keeps blocks. Make it with Open.

@@ -14,7 +14,7 @@ import (
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
-	"github.com/covey-network/covey/filelock"
+	"github.com/covey-network/covey/engine/filelock"
 )
 
 // The files in the folder of a run.

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/covey-network/covey/filelock"
+	"github.com/covey-network/covey/engine/filelock"
 )
 
 func TestLock(t *testing.T) {

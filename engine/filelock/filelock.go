@@ -1,7 +1,7 @@
 // Package filelock locks files between processes. Lock is the main type. The system gives a
 // lock back when its process ends, however that ends, so a lock never outlives its holder;
-// the file stays, and is empty. The package knows nothing else of ours, so that the node and
-// the engine can both use it.
+// the file stays, and is empty. It is in the engine so that training runs can use it, as the
+// store does.
 package filelock
 
 import (
