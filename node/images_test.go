@@ -71,7 +71,7 @@ func withImages(t *testing.T, file []byte, change func(*node.Config)) (c *api.Cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Forward(t.Context(), []model.Input{{Pixels: pixels}})
+	out, err := s.Forward(t.Context(), []model.Input{{Numbers: pixels}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,9 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	if text.Pictures != nil {
 		g.Pictures = text.Pictures
 	}
+	if text.Rows != nil {
+		g.Rows = text.Rows
+	}
 	return g, nil
 }
 

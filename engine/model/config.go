@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/model/mlp"
 	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/nn"
 )
@@ -18,6 +20,7 @@ const (
 	ArchLlama  = "llama"  // decoders: Llama, Mistral, Qwen2, Qwen3
 	ArchBert   = "bert"   // encoders: BERT, MiniLM
 	ArchVision = "vision" // layers that classify images: ResNet, plain convolutional networks
+	ArchMLP    = "mlp"    // perceptrons on the rows of a table
 )
 
 // What a model is for.
@@ -26,6 +29,8 @@ const (
 	TaskEmbed         = "embed"          // a vector for a text
 	TaskClassify      = "classify"       // scores of labels for a text
 	TaskClassifyImage = "classify-image" // scores of labels for an image
+	TaskClassifyTable = "classify-table" // scores of labels for a row of a table
+	TaskRegressTable  = "regress-table"  // a number for a row of a table
 )
 
 // MaxConfigBytes bounds the JSON of a configuration.
@@ -68,6 +73,7 @@ type Config struct {
 	Llama  *llama.Config  `json:"llama,omitempty"`
 	Bert   *bert.Config   `json:"bert,omitempty"`
 	Vision *vision.Config `json:"vision,omitempty"`
+	MLP    *mlp.Config    `json:"mlp,omitempty"`
 }
 
 // ParseConfig reads a configuration from a manifest's JSON and validates it. Unknown
@@ -91,69 +97,78 @@ func ParseConfig(data []byte) (Config, error) {
 // Validate reports every field that is out of range.
 func (c Config) Validate() error {
 	sections := 0
-	for _, set := range []bool{c.Llama != nil, c.Bert != nil, c.Vision != nil} {
+	for _, set := range []bool{c.Llama != nil, c.Bert != nil, c.Vision != nil, c.MLP != nil} {
 		if set {
 			sections++
 		}
 	}
 	switch {
-	case c.Arch != ArchLlama && c.Arch != ArchBert && c.Arch != ArchVision:
-		return fmt.Errorf("check model configuration: architecture %.40q is not one of %s, %s, %s", c.Arch, ArchLlama, ArchBert, ArchVision)
+	case !slices.Contains([]string{ArchLlama, ArchBert, ArchVision, ArchMLP}, c.Arch):
+		return fmt.Errorf("check model configuration: architecture %.40q is not one of %s, %s, %s, %s", c.Arch, ArchLlama, ArchBert, ArchVision, ArchMLP)
 	case sections == 1 && c.Arch == ArchLlama && c.Llama != nil:
 		return c.Llama.Validate()
 	case sections == 1 && c.Arch == ArchBert && c.Bert != nil:
 		return c.Bert.Validate()
 	case sections == 1 && c.Arch == ArchVision && c.Vision != nil:
 		return c.Vision.Validate()
+	case sections == 1 && c.Arch == ArchMLP && c.MLP != nil:
+		return c.MLP.Validate()
 	}
 	return fmt.Errorf("check model configuration: architecture %s needs its configuration and no other", c.Arch)
 }
 
 // The getters below want a valid configuration.
 
-// Blocks returns the number of transformer blocks. An image model is one block: it is not
-// split.
+// TakesNumbers reports whether the model takes numbers, not tokens: those of an image or of
+// the rows of a table. Such a model has no tokenizer, and runs as a whole.
+func (c Config) TakesNumbers() bool { return c.Vision != nil || c.MLP != nil }
+
+// Blocks returns the number of transformer blocks. A model that takes numbers is one block.
 func (c Config) Blocks() int {
 	switch {
 	case c.Bert != nil:
 		return c.Bert.Blocks
-	case c.Vision != nil:
+	case c.TakesNumbers():
 		return 1
 	}
 	return c.Llama.Blocks
 }
 
-// Dim returns the width of the hidden states that go from stage to stage. For an image
-// model it is the number of values of an image, which is what its stage takes.
+// Dim returns the width of the hidden states that go from stage to stage. For a model that
+// takes numbers it is how many an image or a row has.
 func (c Config) Dim() int {
 	switch {
 	case c.Bert != nil:
 		return c.Bert.Dim
 	case c.Vision != nil:
 		return c.Vision.InputLen()
+	case c.MLP != nil:
+		return c.MLP.InputLen()
 	}
 	return c.Llama.Dim
 }
 
-// Vocab returns the number of token ids, 0 for an image model.
+// Vocab returns the number of token ids, 0 for a model that takes numbers.
 func (c Config) Vocab() int {
 	switch {
 	case c.Bert != nil:
 		return c.Bert.Vocab
-	case c.Vision != nil:
+	case c.TakesNumbers():
 		return 0
 	}
 	return c.Llama.Vocab
 }
 
 // ContextLen returns the longest sequence in tokens; an encoder's texts are cut to it. An
-// image takes one position.
+// image takes one position, and so does each row of a table.
 func (c Config) ContextLen() int {
 	switch {
 	case c.Bert != nil:
 		return c.Bert.MaxTokens
 	case c.Vision != nil:
 		return 1
+	case c.MLP != nil:
+		return mlp.MaxRows
 	}
 	return c.Llama.Context
 }
@@ -166,16 +181,21 @@ func (c Config) Labels() []string {
 		return c.Bert.Labels
 	case c.Vision != nil:
 		return c.Vision.Labels
+	case c.MLP != nil:
+		return c.MLP.Labels
 	}
 	return nil
 }
 
-// Task returns what the model is for: TaskGenerate, TaskEmbed, TaskClassify or
-// TaskClassifyImage.
+// Task returns what the model is for, one of the Task constants.
 func (c Config) Task() string {
 	switch {
 	case c.Vision != nil:
 		return TaskClassifyImage
+	case c.MLP != nil && c.MLP.Regression():
+		return TaskRegressTable
+	case c.MLP != nil:
+		return TaskClassifyTable
 	case c.Bert == nil:
 		return TaskGenerate
 	case c.Bert.Classifier():
@@ -191,13 +211,15 @@ func (c Config) Whole() Range { return Range{Last: c.Blocks(), Embed: true, Head
 func (c Config) Parts() []Part { return c.Whole().Parts() }
 
 // Specs lists the tensors of a part, by canonical name, and their shapes. The head of an
-// embedding model has none; those of an image model are all in block 0.
+// embedding model has none; those of a model that takes numbers are all in block 0.
 func (c Config) Specs(part Part) []Spec {
 	switch {
 	case c.Bert != nil:
 		return c.Bert.Specs(part)
 	case c.Vision != nil:
 		return c.Vision.Specs(part)
+	case c.MLP != nil:
+		return c.MLP.Specs(part)
 	}
 	return c.Llama.Specs(part)
 }

@@ -29,7 +29,7 @@ type Input struct {
 	Tokens  []int32   // where the stage has the embedding
 	Types   []int32   // token types for an encoder with the embedding; nil means all 0
 	Hidden  []float32 // (n, dim), what the stage before gave, where it has no embedding; read only
-	Pixels  []float32 // (channels, height, width) of an image model's input; read only
+	Numbers []float32 // of an image (channels, height, width) or of rows of a table (n, inputs), where the model takes them; read only
 	Logits  LogitsWanted
 }
 
@@ -38,7 +38,7 @@ type Input struct {
 type Output struct {
 	Hidden []float32 // (n, dim), from a stage without head
 	Logits []float32 // (1 or n, vocab), as wanted, from a decoder's head
-	Pooled []float32 // embedding or class scores, from the head of an encoder or an image model
+	Pooled []float32 // embedding or class scores of an encoder; (n, scores or 1) of a model that takes numbers
 }
 
 // pass is the scratch of forward passes.
@@ -67,8 +67,8 @@ func (s *Stage) Forward(ctx context.Context, batch []Input) ([]Output, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]Output, len(batch))
-	if s.images != nil {
-		if err := s.classifyImages(ctx, batch, out); err != nil {
+	if s.numeric != nil {
+		if err := s.runNumeric(ctx, batch, out); err != nil {
 			return nil, fmt.Errorf("run stage: %w", err)
 		}
 		return out, nil
@@ -140,8 +140,8 @@ func (s *Stage) forget() {
 func (s *Stage) check(in *Input) (int, error) {
 	n := len(in.Tokens)
 	switch {
-	case len(in.Pixels) > 0:
-		return 0, errors.New("pixels for a model that is not for images")
+	case len(in.Numbers) > 0:
+		return 0, errors.New("numbers for a model that takes tokens")
 	case in.Logits > LogitsAll:
 		return 0, fmt.Errorf("logits %d are not a choice", in.Logits)
 	case s.rng.Embed && len(in.Hidden) > 0:

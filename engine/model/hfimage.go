@@ -38,10 +38,10 @@ type imageSource struct {
 	Interpolation string    `json:"interpolation"`
 }
 
-// parseImageConfig turns a config.json into the configuration of an image model; ok tells
-// whether it is one. shapes are those of the tensors: width, stem and number of classes
-// are read from them.
-func parseImageConfig(data []byte, shapes map[string]tensor.Shape) (c Config, ok bool, err error) {
+// parseNumericConfig turns a config.json into the configuration of a model that takes
+// numbers; ok tells whether it is one. shapes are those of the tensors: widths, stem and
+// number of classes are read from them.
+func parseNumericConfig(data []byte, shapes map[string]tensor.Shape) (c Config, ok bool, err error) {
 	var kind struct { // other models may have fields of the same names and other types
 		Architecture string `json:"architecture"`
 		ModelType    string `json:"model_type"`
@@ -58,13 +58,13 @@ func parseImageConfig(data []byte, shapes map[string]tensor.Shape) (c Config, ok
 	default:
 		return c, false, nil
 	}
-	read := readImageConfig
 	if kind.ModelType != "" {
-		read = readTrainedConfig
+		c, err = readTrainedConfig(data, shapes)
+	} else {
+		c.Arch = ArchVision
+		c.Vision, err = readImageConfig(data, shapes)
 	}
-	v, err := read(data, shapes)
 	if err == nil {
-		c = Config{Arch: ArchVision, Vision: v}
 		err = c.Validate()
 	}
 	if err != nil {

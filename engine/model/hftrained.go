@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/engine/model/mlp"
 	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/tensor"
 )
@@ -48,6 +49,9 @@ type trainedConfig struct {
 		Mean     []float32 `json:"mean"`
 		Std      []float32 `json:"std"`
 	} `json:"preprocessing"`
+	Columns     []mlp.Column `json:"columns"` // of a table, instead of preprocessing
+	FillMissing bool         `json:"fill_missing"`
+	Target      string       `json:"target"`
 }
 
 // imageLayer is a layer of a CNN as engine/train/net has it.
@@ -64,11 +68,63 @@ type imageLayer struct {
 	Rate     float64 `json:"rate"`
 }
 
-func readTrainedConfig(data []byte, shapes map[string]tensor.Shape) (*vision.Config, error) {
+func readTrainedConfig(data []byte, shapes map[string]tensor.Shape) (c Config, err error) {
 	var h trainedConfig
 	if err := json.Unmarshal(data, &h); err != nil {
+		return c, err
+	}
+	if h.ModelType == modelTypeMLP && h.Preprocessing == nil {
+		c.Arch = ArchMLP
+		c.MLP, err = h.table(shapes)
+		return c, err
+	}
+	c.Arch = ArchVision
+	c.Vision, err = h.images(shapes)
+	return c, err
+}
+
+// table makes the configuration of a perceptron on the rows of a table.
+func (h *trainedConfig) table(shapes map[string]tensor.Shape) (*mlp.Config, error) {
+	if h.Model.MLP == nil || len(h.Columns) == 0 {
+		return nil, fmt.Errorf("model_type is %s, and neither preprocessing nor model.mlp and columns say what it takes", h.ModelType)
+	}
+	c := &mlp.Config{
+		Columns: h.Columns, FillMissing: h.FillMissing, Target: h.Target,
+		Activation: cmp.Or(h.Model.MLP.Activation, kernel.ActReLU.String()),
+	}
+	n := depthMLP(shapes)
+	if n > mlp.MaxLayers {
+		return nil, fmt.Errorf("%d layers, at most %d", n, mlp.MaxLayers)
+	}
+	for i := 1; i < n; i++ {
+		w, err := classesOf(shapes, layerMLP(i)+".weight")
+		if err != nil {
+			return nil, err
+		}
+		c.Hidden = append(c.Hidden, w)
+	}
+	outputs, err := classesOf(shapes, layerMLP(n)+".weight")
+	switch {
+	case err != nil:
+		return nil, err
+	case h.Model.MLP.Regression && outputs != 1:
+		return nil, fmt.Errorf("the model predicts %d numbers, want one", outputs)
+	case !h.Model.MLP.Regression:
+		if c.Labels, err = labelsOr(h.Labels, outputs); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if first := shapes[layerMLP(1)+".weight"]; first[1] != c.InputLen() {
+		return nil, fmt.Errorf("the columns make %d inputs, tensor %q takes %d", c.InputLen(), layerMLP(1)+".weight", first[1])
+	}
+	return c, nil
+}
+
+// images makes the configuration of an image model.
+func (h *trainedConfig) images(shapes map[string]tensor.Shape) (*vision.Config, error) {
 	for _, a := range h.Architectures {
 		if strings.HasSuffix(a, "ForImageClassification") || a == "ResNetModel" || a == "ResNetBackbone" {
 			return nil, errors.New("ResNets with the names of transformers are not supported: want torchvision's or timm's weights")
@@ -76,7 +132,7 @@ func readTrainedConfig(data []byte, shapes map[string]tensor.Shape) (*vision.Con
 	}
 	last := "fc.weight"
 	if h.ModelType == modelTypeMLP {
-		last = "fc" + strconv.Itoa(depthMLP(shapes)) + ".weight"
+		last = layerMLP(depthMLP(shapes)) + ".weight"
 	}
 	classes, err := classesOf(shapes, last)
 	if err != nil {
@@ -89,7 +145,7 @@ func readTrainedConfig(data []byte, shapes map[string]tensor.Shape) (*vision.Con
 	case h.ModelType == modelTypeCNN && m.CNN != nil:
 		v.Layers, err = cnnLayers(m.CNN.Layers, classes)
 	case h.ModelType == modelTypeMLP && m.MLP != nil && m.MLP.Regression:
-		err = errors.New("the model predicts numbers, not classes: it cannot be served yet")
+		err = errors.New("the model predicts numbers from images, not classes: that cannot be served")
 	case h.ModelType == modelTypeMLP && m.MLP != nil:
 		v.Layers, err = mlpLayers(shapes, m.MLP.Activation)
 	default:
@@ -108,7 +164,7 @@ func readTrainedConfig(data []byte, shapes map[string]tensor.Shape) (*vision.Con
 func (h *trainedConfig) prepare(v *vision.Config) error {
 	p := h.Preprocessing
 	if p == nil {
-		return errors.New("preprocessing is missing: only models of images can be served, not those of tables")
+		return errors.New("preprocessing is missing: it says how an image becomes the input")
 	}
 	v.Input = []int{p.Channels, p.Height, p.Width}
 	v.Prepare = vision.Prepare{Resize: p.Resize, Filter: p.Filter, Mean: p.Mean, Std: p.Std}
@@ -154,11 +210,14 @@ func cnnLayers(layers []imageLayer, classes int) ([]vision.Layer, error) {
 // depthMLP returns how many layers fc1, fc2, ... a perceptron has.
 func depthMLP(shapes map[string]tensor.Shape) int {
 	for n := 1; ; n++ {
-		if _, ok := shapes["fc"+strconv.Itoa(n+1)+".weight"]; !ok {
+		if _, ok := shapes[layerMLP(n+1)+".weight"]; !ok {
 			return n
 		}
 	}
 }
+
+// layerMLP names the tensors of a layer of a perceptron, from 1.
+func layerMLP(n int) string { return "fc" + strconv.Itoa(n) }
 
 // mlpLayers makes the layers of a perceptron of engine/train/net on the values of an image.
 func mlpLayers(shapes map[string]tensor.Shape, activation string) ([]vision.Layer, error) {
@@ -169,7 +228,7 @@ func mlpLayers(shapes map[string]tensor.Shape, activation string) ([]vision.Laye
 	}
 	act := cmp.Or(activation, kernel.ActReLU.String())
 	for i := 1; i <= n; i++ {
-		name := "fc" + strconv.Itoa(i)
+		name := layerMLP(i)
 		s := shapes[name+".weight"]
 		if len(s) != 2 {
 			return nil, fmt.Errorf("tensor %q has shape %v, want a matrix", name+".weight", s)

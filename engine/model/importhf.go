@@ -29,11 +29,11 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	for _, t := range dir.Tensors {
 		shapes[t.Name] = t.Shape
 	}
-	if cfg, ok, err := parseImageConfig(dir.Config, shapes); ok {
+	if cfg, ok, err := parseNumericConfig(dir.Config, shapes); ok {
 		if err != nil {
 			return nil, err
 		}
-		return importImages(path, dir, cfg, opt)
+		return importNumeric(path, dir, cfg, opt)
 	}
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
@@ -62,10 +62,10 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	return c, err
 }
 
-// importImages opens a directory of an image model, which has no tokenizer.
-func importImages(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
+// importNumeric opens a directory of a model that takes numbers, which has no tokenizer.
+func importNumeric(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
 	if opt.Quantize != nil {
-		return nil, errors.New("image models are not quantised: import it as it is")
+		return nil, errors.New("models of images and tables are not quantised: import it as it is")
 	}
 	c := newCheckpoint(path, dir, cfg)
 	a := newAssembly(dir, cfg)

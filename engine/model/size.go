@@ -18,8 +18,11 @@ func (c *Config) chunkRows() int {
 // of the range r. Outputs that no session keeps come on top: those longer than
 // nn.MaxKeptFloats.
 func (c Config) ScratchBytes(r Range) int64 {
-	if c.Vision != nil {
+	switch {
+	case c.Vision != nil:
 		return c.Vision.ScratchBytes()
+	case c.MLP != nil:
+		return c.MLP.ScratchBytes()
 	}
 	rows := c.chunkRows()
 	if c.Bert != nil {

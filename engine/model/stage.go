@@ -9,7 +9,6 @@ import (
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/model/llama"
-	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/nn"
 )
 
@@ -33,11 +32,11 @@ type network interface {
 type Stage struct {
 	cfg     Config
 	rng     Range
-	net     network      // nil for an image model
+	net     network      // nil for a model that takes numbers
 	decoder *llama.Stage // one of these two is net
 	encoder *bert.Stage
-	images  *vision.Stage
-	rows    int // most rows of one chunk
+	numeric numeric // else nil
+	rows    int     // most rows of one chunk
 
 	mu sync.Mutex // held during a forward pass; guards the scratch below
 	pass
@@ -57,8 +56,8 @@ func Load(ctx context.Context, cfg Config, r Range, w Weights, pool *kernel.Pool
 		return nil, errors.New("load stage: no weights or no pool")
 	}
 	s := &Stage{cfg: cfg, rng: r}
-	if cfg.Vision != nil {
-		if err := s.loadImages(ctx, w, pool); err != nil {
+	if cfg.TakesNumbers() {
+		if err := s.loadNumeric(ctx, w, pool); err != nil {
 			return nil, fmt.Errorf("load stage: %w", err)
 		}
 		return s, nil
@@ -86,8 +85,8 @@ func (s *Stage) Range() Range { return s.rng }
 
 // WeightBytes returns the memory that the weights take.
 func (s *Stage) WeightBytes() int64 {
-	if s.images != nil {
-		return s.images.WeightBytes()
+	if s.numeric != nil {
+		return s.numeric.WeightBytes()
 	}
 	return s.net.WeightBytes()
 }
@@ -96,8 +95,8 @@ func (s *Stage) WeightBytes() int64 {
 func (s *Stage) ScratchBytes() int64 { return s.cfg.ScratchBytes(s.rng) }
 
 // NewSession returns an empty session of at most maxTokens tokens. Its memory, which
-// [Stage.SessionBytes] tells beforehand, is freed by Session.Close. Sessions of an encoder
-// or an image model hold nothing and are optional.
+// [Stage.SessionBytes] tells beforehand, is freed by Session.Close. Sessions of
+// other models than decoders hold nothing and are optional.
 func (s *Stage) NewSession(maxTokens int) (*Session, error) {
 	if maxTokens < 1 || maxTokens > s.cfg.ContextLen() {
 		return nil, fmt.Errorf("open session of %d tokens: the model takes 1 to %d", maxTokens, s.cfg.ContextLen())

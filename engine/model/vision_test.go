@@ -179,7 +179,7 @@ func visionConfigs(name string, m *visionModel) map[string]object {
 
 func scores(t testing.TB, s *model.Stage, pixels []float32) []float32 {
 	t.Helper()
-	out, err := s.Forward(t.Context(), []model.Input{{Pixels: pixels}})
+	out, err := s.Forward(t.Context(), []model.Input{{Numbers: pixels}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestDigestOfImages(t *testing.T) {
 		var want []float32
 		for threads := 1; threads <= 3; threads++ {
 			s := load(t, c, c.Config.Whole(), pool(t, threads))
-			out, err := s.Forward(t.Context(), []model.Input{{Pixels: m.image(1)}, {Pixels: m.image(0)}, {Pixels: m.image(1)}})
+			out, err := s.Forward(t.Context(), []model.Input{{Numbers: m.image(1)}, {Numbers: m.image(0)}, {Numbers: m.image(1)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -303,9 +303,9 @@ func TestImageStageRefuses(t *testing.T) {
 	for name, in := range map[string]model.Input{
 		"nothing":     {},
 		"tokens":      {Tokens: []int32{0}},
-		"too few":     {Pixels: make([]float32, 5)},
+		"too few":     {Numbers: make([]float32, 5)},
 		"hidden":      {Hidden: m.image(0)},
-		"with logits": {Pixels: m.image(0), Logits: model.LogitsLast},
+		"with logits": {Numbers: m.image(0), Logits: model.LogitsLast},
 	} {
 		if _, err := s.Forward(t.Context(), []model.Input{in}); err == nil {
 			t.Errorf("%s: no error", name)
@@ -346,7 +346,7 @@ func TestImportImagesRefuses(t *testing.T) {
 		{"depth of none", trained("resnet", object{"resnet": object{"depth": 19}}, nil), "depth 19"},
 		{"no section", trained("resnet", object{}, nil), "section"},
 		{"transformers", object{"model_type": "resnet", "architectures": []string{"ResNetForImageClassification"}}, "torchvision"},
-		{"of a table", object{"model_type": "resnet", "model": object{"resnet": object{"depth": 18}}}, "tables"},
+		{"of a table", object{"model_type": "resnet", "model": object{"resnet": object{"depth": 18}}}, "preprocessing is missing"},
 		{"fit", trained("resnet", object{"resnet": object{"depth": 18}}, object{"fit": "pad"}), "fit"},
 		{"resize", trained("resnet", object{"resnet": object{"depth": 18}}, object{"resize": 1 << 30}), "resize"},
 		{"no resize", trained("resnet", object{"resnet": object{"depth": 18}}, object{"resize": 0}), "resize"},
@@ -374,7 +374,7 @@ func TestImportImagesRefuses(t *testing.T) {
 		{"no stride", cnn(nil, object{"type": "conv", "channels": 1, "stride": -1}), "stride"},
 		{"negative padding", cnn(nil, object{"type": "conv", "channels": 1, "pad": -5}), "pad"},
 		{"same name twice", cnn(nil, object{"type": "conv", "name": "a", "channels": 1}, object{"type": "conv", "name": "a", "channels": 1}), "another layer"},
-		{"perceptron of none", object{"model_type": "covey-mlp"}, "fc1.weight"},
+		{"perceptron of none", object{"model_type": "covey-mlp"}, "neither preprocessing"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -75,7 +75,7 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err != nil {
 		return nil, err
 	}
-	if ck.Config.Task() != model.TaskClassifyImage {
+	if !ck.Config.TakesNumbers() {
 		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
 		if err != nil {
 			return nil, fmt.Errorf("open tokenizer: %w", err)

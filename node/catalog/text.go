@@ -12,19 +12,21 @@ import (
 	"github.com/covey-network/covey/engine/chat"
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/engine/token"
+	"github.com/covey-network/covey/engine/train/data"
 )
 
 // maxTexts is how many tokenizers stay in memory: one takes some tens of MB.
 const maxTexts = 8
 
-// Text is what turns text into a model's tokens, or pictures into its input. It is safe for
-// concurrent use.
+// Text is what turns text into a model's tokens, or pictures or rows into its input. It is
+// safe for concurrent use.
 type Text struct {
-	Tokenizer *token.Tokenizer // nil for an image model
+	Tokenizer *token.Tokenizer // nil for a model of images or tables
 	Template  *chat.Template   // nil if the model has none, or TemplateErr tells why not
 	// TemplateErr is why the model's template cannot be used. Text without a template can.
 	TemplateErr error
-	Pictures    *Pictures // of an image model, else nil
+	Pictures    *Pictures  // of an image model, else nil
+	Rows        *data.Rows // of a model of tables, else nil
 }
 
 // texts are the tokenizers in memory. Catalog.mu guards them.
@@ -86,7 +88,7 @@ func (c *Catalog) Text(ctx context.Context, m *Model) (*Text, error) {
 	}
 	t, err := c.readText(ctx, m)
 	if err != nil {
-		return nil, fmt.Errorf("open tokenizer or image pipeline of model %s: %w", m.CID, err)
+		return nil, fmt.Errorf("open tokenizer or input pipeline of model %s: %w", m.CID, err)
 	}
 	e.text = t
 	return t, nil
@@ -94,18 +96,22 @@ func (c *Catalog) Text(ctx context.Context, m *Model) (*Text, error) {
 
 func (c *Catalog) readText(ctx context.Context, m *Model) (*Text, error) {
 	blob := m.Manifest.Tokenizer
-	if m.Config.Task() == model.TaskClassifyImage {
+	switch {
+	case m.Config.Vision != nil:
 		p, err := newPictures(m.Config, c.pictures)
 		return &Text{Pictures: p}, err
+	case m.Config.MLP != nil:
+		rows, err := m.Config.MLP.Rows()
+		return &Text{Rows: rows}, err
 	}
 	if blob.Kind == "" {
 		return nil, errors.New("it has none")
 	}
-	data, err := c.read(ctx, m.CID, blob.Bytes, blob.Blocks)
+	file, err := c.read(ctx, m.CID, blob.Bytes, blob.Blocks)
 	if err != nil {
 		return nil, err
 	}
-	return newText(model.TokenizerSpec{Kind: blob.Kind, Data: data}, m.Manifest.ChatTemplate, m.Config.Vocab())
+	return newText(model.TokenizerSpec{Kind: blob.Kind, Data: file}, m.Manifest.ChatTemplate, m.Config.Vocab())
 }
 
 // newText parses a tokenizer, which must have about as many entries as the model has

@@ -32,7 +32,7 @@ var _ model.Weights = (*weights)(nil)
 
 // Weights returns the tensors of a model. A block that is missing or damaged is fetched
 // from Providers, and stays. The weights also tell sizes: Bytes(ctx, part) is the memory
-// that the tensors of a part take as they are stored, or, of an image model, as it runs.
+// that the tensors of a part take as they are stored, or, of a model of images or tables, as it runs.
 func (c *Catalog) Weights(m *Model) model.Weights { return &weights{c, m} }
 
 // Bytes returns the size of the tensors of a part, 0 if there is no such part.
@@ -41,7 +41,7 @@ func (w *weights) Bytes(_ context.Context, part model.Part) int64 {
 	if p := w.m.Manifest.Part(wirePart(part)); p != nil {
 		for i := range p.Tensors {
 			t := &p.Tensors[i]
-			if w.m.Config.Task() != model.TaskClassifyImage {
+			if !w.m.Config.TakesNumbers() {
 				n += t.Bytes
 				continue
 			}

@@ -48,6 +48,8 @@ const (
 	taskEmbed         = "embed"
 	taskClassify      = "classify"
 	taskClassifyImage = "classify-image"
+	taskClassifyTable = "classify-table"
+	taskRegressTable  = "regress-table"
 )
 
 // Model is what the gateway needs to know of a model to answer for it.
@@ -60,16 +62,27 @@ type Model struct {
 	Context   int // longest sequence in tokens
 	BOS, EOS  string
 	EOSIDs    []int32
-	Tokenizer *token.Tokenizer // nil for an image model
+	Tokenizer *token.Tokenizer // nil for a model of images or tables
 	Template  *chat.Template   // nil: no chat
 	Labels    []string         // of a classifier
 	Pictures  Pictures         // of an image model, else nil
+	Rows      Rows             // of a model of tables, else nil
 }
 
 // Pictures turns image files into the input of a model.
 type Pictures interface {
 	Shape() []int // channels, height, width
 	Pixels(ctx context.Context, file []byte) ([]float32, error)
+}
+
+// Rows turns the rows of a table into the input of a model.
+type Rows interface {
+	Names() []string    // of the columns
+	Numeric(i int) bool // column i has numbers, else categories
+	Width() int         // numbers that a row becomes
+	// Inputs writes the Width numbers of a row to dst; fields are its values as text, empty
+	// for a missing one.
+	Inputs(dst []float32, fields []string) error
 }
 
 // Entry is a model in a list.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // The routes of the Open Inference Protocol, version 2, as KServe and others speak it
 // (https://github.com/kserve/open-inference-protocol). Models that classify are asked
-// through it: images by their file or by prepared values, texts by themselves.
+// through it: images by their file or by prepared values, texts by themselves, rows of tables by
+// the values of their columns. So are models that predict a number for a row.
 
 // maxBodyV2 bounds a request for inference: a photo of 9 MB in base64, or the values of
 // several images.
@@ -67,7 +69,7 @@ type tensorV2 struct {
 }
 
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
-// alternatives.
+// alternatives; a model of tables wants all of them.
 func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
 	if err != nil {
@@ -79,8 +81,19 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 		inputs = append(inputs, tensorV2{inputImage, typeBytes, []int{-1}}, tensorV2{inputPixels, typeFP32, append([]int{-1}, m.Pictures.Shape()...)})
 	case taskClassify:
 		inputs = append(inputs, tensorV2{inputText, typeBytes, []int{-1}})
+	case taskClassifyTable, taskRegressTable:
+		for i, name := range m.Rows.Names() {
+			kind := typeBytes
+			if m.Rows.Numeric(i) {
+				kind = typeFP64
+			}
+			inputs = append(inputs, tensorV2{name, kind, []int{-1}})
+		}
 	}
-	if len(inputs) > 0 {
+	switch {
+	case m.Task == taskRegressTable:
+		outputs = append(outputs, tensorV2{outputPrediction, typeFP32, []int{-1, 1}})
+	case len(inputs) > 0:
 		outputs = append(outputs, tensorV2{outputLogits, typeFP32, []int{-1, len(m.Labels)}},
 			tensorV2{outputProbabilities, typeFP32, []int{-1, len(m.Labels)}}, tensorV2{outputLabels, typeBytes, []int{-1, len(m.Labels)}})
 	}
@@ -100,14 +113,14 @@ func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, map[string]any{"name": m.Name, "ready": true})
 }
 
-// classifier opens a model that classifies, and makes sure that somebody runs it.
-func (g *Gateway) classifier(ctx context.Context, name string) (*Model, error) {
+// openV2 opens a model that these routes are for.
+func (g *Gateway) openV2(ctx context.Context, name string) (*Model, error) {
 	m, err := g.cfg.Models.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if m.Task != taskClassify && m.Task != taskClassifyImage {
-		return nil, badRequest("model", "model %s is for the task %q, which is asked through /v1; this route needs %q or %q", m.Name, m.Task, taskClassify, taskClassifyImage)
+	if tasks := []string{taskClassify, taskClassifyImage, taskClassifyTable, taskRegressTable}; !slices.Contains(tasks, m.Task) {
+		return nil, badRequest("model", "model %s is for the task %q, which is asked through /v1; this route needs one of %q", m.Name, m.Task, tasks)
 	}
-	return m, g.cfg.Models.Serve(ctx, m)
+	return m, nil
 }

@@ -4,9 +4,25 @@ package gateway
 // has.
 func DecodeV2(data []byte) (rows, files, texts, floats int, err error) {
 	req, err := decodeV2(data)
+	if err == nil {
+		err = req.decodeInputs(&Model{})
+	}
 	if err != nil {
 		return 0, 0, 0, 0, err
 	}
 	in := &req.Inputs[0]
-	return req.rows(), len(in.files), len(in.texts), len(in.floats), nil
+	return req.rows, len(in.files), len(in.texts), len(in.floats), nil
+}
+
+// DecodeTableV2 decodes a request for a model of tables and returns what its rows become.
+func DecodeTableV2(data []byte, rows Rows) ([]float32, error) {
+	req, err := decodeV2(data)
+	m := &Model{Name: "table", Rows: rows}
+	if err == nil {
+		err = req.decodeInputs(m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return req.numbers(m, 0, req.rows)
 }

@@ -9,7 +9,9 @@ import (
 
 // Limits of a request for inference.
 const (
-	maxRowsV2    = 256
+	maxRowsV2    = 256     // images or texts
+	maxTableV2   = 1 << 14 // rows of a table
+	maxCellsV2   = 1 << 20 // and its values
 	maxIDV2      = 256
 	maxRankV2    = 4
 	maxOutputsV2 = 16
@@ -26,10 +28,11 @@ type requestV2 struct {
 		Name string `json:"name"`
 	} `json:"outputs"`
 
-	top int // parameter top_k, 0 if absent
+	top  int // parameter top_k, 0 if absent
+	rows int // images, texts or rows of a table
 }
 
-// inputV2 is an input tensor. Data is decoded into one of the last three.
+// inputV2 is an input tensor. Data is decoded into one of the last four.
 type inputV2 struct {
 	Name     string          `json:"name"`
 	Datatype string          `json:"datatype"`
@@ -39,12 +42,11 @@ type inputV2 struct {
 	files  [][]byte
 	texts  []string
 	floats []float32
+	cells  []string // of a column; a number as it was written, empty if it is missing
 }
 
-func (req *requestV2) rows() int { return req.Inputs[0].Shape[0] }
-
-// decodeV2 reads a request and decodes the data of its input, whose length is that of its
-// shape. Keys and parameters that it does not know are ignored.
+// decodeV2 reads a request, but not the data of its inputs: what these are, the model says.
+// Keys and parameters that it does not know are ignored.
 func decodeV2(data []byte) (*requestV2, error) {
 	if err := checkJSON(data); err != nil {
 		return nil, err
@@ -65,14 +67,26 @@ func decodeV2(data []byte) (*requestV2, error) {
 			return nil, badRequest("parameters", "top_k is %.40s, want a number of 1 and more", raw)
 		}
 	}
-	if len(req.Inputs) != 1 {
-		return nil, badRequest("inputs", "%d inputs, want one: %q, %q or %q", len(req.Inputs), inputImage, inputPixels, inputText)
+	return req, nil
+}
+
+// decodeInputs decodes the data of the inputs, which have the lengths of their shapes.
+func (req *requestV2) decodeInputs(m *Model) error {
+	if m.Rows != nil {
+		return req.decodeTable(m)
 	}
-	return req, req.Inputs[0].decode()
+	if len(req.Inputs) != 1 {
+		return badRequest("inputs", "%d inputs, want one: %q, %q or %q", len(req.Inputs), inputImage, inputPixels, inputText)
+	}
+	if err := req.Inputs[0].decode(); err != nil {
+		return err
+	}
+	req.rows = req.Inputs[0].Shape[0]
+	return nil
 }
 
 func (in *inputV2) decode() error {
-	n, err := in.length()
+	n, err := in.length(maxRowsV2)
 	if err != nil {
 		return err
 	}
@@ -95,7 +109,7 @@ func (in *inputV2) decode() error {
 }
 
 // length returns the number of elements of the shape.
-func (in *inputV2) length() (int, error) {
+func (in *inputV2) length(maxRows int) (int, error) {
 	if len(in.Shape) < 1 || len(in.Shape) > maxRankV2 {
 		return 0, badRequest("inputs", "shape of %d dimensions, want 1 to %d", len(in.Shape), maxRankV2)
 	}
@@ -106,8 +120,8 @@ func (in *inputV2) length() (int, error) {
 		}
 		n *= d
 	}
-	if in.Shape[0] > maxRowsV2 {
-		return 0, badRequest("inputs", "%d rows in one request, at most %d", in.Shape[0], maxRowsV2)
+	if in.Shape[0] > maxRows {
+		return 0, badRequest("inputs", "%d rows in one request, at most %d", in.Shape[0], maxRows)
 	}
 	return n, nil
 }

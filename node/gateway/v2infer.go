@@ -21,9 +21,12 @@ const (
 	outputLogits        = "logits"
 	outputProbabilities = "probabilities"
 	outputLabels        = "labels"
+	outputPrediction    = "prediction"
 
 	typeFP32  = "FP32"
+	typeFP64  = "FP64"
 	typeBytes = "BYTES"
+	typeBool  = "BOOL"
 
 	versionV2 = "1"
 )
@@ -37,8 +40,9 @@ type outputV2 struct {
 	Data any `json:"data"` // []float32 or []string, row-major
 }
 
-// inferV2 classifies. Outputs have a row for each image or text: the scores of all labels
-// in the model's order, or with the parameter top_k of the likeliest ones, likeliest first.
+// inferV2 classifies, or predicts numbers. Outputs have a row for each image, text or row of
+// a table: the scores of all labels in the model's order, or with the parameter top_k of the
+// likeliest ones, likeliest first; or the number.
 func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
 	data, err := io.ReadAll(r.Body)
 	var long *http.MaxBytesError
@@ -52,16 +56,22 @@ func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := g.classifier(r.Context(), r.PathValue("name"))
+	m, err := g.openV2(r.Context(), r.PathValue("name"))
 	if err != nil {
+		return err
+	}
+	if err := req.decodeInputs(m); err != nil {
 		return err
 	}
 	top := len(m.Labels)
 	if req.top > 0 {
 		top = min(top, req.top)
 	}
-	if req.rows() > maxScoresV2/max(1, top) {
-		return badRequest("inputs", "%d rows of %d scores: ask for fewer at once, or set top_k", req.rows(), top)
+	if req.rows > maxScoresV2/max(1, top) {
+		return badRequest("inputs", "%d rows of %d scores: ask for fewer at once, or set top_k", req.rows, top)
+	}
+	if err := g.cfg.Models.Serve(r.Context(), m); err != nil {
+		return err
 	}
 	logits, err := g.classify(r.Context(), m, req)
 	if err != nil {
@@ -78,7 +88,8 @@ func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, answer)
 }
 
-// classify runs the rows of a request one after the other through one session.
+// classify runs the rows of a request through one session: texts and images one after the
+// other, rows of a table as many at once as the model takes.
 func (g *Gateway) classify(ctx context.Context, m *Model, req *requestV2) ([][]float32, error) {
 	in := &req.Inputs[0]
 	if m.Task == taskClassify {
@@ -94,36 +105,59 @@ func (g *Gateway) classify(ctx context.Context, m *Model, req *requestV2) ([][]f
 		vectors, _, err := g.embed(ctx, m, lists)
 		return vectors, err
 	}
-	rows, err := in.images(m)
+	if m.Rows != nil {
+		return g.runNumbers(ctx, m, (req.rows+m.Context-1)/m.Context, func(_ context.Context, i int) ([]float32, int, error) {
+			lo, hi := i*m.Context, min((i+1)*m.Context, req.rows)
+			x, err := req.numbers(m, lo, hi)
+			return x, hi - lo, err
+		})
+	}
+	images, err := in.images(m)
 	if err != nil {
 		return nil, err
 	}
+	return g.runNumbers(ctx, m, len(images), func(ctx context.Context, i int) ([]float32, int, error) {
+		x, err := images[i](ctx)
+		return x, 1, err
+	})
+}
+
+// runNumbers runs count steps. input makes what the model takes in one, and tells how many
+// images or rows that is; it is called when its turn comes, so that one lies in memory at a
+// time. There is a result for each image or row.
+func (g *Gateway) runNumbers(ctx context.Context, m *Model, count int, input func(context.Context, int) ([]float32, int, error)) ([][]float32, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var s *router.Session
 	var out [][]float32
-	for i := range rows {
-		pixels, err := rows[i](ctx)
+	for i := range count {
+		x, n, err := input(ctx, i)
 		if err != nil {
 			return nil, err
 		}
 		if s == nil { // only once there is something to run
-			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Blocks: m.Blocks, MaxTokens: 1, Timeout: requestTimeout}); err != nil {
+			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Blocks: m.Blocks, MaxTokens: m.Context, Timeout: requestTimeout}); err != nil {
 				return nil, err
 			}
 			defer s.Close()
 		}
-		scores, err := s.Image(ctx, pixels)
+		scores, err := s.Numbers(ctx, x, n)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, slices.Clone(scores))
+		if len(scores) != n*max(1, len(m.Labels)) {
+			return nil, badAnswer("another number of scores than it has labels")
+		}
+		out = slices.AppendSeq(out, slices.Chunk(slices.Clone(scores), len(scores)/n))
 	}
 	return out, nil
 }
 
-// images returns what gives the values of each image: they are made when their turn comes,
-// so that one lies in memory at a time.
+func badAnswer(what string) error {
+	return &apiError{status: http.StatusBadGateway, Type: "server_error", Message: "the model gave " + what}
+}
+
+// images returns what gives the values of each image.
 func (in *inputV2) images(m *Model) ([]func(context.Context) ([]float32, error), error) {
 	shape := m.Pictures.Shape()
 	size := shape[0] * shape[1] * shape[2]
@@ -154,39 +188,66 @@ func (in *inputV2) images(m *Model) ([]func(context.Context) ([]float32, error),
 }
 
 // outputs makes the tensors of an answer, those that the request wants.
-func (req *requestV2) outputs(m *Model, logits [][]float32, top int) ([]outputV2, error) {
+func (req *requestV2) outputs(m *Model, results [][]float32, top int) ([]outputV2, error) {
+	var all []outputV2
+	var err error
+	if m.Task == taskRegressTable {
+		all, err = predictions(results)
+	} else {
+		all, err = req.scores(m, results, top)
+	}
+	if err != nil || len(req.Outputs) == 0 {
+		return all, err
+	}
+	var names []string
+	for _, o := range all {
+		names = append(names, o.Name)
+	}
+	var out []outputV2
+	for _, want := range req.Outputs {
+		i := slices.Index(names, want.Name)
+		if i < 0 {
+			return nil, badRequest("outputs", "output %.40q is not one of %q", want.Name, names)
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// predictions makes the tensor of the numbers that a model predicts.
+func predictions(results [][]float32) ([]outputV2, error) {
+	out := make([]float32, 0, len(results))
+	for _, r := range results {
+		if v := float64(r[0]); math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, badAnswer("a prediction that is not a number")
+		}
+		out = append(out, r[0])
+	}
+	return []outputV2{{tensorV2{outputPrediction, typeFP32, []int{len(out), 1}}, out}}, nil
+}
+
+// scores makes the tensors of what a model that classifies gives.
+func (req *requestV2) scores(m *Model, logits [][]float32, top int) ([]outputV2, error) {
 	var raw, share []float32
 	var labels []string
 	for _, row := range logits {
 		if len(row) != len(m.Labels) {
-			return nil, &apiError{status: http.StatusBadGateway, Type: "server_error", Message: "the model gave another number of scores than it has labels"}
+			return nil, badAnswer("another number of scores than it has labels")
 		}
 		p, ok := softmax(row)
 		if !ok {
-			return nil, &apiError{status: http.StatusBadGateway, Type: "server_error", Message: "the model gave scores that are not numbers"}
+			return nil, badAnswer("scores that are not numbers")
 		}
 		for _, i := range best(row, top, req.top > 0) {
 			raw, share, labels = append(raw, row[i]), append(share, p[i]), append(labels, m.Labels[i])
 		}
 	}
 	shape := []int{len(logits), top}
-	all := []outputV2{
+	return []outputV2{
 		{tensorV2{outputLogits, typeFP32, shape}, raw},
 		{tensorV2{outputProbabilities, typeFP32, shape}, share},
 		{tensorV2{outputLabels, typeBytes, shape}, labels},
-	}
-	if len(req.Outputs) == 0 {
-		return all, nil
-	}
-	var out []outputV2
-	for _, want := range req.Outputs {
-		i := slices.IndexFunc(all, func(o outputV2) bool { return o.Name == want.Name })
-		if i < 0 {
-			return nil, badRequest("outputs", "output %.40q is not one of %q, %q, %q", want.Name, outputLogits, outputProbabilities, outputLabels)
-		}
-		out = append(out, all[i])
-	}
-	return out, nil
+	}, nil
 }
 
 // best returns the places of the n largest scores: likeliest first if sorted, equal ones in

@@ -22,7 +22,7 @@ func TestImage(t *testing.T) {
 	}
 	defer ses.Close()
 	for i := range 3 {
-		vec, err := ses.Image(t.Context(), make([]float32, 12))
+		vec, err := ses.Numbers(t.Context(), make([]float32, 12), 1)
 		if err != nil || !slices.Equal(vec, []float32{1, -1}) {
 			t.Errorf("image %d: got %v, %v", i, vec, err)
 		}
@@ -30,7 +30,7 @@ func TestImage(t *testing.T) {
 	if near.images != 2 || far.images != 2 || ses.Reroutes() != 1 {
 		t.Errorf("%d and %d images, %d reroutes; want 2, 2 and 1", near.images, far.images, ses.Reroutes())
 	}
-	if _, err := ses.Image(t.Context(), nil); err == nil {
+	if _, err := ses.Numbers(t.Context(), nil, 1); err == nil {
 		t.Error("an empty image passes")
 	}
 }

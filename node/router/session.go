@@ -46,7 +46,7 @@ type Session struct {
 	chain    *Chain
 	client   *infer.Client
 	tokens   []int32   // what the chain has seen
-	pixels   []float32 // of the image at work, of an image model
+	numbers  []float32 // of the image or the rows at work
 	reroutes int
 	objected []host.ID // peers that said the request is at fault
 }
@@ -85,15 +85,16 @@ func (s *Session) Pooled(ctx context.Context, tokens []int32) ([]float32, error)
 	return vec, err
 }
 
-// Image gives an image model the values of one image, prepared as its configuration says,
-// and returns the scores of its labels.
-func (s *Session) Image(ctx context.Context, pixels []float32) ([]float32, error) {
-	if len(pixels) == 0 {
-		return nil, errors.New("no image to run")
+// Numbers gives a model of images or tables the numbers of one image or of n rows, prepared
+// as its configuration says, and returns what comes out for each. n is at most the session's
+// MaxTokens.
+func (s *Session) Numbers(ctx context.Context, numbers []float32, n int) ([]float32, error) {
+	if len(numbers) == 0 || n < 1 {
+		return nil, errors.New("no image or rows to run")
 	}
-	s.pixels = pixels
-	defer func() { s.pixels = nil }()
-	return s.Pooled(ctx, []int32{0})
+	s.numbers = numbers
+	defer func() { s.numbers = nil }()
+	return s.Pooled(ctx, make([]int32, n))
 }
 
 // Close ends the session on all peers.
@@ -146,7 +147,7 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 			st.Want, st.PromptLen = last.Want, last.PromptLen
 		}
 		stepCtx, cancel := context.WithTimeoutCause(ctx, infer.StepTimeout(n, len(s.chain.Links)), errSlow)
-		res, vec, err := s.client.Step(stepCtx, &st, s.pixels)
+		res, vec, err := s.client.Step(stepCtx, &st, s.numbers)
 		cancel()
 		if err != nil {
 			s.client = nil

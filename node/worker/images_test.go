@@ -97,10 +97,10 @@ func TestImageSteps(t *testing.T) {
 		pixels     []float32
 	}{
 		{"an image", "", wire.InferStep{Tokens: []int32{0}, Want: wire.WantPooled}, pixels},
-		{"no image", "takes an image", wire.InferStep{Tokens: []int32{0}, Want: wire.WantPooled}, nil},
+		{"no image", "takes numbers", wire.InferStep{Tokens: []int32{0}, Want: wire.WantPooled}, nil},
 		{"half an image", "values", wire.InferStep{Tokens: []int32{0}, Want: wire.WantPooled}, pixels[:7]},
-		{"two tokens", "want one at 0", wire.InferStep{Tokens: []int32{0, 0}, Want: wire.WantPooled}, append(pixels, pixels...)},
-		{"another position", "want one at 0", wire.InferStep{Tokens: []int32{0}, Position: 1, Want: wire.WantPooled}, pixels},
+		{"two tokens", "want at most 1 at 0", wire.InferStep{Tokens: []int32{0, 0}, Want: wire.WantPooled}, append(pixels, pixels...)},
+		{"another position", "want at most 1 at 0", wire.InferStep{Tokens: []int32{0}, Position: 1, Want: wire.WantPooled}, pixels},
 		{"a token", "tokens wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantToken}, pixels},
 		{"a draft", "tokens wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantAll}, pixels},
 		{"logits", "logits wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantLogits}, pixels},

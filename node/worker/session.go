@@ -334,8 +334,8 @@ func stepError(seq uint64, err error) error {
 // step's position.
 func (ses *session) readInput(st *wire.InferStep) error {
 	ses.hidden = ses.hidden[:0]
-	if ses.images() && (len(st.Tokens) != 1 || st.Position != 0) {
-		return wire.Errorf(wire.CodeBadRequest, "step of %d tokens at %d for an image, want one at 0", len(st.Tokens), st.Position)
+	if most := ses.stage.loaded.Config().ContextLen(); ses.numeric() && (st.Position != 0 || len(st.Tokens) > most) {
+		return wire.Errorf(wire.CodeBadRequest, "step of %d at %d for a model of images or tables, want at most %d at 0", len(st.Tokens), st.Position, most)
 	}
 	if st.Tensor {
 		if err := ses.reserveInput(len(st.Tokens)); err != nil {
@@ -356,8 +356,8 @@ func (ses *session) readInput(st *wire.InferStep) error {
 			return wire.Errorf(wire.CodeBadRequest, "hidden state of %d rows and %d values for %d tokens of width %d", rows, len(ses.hidden), len(st.Tokens), dim)
 		}
 	}
-	if ses.images() != (st.Tensor && ses.open.Range.Embed) || !st.Tensor && !ses.open.Range.Embed {
-		return wire.Errorf(wire.CodeBadRequest, "a stage takes tokens if it has the embedding, else a hidden state; an image model takes an image")
+	if ses.numeric() != (st.Tensor && ses.open.Range.Embed) || !st.Tensor && !ses.open.Range.Embed {
+		return wire.Errorf(wire.CodeBadRequest, "a stage takes tokens if it has the embedding, else a hidden state; a model of images or tables takes numbers")
 	}
 	pos := int(st.Position)
 	if pos > len(ses.history) || pos+len(st.Tokens) > int(ses.open.MaxTokens) {
@@ -375,10 +375,8 @@ func (ses *session) readInput(st *wire.InferStep) error {
 	return nil
 }
 
-// images reports whether the stage is an image model.
-func (ses *session) images() bool {
-	return ses.stage.loaded.Config().Task() == model.TaskClassifyImage
-}
+// numeric reports whether the stage is a model of images or tables.
+func (ses *session) numeric() bool { return ses.stage.loaded.Config().TakesNumbers() }
 
 // reserveInput reserves the memory for a hidden state of so many tokens, and for the frame
 // it comes in, where it is longer than those before.
@@ -398,14 +396,14 @@ func (ses *session) reserveInput(tokens int) error {
 func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.InferResult, []float32, error) {
 	in := model.Input{Session: ses.memory}
 	switch {
-	case ses.images():
-		in.Pixels = ses.hidden
+	case ses.numeric():
+		in.Numbers = ses.hidden
 	case ses.open.Range.Embed:
 		in.Tokens = st.Tokens
 	default:
 		in.Hidden = ses.hidden
 	}
-	if ses.open.Range.Head && !ses.images() {
+	if ses.open.Range.Head && !ses.numeric() {
 		switch st.Want {
 		case wire.WantToken, wire.WantLogits:
 			in.Logits = model.LogitsLast

@@ -124,8 +124,8 @@ func (s *stage) probeTokens() int {
 
 func (s *stage) timed(ctx context.Context, session *model.Session, n int) (time.Duration, error) {
 	in := model.Input{Session: session}
-	if s.loaded.Config().Task() == model.TaskClassifyImage {
-		in.Pixels = make([]float32, s.loaded.Config().Dim())
+	if s.loaded.Config().TakesNumbers() {
+		in.Numbers = make([]float32, n*s.loaded.Config().Dim())
 	} else if s.rng.Embed {
 		in.Tokens = make([]int32, n)
 	} else {
@@ -252,13 +252,10 @@ func (s *stage) serve(ctx context.Context, batch []request) {
 }
 
 func (s *stage) rows(in model.Input) int {
-	if in.Pixels != nil {
-		return 1
-	}
-	if s.rng.Embed {
+	if s.rng.Embed && in.Numbers == nil {
 		return len(in.Tokens)
 	}
-	return len(in.Hidden) / s.loaded.Config().Dim()
+	return (len(in.Hidden) + len(in.Numbers)) / s.loaded.Config().Dim()
 }
 
 // learn keeps the averages of single steps and of long prompts.

@@ -175,15 +175,16 @@ const (
 	WantNone   Want = 0 // nothing but an acknowledgement: a prefill chunk before the last
 	WantToken  Want = 1 // the token after the last position
 	WantAll    Want = 2 // the token after each position: checks a draft
-	WantPooled Want = 3 // the pooled vector or class logits of the sequence or image
+	WantPooled Want = 3 // the pooled vector or class logits of the sequence, image or rows
 	WantLogits Want = 4 // raw logits after the last position, as a tensor frame
 )
 
 // InferStep runs positions Position to Position+len(Tokens). A Position below the
 // session's length rolls back first. Every stage gets the tokens (the last one samples
 // with their history); a stage without embedding also gets the hidden state in a tensor
-// frame (float32, [tokens, width]) right after the step. An image model is one stage whose
-// step is one token, 0, at position 0, and a tensor of [1, channels * height * width].
+// frame (float32, [tokens, width]) right after the step. A model of images or tables is one
+// stage whose step has a token 0 for each image or row, at position 0, and their numbers as
+// the tensor.
 type InferStep struct {
 	Seq       uint64  `cbor:"1,keyasint"` // counts steps from 1
 	Position  uint32  `cbor:"2,keyasint"`

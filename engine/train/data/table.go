@@ -167,15 +167,7 @@ func (t *Table) Sample(dst *Sample, i int, _ *Rand) error {
 		if c == t.label {
 			continue
 		}
-		switch col.Kind {
-		case Number:
-			out[0] = float32(col.standardise(v))
-		case Category:
-			clear(out[:len(col.Categories)])
-			if !math.IsNaN(v) {
-				out[int(v)] = 1
-			}
-		}
+		col.input(out[:col.width()], v)
 		out = out[col.width():]
 	}
 	dst.Label, dst.Length = -1, 0
@@ -189,6 +181,19 @@ func (t *Table) Sample(dst *Sample, i int, _ *Rand) error {
 		dst.Length = t.lengths[i]
 	}
 	return nil
+}
+
+// input writes the inputs of a value that parse returned.
+func (c *Column) input(out []float32, v float64) {
+	switch c.Kind {
+	case Number:
+		out[0] = float32(c.standardise(v))
+	case Category:
+		clear(out)
+		if !math.IsNaN(v) {
+			out[int(v)] = 1
+		}
+	}
 }
 
 func (c *Column) standardise(v float64) float64 {

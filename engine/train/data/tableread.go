@@ -171,11 +171,8 @@ func (c *Column) findCategories(records []record, at int) error {
 // convert fills the rows.
 func (t *Table) convert(records []record, name string) error {
 	numbers := make([]map[string]int, len(t.columns)) // of categories
-	for c, col := range t.columns {
-		numbers[c] = make(map[string]int, len(col.Categories))
-		for i, v := range col.Categories {
-			numbers[c][v] = i
-		}
+	for c := range t.columns {
+		numbers[c] = t.columns[c].numbers()
 	}
 	row := make([]float64, len(t.columns))
 	for i := range records {
@@ -208,33 +205,60 @@ func (t *Table) fill(row []float64, fields []string, numbers []map[string]int) e
 		}
 	}
 	for c := range t.columns {
-		col, s := &t.columns[c], fields[c]
-		v, ok := math.NaN(), true
-		switch missing := isMissing(s); {
-		case col.Kind == Ignore:
+		col := &t.columns[c]
+		if col.Kind == Ignore {
 			continue
-		case missing:
-			ok = false
-		case col.Kind == Number:
-			if v, ok = parseNumber(s); !ok {
-				note(fmt.Errorf("column %q: %.40q is not a number", col.Name, s))
-				continue
-			}
-		case col.Kind == Category:
-			var i int
-			if i, ok = numbers[c][s]; ok {
-				v = float64(i)
-			}
 		}
-		if !ok {
+		v, err := col.parse(fields[c], numbers[c])
+		if err != nil {
+			note(err)
+			continue
+		}
+		if math.IsNaN(v) {
 			t.missing[c]++
 			if c == t.label || !t.cfg.FillMissing || col.Kind == Sentence {
-				note(fmt.Errorf("column %q: value missing or unknown: %.40q", col.Name, s))
+				note(col.missing(fields[c]))
 			}
 		}
 		row[c] = v
 	}
 	return first
+}
+
+// parse returns a number, the number of a category or, of a text, 0; NaN if the value is
+// missing or no category.
+func (c *Column) parse(s string, numbers map[string]int) (float64, error) {
+	if isMissing(s) {
+		return math.NaN(), nil
+	}
+	switch c.Kind {
+	case Number:
+		v, ok := parseNumber(s)
+		if !ok {
+			return 0, fmt.Errorf("column %q: %.40q is not a number", c.Name, s)
+		}
+		return v, nil
+	case Category:
+		i, ok := numbers[s]
+		if !ok {
+			return math.NaN(), nil
+		}
+		return float64(i), nil
+	}
+	return 0, nil
+}
+
+func (c *Column) missing(s string) error {
+	return fmt.Errorf("column %q: value missing or unknown: %.40q", c.Name, s)
+}
+
+// numbers returns the number of each category.
+func (c *Column) numbers() map[string]int {
+	out := make(map[string]int, len(c.Categories))
+	for i, v := range c.Categories {
+		out[v] = i
+	}
+	return out
 }
 
 // encode appends the tokens of a text.

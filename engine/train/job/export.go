@@ -49,7 +49,9 @@ type Architecture struct {
 	Model         net.Config     `json:"model"`
 	Labels        []string       `json:"labels,omitempty"` // of the outputs; none with regression
 	Preprocessing *Preprocessing `json:"preprocessing,omitempty"`
-	Columns       []InputColumn  `json:"columns,omitempty"`
+	Columns       []InputColumn  `json:"columns,omitempty"`      // the inputs, of a table
+	FillMissing   bool           `json:"fill_missing,omitempty"` // a missing number counts as its mean, a missing category as none
+	Target        string         `json:"target,omitempty"`       // the column that is predicted
 }
 
 // Preprocessing says how an image becomes the input, as data.Pipeline does it: decode to
@@ -222,6 +224,9 @@ func (r *runner) architecture() *Architecture {
 	}
 	if d := r.job.Data.Images; d != nil {
 		a.Preprocessing = d.preprocessing()
+	}
+	if c := r.job.Data.CSV; c != nil {
+		a.FillMissing, a.Target = c.Missing == missingFill, c.Label
 	}
 	for _, col := range r.data.columns {
 		if col.Name != r.job.Data.CSV.Label && (col.Kind == data.Number || col.Kind == data.Category) {

@@ -10,11 +10,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/covey-network/covey/engine/filelock"
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
-	"github.com/covey-network/covey/engine/filelock"
 )
 
 // The files in the folder of a run.

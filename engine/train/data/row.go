@@ -1,0 +1,109 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Rows turns single rows into the inputs that a [Table] with the same columns gives. It is
+// safe for concurrent use.
+type Rows struct {
+	columns []Column
+	numbers []map[string]int
+	fill    bool
+	width   int
+}
+
+// NewRows returns Rows of input columns, which are of the kinds Number and Category. With
+// fill a missing value counts as it does with [TableConfig.FillMissing], else it is an error.
+func NewRows(columns []Column, fill bool) (*Rows, error) {
+	r := &Rows{columns: columns, fill: fill}
+	if len(columns) == 0 || len(columns) > maxColumns {
+		return nil, fmt.Errorf("%d columns, want 1 to %d", len(columns), maxColumns)
+	}
+	names := map[string]bool{}
+	for i := range columns {
+		c := &columns[i]
+		if err := c.check(); err != nil {
+			return nil, fmt.Errorf("column %.40q: %w", c.Name, err)
+		}
+		if names[c.Name] {
+			return nil, fmt.Errorf("column %.40q twice", c.Name)
+		}
+		names[c.Name] = true
+		r.numbers = append(r.numbers, c.numbers())
+		r.width += c.width()
+	}
+	return r, nil
+}
+
+// check reports what a table could not have found.
+func (c *Column) check() error {
+	switch {
+	case c.Kind == Number && len(c.Categories) > 0, c.Kind == Category && (c.Mean != 0 || c.Std != 0):
+		return errors.New("categories belong to categories, mean and std to numbers")
+	case c.Kind == Number:
+		if !(math.Abs(c.Mean) <= math.MaxFloat32 && c.Std >= 0 && c.Std <= math.MaxFloat32) {
+			return fmt.Errorf("mean %v or std %v is out of range", c.Mean, c.Std)
+		}
+		return nil
+	case c.Kind != Category:
+		return fmt.Errorf("kind is %v, want number or category", c.Kind)
+	case len(c.Categories) == 0 || len(c.Categories) > maxCategories:
+		return fmt.Errorf("%d categories, want 1 to %d", len(c.Categories), maxCategories)
+	case len(c.numbers()) != len(c.Categories):
+		return errors.New("a category twice")
+	}
+	return nil
+}
+
+// Names returns the names of the columns, in their order.
+func (r *Rows) Names() []string {
+	out := make([]string, len(r.columns))
+	for i := range r.columns {
+		out[i] = r.columns[i].Name
+	}
+	return out
+}
+
+// Numeric reports whether column i has numbers, else categories.
+func (r *Rows) Numeric(i int) bool { return r.columns[i].Kind == Number }
+
+// Width returns the number of inputs of a row.
+func (r *Rows) Width() int { return r.width }
+
+// Inputs writes the Width inputs of a row to dst. fields has the value of each column as it
+// would be in a file; blanks around them do not count.
+func (r *Rows) Inputs(dst []float32, fields []string) error {
+	if len(fields) != len(r.columns) {
+		return fmt.Errorf("%d values, want %d", len(fields), len(r.columns))
+	}
+	for i := range r.columns {
+		c, s := &r.columns[i], strings.TrimSpace(fields[i])
+		v, err := c.parse(s, r.numbers[i])
+		if err != nil {
+			return err
+		}
+		if math.IsNaN(v) && !r.fill {
+			return c.refuse(s)
+		}
+		c.input(dst[:c.width()], v)
+		dst = dst[c.width():]
+	}
+	return nil
+}
+
+// refuse says what a column takes instead of s.
+func (c *Column) refuse(s string) error {
+	const shown = 10
+	if isMissing(s) {
+		return fmt.Errorf("column %q: a value is missing", c.Name)
+	}
+	list := strings.Join(c.Categories[:min(shown, len(c.Categories))], ", ")
+	if more := len(c.Categories) - shown; more > 0 {
+		list = fmt.Sprintf("%s or %d others", list, more)
+	}
+	return fmt.Errorf("column %q: %.40q is not one of %.400s", c.Name, s, list)
+}

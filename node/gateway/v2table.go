@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// numberTypes are the datatypes of numbers.
+var numberTypes = []string{typeFP64, typeFP32, "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"}
+
+// decodeTable decodes the columns of a table and brings them into the model's order.
+func (req *requestV2) decodeTable(m *Model) error {
+	names := m.Rows.Names()
+	columns := make([]inputV2, len(names))
+	cells := 0
+	for i := range req.Inputs {
+		in := &req.Inputs[i]
+		at := slices.Index(names, in.Name)
+		if at < 0 {
+			return badRequest("inputs", "input %.40q is no column of model %s: want %.400s", in.Name, m.Name, strings.Join(names, ", "))
+		}
+		if columns[at].Name != "" {
+			return badRequest("inputs", "input %.40q comes twice", in.Name)
+		}
+		n, err := in.length(maxTableV2)
+		if err != nil {
+			return err
+		}
+		if len(in.Shape) > 2 || in.Shape[0] != n {
+			return badRequest("inputs", "input %.40q has shape %v, want a value for each row", in.Name, in.Shape)
+		}
+		if cells += n; cells > maxCellsV2 {
+			return badRequest("inputs", "more than %d values: ask for fewer rows at once", maxCellsV2)
+		}
+		if req.rows == 0 {
+			req.rows = n
+		}
+		if n != req.rows {
+			return badRequest("inputs", "input %.40q has %d rows, the first one has %d", in.Name, n, req.rows)
+		}
+		if err := in.decodeColumn(m.Rows.Numeric(at)); err != nil {
+			return err
+		}
+		columns[at] = *in
+	}
+	for i, c := range columns {
+		if c.Name == "" {
+			return badRequest("inputs", "column %.40q is missing: model %s takes %.400s", names[i], m.Name, strings.Join(names, ", "))
+		}
+	}
+	req.Inputs = columns
+	return nil
+}
+
+// decodeColumn reads one value for each row: numbers, texts, truth values or null, nested as
+// the protocol allows. They become what a file of comma-separated values would have.
+func (in *inputV2) decodeColumn(numeric bool) error {
+	number := slices.Contains(numberTypes, in.Datatype)
+	if !number && in.Datatype != typeBytes && in.Datatype != typeBool {
+		return badRequest("inputs", "input %.40q is %.20q, want %s, %s or one of %s", in.Name, in.Datatype, typeBytes, typeBool, strings.Join(numberTypes, ", "))
+	}
+	dec := json.NewDecoder(bytes.NewReader(in.Data))
+	dec.UseNumber()
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			break // the end: it is well-formed, as the request is
+		}
+		cell, ok := "", true
+		switch v := t.(type) {
+		case json.Delim:
+			if v == '[' || v == ']' {
+				continue
+			}
+			ok = false
+		case json.Number:
+			cell, ok = v.String(), number
+		case string:
+			cell, ok = v, in.Datatype == typeBytes
+		case bool:
+			cell, ok = truth(v, numeric), in.Datatype == typeBool
+		}
+		if !ok {
+			return badRequest("inputs", "value %d of input %.40q is not %s", len(in.cells), in.Name, in.Datatype)
+		}
+		if len(in.cells) == in.Shape[0] {
+			return badRequest("inputs", "input %.40q has more values than its shape %v", in.Name, in.Shape)
+		}
+		in.cells = append(in.cells, cell)
+	}
+	if len(in.cells) != in.Shape[0] {
+		return badRequest("inputs", "input %.40q has %d values, its shape is %v", in.Name, len(in.cells), in.Shape)
+	}
+	in.Data = nil
+	return nil
+}
+
+// truth writes a truth value as tables do: in a column of numbers as 1 or 0.
+func truth(v, numeric bool) string {
+	switch {
+	case numeric && v:
+		return "1"
+	case numeric:
+		return "0"
+	case v:
+		return "true"
+	}
+	return "false"
+}
+
+// numbers returns what the model takes for rows [lo, hi).
+func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
+	width := m.Rows.Width()
+	out := make([]float32, (hi-lo)*width)
+	fields := make([]string, len(req.Inputs))
+	for row := lo; row < hi; row++ {
+		for i := range req.Inputs {
+			fields[i] = req.Inputs[i].cells[row]
+		}
+		if err := m.Rows.Inputs(out[(row-lo)*width:(row-lo+1)*width], fields); err != nil {
+			return nil, badRequest("inputs", "row %d: %v", row, err)
+		}
+	}
+	return out, nil
+}

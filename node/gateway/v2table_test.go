@@ -1,0 +1,102 @@
+package gateway_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/node/gateway"
+)
+
+// tableRows has a standardised number and a category of two values.
+func tableRows(tb testing.TB, fill bool) *data.Rows {
+	tb.Helper()
+	r, err := data.NewRows([]data.Column{
+		{Name: "age", Kind: data.Number, Mean: 10, Std: 2},
+		{Name: "colour", Kind: data.Category, Categories: []string{"red", "true"}},
+	}, fill)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+const (
+	ages    = `{"name": "age", "datatype": "FP64", "shape": [2], "data": [14, 1e1]}`
+	colours = `{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", " true "]}`
+)
+
+func TestTableInputs(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"in order":   ages + "," + colours,
+		"reversed":   colours + "," + ages,
+		"as text":    `{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["14", "10.0"]},` + colours,
+		"nested":     `{"name": "age", "datatype": "INT8", "shape": [2, 1], "data": [[14], [10]]},` + colours,
+		"with truth": ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "true"]}`,
+	} {
+		got, err := gateway.DecodeTableV2([]byte(`{"inputs": [`+body+`]}`), tableRows(t, false))
+		if want := []float32{2, 1, 0, 0, 0, 1}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, %v, want %v", name, got, err, want)
+		}
+	}
+	missing := `{"inputs": [{"name": "age", "datatype": "FP32", "shape": [2], "data": [null, 12]}, {"name": "colour", "datatype": "BOOL", "shape": [2], "data": [true, false]}]}`
+	got, err := gateway.DecodeTableV2([]byte(missing), tableRows(t, true))
+	if want := []float32{0, 0, 1, 1, 0, 0}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("filled: got %v, %v, want %v", got, err, want)
+	}
+}
+
+func TestTableErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, body, want string }{
+		{"nothing", ``, `column "age" is missing`},
+		{"one column", ages, `column "colour" is missing`},
+		{"other column", ages + "," + colours + `,{"name": "size", "datatype": "FP32", "shape": [2], "data": [1, 2]}`, `"size" is no column of model table: want age, colour`},
+		{"twice", ages + "," + ages, "twice"},
+		{"lengths", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [1], "data": ["red"]}`, "has 1 rows, the first one has 2"},
+		{"category", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}`, `row 1: column "colour": "blue" is not one of red, true`},
+		{"number", colours + `,{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["1", "old"]}`, `row 1: column "age": "old" is not a number`},
+		{"too large", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1e39, 1]}`, `row 0: column "age": "1e39" is not a number`},
+		{"null", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, null]}`, `row 1: column "age": a value is missing`},
+		{"text as number", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": ["1", "2"]}`, `value 0 of input "age" is not FP64`},
+		{"number as text", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": [1, 2]}`, `value 0 of input "colour" is not BYTES`},
+		{"object", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": {"a": 1}}`, "is not FP64"},
+		{"datatype", colours + `,{"name": "age", "datatype": "FP16", "shape": [2], "data": [1, 2]}`, "FP16"},
+		{"few", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1]}`, "has 1 values"},
+		{"many", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, 2, 3]}`, "more values"},
+		{"no data", colours + `,{"name": "age", "datatype": "FP64", "shape": [2]}`, "has 0 values"},
+		{"wide", colours + `,{"name": "age", "datatype": "FP64", "shape": [2, 2], "data": [1, 2, 3, 4]}`, "a value for each row"},
+		{"rows", `{"name": "age", "datatype": "FP64", "shape": [100000], "data": [1]}`, "100000 rows"},
+	} {
+		_, err := gateway.DecodeTableV2([]byte(`{"inputs": [`+c.body+`]}`), tableRows(t, false))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want an error with %s", c.name, err, c.want)
+		}
+	}
+}
+
+// FuzzDecodeTable decodes requests for a model of tables. What is accepted makes finite
+// inputs of the model's width.
+func FuzzDecodeTable(f *testing.F) {
+	f.Add([]byte(`{"inputs": [`+ages+`,`+colours+`]}`), true)
+	f.Add([]byte(`{"inputs": [`+colours+`,`+ages+`]}`), false)
+	f.Add([]byte(`{"inputs": [{"name": "age", "datatype": "INT64", "shape": [1, 1], "data": [[null]]}, {"name": "colour", "datatype": "BOOL", "shape": [1], "data": [true]}]}`), true)
+	f.Fuzz(func(t *testing.T, body []byte, fill bool) {
+		rows := tableRows(t, fill)
+		got, err := gateway.DecodeTableV2(body, rows)
+		if err != nil {
+			return
+		}
+		if len(got) == 0 || len(got)%rows.Width() != 0 {
+			t.Fatalf("%d inputs", len(got))
+		}
+		for _, v := range got {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				t.Fatalf("input %v", v)
+			}
+		}
+	})
+}
