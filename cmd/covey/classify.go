@@ -22,6 +22,8 @@ const maxImageFile = 9_000_000
 const (
 	taskClassify      = "classify"
 	taskClassifyImage = "classify-image"
+	taskClassifyTable = "classify-table"
+	taskRegressTable  = "regress-table"
 )
 
 // class is a label of an image or a text.
@@ -37,20 +39,25 @@ type classified struct {
 	Labels []class `json:"labels"` // likeliest first
 }
 
-// classify asks a model that classifies about the image files among the arguments, or about
-// a text, and prints the likeliest labels. It reports false, and does nothing, if the model
-// is for something else.
+// classify asks a model that classifies about the image files among the arguments, about a
+// text or about the rows of a file, and prints the likeliest labels, or the numbers that it
+// predicts. It reports false, and does nothing, if the model is for something else.
 func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, prompt string) (bool, error) {
 	ctx := c.Context()
 	var m api.Model
 	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return true, err
 	}
-	if m.Task != taskClassify && m.Task != taskClassifyImage {
+	switch m.Task {
+	case taskClassify, taskClassifyImage, taskClassifyTable, taskRegressTable:
+	default:
 		return false, nil
 	}
 	if r.top < 1 {
 		return true, usageError{fmt.Errorf("--top is %d, want 1 or more", r.top)}
+	}
+	if m.Task == taskClassifyTable || m.Task == taskRegressTable {
+		return true, r.predictTable(c, client, model, c.Flags().Args()[1:])
 	}
 	var results []classified
 	var err error

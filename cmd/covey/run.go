@@ -24,7 +24,7 @@ type runOptions struct {
 func runCommand(o *options) *cobra.Command {
 	r := &runOptions{options: o}
 	c := &cobra.Command{
-		Use: "run MODEL [PROMPT | IMAGE...]", Short: "Ask a model, chat with it in the terminal, or let it classify images or a text",
+		Use: "run MODEL [PROMPT | IMAGE... | TABLE.csv]", Short: "Ask a model, chat with it in the terminal, or let it classify images, a text or rows",
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",

@@ -114,7 +114,7 @@ func testBatches(t *testing.T, s *model.Stage, ids []int32, want []float32) {
 // TestSameBitsOnAllInstructionSets.
 const envChild = "COVEY_TEST_DIGEST"
 
-// TestSameBitsOnAllInstructionSets runs TestSameBits and the digests of an encoder and of image models in a
+// TestSameBitsOnAllInstructionSets runs TestSameBits and the digests of an encoder and of models of images and tables in a
 // process of its own for each instruction set that the machine has: with the checks of
 // that test, equal digests make all its variants equal on all of them.
 func TestSameBitsOnAllInstructionSets(t *testing.T) {
@@ -122,7 +122,7 @@ func TestSameBitsOnAllInstructionSets(t *testing.T) {
 	var want []string
 	var names []string
 	for _, isa := range kernel.Supported() {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(TestSameBits|TestDigestOfEncoder|TestDigestOfImages)$", "-test.v")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^(TestSameBits|TestDigestOfEncoder|TestDigestOfImages|TestDigestOfTables)$", "-test.v")
 		cmd.Env = append(os.Environ(), envChild+"=1", kernel.EnvCPU+"="+isa.String())
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -135,7 +135,7 @@ func TestSameBitsOnAllInstructionSets(t *testing.T) {
 			}
 		}
 		slices.Sort(got)
-		if len(got) != len(bitFixtures)+2 {
+		if len(got) != len(bitFixtures)+3 {
 			t.Fatalf("%v: %d digests in %s", isa, len(got), out)
 		}
 		if want == nil {

@@ -48,9 +48,10 @@ func FuzzParseImageConfig(f *testing.F) {
 	f.Add([]byte(`{"model_type":"resnet","model":{"kind":"resnet","resnet":{"depth":50}},"labels":["a","b"],"preprocessing":{"channels":1,"height":28,"width":28,"fit":"stretch","filter":"nearest"}}`), 2, 3)
 	f.Add([]byte(`{"model_type":"covey-cnn","model":{"cnn":{"layers":[{"type":"conv","channels":4,"norm":true,"relu":true},{"type":"maxpool"},{"type":"residual","channels":8,"stride":2},{"type":"linear","channels":3}]}},"preprocessing":{"channels":3,"height":8,"width":8,"fit":"crop","resize":9,"filter":"bicubic"}}`), 4, 3)
 	f.Add([]byte(`{"model_type":"covey-mlp","model":{"mlp":{"activation":"gelu"}},"preprocessing":{"channels":1,"height":8,"width":8,"fit":"crop","resize":8,"filter":"bilinear","mean":[0.5],"std":[0.5]}}`), 4, 3)
+	f.Add([]byte(`{"model_type":"covey-mlp","model":{"mlp":{"regression":true}},"columns":[{"name":"a","kind":"number","mean":1,"std":2},{"name":"b","kind":"category","categories":["x","y"]}],"fill_missing":true}`), 4, 3)
 	f.Fuzz(func(t *testing.T, data []byte, width, kernel int) {
 		c, ok, err := parseNumericConfig(data, map[string]tensor.Shape{
-			"conv1.weight": {width, 3, kernel, kernel}, "fc.weight": {2, 16}, "fc1.weight": {width, 64}, "fc2.weight": {2, width},
+			"conv1.weight": {width, 3, kernel, kernel}, "fc.weight": {2, 16}, "fc1.weight": {width, 3 + 61*(kernel&1)}, "fc2.weight": {1 + kernel&1, width},
 		})
 		if ok && err == nil {
 			checkConfig(t, c)

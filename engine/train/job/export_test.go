@@ -136,6 +136,54 @@ func TestExportEncoder(t *testing.T) {
 	apart(t, out[0].Pooled, want, 1e-4)
 }
 
+// TestExportTable trains on numbers and categories, imports what was exported, and compares
+// what comes out for rows of the file with the trainer's.
+func TestExportTable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ more, label, ignored string }{"classes": {"", "class", "sum"}, "a number": {"regression = true", "sum", "class"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			table(t, dir, 160)
+			res := run(t, read(t, dir, fmt.Sprintf(tableJob, c.more, c.label, c.ignored)), job.Options{})
+			pool := kernel.NewPool(1)
+			defer pool.Close()
+			checkpoint, stage := served(t, res.Model, pool)
+			config := checkpoint.Config.MLP
+			if config.Target != c.label || config.Regression() != (c.more != "") || len(config.Columns) != 3 || config.Columns[0].Std == 0 {
+				t.Fatalf("configuration %+v", config)
+			}
+			rows, err := config.Rows()
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := &train.Batch{}
+			for _, row := range [][]string{{"0.5", "45.25", "red"}, {"-1.25", "61", "blue"}, {"3", "50", "red"}} {
+				x := make([]float32, rows.Width())
+				if err := rows.Inputs(x, row); err != nil {
+					t.Fatal(err)
+				}
+				batch.N, batch.Floats, batch.Labels = batch.N+1, append(batch.Floats, x...), append(batch.Labels, 0)
+			}
+			if config.Regression() {
+				batch.Targets, batch.Labels = make([]float32, batch.N), nil
+			}
+			out, err := stage.Forward(t.Context(), []model.Input{{Numbers: batch.Floats}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := trained(t, res.Folder, pool).Predict(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			apart(t, out[0].Pooled, want, 1e-5)
+			if config.Regression() && !(math.Abs(float64(out[0].Pooled[2])-9) < 1.5) { // 3 * 3 + (50 - 50) / 10
+				t.Errorf("predicts %v, want about 9", out[0].Pooled[2])
+			}
+		})
+	}
+}
+
 // TestExportImages checks names, shapes and numbers of the tensors, and what is said of the
 // images.
 func TestExportImages(t *testing.T) {
