@@ -65,6 +65,9 @@ func run(o *options) error {
 	defer signal.Stop(signals)
 	go func() {
 		for s := range signals { // until the process ends
+			if ctx.Err() != nil { // it was told to end, and does not: what is on disk stands a kill
+				os.Exit(exitInterrupted)
+			}
 			if s != os.Interrupt || !o.interrupt() {
 				cancel()
 			}

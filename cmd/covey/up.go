@@ -189,7 +189,7 @@ func stopped(ended <-chan error) error {
 		return err
 	case <-t.C:
 	}
-	fmt.Fprintln(os.Stderr, "stopping: answers that run are finished first, for up to 10 s")
+	fmt.Fprintln(os.Stderr, "stopping: answers that run are finished first, for up to 10 s; Ctrl-C again ends at once")
 	return <-ended
 }
 

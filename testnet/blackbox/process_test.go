@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -74,4 +75,32 @@ func (p *process) see(text string) string {
 func up(t *testing.T, data string, args ...string) *process {
 	t.Helper()
 	return background(t, command(t, data, append([]string{"up", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}, args...)...))
+}
+
+// TestSecondSignal takes a node's data directory away, so that its store cannot end, and
+// signals it twice.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	n := up(t, dir)
+	n.see("covey is up")
+	if _, messages, code := covey(t, dir, "", "model", "import", "demo"); code != 0 {
+		t.Fatal(messages)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	interrupt := func() {
+		if err := n.cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	interrupt()
+	n.see("Ctrl-C again ends at once")
+	interrupt()
+	for range n.shown {
+	}
+	if code := exitOf(t, n.err); code != 130 {
+		t.Errorf("exit code %d, want 130", code)
+	}
 }
