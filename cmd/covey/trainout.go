@@ -67,6 +67,9 @@ func (p *trainProgress) start(s job.Start) {
 		return
 	}
 	text := fmt.Sprintf("%d parameters, %d samples, %d for validation, in %s", s.Params, s.Samples, s.Validation, s.Folder)
+	if len(s.Columns) > 0 {
+		text += "\ncolumns: " + columnsText(s.Columns)
+	}
 	if s.Step > 0 {
 		text += fmt.Sprintf("\ngoing on after step %d", s.Step)
 	}
@@ -74,6 +77,23 @@ func (p *trainProgress) start(s job.Start) {
 		text += fmt.Sprintf("\n%d files or rows left out", s.Bad)
 	}
 	p.say("%s", text)
+}
+
+// columnsText says what the columns of a table were taken for.
+func columnsText(columns []data.Column) string {
+	const shown = 30
+	var list []string
+	for _, c := range columns[:min(shown, len(columns))] {
+		text := c.Name + " " + c.Kind.String()
+		if c.Kind == data.Category {
+			text += fmt.Sprintf(" of %d", len(c.Categories))
+		}
+		list = append(list, text)
+	}
+	if more := len(columns) - shown; more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (p *trainProgress) step(s job.Progress) {
@@ -139,12 +159,19 @@ func limited(v float64) float64 { return min(v, math.MaxFloat64) }
 
 func (p *trainProgress) validation(v job.Validation) {
 	if p.json {
-		p.object("validation", map[string]any{"step": v.Step, "epochs": v.Epoch, "loss": v.Loss, p.metric: v.Metric, "best": v.Best})
+		event := map[string]any{"step": v.Step, "epochs": v.Epoch, "loss": v.Loss, p.metric: v.Metric, "best": v.Best}
+		if v.Top5 > 0 {
+			event["top5"] = v.Top5
+		}
+		p.object("validation", event)
 		return
 	}
 	best := ""
+	if v.Top5 > 0 {
+		best = fmt.Sprintf("  top five %.2f %%", 100*v.Top5)
+	}
 	if v.Best {
-		best = "  best"
+		best += "  best"
 	}
 	p.say("validation after step %d: loss %.5f  %s%s", v.Step, v.Loss, p.metricText(v.Metric), best)
 }
@@ -158,7 +185,7 @@ func (p *trainProgress) left(b data.Bad) {
 	case p.bad <= maxBadShown:
 		p.say("left out %s", b.Error())
 	case p.bad == maxBadShown+1:
-		p.say("left out more, see the count at the end")
+		p.say("left out more: they are counted at the end")
 	}
 }
 
@@ -194,8 +221,8 @@ func (p *trainProgress) done(r *job.Result) error {
 	if r.Best.Step > 0 {
 		fmt.Fprintf(&b, "best validation after step %d: loss %.5f, %s\n", r.Best.Step, r.Best.Loss, p.metricText(r.Best.Metric))
 	}
-	if r.Skipped > 0 {
-		fmt.Fprintf(&b, "%d samples were left out\n", r.Skipped)
+	if p.bad > 0 {
+		fmt.Fprintf(&b, "%d files, rows or samples were left out\n", p.bad)
 	}
 	fmt.Fprintf(&b, "model in %s, curve in %s\n", r.Model, filepath.Join(r.Folder, job.CurveFile))
 	_, err = io.WriteString(p.out, b.String())

@@ -2,6 +2,7 @@ package data
 
 import (
 	"fmt"
+	"io"
 	"math"
 )
 
@@ -47,12 +48,11 @@ type Dataset interface {
 	Sample(dst *Sample, i int, r *Rand) error
 }
 
-// Keyed is a dataset whose samples have keys that stay when others come or go: the path
-// of a file, say.
-type Keyed interface {
+// Digester is a dataset that writes what it is made of, so that a hash of it tells whether
+// two datasets are the same. An error of the writer is lost.
+type Digester interface {
 	Dataset
-	// Key returns the key of sample i.
-	Key(i int) string
+	Digest(w io.Writer)
 }
 
 // Bad tells of a sample, file or row that was left out, and why.
@@ -89,7 +89,7 @@ type Subset struct {
 	indexes []int
 }
 
-var _ Keyed = (*Subset)(nil)
+var _ Digester = (*Subset)(nil)
 
 // NewSubset returns the dataset of the samples with the given numbers. It keeps indexes.
 func NewSubset(of Dataset, indexes []int) (*Subset, error) {
@@ -110,12 +110,14 @@ func (s *Subset) Shape() Shape { return s.of.Shape() }
 // Sample implements [Dataset].
 func (s *Subset) Sample(dst *Sample, i int, r *Rand) error { return s.of.Sample(dst, s.indexes[i], r) }
 
-// Key implements [Keyed]; it is the number of the sample if the dataset has no keys.
-func (s *Subset) Key(i int) string {
-	if k, ok := s.of.(Keyed); ok {
-		return k.Key(s.indexes[i])
+// Digest implements [Digester], if the dataset does.
+func (s *Subset) Digest(w io.Writer) {
+	if d, ok := s.of.(Digester); ok {
+		d.Digest(w)
 	}
-	return fmt.Sprint(s.indexes[i])
+	for _, i := range s.indexes {
+		fmt.Fprintln(w, i)
+	}
 }
 
 // Split divides n samples at random: round(fraction x n) of them are for validation, the
@@ -136,19 +138,6 @@ func Split(n int, fraction float64, seed uint64) (train, validation []int, err e
 	return train, validation, nil
 }
 
-// SplitByKey divides a dataset by a hash of each key and the seed, so that a sample stays
-// on its side when others are added or removed. About the fraction is for validation.
-func SplitByKey(d Keyed, fraction float64, seed uint64) (train, validation []int, err error) {
-	if err := checkSplit(fraction); err != nil {
-		return nil, nil, err
-	}
-	limit := fraction * (1 << 53)
-	train, validation = divide(d.Len(), func(i int) bool {
-		return float64(hashKey(d.Key(i), seed)>>11) < limit
-	})
-	return train, validation, nil
-}
-
 func checkSplit(fraction float64) error {
 	if !(fraction >= 0 && fraction <= 1) {
 		return fmt.Errorf("split: fraction %g for validation, want 0 to 1", fraction)
@@ -165,16 +154,6 @@ func divide(n int, second func(int) bool) (a, b []int) {
 		}
 	}
 	return a, b
-}
-
-// hashKey is FNV-1a of 64 bits whose result is mixed with the seed by Philox.
-func hashKey(key string, seed uint64) uint64 {
-	h := uint64(0xcbf29ce484222325)
-	for i := range len(key) {
-		h = (h ^ uint64(key[i])) * 0x100000001b3
-	}
-	out := philox([4]uint32{uint32(h), uint32(h >> 32), 0, 0}, [2]uint32{uint32(seed), uint32(seed >> 32)})
-	return uint64(out[1])<<32 | uint64(out[0])
 }
 
 // maxSamples bounds the datasets that can be shuffled: an order takes 4 bytes a sample.

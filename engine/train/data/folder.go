@@ -18,8 +18,8 @@ type FolderConfig struct {
 	// Pipeline turns a file into numbers.
 	Pipeline *Pipeline
 	// Classes are the classes in the order of their labels; images of other folders are
-	// left out. Nil stands for all folders in ascending order of their names' bytes. A
-	// validation folder is opened with the classes of the training folder.
+	// left out, and told. Nil stands for all folders with images in ascending order of their
+	// names' bytes. A validation folder is opened with the classes of the training folder.
 	Classes []string
 	// MaxFileBytes bounds a file; 0 stands for DefaultMaxFileBytes.
 	MaxFileBytes int64
@@ -32,10 +32,11 @@ type Folder struct {
 	classes []string
 	files   []string
 	labels  []int32
+	bad     badList
 	spare   *sync.Pool // of *[]byte, the contents of files
 }
 
-var _ Keyed = (*Folder)(nil)
+var _ Digester = (*Folder)(nil)
 
 // OpenFolder lists the images: files named .jpg, .jpeg, .png or .webp in any case, at any
 // depth below the folder of their class. Files and folders whose name starts with a dot are
@@ -48,19 +49,19 @@ func OpenFolder(cfg FolderConfig) (*Folder, error) {
 	if cfg.MaxFileBytes <= 0 {
 		cfg.MaxFileBytes = DefaultMaxFileBytes
 	}
-	f := &Folder{cfg: cfg, classes: cfg.Classes, spare: new(sync.Pool)}
-	if f.classes == nil {
-		if err := f.findClasses(); err != nil {
-			return nil, err
-		}
+	f := &Folder{cfg: cfg, spare: new(sync.Pool)}
+	folders, err := f.folders()
+	if err != nil {
+		return nil, err
 	}
-	for label, class := range f.classes {
-		if slices.Contains(f.classes[:label], class) {
-			return nil, fmt.Errorf("image folder: class %q twice", class)
-		}
-		if err := f.list(class, int32(label)); err != nil {
-			return nil, fmt.Errorf("image folder: class %q: %w", class, err)
-		}
+	if cfg.Classes == nil {
+		err = f.take(folders)
+	} else {
+		f.classes = cfg.Classes
+		err = f.takeClasses(folders)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(f.files) == 0 {
 		return nil, fmt.Errorf("image folder: no JPEG, PNG or WebP file in the folders of %d classes", len(f.classes))
@@ -68,29 +69,80 @@ func OpenFolder(cfg FolderConfig) (*Folder, error) {
 	return f, nil
 }
 
-func (f *Folder) findClasses() error {
+// take makes each folder with images a class.
+func (f *Folder) take(folders []string) error {
+	for _, name := range folders {
+		files, err := f.list(name)
+		if err != nil {
+			return err
+		}
+		if len(files) == 0 {
+			f.bad.add(name, errors.New("the folder has no image: it is no class"))
+			continue
+		}
+		f.add(files, len(f.classes))
+		f.classes = append(f.classes, name)
+	}
+	return nil
+}
+
+// takeClasses lists the images of the classes, and counts those of other folders out.
+func (f *Folder) takeClasses(folders []string) error {
+	for label, class := range f.classes {
+		if slices.Contains(f.classes[:label], class) {
+			return fmt.Errorf("image folder: class %q twice", class)
+		}
+		files, err := f.list(class)
+		if err != nil {
+			return err
+		}
+		f.add(files, label)
+	}
+	for _, name := range folders {
+		if slices.Contains(f.classes, name) {
+			continue
+		}
+		files, err := f.list(name)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			f.bad.add(file, fmt.Errorf("%q is no class of the training images", name))
+		}
+	}
+	return nil
+}
+
+func (f *Folder) add(files []string, label int) {
+	f.files = append(f.files, files...)
+	for range files {
+		f.labels = append(f.labels, int32(label))
+	}
+}
+
+// folders returns the names of the folders at the root, sorted.
+func (f *Folder) folders() (names []string, err error) {
 	entries, err := fs.ReadDir(f.cfg.FS, ".")
 	if err != nil {
-		return fmt.Errorf("image folder: %w", err)
+		return nil, fmt.Errorf("image folder: %w", err)
 	}
 	for _, e := range entries {
 		if hidden(e.Name()) {
 			continue
 		}
 		if info, err := fs.Stat(f.cfg.FS, e.Name()); err == nil && info.IsDir() {
-			f.classes = append(f.classes, e.Name())
+			names = append(names, e.Name())
 		}
 	}
-	slices.Sort(f.classes)
-	return nil
+	slices.Sort(names)
+	return names, nil
 }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") }
 
-// list adds the images of a class. A folder that is not there is a class without images.
-func (f *Folder) list(class string, label int32) error {
-	first := len(f.files)
-	err := fs.WalkDir(f.cfg.FS, class, func(p string, d fs.DirEntry, err error) error {
+// list returns the images of a class, sorted. A folder that is not there has none.
+func (f *Folder) list(class string) (files []string, err error) {
+	err = fs.WalkDir(f.cfg.FS, class, func(p string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil && p == class && errors.Is(err, fs.ErrNotExist):
 			return fs.SkipDir
@@ -101,14 +153,14 @@ func (f *Folder) list(class string, label int32) error {
 		case d.Type()&^fs.ModeSymlink != 0 || hidden(d.Name()) || !imageName(p):
 			return nil
 		}
-		f.files = append(f.files, p)
+		files = append(files, p)
 		return nil
 	})
-	slices.Sort(f.files[first:])
-	for range f.files[first:] {
-		f.labels = append(f.labels, label)
+	if err != nil {
+		return nil, fmt.Errorf("image folder: class %q: %w", class, err)
 	}
-	return err
+	slices.Sort(files)
+	return files, nil
 }
 
 func imageName(p string) bool {
@@ -126,6 +178,10 @@ func (f *Folder) With(p *Pipeline) *Folder {
 	return &g
 }
 
+// Bad returns how many images of other folders, and folders without images, were left out,
+// and the first 1000 of them.
+func (f *Folder) Bad() (count int, list []Bad) { return f.bad.count, f.bad.list }
+
 // Len implements [Dataset].
 func (f *Folder) Len() int { return len(f.files) }
 
@@ -135,8 +191,11 @@ func (f *Folder) Shape() Shape {
 	return Shape{Values: c * h * w, Dims: []int{c, h, w}, Classes: f.classes}
 }
 
-// Key implements [Keyed]: the path of the file, starting with its class.
-func (f *Folder) Key(i int) string { return f.files[i] }
+// Path returns the path of the file of sample i, starting with its class.
+func (f *Folder) Path(i int) string { return f.files[i] }
+
+// Digest implements [Digester]: classes and paths. What is in the files is not read.
+func (f *Folder) Digest(w io.Writer) { fmt.Fprintf(w, "%q\n%q\n", f.classes, f.files) }
 
 // Label returns the class of sample i without reading it.
 func (f *Folder) Label(i int) int { return int(f.labels[i]) }

@@ -59,15 +59,18 @@ func TestFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := f.Shape().Classes, []string{"Cat", "ape", "dog", "nothing"}; !slices.Equal(got, want) {
+	if got, want := f.Shape().Classes, []string{"Cat", "ape", "dog"}; !slices.Equal(got, want) {
 		t.Errorf("got classes %q, want %q", got, want)
+	}
+	if n, list := f.Bad(); n != 1 || list[0].Name != "nothing" {
+		t.Errorf("left out %v, want the folder without images", list)
 	}
 	if got, want := f.Shape().Dims, []int{3, 5, 6}; !slices.Equal(got, want) {
 		t.Errorf("got dims %v, want %v", got, want)
 	}
 	var keys []string
 	for i := range f.Len() {
-		keys = append(keys, f.Key(i))
+		keys = append(keys, f.Path(i))
 	}
 	want := []string{
 		"Cat/a.png", "Cat/empty.png", "Cat/text.png", "ape/a.png", "ape/huge.png",

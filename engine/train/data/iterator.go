@@ -53,6 +53,8 @@ const (
 	bigSample = 1 << 14
 	// smallRun is the number of samples in a piece of smaller ones.
 	smallRun = 32
+	// maxAheadBytes bounds the samples that are read ahead of a batch.
+	maxAheadBytes = 256 << 20
 )
 
 // Iterator gives the batches of a [Loader], epoch by epoch. Workers read samples into a
@@ -83,7 +85,8 @@ func newIterator(ctx context.Context, l *Loader, at Cursor) (*Iterator, error) {
 	if l.shape.bytes() >= bigSample {
 		run = 1
 	}
-	pieces := l.cfg.Workers + (l.cfg.Ahead*l.cfg.Batch+run-1)/run
+	ahead := min(l.cfg.Ahead*l.cfg.Batch, 2*l.part, max(1, maxAheadBytes/max(1, l.shape.bytes())))
+	pieces := l.cfg.Workers + (ahead+run-1)/run
 	it := &Iterator{loader: l, at: at, ahead: at, used: at.Position, work: make(chan *piece, pieces), waiting: make([]*piece, pieces)}
 	var err error
 	if it.order, err = l.order(nil, at.Epoch); err != nil {

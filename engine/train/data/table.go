@@ -1,6 +1,7 @@
 package data
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -75,8 +76,12 @@ const (
 type TableConfig struct {
 	// Label is the column to be predicted: a Category makes it a class, a Number a target.
 	Label string
-	// Columns describe columns by name. Those of the file that are not among them are Auto.
+	// Columns describe columns by name. Those of the file that are not among them are Auto,
+	// or Ignore if one of Columns is a Sentence.
 	Columns []Column
+	// Only takes Columns alone, in their order, and no other of the file: to read another
+	// file like one that was read before.
+	Only bool
 	// Comma separates fields; 0 stands for a comma.
 	Comma rune
 	// FillMissing keeps rows in which an input is missing: a number counts as its Mean
@@ -104,7 +109,6 @@ type Table struct {
 	text    int // index of the Sentence, -1 if there is none
 
 	rows    int
-	keys    []uint64  // hash of the fields
 	cells   []float64 // (rows, columns): a number or the index of a category, NaN if missing
 	tokens  []int32   // (rows, Length)
 	lengths []int32   // (rows)
@@ -112,7 +116,7 @@ type Table struct {
 	bad     badList
 }
 
-var _ Keyed = (*Table)(nil)
+var _ Digester = (*Table)(nil)
 
 // ReadTable reads rows; name stands for the file in errors and reports. Rows that have
 // another number of fields than the first one, a number that is none, or no label are left
@@ -208,11 +212,15 @@ func (c *Column) standardise(v float64) float64 {
 	return v
 }
 
-// Key implements [Keyed]: a hash of the row's fields, so that equal rows stay together.
-func (t *Table) Key(i int) string { return fmt.Sprintf("%016x", t.keys[i]) }
+// Digest implements [Digester]: columns and rows.
+func (t *Table) Digest(w io.Writer) {
+	fmt.Fprintf(w, "%q\n", fmt.Sprint(t.columns))
+	_ = binary.Write(w, binary.LittleEndian, t.cells)
+	_ = binary.Write(w, binary.LittleEndian, t.tokens)
+}
 
 // Columns returns what the columns were found to be. To read another file alike, give
-// them as TableConfig.Columns.
+// them as TableConfig.Columns, with Only.
 func (t *Table) Columns() []Column { return t.columns }
 
 // Missing returns the number of missing values in each column, of rows kept or left out.

@@ -134,11 +134,59 @@ func TestTableOfOtherCategories(t *testing.T) {
 	if got, want := rows(t, second), []string{"[0 1] [] 1 [] 0", "[0 0] [] 1 [] 0"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	train, validation, err := data.SplitByKey(first, 0.5, 3)
-	if err != nil {
-		t.Fatal(err)
+}
+
+// TestTableLikeAnother reads a file whose columns are in another order, and one more.
+func TestTableLikeAnother(t *testing.T) {
+	t.Parallel()
+	first := readTable(t, "a,c,y\n1,b,no\n2,a,yes\n", data.TableConfig{Label: "y"})
+	second := readTable(t, "y,more,c,a\nyes,x,a,3\nno,,b,4\n", data.TableConfig{Label: "y", Columns: first.Columns(), Only: true})
+	if got, want := rows(t, second), []string{"[3 1 0] [] 1 [] 0", "[4 0 1] [] 0 [] 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
-	checkDivided(t, train, validation, 2)
+	_, err := data.ReadTable(strings.NewReader("y,a\nyes,1\n"), "f", data.TableConfig{Label: "y", Columns: first.Columns(), Only: true})
+	if err == nil || !strings.Contains(err.Error(), `no column "c"`) {
+		t.Errorf("a column is missing: %v", err)
+	}
+}
+
+// TestTableKinds checks what columns are taken for.
+func TestTableKinds(t *testing.T) {
+	t.Parallel()
+	text := "age,word,y\n"
+	for i := range 40 {
+		text += fmt.Sprintf("%d,w%d,%d\n", i, i%3, i%2)
+	}
+	d := readTable(t, text+"unknown,w0,1\n", data.TableConfig{Label: "y"})
+	if c := d.Columns(); c[0].Kind != data.Number || c[1].Kind != data.Category || c[2].Kind != data.Number {
+		t.Errorf("columns %+v", c)
+	}
+	if n, list := d.Bad(); n != 1 || !strings.Contains(list[0].Error(), `"unknown" is not a number`) || d.Len() != 40 {
+		t.Errorf("%d rows, left out %v", d.Len(), list)
+	}
+	if c := readTable(t, "a,y\n1,1\nx,2\n2,3\n", data.TableConfig{Label: "y"}).Columns(); c[0].Kind != data.Category {
+		t.Errorf("columns %+v", c)
+	}
+}
+
+// TestTableOfText checks that beside a text only the label counts.
+func TestTableOfText(t *testing.T) {
+	t.Parallel()
+	d := readTable(t, "id,said,empty,y\n1,ab,,no\n2,c,,yes\n", data.TableConfig{
+		Label: "y", Columns: []data.Column{{Name: "said", Kind: data.Sentence}}, Encoder: bytesEncoder{}, Length: 2,
+	})
+	if s := d.Shape(); s.Values != 0 || s.Tokens != 2 || d.Len() != 2 {
+		t.Errorf("%d rows of shape %+v", d.Len(), s)
+	}
+}
+
+// TestStrayQuote reads a file in which a quote swallows rows.
+func TestStrayQuote(t *testing.T) {
+	t.Parallel()
+	_, err := data.ReadTable(strings.NewReader("a,y\n1,2\n\"3,4\n5,6\n7,8\n"), "f", data.TableConfig{Label: "y"})
+	if err == nil || !strings.Contains(err.Error(), "line 3: a quoted field goes on to line 5") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestTableErrors(t *testing.T) {

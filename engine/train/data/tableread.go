@@ -60,6 +60,8 @@ func (t *Table) read(r io.Reader, name string) ([]record, error) {
 		switch {
 		case err == io.EOF:
 			return out, nil
+		case errors.As(err, &syntax) && syntax.Line > syntax.StartLine: // what it swallowed is lost
+			return nil, fmt.Errorf("line %d: a quoted field goes on to line %d and does not end there: %w", syntax.StartLine, syntax.Line, syntax.Err)
 		case errors.As(err, &syntax):
 			t.bad.add(fmt.Sprintf("%s:%d", name, syntax.StartLine), syntax.Err)
 			continue
@@ -95,6 +97,12 @@ func parseNumber(s string) (float64, bool) {
 // describe settles the kinds of the columns and the categories.
 func (t *Table) describe(records []record) error {
 	t.label = -1
+	if t.cfg.Only {
+		if err := t.pick(records); err != nil {
+			return err
+		}
+	}
+	sentence := slices.ContainsFunc(t.cfg.Columns, func(c Column) bool { return c.Kind == Sentence })
 	t.missing = make([]int, len(t.columns))
 	for c := range t.columns {
 		col := &t.columns[c]
@@ -103,6 +111,8 @@ func (t *Table) describe(records []record) error {
 		}
 		if i := slices.IndexFunc(t.cfg.Columns, func(o Column) bool { return o.Name == col.Name }); i >= 0 {
 			*col = t.cfg.Columns[i]
+		} else if sentence && col.Name != t.cfg.Label {
+			col.Kind = Ignore
 		}
 		if err := t.settle(c, records); err != nil {
 			return fmt.Errorf("column %q: %w", col.Name, err)
@@ -125,18 +135,34 @@ func (t *Table) describe(records []record) error {
 	return nil
 }
 
+// pick brings the columns and the fields into the order of the configured columns.
+func (t *Table) pick(records []record) error {
+	at := make([]int, len(t.cfg.Columns))
+	for i, want := range t.cfg.Columns {
+		if at[i] = slices.IndexFunc(t.columns, func(o Column) bool { return o.Name == want.Name }); at[i] < 0 {
+			return fmt.Errorf("no column %q", want.Name)
+		}
+	}
+	t.columns = slices.Clone(t.cfg.Columns)
+	for i := range records {
+		fields := make([]string, len(at))
+		for k, from := range at {
+			fields[k] = records[i].fields[from]
+		}
+		records[i].fields = fields
+	}
+	return nil
+}
+
 func (t *Table) settle(c int, records []record) error {
 	col := &t.columns[c]
 	if col.Name == t.cfg.Label {
 		t.label = c
 	}
 	if col.Kind == Auto {
-		col.Kind = Number
-		if col.Categories != nil || slices.ContainsFunc(records, func(r record) bool {
-			_, ok := parseNumber(r.fields[c])
-			return !ok && !isMissing(r.fields[c])
-		}) {
-			col.Kind = Category
+		col.Kind = Category
+		if col.Categories == nil && numeric(records, c) {
+			col.Kind = Number
 		}
 	}
 	switch {
@@ -151,6 +177,20 @@ func (t *Table) settle(c int, records []record) error {
 	}
 	t.text = c
 	return nil
+}
+
+// numeric reports whether a column has numbers: of the values that are not missing all but
+// one in twenty. Rows with another value are left out, and told.
+func numeric(records []record, c int) bool {
+	numbers, others := 0, 0
+	for _, r := range records {
+		if _, ok := parseNumber(r.fields[c]); ok {
+			numbers++
+		} else if !isMissing(r.fields[c]) {
+			others++
+		}
+	}
+	return others <= numbers/19
 }
 
 func (c *Column) findCategories(records []record, at int) error {
@@ -175,6 +215,7 @@ func (t *Table) convert(records []record, name string) error {
 		numbers[c] = t.columns[c].numbers()
 	}
 	row := make([]float64, len(t.columns))
+	malformed := t.bad.count
 	for i := range records {
 		r := &records[i]
 		err := t.fill(row, r.fields, numbers)
@@ -185,13 +226,16 @@ func (t *Table) convert(records []record, name string) error {
 			t.bad.add(fmt.Sprintf("%s:%d", name, r.line), err)
 		} else {
 			t.cells = append(t.cells, row...)
-			t.keys = append(t.keys, hashKey(strings.Join(r.fields, "\x1f"), 0))
 			t.rows++
 		}
 		r.fields = nil
 	}
 	if t.rows == 0 {
-		return fmt.Errorf("%w in %d rows", ErrNoSamples, len(records)+t.bad.count)
+		err := fmt.Errorf("%w in %d rows", ErrNoSamples, len(records)+malformed)
+		if len(t.bad.list) > 0 {
+			err = fmt.Errorf("%w, the first: %w", err, &t.bad.list[0])
+		}
+		return err
 	}
 	return nil
 }

@@ -2,8 +2,10 @@ package data
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"runtime"
@@ -82,7 +84,14 @@ type Text struct {
 	bad       badList
 }
 
-var _ Dataset = (*Text)(nil)
+var _ Digester = (*Text)(nil)
+
+// Digest implements [Digester]: the tokens.
+func (t *Text) Digest(w io.Writer) {
+	for _, b := range t.blocks {
+		_ = binary.Write(w, binary.LittleEndian, b)
+	}
+}
 
 // OpenText reads and encodes the files. Those that cannot be read, documents that are not
 // UTF-8 and those the encoder refuses are left out, see [Text.Bad].
@@ -187,10 +196,16 @@ func (t *Text) readFiles(files []string, send func(*document) error) error {
 	return nil
 }
 
+// anyBytes reports whether an encoder takes bytes that are no UTF-8.
+func anyBytes(e Encoder) bool {
+	b, ok := e.(interface{ AnyBytes() bool })
+	return ok && b.AnyBytes()
+}
+
 func (d *document) encode(e Encoder) {
 	switch {
 	case d.err != nil || d.text == "":
-	case !utf8.ValidString(d.text):
+	case !anyBytes(e) && !utf8.ValidString(d.text):
 		d.err = errors.New("not UTF-8 text")
 	default:
 		d.ids, d.err = e.Encode(d.text)

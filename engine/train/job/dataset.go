@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/covey-network/covey/engine/train/data"
@@ -33,7 +34,7 @@ func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
 	}
 	switch {
 	case j.Data.Images != nil:
-		err = d.images(j)
+		err = d.images(j, bad)
 	case j.Data.Text != nil:
 		err = d.text(ctx, j, bad)
 	default:
@@ -58,23 +59,28 @@ func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
 	return d, nil
 }
 
-func (d *dataset) images(j *Job) error {
+func (d *dataset) images(j *Job, bad func(data.Bad)) error {
 	c := j.Data.Images
 	pipelines, err := c.pipelines()
 	if err != nil {
 		return err
 	}
-	folder, err := data.OpenFolder(data.FolderConfig{FS: os.DirFS(j.path(c.Folder)), Pipeline: pipelines.train})
+	folder, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Folder), Pipeline: pipelines.train})
 	if err != nil {
 		return fmt.Errorf("images of %s: %w", j.path(c.Folder), err)
+	}
+	d.report(folder.Bad, bad)
+	if classes := folder.Shape().Classes; len(classes) < 2 {
+		return fmt.Errorf("images of %s: %q is the only folder with images, want one for each of two classes or more", j.path(c.Folder), classes)
 	}
 	d.train = folder
 	switch {
 	case c.Validation != "":
-		v, err := data.OpenFolder(data.FolderConfig{FS: os.DirFS(j.path(c.Validation)), Pipeline: pipelines.plain, Classes: folder.Shape().Classes})
+		v, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Validation), Pipeline: pipelines.plain, Classes: folder.Shape().Classes})
 		if err != nil {
 			return fmt.Errorf("images of %s: %w", j.path(c.Validation), err)
 		}
+		d.report(v.Bad, bad)
 		d.validation = v
 	case c.Split > 0:
 		train, validation, err := data.Split(folder.Len(), c.Split, j.Train.Seed)
@@ -97,7 +103,7 @@ func (d *dataset) divide(of, validated data.Dataset, train, validation []int) (e
 
 func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	c := j.Data.Text
-	root := os.DirFS(j.path(c.Folder))
+	root := j.files(c.Folder)
 	excluded, err := data.Files(root, c.Exclude)
 	if err != nil {
 		return fmt.Errorf("text: exclude: %w", err)
@@ -157,7 +163,9 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 		if err != nil {
 			return err
 		}
-		labelled = labelled || col.Name == c.Label
+		if col.Name == c.Label {
+			kind, labelled = j.labelKind(), true
+		}
 		cfg.Columns = append(cfg.Columns, data.Column{Name: col.Name, Kind: kind})
 	}
 	if !labelled {
@@ -179,7 +187,7 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	d.train, d.columns = table, table.Columns()
 	switch {
 	case c.Validation != "":
-		cfg.Columns = table.Columns()
+		cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
 		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
 		return err
 	case c.Split > 0:
@@ -205,7 +213,17 @@ func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (
 	return t, nil
 }
 
-// hidingFS is a file system without some of its files.
+// files returns the files below a folder of the job, without those of the run.
+func (j *Job) files(folder string) fs.FS {
+	root := j.path(folder)
+	rel, err := filepath.Rel(root, j.Folder())
+	if err != nil {
+		return os.DirFS(root)
+	}
+	return newHidingFS(os.DirFS(root), []string{filepath.ToSlash(rel)})
+}
+
+// hidingFS is a file system without some of its files and folders.
 type hidingFS struct {
 	fs.FS
 	hidden map[string]bool
@@ -220,6 +238,9 @@ func newHidingFS(of fs.FS, lists ...[]string) *hidingFS {
 	}
 	return h
 }
+
+// Stat implements fs.StatFS: to open a file, which fs.Stat would do, may block on a pipe.
+func (h *hidingFS) Stat(name string) (fs.FileInfo, error) { return fs.Stat(h.FS, name) }
 
 // ReadDir implements fs.ReadDirFS, by which files are looked for.
 func (h *hidingFS) ReadDir(name string) ([]fs.DirEntry, error) {

@@ -16,11 +16,16 @@ import (
 // Nothing has changed if ctx ends meanwhile.
 func (r *runner) validate(ctx context.Context) error {
 	s, err := r.score(ctx)
+	if errors.Is(err, data.ErrNoSamples) { // the run goes on as one without validation
+		r.bad(data.Bad{Name: "validation", Err: errors.New("none of its samples can be used: the run goes on without")})
+		r.data.validation = nil
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	v := Validation{Step: r.trainer.Steps(), Epoch: r.at.Epochs, Loss: s.Mean(), Metric: r.job.metric(s)}
-	if r.job.MetricName() == accuracy {
+	if r.job.MetricName() == accuracy && r.data.known.outputs > 5 {
 		v.Top5 = s.Top5Accuracy()
 	}
 	if math.IsNaN(v.Loss) || math.IsInf(v.Loss, 0) {
@@ -61,7 +66,10 @@ func (r *runner) better(a, b Validation) bool {
 
 func (r *runner) score(ctx context.Context) (train.Score, error) {
 	var total train.Score
-	loader, err := data.NewLoader(r.data.validation, data.LoaderConfig{Batch: r.job.Train.Batch, Epochs: 1, OnBad: r.bad})
+	loader, err := data.NewLoader(r.data.validation, data.LoaderConfig{Batch: r.job.Train.Batch, Epochs: 1, OnBad: func(b data.Bad) {
+		b.Name = "validation: " + b.Name
+		r.bad(b)
+	}})
 	if err != nil {
 		return total, fmt.Errorf("validation: %w", err)
 	}

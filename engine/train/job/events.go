@@ -27,12 +27,13 @@ type Events struct {
 // Start tells what is going to happen.
 type Start struct {
 	Folder     string
-	Params     int // parameters of the model
-	Samples    int // for training
-	Validation int // samples for validation
-	Step       int // done before
-	Steps      int // in all, as far as can be told
-	Bad        int // files, documents and rows left out
+	Params     int           // parameters of the model
+	Samples    int           // for training
+	Validation int           // samples for validation
+	Step       int           // done before
+	Steps      int           // in all, as far as can be told
+	Bad        int           // files, documents and rows left out
+	Columns    []data.Column // of a table, as they were found
 }
 
 // Progress tells of a step.
@@ -48,12 +49,12 @@ type Progress struct {
 
 // Validation tells of a validation.
 type Validation struct {
-	Step   int
-	Epoch  int // whole ones done
-	Loss   float64
-	Metric float64
-	Top5   float64 // share whose class is among the five likeliest, of classes
-	Best   bool    // the best one so far
+	Step   int     `json:"step"`
+	Epoch  int     `json:"epochs"` // whole ones done
+	Loss   float64 `json:"loss"`
+	Metric float64 `json:"metric"`
+	Top5   float64 `json:"top5,omitempty"` // share whose class is among the five likeliest; 0 with less than six classes
+	Best   bool    `json:"best"`           // the best one so far
 }
 
 // Why a run ended.

@@ -37,8 +37,8 @@ var ErrBusy = errors.New("another process trains in the folder")
 // ErrNoRun is the error of resuming where no run is.
 var ErrNoRun = errors.New("no run to go on with")
 
-// ErrChanged is the error of resuming with other data.
-var ErrChanged = errors.New("the data has changed since the last checkpoint")
+// ErrChanged is the error of resuming with other data or settings of it.
+var ErrChanged = errors.New("not as at the last checkpoint")
 
 // position is where a run stands beside the trainer's own state. It is the cursor in the
 // state file, as JSON.
@@ -53,8 +53,7 @@ type position struct {
 	HasBest   bool        `json:"has_best"`
 	History   int64       `json:"history"` // bytes of the history
 	Skipped   int         `json:"skipped"`
-	Samples   int         `json:"samples"` // for training, so that other data is noticed
-	Ended     string      `json:"ended"`
+	Digests   digests     `json:"digests"` // so that other data is noticed
 }
 
 // runner is a run.
@@ -69,10 +68,11 @@ type runner struct {
 	trainer *train.Trainer
 	pool    *kernel.Pool
 	at      position
-	saved   position // at the last checkpoint
-	savedAt int      // step of the last checkpoint, -1 before the first
-	base    int      // skipped before this process
-	over    bool     // it was told that samples were left over
+	saved   position        // at the last checkpoint
+	savedAt int             // step of the last checkpoint, -1 before the first
+	base    int             // skipped before this process
+	over    bool            // it was told that samples were left over
+	told    map[string]bool // names of what was left out
 	history *history
 	iter    *data.Iterator
 	batch   train.Batch
@@ -85,7 +85,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := j.Validate(); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1}
+	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -187,8 +187,15 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// bad tells of something left out.
+// maxTold bounds the names that are remembered so that each is told once.
+const maxTold = 100_000
+
+// bad tells of something left out, the first time that it is.
 func (r *runner) bad(b data.Bad) {
+	if r.told[b.Name] || len(r.told) == maxTold {
+		return
+	}
+	r.told[b.Name] = true
 	if r.events.Bad != nil {
 		r.events.Bad(b)
 	}
@@ -198,6 +205,10 @@ func (r *runner) bad(b data.Bad) {
 // again.
 func (r *runner) load(resume bool) error {
 	r.at.Validated = -1
+	now, err := r.job.digests(r.data)
+	if err != nil {
+		return err
+	}
 	path := filepath.Join(r.folder, lastFile)
 	if _, err := os.Stat(path); resume && err == nil {
 		cursor, err := r.trainer.Load(path)
@@ -207,20 +218,19 @@ func (r *runner) load(resume bool) error {
 		if err := json.Unmarshal(cursor, &r.at); err != nil {
 			return fmt.Errorf("load training state %s: position: %w", path, err)
 		}
-		if n := r.data.train.Len(); r.at.Samples != n {
-			return fmt.Errorf("%w: the run had %d samples for training, the data has %d now", ErrChanged, r.at.Samples, n)
+		if err := r.at.Digests.changed(now); err != nil {
+			return err
 		}
 		r.savedAt, r.saved, r.base = r.trainer.Steps(), r.at, r.at.Skipped
-		r.at.Ended = "" // there may be more steps to do than then
 	}
-	r.at.Samples = r.data.train.Len()
+	r.at.Digests = now
 	return r.history.rewind(r.at.History)
 }
 
 func (r *runner) start() Start {
 	s := Start{
 		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
-		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad,
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns,
 	}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
@@ -237,10 +247,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	}
 	defer r.iter.Close()
 	r.clock.begin()
-	end := r.saved.Ended
-	if end != EndEarly { // that one is final
-		end = ""
-	}
+	end := ""
 	for end == "" {
 		if end, err = r.turn(ctx); err != nil {
 			if ctx.Err() == nil {
@@ -249,18 +256,19 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 			end = EndInterrupted
 		}
 	}
-	r.at.Ended = end
 	if err := r.checkpoint(); err != nil {
 		return nil, err
 	}
-	if err := drawCurve(r.folder); err != nil {
+	res := r.result(end)
+	if end != EndInterrupted {
+		if err := r.export(res); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.history.sync(); err != nil {
 		return nil, err
 	}
-	res := r.result(end)
-	if end == EndInterrupted {
-		return res, nil
-	}
-	return res, r.export(res)
+	return res, drawCurve(r.folder)
 }
 
 // turn validates if it is time, then does a step.

@@ -273,6 +273,8 @@ func (c *check) csv() {
 			c.add(key+".kind", "is %.40q, want one of auto, number, category, text, ignore", col.Kind)
 		} else if k == data.Sentence {
 			texts++
+		} else if want := c.job.labelKind(); col.Name == d.Label && k != data.Auto && k != want {
+			c.add(key+".kind", "is %q, and the model predicts a %s: change it or model.mlp.regression", col.Kind, want)
 		}
 	}
 	switch {
@@ -304,6 +306,9 @@ func (c *check) fits() bool {
 		what, allowed = "CSV with a column of text", []string{net.KindBert}
 	default:
 		what, allowed = "CSV", []string{net.KindMLP}
+	}
+	if m := c.job.Model.MLP; d.Images != nil && m != nil && m.Regression {
+		c.add("model.mlp.regression", "is for tables: images have classes")
 	}
 	if !slices.Contains(allowed, kind) {
 		c.add("model.kind", "is %q for %s, want one of %s", kind, what, strings.Join(allowed, ", "))
