@@ -95,7 +95,7 @@ func scoring(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds
 				InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
 			}},
 		}, &pubsub.PeerScoreThresholds{
-			GossipThreshold: -500, PublishThreshold: -800, GraylistThreshold: -2500,
+			GossipThreshold: -500, PublishThreshold: -800, GraylistThreshold: -2400,
 			AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
 		}
 }

@@ -16,7 +16,7 @@ type Message interface{ Validate() error }
 // protocol, or the bytes were damaged.
 var ErrInvalid = errors.New("invalid message")
 
-// maxNesting is one more level than the deepest message has (advert, models, ranges).
+// maxNesting is more levels than the deepest message has (advert, models, ranges).
 const maxNesting = 8
 
 type modes struct {
@@ -28,7 +28,9 @@ type modes struct {
 var codec = newModes()
 
 func newModes() modes {
-	enc, err := cbor.CoreDetEncOptions().EncMode()
+	options := cbor.CoreDetEncOptions()
+	options.NilContainers = cbor.NilContainerAsEmpty // a list is never null
+	enc, err := options.EncMode()
 	if err != nil {
 		panic(err)
 	}

@@ -151,17 +151,18 @@ func (a *Addr) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// Peer returns the peer at the end of an address that names one.
+// Peer returns the peer at the end of an address that names one. Of an address over a relay
+// that is not the relay.
 func (a Addr) Peer() (PeerID, bool) {
 	m, err := multiaddr.NewMultiaddr(string(a))
 	if err != nil {
 		return "", false
 	}
-	text, err := m.ValueForProtocol(multiaddr.P_P2P)
-	if err != nil {
+	_, last := multiaddr.SplitLast(m)
+	if last == nil || last.Code() != multiaddr.P_P2P {
 		return "", false
 	}
-	p, err := ParsePeerID(text)
+	p, err := ParsePeerID(last.Value())
 	return p, err == nil
 }
 
