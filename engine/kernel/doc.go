@@ -11,6 +11,4 @@
 // threads that a product is split over. Functions write into dst, take no context and
 // panic on shapes that do not fit; callers check first. A Matrix is read-only after
 // NewMatrix and safe for concurrent use; buffers belong to the caller.
-//
-// Only packages under engine import it.
 package kernel

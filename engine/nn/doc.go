@@ -5,6 +5,4 @@
 // The main types are [Loader], which turns named tensors into layers and checks their
 // shapes, and [Session], the memory of one running sequence. Layers are read-only after
 // loading and safe for concurrent use; a Session is for one call at a time.
-//
-// Only packages under engine/model import it.
 package nn

@@ -7,6 +7,5 @@
 // rounds as llama.cpp's reference quantisers do. All size arithmetic is checked, so
 // shapes that come from files and peers cannot overflow.
 //
-// Everything here is a value or a pure function and safe for concurrent use. Only
-// packages under engine, and the node parts that run the engine, import it.
+// Everything here is a value or a pure function and safe for concurrent use.
 package tensor

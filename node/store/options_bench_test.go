@@ -54,7 +54,7 @@ func randomBlocks(tb testing.TB, seed byte, n int) []Block {
 }
 
 // BenchmarkOptions writes and reads 1 GiB with each candidate. Run it with -benchtime=1x
-// -count=5: the candidates then take turns.
+// -count=3: the candidates then take turns.
 func BenchmarkOptions(b *testing.B) {
 	const rounds = 4
 	size := int64(0)

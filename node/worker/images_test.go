@@ -103,7 +103,6 @@ func TestImageSteps(t *testing.T) {
 		{"another position", "want at most 1 at 0", wire.InferStep{Tokens: []int32{0}, Position: 1, Want: wire.WantPooled}, pixels},
 		{"a token", "tokens wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantToken}, pixels},
 		{"a draft", "tokens wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantAll}, pixels},
-		{"logits", "logits wanted", wire.InferStep{Tokens: []int32{0}, Want: wire.WantLogits}, pixels},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c, err := open()

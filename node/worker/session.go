@@ -405,7 +405,7 @@ func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.Infe
 	}
 	if ses.open.Range.Head && !ses.numeric() {
 		switch st.Want {
-		case wire.WantToken, wire.WantLogits:
+		case wire.WantToken:
 			in.Logits = model.LogitsLast
 		case wire.WantAll:
 			in.Logits = model.LogitsAll
@@ -449,11 +449,6 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 			res.Tokens = append(res.Tokens, tok)
 		}
 		return nil, nil
-	case wire.WantLogits:
-		if out.Logits == nil {
-			return nil, wire.Errorf(wire.CodeBadRequest, "logits wanted from a stage that gives none")
-		}
-		return out.Logits, nil
 	case wire.WantPooled:
 		if out.Pooled == nil {
 			return nil, wire.Errorf(wire.CodeBadRequest, "pooled vector wanted from a model that gives none")

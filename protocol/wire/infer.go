@@ -176,7 +176,6 @@ const (
 	WantToken  Want = 1 // the token after the last position
 	WantAll    Want = 2 // the token after each position: checks a draft
 	WantPooled Want = 3 // the pooled vector or class logits of the sequence, image or rows
-	WantLogits Want = 4 // raw logits after the last position, as a tensor frame
 )
 
 // InferStep runs positions Position to Position+len(Tokens). A Position below the
@@ -197,7 +196,7 @@ type InferStep struct {
 
 // Validate checks form.
 func (s *InferStep) Validate() error {
-	if s.Seq == 0 || s.Want > WantLogits {
+	if s.Seq == 0 || s.Want > WantPooled {
 		return invalid("step %d wants %d", s.Seq, s.Want)
 	}
 	if len(s.Tokens) == 0 || len(s.Tokens) > protocol.MaxStepTokens {

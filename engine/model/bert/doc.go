@@ -3,6 +3,5 @@
 // encoders such as MiniLM) or classifies the sequence.
 //
 // The main type is [Stage], a contiguous range of blocks with or without embedding and
-// head. It holds weights and scratch memory and is for one call at a time. Only package
-// engine/model imports it.
+// head. It holds weights and scratch memory and is for one call at a time.
 package bert

@@ -4,5 +4,5 @@
 //
 // The main type is [Stage], a contiguous range of blocks with or without embedding and
 // head. It holds weights and scratch memory and is for one call at a time; sessions hold
-// what belongs to a sequence. Only package engine/model imports it.
+// what belongs to a sequence.
 package llama

@@ -7,5 +7,5 @@
 // scratch memory and is for one call at a time. A batch norm is folded into the convolution
 // before it while loading, in float64. Every output of a convolution is one chain of fused
 // multiply-adds, so scores have the same bits on every instruction set and for any number of
-// threads. Only package engine/model imports it.
+// threads.
 package vision

@@ -1,7 +1,6 @@
 // Package blas hands the matrix products of Gorgonia's built-in operations to the kernels
 // of this engine: its main type [BLAS] is gonum's implementation with the single-precision
-// products replaced, for gorgonia.Use. A BLAS is safe for concurrent use. Only packages
-// under engine/train import it.
+// products replaced, for gorgonia.Use. A BLAS is safe for concurrent use.
 package blas
 
 import (

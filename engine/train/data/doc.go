@@ -19,6 +19,5 @@
 // (19 values of 20 are equal: the inverse transforms of image/jpeg and libjpeg round apart).
 //
 // Datasets and pipelines are safe for concurrent use; an iterator belongs to one goroutine.
-// The package imports nothing of ours: engine/train, engine/model/vision, node/catalog and
-// the commands import it.
+// The package imports nothing of ours; training and serving prepare their inputs with it.
 package data

@@ -15,5 +15,5 @@
 // many of the others are silently wrong (see [Graph.Verify]).
 //
 // A Graph and its Machine are for one goroutine at a time; graphs over the same Params must
-// not run at once. Only packages under engine/train import it.
+// not run at once.
 package graph

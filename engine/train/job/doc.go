@@ -15,6 +15,4 @@
 //	history.csv     a row for each step
 //	curve.png       the losses drawn
 //	model/          the export: see Export
-//
-// Only commands import it.
 package job

@@ -6,5 +6,5 @@
 // The main type is [Model]: parameters and statistics, from which Build makes a graph for a
 // batch size, for training or evaluation. Each architecture is one function that runs twice:
 // without a graph it declares parameters, with one it applies operations. A Model is for
-// one goroutine at a time. Only engine/train imports it.
+// one goroutine at a time.
 package net
