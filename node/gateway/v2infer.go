@@ -108,7 +108,7 @@ func (g *Gateway) classify(ctx context.Context, m *Model, req *requestV2) ([][]f
 			return nil, err
 		}
 		if s == nil { // only once there is something to run
-			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Blocks: m.Blocks, MaxTokens: 1, Timeout: requestTimeout}); err != nil {
+			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Blocks: m.Blocks, Prompt: 1, Timeout: requestTimeout}); err != nil {
 				return nil, err
 			}
 			defer s.Close()
