@@ -191,13 +191,20 @@ func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tokens := 1024
-	if text := req.URL.Query().Get("tokens"); text != "" {
-		if tokens, err = strconv.Atoi(text); err != nil || tokens < 1 {
-			return statusError{http.StatusBadRequest, fmt.Errorf("tokens is %.40q, want a positive number", text)}
+	plan := router.Request{Model: m.CID, Blocks: m.Config.Blocks(), Prompt: 256, Answer: 256}
+	for name, n := range map[string]*int{"prompt": &plan.Prompt, "tokens": &plan.Answer} {
+		text := req.URL.Query().Get(name)
+		if text == "" {
+			continue
+		}
+		if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > protocol.MaxSessionTokens {
+			return statusError{http.StatusBadRequest, fmt.Errorf("%s is %.40q, want a number from 1 to %d", name, text, protocol.MaxSessionTokens)}
 		}
 	}
-	choice, err := r.router.Plan(m.CID, m.Config.Blocks(), tokens)
+	if m.Config.Task() != gateway.TaskGenerate {
+		plan.Answer = 0
+	}
+	choice, err := r.router.Plan(plan)
 	if err != nil && !errors.Is(err, router.ErrNoChain) {
 		return err
 	}

@@ -78,7 +78,7 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 // Serve loads a model here that no chain of peers covers, if all of it is here. It is for
 // requests of this node: others do not hear of it, and after a restart it is gone.
 func (m models) Serve(ctx context.Context, g *gateway.Model) error {
-	_, err := m.r.router.Plan(g.ID, g.Blocks, 1)
+	_, err := m.r.router.Plan(router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1})
 	if !errors.Is(err, router.ErrNoChain) {
 		return err
 	}
@@ -88,7 +88,7 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		if err := m.r.hearPeers(ctx); err != nil {
 			return err
 		}
-		if _, err = m.r.router.Plan(g.ID, g.Blocks, 1); !errors.Is(err, router.ErrNoChain) {
+		if _, err = m.r.router.Plan(router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1}); !errors.Is(err, router.ErrNoChain) {
 			return err
 		}
 		var failed error

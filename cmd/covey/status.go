@@ -11,6 +11,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -158,29 +159,35 @@ func inviteCommand(o *options) *cobra.Command {
 }
 
 func routeCommand(o *options) *cobra.Command {
-	var tokens int
+	var prompt, tokens int
 	c := &cobra.Command{
-		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
+		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why",
+		Long: "Show the chain of peers that is expected to answer a request soonest, by what they have measured:\nPROMPT is their time for the prompt, COMPUTE for each token of the answer; QUEUE and RTT come on top\nof each step.", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
-			if tokens < 1 {
-				return usageError{fmt.Errorf("--tokens is %d, want 1 or more", tokens)}
+			for _, f := range []struct {
+				flag string
+				n    int
+			}{{"prompt", prompt}, {"tokens", tokens}} {
+				if f.n < 1 || f.n > protocol.MaxSessionTokens {
+					return usageError{fmt.Errorf("--%s is %d, want 1 to %d", f.flag, f.n, protocol.MaxSessionTokens)}
+				}
 			}
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err
 			}
 			var choice router.Choice
-			query := url.Values{"model": {a[0]}, "tokens": {fmt.Sprint(tokens)}}
+			query := url.Values{"model": {a[0]}, "prompt": {fmt.Sprint(prompt)}, "tokens": {fmt.Sprint(tokens)}}
 			if err := client.Get(c.Context(), "/covey/v1/route", query, &choice); err != nil {
 				return err
 			}
 			if o.json {
 				return printJSON(c.OutOrStdout(), choice)
 			}
-			rows := [][]string{{"PEER", "NAME", "STAGE", "COMPUTE", "QUEUE", "RTT"}}
+			rows := [][]string{{"PEER", "NAME", "STAGE", "PROMPT", "COMPUTE", "QUEUE", "RTT"}}
 			if choice.Chain != nil {
 				for _, l := range choice.Chain.Links {
-					rows = append(rows, []string{l.Peer.String(), l.Name, rangeText(l.Range), l.Compute.String(), l.Queue.String(), l.RTT.String()})
+					rows = append(rows, []string{l.Peer.String(), l.Name, rangeText(l.Range), l.Prompt.String(), l.Compute.String(), l.Queue.String(), l.RTT.String()})
 				}
 			}
 			for _, l := range choice.LeftOut {
@@ -189,10 +196,19 @@ func routeCommand(o *options) *cobra.Command {
 			if choice.Chain == nil {
 				fmt.Fprintln(c.ErrOrStderr(), "no chain:", choice.Missing)
 			}
-			return table(c.OutOrStdout(), rows)
+			if err := table(c.OutOrStdout(), rows); err != nil || choice.Chain == nil {
+				return err
+			}
+			expected := fmt.Sprintf("expected: %s to the first token", choice.Chain.First.Round(time.Microsecond))
+			if choice.Chain.Total > choice.Chain.First {
+				expected += fmt.Sprintf(", then %s each", choice.Chain.Token.Round(time.Microsecond))
+			}
+			fmt.Fprintln(c.ErrOrStderr(), expected)
+			return nil
 		},
 	}
-	c.Flags().IntVar(&tokens, "tokens", 1024, "length of the session to plan for")
+	c.Flags().IntVar(&prompt, "prompt", 256, "tokens of the prompt to plan for")
+	c.Flags().IntVar(&tokens, "tokens", 256, "most tokens of the answer to plan for")
 	return c
 }
 

@@ -134,7 +134,7 @@ func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generatio
 		}
 		o.wire.Logprobs = *req.TopLogprobs
 	}
-	m, err := g.openModel(ctx, req.Model, taskGenerate)
+	m, err := g.openModel(ctx, req.Model, TaskGenerate)
 	if err != nil {
 		return nil, err
 	}

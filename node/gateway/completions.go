@@ -96,7 +96,7 @@ func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) (*g
 		}
 		o.wire.Logprobs, o.wire.WantLogprob = *req.Logprobs, true
 	}
-	m, err := g.openModel(r.Context(), req.Model, taskGenerate)
+	m, err := g.openModel(r.Context(), req.Model, TaskGenerate)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ const DefaultAddr = "127.0.0.1:8420"
 
 // Tasks of models, as manifests name them.
 const (
-	taskGenerate      = "generate"
+	TaskGenerate      = "generate"
 	taskEmbed         = "embed"
 	taskClassify      = "classify"
 	taskClassifyImage = "classify-image"

@@ -25,23 +25,26 @@ const relayPenalty = 2 * time.Second
 // ErrNoChain means that no chain of peers covers the model now.
 var ErrNoChain = errors.New("no chain of peers covers the model")
 
-// Link is a stage of a chain and what it is expected to cost a token.
+// Link is a stage of a chain and what it is expected to cost.
 type Link struct {
 	Peer    host.ID       `json:"peer"`
 	Name    string        `json:"name,omitempty"`
 	Range   wire.Range    `json:"range"`
-	Compute time.Duration `json:"compute_ns"`
-	Queue   time.Duration `json:"queue_ns"`
-	RTT     time.Duration `json:"rtt_ns"` // from the stage before, there and back
+	Prompt  time.Duration `json:"prompt_ns"`  // to compute the prompt
+	Compute time.Duration `json:"compute_ns"` // to compute a token of the answer
+	Queue   time.Duration `json:"queue_ns"`   // before each step, as is RTT
+	RTT     time.Duration `json:"rtt_ns"`     // from the stage before, there and back
 
 	addrs []wire.Addr
 }
 
-// Chain is a way through a model.
+// Chain is a way through a model and how long a request is expected to take on it.
 type Chain struct {
 	Model cid.Cid       `json:"model"`
 	Links []Link        `json:"links"`
-	Token time.Duration `json:"token_ns"` // expected time of a token
+	First time.Duration `json:"first_ns"` // to the first token, or to the only result
+	Token time.Duration `json:"token_ns"` // for each token after it
+	Total time.Duration `json:"total_ns"`
 }
 
 // String names the peers and ranges of a chain, for logs.
@@ -76,11 +79,11 @@ type candidate struct {
 	prev   *candidate
 }
 
-// Plan chooses the chain with the least expected time for a token of a session of
-// maxTokens positions, from the adverts known now. If there is none, the choice says what
-// is missing and the error is ErrNoChain.
-func (r *Router) Plan(model cid.Cid, blocks, maxTokens int) (*Choice, error) {
-	all, left := r.candidates(model, maxTokens)
+// Plan chooses the chain with the least expected time for a request, from the adverts known
+// now. If there is none, the choice says what is missing and the error is ErrNoChain.
+func (r *Router) Plan(req Request) (*Choice, error) {
+	work := workOf(req)
+	all, left := r.candidates(req, work)
 	choice := &Choice{Stages: len(all), LeftOut: left}
 	// Stages in the order in which a token can pass them: a stage only follows one that
 	// ends where it begins, so all its predecessors come first.
@@ -92,27 +95,30 @@ func (r *Router) Plan(model cid.Cid, blocks, maxTokens int) (*Choice, error) {
 	for i, c := range all {
 		c.cost = -1
 		if c.link.Range.Embed {
-			c.arrive(nil, r.rtt(nil, c))
+			c.arrive(nil, r.rtt(nil, c), work)
 		} else {
 			for _, p := range all[:i] {
 				if p.cost >= 0 && !p.link.Range.Head && p.link.Range.Last == c.link.Range.First {
-					c.arrive(p, r.rtt(p, c))
+					c.arrive(p, r.rtt(p, c), work)
 				}
 			}
 		}
-		if c.cost >= 0 && c.link.Range.Head && int(c.link.Range.Last) == blocks && (best == nil || c.cost < best.cost) {
+		if c.cost >= 0 && c.link.Range.Head && int(c.link.Range.Last) == req.Blocks && (best == nil || c.cost < best.cost) {
 			best = c
 		}
 	}
 	if best == nil {
-		choice.Missing = missing(all, blocks) + leftOut(left)
+		choice.Missing = missing(all, req.Blocks) + leftOut(left)
 		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
 	}
-	choice.Chain = &Chain{Model: model, Token: best.cost}
+	chain := &Chain{Model: req.Model, Total: best.cost}
 	for c := best; c != nil; c = c.prev {
-		choice.Chain.Links = append(choice.Chain.Links, c.link)
+		chain.Links = append(chain.Links, c.link)
+		chain.First = sum(chain.First, work.first(&c.link))
+		chain.Token = sum(chain.Token, c.link.step())
 	}
-	slices.Reverse(choice.Chain.Links)
+	slices.Reverse(chain.Links)
+	choice.Chain = chain
 	return choice, nil
 }
 
@@ -127,57 +133,39 @@ func boolCompare(a, b bool) int {
 }
 
 // arrive takes p as the predecessor of c if that is cheaper than what is known.
-func (c *candidate) arrive(p *candidate, rtt time.Duration) {
-	cost := sum(rtt, c.link.Compute, c.link.Queue)
+func (c *candidate) arrive(p *candidate, rtt time.Duration, work work) {
+	l := c.link
+	l.RTT = rtt
+	cost := sum(work.first(&l), times(l.step(), work.steps))
 	if p != nil {
 		cost = sum(cost, p.cost)
 	}
 	if c.cost < 0 || cost < c.cost {
-		c.cost, c.prev, c.link.RTT = cost, p, rtt
+		c.cost, c.prev, c.link = cost, p, l
 	}
 }
 
 // candidates lists the stages of a model that could take a session.
-func (r *Router) candidates(model cid.Cid, maxTokens int) (all []*candidate, left []Left) {
+func (r *Router) candidates(req Request, work work) (all []*candidate, left []Left) {
 	for _, a := range r.cfg.Adverts() {
 		for _, m := range a.Models {
-			if m.Model != model {
+			if m.Model != req.Model {
 				continue
 			}
 			for _, s := range m.Served {
-				if reason := r.unfit(a, s, maxTokens); reason != "" {
+				if reason := r.unfit(a, s, req.tokens()); reason != "" {
 					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason})
 					continue
 				}
-				step := product(s.StepNs, max(1, uint64(s.Range.Last)-uint64(s.Range.First)))
+				step := ofBlocks(s.Range, s.StepNs)
 				all = append(all, &candidate{advert: a, link: Link{
-					Peer: a.Peer, Name: a.Name, Range: s.Range, Compute: step, Queue: product(uint64(step), uint64(s.Queue)), addrs: a.Addrs,
+					Peer: a.Peer, Name: a.Name, Range: s.Range, addrs: a.Addrs,
+					Prompt: work.prompt(step, ofBlocks(s.Range, s.PrefillNs)), Compute: step, Queue: times(step, int(s.Queue)),
 				}})
 			}
 		}
 	}
 	return all, left
-}
-
-// maxCost is what costs end at, a year: what peers say must not overflow, or the worst stage
-// would look like the best.
-const maxCost = 365 * 24 * time.Hour
-
-// product returns a times n, at most maxCost.
-func product(a, n uint64) time.Duration {
-	if n > 0 && a > uint64(maxCost)/n {
-		return maxCost
-	}
-	return time.Duration(a * n)
-}
-
-// sum adds times of at most maxCost each, up to maxCost.
-func sum(times ...time.Duration) time.Duration {
-	var all time.Duration
-	for _, t := range times {
-		all = min(all+min(t, maxCost), maxCost)
-	}
-	return all
 }
 
 func (r *Router) unfit(a *wire.Advert, s wire.Served, maxTokens int) string {

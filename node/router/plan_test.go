@@ -88,6 +88,11 @@ func stage(id host.ID, first, last uint32, step time.Duration, edit func(*wire.A
 	return a
 }
 
+// asking is a request for an answer to a prompt.
+func asking(prompt, answer int) router.Request {
+	return router.Request{Model: model, Blocks: blocks, Prompt: prompt, Answer: answer}
+}
+
 // TestHostileAdvertsHideNothing has a peer that says absurd things of its stage, with ids
 // that sort before and behind those of the others.
 func TestHostileAdvertsHideNothing(t *testing.T) {
@@ -105,7 +110,7 @@ func TestHostileAdvertsHideNothing(t *testing.T) {
 			"whole": {hostile, stage(good, 0, 8, time.Second, nil)},
 			"chain": {opening, stage(good, 0, 4, time.Second, nil), stage(tail, 4, 8, time.Second, nil)},
 		} {
-			choice, err := newSwarm(adverts...).router(t).Plan(model, blocks, 1)
+			choice, err := newSwarm(adverts...).router(t).Plan(asking(1, 0))
 			if err != nil || choice.Chain.Links[0].Peer != good || choice.Chain.Token <= 0 {
 				t.Fatalf("%s, %d: %+v, %v", name, n, choice, err)
 			}
@@ -205,7 +210,7 @@ func TestPlanTakesTheLeastExpectedTime(t *testing.T) {
 			t.Parallel()
 			s := newSwarm(tt.adverts...)
 			s.rtts = tt.rtts
-			choice, err := s.router(t).Plan(model, blocks, 100)
+			choice, err := s.router(t).Plan(asking(1, 99))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +257,7 @@ func TestPlanIsTheSameForAnyOrder(t *testing.T) {
 	var first string
 	for range len(adverts) {
 		adverts = append(adverts[1:len(adverts):len(adverts)], adverts[0])
-		choice, err := newSwarm(adverts...).router(t).Plan(model, blocks, 1)
+		choice, err := newSwarm(adverts...).router(t).Plan(asking(1, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +292,7 @@ func TestPlanNamesWhatIsMissing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			choice, err := newSwarm(tt.adverts...).router(t).Plan(model, blocks, 100)
+			choice, err := newSwarm(tt.adverts...).router(t).Plan(asking(1, 99))
 			if !errors.Is(err, router.ErrNoChain) || choice.Chain != nil {
 				t.Fatalf("got %v, %v", choice.Chain, err)
 			}

@@ -28,14 +28,19 @@ const maxObjections = 2
 // maxAttempts bounds the chains that one call tries.
 const maxAttempts = 6
 
-// Request is what a session is for.
+// Request is what a session is for. A text to embed or an image has no answer, and its
+// prompt is the longest text of the session, or 1 for an image.
 type Request struct {
-	Model     cid.Cid
-	Blocks    int // of the model
-	MaxTokens int // positions: prompt and answer
-	Timeout   time.Duration
-	Sampling  wire.Sampling
+	Model    cid.Cid
+	Blocks   int // of the model
+	Prompt   int // tokens
+	Answer   int // tokens at most
+	Timeout  time.Duration
+	Sampling wire.Sampling
 }
+
+// tokens is how many positions of cache the session needs.
+func (r *Request) tokens() int { return r.Prompt + r.Answer }
 
 // Session is a conversation with a model over a chain. Its history outlives the chain.
 type Session struct {
@@ -163,13 +168,17 @@ var errSlow = errors.New("peer took too long")
 
 // connect opens the session on the best chain there is now.
 func (s *Session) connect(ctx context.Context) error {
-	choice, err := s.r.Plan(s.req.Model, s.req.Blocks, s.req.MaxTokens)
+	req := s.req
+	if n := len(s.tokens); n > req.Prompt { // the history has to go through the chain again
+		req.Prompt, req.Answer = n, max(0, req.tokens()-n)
+	}
+	choice, err := s.r.Plan(req)
 	if err != nil {
 		return err
 	}
 	s.chain = choice.Chain
 	open := &wire.InferOpen{
-		Session: s.id, Model: s.req.Model, Range: s.chain.Links[0].Range, MaxTokens: uint32(s.req.MaxTokens),
+		Session: s.id, Model: s.req.Model, Range: s.chain.Links[0].Range, MaxTokens: uint32(s.req.tokens()),
 		TimeoutMs: uint64(max(1, s.deadline.Sub(s.r.cfg.Now()).Milliseconds())), Sampling: s.req.Sampling,
 	}
 	for _, l := range s.chain.Links[1:] {

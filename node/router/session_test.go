@@ -161,7 +161,7 @@ func serveAll(t *testing.T, s *swarm, peers ...*chainPeer) {
 }
 
 func request() router.Request {
-	return router.Request{Model: model, Blocks: blocks, MaxTokens: 2000, Timeout: time.Minute, Sampling: wire.Sampling{Seed: 42}}
+	return router.Request{Model: model, Blocks: blocks, Prompt: 1300, Answer: 700, Timeout: time.Minute, Sampling: wire.Sampling{Seed: 42}}
 }
 
 // generate draws n tokens after a prompt, one at a time.
@@ -267,7 +267,7 @@ func TestSessionOutlivesItsPeers(t *testing.T) {
 			if ses.Reroutes() != tt.reroutes || ses.Chain().Links[0].Peer != good.id {
 				t.Errorf("%d reroutes, chain %s", ses.Reroutes(), ses.Chain())
 			}
-			if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
+			if choice, err := r.Plan(asking(1, 0)); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
 				t.Errorf("the peer that failed is not left out: %+v, %v", choice, err)
 			}
 		})
@@ -290,7 +290,7 @@ func TestFailedPeerIsTriedAgainLater(t *testing.T) {
 	r := s.router(t)
 	first := func() host.ID {
 		t.Helper()
-		choice, err := r.Plan(model, blocks, 1)
+		choice, err := r.Plan(asking(1, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,7 +344,7 @@ func TestLaterHopIsBlamed(t *testing.T) {
 	if !errors.Is(err, router.ErrNoChain) || !strings.Contains(err.Error(), "upstream: dial") {
 		t.Errorf("got %v, want no chain, and what failed before", err)
 	}
-	choice, err := r.Plan(model, blocks, 1)
+	choice, err := r.Plan(asking(1, 0))
 	if !errors.Is(err, router.ErrNoChain) || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != peer(2) {
 		t.Errorf("left out: %+v, %v", choice.LeftOut, err)
 	}
@@ -365,7 +365,7 @@ func TestOnePeerCannotEndARequest(t *testing.T) {
 			continue
 		}
 		ses.Close()
-		if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
+		if choice, err := r.Plan(asking(1, 0)); err != nil || len(choice.LeftOut) != 1 || choice.LeftOut[0].Peer != bad.id {
 			t.Errorf("%s: the peer is not blamed: %+v, %v", code, choice, err)
 		}
 	}
@@ -442,7 +442,7 @@ func TestSessionEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if choice, err := r.Plan(model, blocks, 1); err != nil || len(choice.LeftOut) != 0 {
+	if choice, err := r.Plan(asking(1, 0)); err != nil || len(choice.LeftOut) != 0 {
 		t.Errorf("the peer is blamed: %+v, %v", choice, err)
 	}
 }
