@@ -81,7 +81,7 @@ func (o *Optimizer) validate() error {
 		add("kind is %.40q, want one of %s, %s, %s", o.Kind, SGD, Adam, AdamW)
 	}
 	if !(o.LR > 0 && o.LR <= 1e3) {
-		add("lr is %v, want more than 0", o.LR)
+		add("lr is %v, want more than 0 and at most 1000", o.LR)
 	}
 	for _, f := range []struct {
 		name string
@@ -123,6 +123,13 @@ func (s *Schedule) validate() error {
 		}
 	default:
 		add("kind is %.40q, want one of %s, %s, %s, %s", s.Kind, Constant, Cosine, Linear, Stepwise)
+	}
+	constant := s.Kind == "" || s.Kind == Constant
+	if (constant || s.Kind == Cosine || s.Kind == Linear) && (s.Every != 0 || s.Gamma != 0) {
+		add("every and gamma belong to kind %s", Stepwise)
+	}
+	if (constant || s.Kind == Stepwise) && s.Final != 0 {
+		add("final belongs to kind %s and %s", Cosine, Linear)
 	}
 	if !(s.Final >= 0 && s.Final <= 1) {
 		add("final is %v, want 0 to 1", s.Final)

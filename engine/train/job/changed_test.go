@@ -271,3 +271,18 @@ func TestLabelKinds(t *testing.T) {
 	}
 	read(t, dir, kind("", "auto"))
 }
+
+// TestKeysOfOtherSchedules refuses keys that would change nothing.
+func TestKeysOfOtherSchedules(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for more, want := range map[string]string{
+		`{kind = "cosine", gamma = 0.5}`:          "belong to kind step",
+		`{kind = "step", every = 5, final = 0.5}`: "belongs to kind cosine and linear",
+	} {
+		_, err := job.Read(write(t, dir, "job.toml", fmt.Sprintf(tableJob, "", "class", "sum")+"schedule = "+more+"\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", more, err, want)
+		}
+	}
+}

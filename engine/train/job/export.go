@@ -8,11 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/covey-network/covey/engine/format/safetensors"
 	"github.com/covey-network/covey/engine/model/llama"
-	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
 )
@@ -105,60 +103,37 @@ func (r *runner) export(res *Result) error {
 // files makes the files of the export.
 func (r *runner) files() (map[string][]byte, error) {
 	m := r.trainer.Model()
-	weights, err := weights(m)
+	var weights bytes.Buffer
+	err := safetensors.Write(&weights, map[string]string{"format": "pt"}, m.Tensors())
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{"model.safetensors": weights}
+	files := map[string][]byte{"model.safetensors": weights.Bytes()}
 	add := func(name string, v any) {
 		var b []byte
 		if b, err = json.MarshalIndent(v, "", "  "); err == nil {
 			files[name] = append(b, '\n')
 		}
 	}
-	switch c := m.Config; c.Kind {
-	case net.KindLlama:
-		add("config.json", llamaConfig(c.Llama, r.data.tokenizer))
-	case net.KindBert:
-		add("config.json", bertConfig(c.Bert))
-	default:
+	t := r.data.tokenizer
+	if config := m.Describe(); config != nil {
+		if m.Config.Llama != nil && t.eos >= 0 {
+			config["eos_token_id"] = t.eos
+		}
+		add("config.json", config)
+	} else {
 		add("config.json", r.architecture())
 	}
-	if t := r.data.tokenizer; t != nil && err == nil {
+	if t != nil && err == nil {
 		files["tokenizer.json"] = t.file
-		special := object{"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": m.Context()}
+		special := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": m.Context()}
 		if t.eos >= 0 {
 			special["eos_token"] = t.end
-			add("generation_config.json", object{"eos_token_id": t.eos})
+			add("generation_config.json", map[string]any{"eos_token_id": t.eos})
 		}
 		add("tokenizer_config.json", special)
 	}
 	return files, err
-}
-
-type object = map[string]any
-
-// llamaConfig is what transformers writes for a decoder.
-func llamaConfig(c *net.Llama, t *tokenizer) object {
-	l := served(c)
-	o := object{
-		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "torch_dtype": "float32", "hidden_act": "silu",
-		"hidden_size": l.Dim, "num_hidden_layers": l.Blocks, "num_attention_heads": l.Heads, "num_key_value_heads": l.KVHeads, "head_dim": l.HeadDim,
-		"intermediate_size": l.FFN, "vocab_size": l.Vocab, "max_position_embeddings": l.Context, "rms_norm_eps": l.Eps,
-		"rope_theta": l.Rope.Theta, "tie_word_embeddings": l.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
-	}
-	if c.RopeScaling != nil {
-		o["rope_scaling"] = c.RopeScaling
-	}
-	if l.QKVBias {
-		o["architectures"], o["model_type"], o["use_sliding_window"] = []string{"Qwen2ForCausalLM"}, "qwen2", false
-		delete(o, "attention_bias")
-		delete(o, "mlp_bias")
-	}
-	if t.eos >= 0 {
-		o["eos_token_id"] = t.eos
-	}
-	return o
 }
 
 // served returns the model as engine/model/llama serves it. Defaults are those of net.
@@ -185,30 +160,6 @@ func checkServable(c net.Config) error {
 		return nil
 	}
 	return served(c.Llama).Validate()
-}
-
-// bertConfig is what transformers writes for an encoder with a head for classes.
-func bertConfig(c *net.Bert) object {
-	ids, names := map[string]string{}, map[string]int{}
-	for i, l := range c.Labels {
-		ids[strconv.Itoa(i)], names[l] = l, i
-	}
-	activation, types, eps := "gelu", c.Types, c.Eps
-	if c.Activation == "gelu_tanh" {
-		activation = "gelu_pytorch_tanh"
-	}
-	if types == 0 {
-		types = 2
-	}
-	if eps == 0 {
-		eps = 1e-12
-	}
-	return object{
-		"architectures": []string{"BertForSequenceClassification"}, "model_type": "bert", "torch_dtype": "float32", "hidden_act": activation,
-		"hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN, "vocab_size": c.Vocab,
-		"max_position_embeddings": c.Context, "type_vocab_size": types, "layer_norm_eps": eps, "position_embedding_type": "absolute",
-		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": c.AttentionDropout, "pad_token_id": 0, "id2label": ids, "label2id": names,
-	}
 }
 
 func (r *runner) architecture() *Architecture {
@@ -253,20 +204,6 @@ func (d *Images) preprocessing() *Preprocessing {
 	}
 	p.Mean, p.Std = each(d.Mean, 0), each(d.Std, 1)
 	return p
-}
-
-// weights returns the bytes of model.safetensors.
-func weights(m *net.Model) ([]byte, error) {
-	var list []safetensors.Tensor
-	for _, p := range m.Params.List() {
-		list = append(list, safetensors.Tensor{Name: p.Name, Shape: tensor.Shape(p.Shape), Data: m.Params.Value(p.Name)})
-	}
-	for _, s := range m.Stats.List {
-		list = append(list, safetensors.Tensor{Name: s.Name, Shape: tensor.Shape{s.Size}, Data: m.Stats.View(s.Name)})
-	}
-	var b bytes.Buffer
-	err := safetensors.Write(&b, map[string]string{"format": "pt"}, list)
-	return b.Bytes(), err
 }
 
 // replaceDir makes a folder with files. An older one stays until the new one is whole.

@@ -1,6 +1,11 @@
 package net
 
-import "github.com/covey-network/covey/engine/kernel"
+import (
+	"slices"
+	"strings"
+
+	"github.com/covey-network/covey/engine/kernel"
+)
 
 func (c *CNN) task() Task   { return Classify }
 func (c *CNN) input() []int { return c.Input }
@@ -48,6 +53,7 @@ func (c *CNN) validate(p *problems) {
 	for i, l := range c.Layers {
 		p.prefix = outer + block("layer %d (%.20s): ", i+1, l.Type)
 		before := len(p.errs)
+		l.checkKeys(p)
 		shape = l.full().validate(p, shape)
 		if len(p.errs) == before && (value{shape: shape}).features() > maxPixels {
 			p.add("makes %v, more than %d elements", shape, maxPixels)
@@ -57,6 +63,30 @@ func (c *CNN) validate(p *problems) {
 		}
 	}
 	p.prefix = outer
+}
+
+// checkKeys refuses keys that other types have.
+func (l Layer) checkKeys(p *problems) {
+	window := []string{LayerConv, LayerMaxPool, LayerAvgPool}
+	known := slices.Contains(append([]string{LayerGlobalPool, LayerResidual, LayerFlatten, LayerLinear, LayerDropout}, window...), l.Type)
+	for _, k := range []struct {
+		name  string
+		set   bool
+		types []string
+	}{
+		{"channels", l.Channels != 0, []string{LayerConv, LayerResidual, LayerLinear}},
+		{"kernel", l.Kernel != 0, window},
+		{"stride", l.Stride != 0, []string{LayerConv, LayerMaxPool, LayerAvgPool, LayerResidual}},
+		{"pad", l.Pad != nil, window},
+		{"bias", l.Bias != nil, []string{LayerConv, LayerLinear}},
+		{"norm", l.Norm, []string{LayerConv}},
+		{"relu", l.ReLU, []string{LayerConv, LayerLinear}},
+		{"rate", l.Rate != 0, []string{LayerDropout}},
+	} {
+		if known && k.set && !slices.Contains(k.types, l.Type) {
+			p.add("%s belongs to %s", k.name, strings.Join(k.types, ", "))
+		}
+	}
 }
 
 // validate checks a layer after a shape and returns the shape after it.

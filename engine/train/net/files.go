@@ -1,7 +1,6 @@
 package net
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,29 +105,22 @@ func readTensor(src Source, i int, shape tensor.Shape) ([]float32, error) {
 	return x, tensor.Dequantize(x, t.DType, data)
 }
 
-// Describe returns the config.json that belongs to the tensors: that of transformers for
-// language models and encoders, so that they can be imported and served as they are, and
-// otherwise our own with the fields that timm has.
-func (m *Model) Describe() ([]byte, error) {
-	var doc map[string]any
+// Describe returns what transformers writes into config.json for a language model or an
+// encoder, so that it can be imported and served as it is; nil for other models. Identifiers
+// of tokens are not in it: they are the tokenizer's.
+func (m *Model) Describe() map[string]any {
 	switch {
 	case m.Config.Llama != nil:
-		doc = m.Config.Llama.describe()
+		return m.Config.Llama.describe()
 	case m.Config.Bert != nil:
-		doc = m.Config.Bert.describe()
-	default:
-		doc = map[string]any{"model_type": "covey", "num_classes": m.Outputs(), "covey": m.Config}
-		if r := m.Config.ResNet; r != nil {
-			doc["architecture"] = "resnet" + strconv.Itoa(r.Depth)
-		}
+		return m.Config.Bert.describe()
 	}
-	doc["torch_dtype"] = "float32"
-	return json.MarshalIndent(doc, "", "  ")
+	return nil
 }
 
 func (c *Llama) describe() map[string]any {
 	doc := map[string]any{
-		"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "hidden_act": "silu",
+		"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "torch_dtype": "float32", "hidden_act": "silu",
 		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "num_key_value_heads": c.kvHeads(),
 		"head_dim": c.headDim(), "intermediate_size": c.FFN, "max_position_embeddings": c.Context, "rms_norm_eps": c.eps(), "rope_theta": c.Rope().Theta,
 		"tie_word_embeddings": c.Tied, "attention_dropout": c.AttentionDropout, "attention_bias": false, "mlp_bias": false,
@@ -154,10 +146,10 @@ func (c *Bert) describe() map[string]any {
 		act = "gelu_pytorch_tanh"
 	}
 	return map[string]any{
-		"model_type": "bert", "architectures": []string{"BertForSequenceClassification"}, "hidden_act": act,
+		"model_type": "bert", "architectures": []string{"BertForSequenceClassification"}, "torch_dtype": "float32", "hidden_act": act,
 		"vocab_size": c.Vocab, "hidden_size": c.Dim, "num_hidden_layers": c.Blocks, "num_attention_heads": c.Heads, "intermediate_size": c.FFN,
 		"max_position_embeddings": c.Context, "type_vocab_size": c.types(), "layer_norm_eps": c.eps(), "position_embedding_type": "absolute",
-		"id2label": labels, "label2id": ids, "problem_type": "single_label_classification",
+		"pad_token_id": 0, "id2label": labels, "label2id": ids, "problem_type": "single_label_classification",
 		"hidden_dropout_prob": c.Dropout, "attention_probs_dropout_prob": c.AttentionDropout,
 	}
 }

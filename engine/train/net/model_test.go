@@ -294,3 +294,19 @@ func TestShapesOfBatches(t *testing.T) {
 		}
 	}
 }
+
+// TestLayerKeys refuses keys that a layer of the type does not have.
+func TestLayerKeys(t *testing.T) {
+	t.Parallel()
+	for want, l := range map[string]net.Layer{
+		"rate belongs to dropout":      {Type: net.LayerConv, Channels: 2, Rate: 0.5},
+		"channels belongs to conv":     {Type: net.LayerMaxPool, Channels: 2},
+		"relu belongs to conv, linear": {Type: net.LayerFlatten, ReLU: true},
+		"norm belongs to conv":         {Type: net.LayerResidual, Channels: 2, Norm: true},
+	} {
+		c := net.Config{Kind: net.KindCNN, CNN: &net.CNN{Input: []int{1, 8, 8}, Classes: 2, Layers: []net.Layer{l}}}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want an error with %q", l, err, want)
+		}
+	}
+}
