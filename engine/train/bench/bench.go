@@ -17,11 +17,16 @@ import (
 type Config struct {
 	Model   string // one of Models
 	Threads int    // 0: as many as the process may use
-	Steps   int    // that are timed; 0 is 30. Warm-up steps come before
+	Steps   int    // that are timed; 0 is 30. Warm-up steps come before, for longer if there are several
 }
 
-// warmup is the number of steps before the timed ones: buffers get their memory.
-const warmup = 3
+// Before the timed steps come warmupSteps at least, in which buffers get their memory, and
+// warmupTime, in which the runtime makes what it needs to wake threads (some hundred objects,
+// which it keeps).
+const (
+	warmupSteps = 3
+	warmupTime  = 2 * time.Second
+)
 
 // Result is what was measured. Times are of one step: forward, backward and optimiser.
 type Result struct {
@@ -135,7 +140,7 @@ func Run(cfg Config) (Result, error) {
 
 func (r *Result) measure(t *train.Trainer, b *train.Batch, steps int) error {
 	times := make([]time.Duration, steps)
-	for range warmup {
+	for n, start := 0, time.Now(); n < warmupSteps || steps > 1 && time.Since(start) < warmupTime; n++ {
 		if _, err := t.Step(b); err != nil {
 			return err
 		}

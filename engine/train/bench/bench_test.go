@@ -20,9 +20,6 @@ func TestModels(t *testing.T) {
 		{"resnet18", 11173962, 8886763520, 8 * 64 * 32 * 32 * 3 * 9},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if testing.Short() && c.name == "resnet18" {
-				return
-			}
 			r, err := bench.Run(bench.Config{Model: c.name, Threads: 1, Steps: 1})
 			if err != nil {
 				t.Fatal(err)
