@@ -58,7 +58,7 @@ func (s *Store) get(dst []byte, d digest) (*Quarantined, []byte, error) {
 		}
 		event, err := s.quarantine(d, version, bad, len(data))
 		if errors.Is(err, errChanged) {
-			continue // deleted or put again since it was read
+			continue // deleted, put again or moved since it was read
 		}
 		return event, nil, err
 	}

@@ -38,6 +38,11 @@ func (s *Store) quarantine(d digest, version uint64, bad *CorruptError, size int
 	if !known {
 		return nil, errChanged
 	}
+	// Badger gives an empty value, and no error, where a file of its log was rewritten and
+	// removed between finding the entry and reading its value. While sweep is held none is.
+	if _, _, err := s.load(nil, d); err == nil {
+		return nil, errChanged
+	}
 	err = s.db.Update(func(txn *badger.Txn) error {
 		item, err := txn.Get(blockKey(d))
 		switch {
