@@ -31,7 +31,7 @@ func Try(path string) (*Lock, error) {
 }
 
 // Release gives the lock back.
-func (l *Lock) Release() error { return l.f.Close() }
+func (l *Lock) Release() error { return errors.Join(unlock(l.f), l.f.Close()) }
 
 // Held reports whether somebody has the lock of a file, which it does not make. A Try at the
 // same moment may find the lock held by this look at it.
@@ -45,8 +45,11 @@ func Held(path string) (bool, error) {
 	}
 	err = lock(f, false)
 	held := errors.Is(err, ErrHeld)
-	if held {
+	switch {
+	case held:
 		err = nil
+	case err == nil:
+		err = unlock(f)
 	}
 	return held, errors.Join(err, f.Close())
 }

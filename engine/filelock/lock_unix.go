@@ -25,3 +25,7 @@ func lock(f *os.File, alone bool) error {
 		}
 	}
 }
+
+// unlock gives the lock back. To close the file is not enough: a child that was forked and
+// has not begun its own program yet has the file open too.
+func unlock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_UN) }
