@@ -124,7 +124,7 @@ func TestAcceptText(t *testing.T) {
 			Vocab: c.Vocab, Dim: c.Hidden, Blocks: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim, FFN: c.Intermediate,
 			Context: 2 * c.Length, Eps: c.RMSEps, RopeTheta: c.RopeTheta, Tied: c.Tied,
 		}},
-		Optimizer: train.Optimizer{Kind: train.AdamW, LR: c.LR, Beta1: c.Beta1, Beta2: c.Beta2, Eps: c.Eps, Decay: c.Decay},
+		Optimizer: train.Optimizer{Kind: train.AdamW, LR: c.LR, Beta1: &c.Beta1, Beta2: &c.Beta2, Eps: &c.Eps, Decay: c.Decay},
 		Schedule:  train.Schedule{Kind: train.Cosine, Warmup: c.Warmup, Steps: c.Steps, Final: c.MinFactor}, Clip: c.Clip,
 	}, pool)
 	if err != nil {

@@ -30,9 +30,11 @@ type Optimizer struct {
 	LR       float64 `json:"lr" toml:"lr"`
 	Momentum float64 `json:"momentum,omitempty" toml:"momentum,omitempty"` // of sgd
 	Nesterov bool    `json:"nesterov,omitempty" toml:"nesterov,omitempty"` // of sgd, needs momentum
-	Beta1    float64 `json:"beta1,omitempty" toml:"beta1,omitempty"`       // of adam and adamw: 0.9 if 0
-	Beta2    float64 `json:"beta2,omitempty" toml:"beta2,omitempty"`       // of adam and adamw: 0.999 if 0
-	Eps      float64 `json:"eps,omitempty" toml:"eps,omitempty"`           // of adam and adamw: 1e-8 if 0
+
+	// Beta1, Beta2 and Eps are of adam and adamw: 0.9, 0.999 and 1e-8 if nil.
+	Beta1 *float64 `json:"beta1,omitempty" toml:"beta1,omitempty"`
+	Beta2 *float64 `json:"beta2,omitempty" toml:"beta2,omitempty"`
+	Eps   *float64 `json:"eps,omitempty" toml:"eps,omitempty"`
 
 	// Decay of weights. Biases and the parameters of norms do not decay, unless DecayAll.
 	Decay    float64 `json:"decay,omitempty" toml:"decay,omitempty"`
@@ -49,12 +51,12 @@ const (
 
 // Schedule describes how the learning rate changes. The zero value is constant.
 type Schedule struct {
-	Kind   string  `json:"kind,omitempty" toml:"kind,omitempty"`     // constant if empty
-	Warmup int     `json:"warmup,omitempty" toml:"warmup,omitempty"` // steps of linear growth before: the first has 1/Warmup
-	Steps  int     `json:"steps,omitempty" toml:"steps,omitempty"`   // of cosine and linear: length of the run, warm-up included
-	Final  float64 `json:"final,omitempty" toml:"final,omitempty"`   // of cosine and linear: share of the rate at the end
-	Every  int     `json:"every,omitempty" toml:"every,omitempty"`   // of step
-	Gamma  float64 `json:"gamma,omitempty" toml:"gamma,omitempty"`   // of step: 0.1 if 0
+	Kind   string   `json:"kind,omitempty" toml:"kind,omitempty"`     // constant if empty
+	Warmup int      `json:"warmup,omitempty" toml:"warmup,omitempty"` // steps of linear growth before: the first has 1/Warmup
+	Steps  int      `json:"steps,omitempty" toml:"steps,omitempty"`   // of cosine and linear: length of the run, warm-up included
+	Final  float64  `json:"final,omitempty" toml:"final,omitempty"`   // of cosine and linear: share of the rate at the end
+	Every  int      `json:"every,omitempty" toml:"every,omitempty"`   // of step
+	Gamma  *float64 `json:"gamma,omitempty" toml:"gamma,omitempty"`   // of step: 0.1 if nil
 }
 
 // Validate reports all problems of a configuration.
@@ -86,12 +88,12 @@ func (o *Optimizer) validate() error {
 	for _, f := range []struct {
 		name string
 		v    float64
-	}{{"momentum", o.Momentum}, {"beta1", o.Beta1}, {"beta2", o.Beta2}, {"eps", o.Eps}, {"decay", o.Decay}} {
+	}{{"momentum", o.Momentum}, {"beta1", or(o.Beta1, 0)}, {"beta2", or(o.Beta2, 0)}, {"eps", or(o.Eps, 0)}, {"decay", o.Decay}} {
 		if !(f.v >= 0 && f.v < 1) {
 			add("%s is %v, want at least 0 and less than 1", f.name, f.v)
 		}
 	}
-	if o.Kind == SGD && (o.Beta1 != 0 || o.Beta2 != 0 || o.Eps != 0) {
+	if o.Kind == SGD && (o.Beta1 != nil || o.Beta2 != nil || o.Eps != nil) {
 		add("sgd has no beta1, beta2 and eps")
 	}
 	if o.Kind != SGD && (o.Momentum != 0 || o.Nesterov) {
@@ -125,7 +127,7 @@ func (s *Schedule) validate() error {
 		add("kind is %.40q, want one of %s, %s, %s, %s", s.Kind, Constant, Cosine, Linear, Stepwise)
 	}
 	constant := s.Kind == "" || s.Kind == Constant
-	if (constant || s.Kind == Cosine || s.Kind == Linear) && (s.Every != 0 || s.Gamma != 0) {
+	if (constant || s.Kind == Cosine || s.Kind == Linear) && (s.Every != 0 || s.Gamma != nil) {
 		add("every and gamma belong to kind %s", Stepwise)
 	}
 	if (constant || s.Kind == Stepwise) && s.Final != 0 {
@@ -134,8 +136,8 @@ func (s *Schedule) validate() error {
 	if !(s.Final >= 0 && s.Final <= 1) {
 		add("final is %v, want 0 to 1", s.Final)
 	}
-	if !(s.Gamma >= 0 && s.Gamma <= 1) {
-		add("gamma is %v, want 0 to 1", s.Gamma)
+	if gamma := or(s.Gamma, 0); !(gamma >= 0 && gamma <= 1) {
+		add("gamma is %v, want 0 to 1", gamma)
 	}
 	return errors.Join(errs...)
 }

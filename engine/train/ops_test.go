@@ -172,7 +172,7 @@ func (f *opFixtures) schedules(t *testing.T, _ *kernel.Pool) {
 		case c.At != nil:
 			continue // steps at any places are not offered
 		case c.Every != 0:
-			s.Kind, s.Every, s.Gamma = train.Stepwise, c.Every, c.Factor
+			s.Kind, s.Every, s.Gamma = train.Stepwise, c.Every, &c.Factor
 		case c.Name == "linear":
 			s.Kind = train.Linear
 		case c.Steps != 0:

@@ -55,13 +55,14 @@ func (o *optimizer) part(pool *kernel.Pool, p *graph.Params, lo, hi, step int, f
 		o.sgd.Run(pool, p.Values[lo:hi], p.Grads[lo:hi], m, kernel.SGD{LR: lr, Momentum: float32(c.Momentum), Nesterov: c.Nesterov, Decay: float32(decay)}, scale)
 		return
 	}
-	a := kernel.AdamW{LR: lr, Beta1: or(c.Beta1, 0.9), Beta2: or(c.Beta2, 0.999), Eps: or(c.Eps, 1e-8), Decay: float32(decay), Step: step, L2: c.Kind == Adam}
+	a := kernel.AdamW{LR: lr, Beta1: float32(or(c.Beta1, 0.9)), Beta2: float32(or(c.Beta2, 0.999)), Eps: float32(or(c.Eps, 1e-8)), Decay: float32(decay), Step: step, L2: c.Kind == Adam}
 	o.adam.Run(pool, p.Values[lo:hi], p.Grads[lo:hi], o.moments[0][lo:hi], o.moments[1][lo:hi], a, scale)
 }
 
-func or(v, otherwise float64) float32 {
-	if v == 0 {
-		return float32(otherwise)
+// or returns what is set, or else a default.
+func or(v *float64, otherwise float64) float64 {
+	if v == nil {
+		return otherwise
 	}
-	return float32(v)
+	return *v
 }

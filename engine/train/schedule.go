@@ -17,10 +17,7 @@ func (s *Schedule) Factor(step int) float64 {
 	case Linear:
 		return s.between(1 - s.progress(step))
 	case Stepwise:
-		gamma, f := s.Gamma, 1.0
-		if gamma == 0 {
-			gamma = 0.1
-		}
+		gamma, f := or(s.Gamma, 0.1), 1.0
 		for range min((step-s.Warmup)/s.Every, 1<<10) { // beyond, nothing is left
 			f *= gamma
 		}

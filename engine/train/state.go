@@ -193,6 +193,31 @@ func ReadConfig(path string) (Config, error) {
 	return h.Config, nil
 }
 
+// Check reports whether a state file is whole, without taking anything over.
+func Check(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("check training state: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("check training state: %w", err)
+	}
+	sum := sha256.New()
+	_, n, err := readHeader(io.TeeReader(f, sum), info.Size())
+	if err == nil {
+		_, err = io.CopyN(sum, f, info.Size()-n-sha256.Size)
+	}
+	if err == nil {
+		err = checkSum(f, sum)
+	}
+	if err != nil {
+		return fmt.Errorf("check training state %q: %w", path, err)
+	}
+	return nil
+}
+
 // describes checks that the configuration is one of a model with as many numbers as the
 // header says, which are in the file: whoever makes the model takes no more memory than that.
 func (h *stateHeader) describes() error {
@@ -265,16 +290,8 @@ func (h *stateHeader) fits(t *Trainer) error {
 	own := t.header(h.Cursor)
 	theirs := h.Config
 	theirs.Schedule = own.Config.Schedule // may be made longer
-	a, err := json.Marshal(theirs)
-	if err != nil {
-		return err
-	}
-	b, err := json.Marshal(own.Config)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(a, b) {
-		return fmt.Errorf("it is of another configuration: %s, this one is %s", a, b)
+	if d := Differences(Keys(theirs), Keys(own.Config)); len(d) > 0 {
+		return &ConfigError{d}
 	}
 	if h.Params != own.Params || h.Stats != own.Stats || h.Moments != own.Moments {
 		return fmt.Errorf("%w: %d parameters, %d statistics, %d moments; the model has %d, %d, %d", ErrState, h.Params, h.Stats, h.Moments, own.Params, own.Stats, own.Moments)

@@ -121,7 +121,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"truncated", "bytes after the header", good[:len(good)-1], smallCNN()},
 		{"longer", "bytes after the header", append(bytes.Clone(good), 0), smallCNN()},
 		{"one bit", "checksum", change(func(b []byte) []byte { b[len(b)-100] ^= 4; return b }), smallCNN()},
-		{"other configuration", "another configuration", good, other},
+		{"other configuration", "another configuration: seed was 11 and is 12", good, other},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -137,6 +137,9 @@ func TestLoadRefuses(t *testing.T) {
 			}
 			if c.name != "other configuration" && !errors.Is(err, train.ErrState) {
 				t.Errorf("error %v is no ErrState", err)
+			}
+			if err := train.Check(p); errors.Is(err, train.ErrState) != (c.name != "other configuration") {
+				t.Errorf("checked: %v", err)
 			}
 			if !slices.Equal(before, tr.Params().Values) || tr.Steps() != 0 {
 				t.Error("a failed load changed the trainer")

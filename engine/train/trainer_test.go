@@ -423,7 +423,7 @@ func TestConfigProblemsAreAllNamed(t *testing.T) {
 	t.Parallel()
 	cfg := train.Config{
 		Model:     net.Config{Kind: net.KindLlama, Llama: &net.Llama{Heads: 3, Dim: 8}, MLP: &net.MLP{}},
-		Optimizer: train.Optimizer{Kind: "lion", LR: -1, Nesterov: true, Beta1: 2}, Schedule: train.Schedule{Kind: train.Cosine, Warmup: -1, Final: 2},
+		Optimizer: train.Optimizer{Kind: "lion", LR: -1, Nesterov: true, Beta1: new(2.0)}, Schedule: train.Schedule{Kind: train.Cosine, Warmup: -1, Final: 2},
 		Clip: math.NaN(), Smoothing: 1,
 	}
 	_, err := train.New(cfg, nil)
@@ -450,7 +450,7 @@ func TestSchedules(t *testing.T) {
 		{train.Schedule{Kind: train.Linear, Warmup: 2, Steps: 12, Final: 0.2}, 7, 0.6},
 		{train.Schedule{Kind: train.Linear, Steps: 10}, 99, 0},
 		{train.Schedule{Kind: train.Cosine, Steps: 10, Final: 0.5}, 5, 0.75},
-		{train.Schedule{Kind: train.Stepwise, Every: 3, Gamma: 0.5}, 8, 0.25},
+		{train.Schedule{Kind: train.Stepwise, Every: 3, Gamma: new(0.5)}, 8, 0.25},
 		{train.Schedule{Kind: train.Stepwise, Every: 3}, 3, 0.1},
 	} {
 		if got := c.s.Factor(c.step); math.Abs(got-c.want) > 1e-7 {

@@ -55,8 +55,7 @@ type run struct {
 		Kind                string
 		LR, Momentum, Decay float64
 		Nesterov            bool
-		Beta1, Beta2        float64
-		Eps                 float64
+		Beta1, Beta2, Eps   *float64
 	} `json:"optimizer"`
 	Schedule  []float64             `json:"schedule"`
 	Clip      float64               `json:"clip"`
