@@ -90,8 +90,13 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 // usage makes an error of the job file one of usage.
 func (t *trainOptions) usage(err error) error {
 	var problem *job.Problem
-	if errors.As(err, &problem) || errors.Is(err, job.ErrExists) || errors.Is(err, job.ErrBusy) || errors.Is(err, job.ErrNoRun) || errors.Is(err, job.ErrChanged) {
+	if errors.As(err, &problem) {
 		return usageError{err}
+	}
+	for _, of := range []error{job.ErrExists, job.ErrBusy, job.ErrNoRun, job.ErrChanged, job.ErrLost} {
+		if errors.Is(err, of) {
+			return usageError{err}
+		}
 	}
 	return err
 }

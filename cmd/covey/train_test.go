@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -110,6 +113,58 @@ func TestTrainInterrupted(t *testing.T) {
 	}
 	if out, err := command(t.Context(), t, data, "train", path, "--resume"); err != nil || !strings.Contains(out, "ended after step 40") {
 		t.Errorf("resumed: %v\n%s", err, out)
+	}
+}
+
+// TestTrainResumeLost loses the last checkpoint, then the other one.
+func TestTrainResumeLost(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	if _, err := command(t.Context(), t, data, "train", path, "--steps", "25"); err != nil {
+		t.Fatal(err)
+	}
+	folder := strings.TrimSuffix(path, ".toml") + ".run"
+	if err := os.Remove(filepath.Join(folder, "last.state")); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t.Context(), t, data, "train", path, "--resume")
+	if err != nil || !strings.Contains(out, "\nlast.state is missing: going on from best.state, after step 2") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"last.state", "best.state"} {
+		if err := os.Remove(filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := command(t.Context(), t, data, "train", path, "--resume"); exitCode(err) != exitUsage || !strings.Contains(err.Error(), "last.state and best.state are missing") {
+		t.Errorf("without checkpoints: %v", err)
+	}
+}
+
+// TestTrainLeftOut leaves out the same image in each of three epochs.
+func TestTrainLeftOut(t *testing.T) {
+	t.Parallel()
+	const images = `version = 1
+model = {kind = "mlp", mlp = {hidden = [2]}}
+data = {images = {folder = "images", size = [2, 2]}}
+train = {epochs = 3, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1}}
+`
+	dir := t.TempDir()
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"job.toml": []byte(images), "images/a/1.png": picture.Bytes(), "images/a/2.png": []byte("none"), "images/b/1.png": picture.Bytes(),
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := command(t.Context(), t, t.TempDir(), "train", filepath.Join(dir, "job.toml"), "--json")
+	if err != nil || !strings.Contains(out, `"event":"end","last":`) || !strings.Contains(out, `"left_out":1,`) || strings.Count(out, `"event":"left_out"`) != 1 {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

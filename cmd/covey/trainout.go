@@ -63,12 +63,19 @@ func (p *trainProgress) say(format string, args ...any) {
 
 func (p *trainProgress) start(s job.Start) {
 	if p.json {
-		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad})
+		event := map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad}
+		if len(s.Notes) > 0 {
+			event["notes"] = s.Notes
+		}
+		p.object("start", event)
 		return
 	}
 	text := fmt.Sprintf("%d parameters, %d samples, %d for validation, in %s", s.Params, s.Samples, s.Validation, s.Folder)
 	if len(s.Columns) > 0 {
 		text += "\ncolumns: " + columnsText(s.Columns)
+	}
+	for _, note := range s.Notes {
+		text += "\n" + note
 	}
 	if s.Step > 0 {
 		text += fmt.Sprintf("\ngoing on after step %d", s.Step)
@@ -208,7 +215,7 @@ func (p *trainProgress) interrupted(r *job.Result, command string) {
 // done tells how a run ended and draws its losses.
 func (p *trainProgress) done(r *job.Result) error {
 	if p.json {
-		p.object("end", map[string]any{"reason": r.End, "step": r.Step, "model": r.Model, "best": r.Best, "last": r.Last, "metric": r.MetricName, "left_out": r.Skipped})
+		p.object("end", map[string]any{"reason": r.End, "step": r.Step, "model": r.Model, "best": r.Best, "last": r.Last, "metric": r.MetricName, "left_out": r.LeftOut})
 		return nil
 	}
 	points, err := job.ReadHistory(filepath.Join(r.Folder, job.HistoryFile))

@@ -1,5 +1,7 @@
 package data
 
+import "context"
+
 // Step internals that tests compare with other implementations.
 
 // Apply runs a step on a copy of m.
@@ -37,3 +39,8 @@ var (
 	Permutation = permutation
 	FindFiles   = findFiles
 )
+
+// FingerprintOf is [Folder.Fingerprint] with the limit of what is read whole.
+func FingerprintOf(f *Folder, whole int64) (string, error) {
+	return f.fingerprint(context.Background(), whole)
+}

@@ -194,7 +194,8 @@ func (f *Folder) Shape() Shape {
 // Path returns the path of the file of sample i, starting with its class.
 func (f *Folder) Path(i int) string { return f.files[i] }
 
-// Digest implements [Digester]: classes and paths. What is in the files is not read.
+// Digest implements [Digester]: classes and paths. What is in the files is not read: see
+// [Folder.Fingerprint].
 func (f *Folder) Digest(w io.Writer) { fmt.Fprintf(w, "%q\n%q\n", f.classes, f.files) }
 
 // Label returns the class of sample i without reading it.
@@ -220,22 +221,12 @@ func (f *Folder) Sample(dst *Sample, i int, r *Rand) error {
 
 // readFile returns the contents of a file, in the memory of b if it suffices.
 func readFile(b []byte, fsys fs.FS, name string, limit int64) ([]byte, error) {
-	info, err := fs.Stat(fsys, name) // before it is opened, which may block on a pipe
-	if err != nil {
-		return b, err
-	}
-	if !info.Mode().IsRegular() {
-		return b, fmt.Errorf("not a regular file: %v", info.Mode().Type())
-	}
-	if info.Size() > limit {
-		return b, fmt.Errorf("file of %d bytes, at most %d", info.Size(), limit)
-	}
-	file, err := fsys.Open(name)
+	file, size, err := openFile(fsys, name, limit)
 	if err != nil {
 		return b, err
 	}
 	defer file.Close()
-	b = grow(b, int(info.Size()))
+	b = grow(b, int(size))
 	n, err := io.ReadFull(file, b)
 	if err != nil && n > 0 {
 		err = fmt.Errorf("file shrank to %d of %d bytes", n, len(b))
@@ -244,4 +235,20 @@ func readFile(b []byte, fsys fs.FS, name string, limit int64) ([]byte, error) {
 		err = errors.New("empty file")
 	}
 	return b[:n], err
+}
+
+// openFile opens a regular file and returns its size, which may be up to a limit.
+func openFile(fsys fs.FS, name string, limit int64) (fs.File, int64, error) {
+	info, err := fs.Stat(fsys, name) // before it is opened, which may block on a pipe
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("not a regular file: %v", info.Mode().Type())
+	}
+	if info.Size() > limit {
+		return nil, 0, fmt.Errorf("file of %d bytes, at most %d", info.Size(), limit)
+	}
+	file, err := fsys.Open(name)
+	return file, info.Size(), err
 }

@@ -37,10 +37,13 @@ func TestChangedData(t *testing.T) {
 			}
 			write(t, dir, "table.csv", strings.NewReplacer(",high,", ",low,", ",low,", ",high,").Replace(string(b)))
 		}, "samples for training"},
-		"batch": {fmt.Sprintf(tableJob, "", "class", "sum"), func(_ *testing.T, _ string, j *job.Job) { j.Train.Batch = 8 }, "train.batch"},
+		"batch": {fmt.Sprintf(tableJob, "", "class", "sum"), func(_ *testing.T, _ string, j *job.Job) { j.Train.Batch = 8 }, "train.batch was 16 and is 8;"},
+		"a setting of the model and two of the optimiser": {fmt.Sprintf(tableJob, "", "class", "sum"), func(_ *testing.T, _ string, j *job.Job) {
+			j.Model.MLP.Hidden, j.Train.Optimizer.Beta1, j.Train.Optimizer.LR = []int{8, 4}, new(0.0), 0.01
+		}, "checkpoint: model.mlp.hidden was [16] and is [8, 4], train.optimizer.beta1 was not set and is 0, train.optimizer.lr was 0.02 and is 0.01; undo that"},
 		"augmentation": {fmt.Sprintf(imageJob, "mlp", "mlp = {hidden = [4]}", 2), func(_ *testing.T, _ string, j *job.Job) {
 			j.Data.Images.Augment.Flip = 0.25
-		}, "data of the job"},
+		}, "data.images.augment.flip was not set and is 0.25;"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,9 +125,7 @@ func TestRunFolderIsNoData(t *testing.T) {
 		if config := contents(t, res.Model)["config.json"]; strings.Contains(config, ".run") {
 			t.Errorf("labels of %s", config)
 		}
-		if err := os.Remove(filepath.Join(res.Folder, "last.state")); err != nil {
-			t.Fatal(err)
-		}
+		remove(t, res.Folder, "last.state", "best.state", "history.csv", "model")
 		write(t, res.Folder, "picture.png", contents(t, dir)["left/0.png"])
 	}
 }

@@ -19,7 +19,8 @@ type dataset struct {
 	tokenizer         *tokenizer   // nil without
 	columns           []data.Column
 	known             known
-	bad               int // files, documents and rows left out
+	bad               int    // files, documents and rows left out
+	contents          string // fingerprint of files of images, else empty
 }
 
 // open opens the data. What is left out at once is told to bad.
@@ -34,7 +35,7 @@ func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
 	}
 	switch {
 	case j.Data.Images != nil:
-		err = d.images(j, bad)
+		err = d.images(ctx, j, bad)
 	case j.Data.Text != nil:
 		err = d.text(ctx, j, bad)
 	default:
@@ -59,7 +60,7 @@ func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
 	return d, nil
 }
 
-func (d *dataset) images(j *Job, bad func(data.Bad)) error {
+func (d *dataset) images(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	c := j.Data.Images
 	pipelines, err := c.pipelines()
 	if err != nil {
@@ -74,6 +75,9 @@ func (d *dataset) images(j *Job, bad func(data.Bad)) error {
 		return fmt.Errorf("images of %s: %q is the only folder with images, want one for each of two classes or more", j.path(c.Folder), classes)
 	}
 	d.train = folder
+	if d.contents, err = folder.Fingerprint(ctx); err != nil {
+		return err
+	}
 	switch {
 	case c.Validation != "":
 		v, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Validation), Pipeline: pipelines.plain, Classes: folder.Shape().Classes})
@@ -82,6 +86,11 @@ func (d *dataset) images(j *Job, bad func(data.Bad)) error {
 		}
 		d.report(v.Bad, bad)
 		d.validation = v
+		held, err := v.Fingerprint(ctx)
+		if err != nil {
+			return err
+		}
+		d.contents += " " + held
 	case c.Split > 0:
 		train, validation, err := data.Split(folder.Len(), c.Split, j.Train.Seed)
 		if err != nil {

@@ -5,18 +5,24 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
 )
 
-// digests tell whether a run goes on with what it began with: hashes of the settings that
-// change its numbers beside those that the trainer's state has, and of the samples.
+// maxKeys bounds the settings in a state, which takes a cursor of 1 MiB at most: of jobs
+// with more, such as tables of thousands of columns, only a hash is kept.
+const maxKeys = 64 << 10
+
+// digests tell whether a run goes on with what it began with: the settings that change its
+// numbers beside those that the trainer's state has, and hashes of them and of the samples.
 type digests struct {
-	Settings   string `json:"settings"`
-	Train      string `json:"train"`
-	Validation string `json:"validation"`
+	Settings   string            `json:"settings"`
+	Keys       map[string]string `json:"keys,omitempty"` // see train.Keys; none if they are too long
+	Train      string            `json:"train"`
+	Validation string            `json:"validation"`
+	Contents   string            `json:"contents,omitempty"` // of files of images; none in states of before
 }
 
 // digests of the open data. Paths do not count: data may be moved.
@@ -37,15 +43,28 @@ func (j *Job) digests(d *dataset) (digests, error) {
 		copied.File, copied.Validation, copied.Tokenizer = "", "", ""
 		section.CSV = &copied
 	}
-	settings, err := json.Marshal(struct {
+	settings := struct {
+		Data  Data  `toml:"data"`
+		Train batch `toml:"train"`
+	}{section, batch{j.Train.Batch}}
+	text, err := json.Marshal(struct {
 		Data  Data
 		Batch int
 	}{section, j.Train.Batch})
 	if err != nil {
 		return digests{}, err
 	}
-	sum := sha256.Sum256(settings)
-	return digests{hex.EncodeToString(sum[:]), digestOf(d.train), digestOf(d.validation)}, nil
+	sum := sha256.Sum256(text)
+	out := digests{Settings: hex.EncodeToString(sum[:]), Train: digestOf(d.train), Validation: digestOf(d.validation), Contents: d.contents}
+	if len(text) <= maxKeys {
+		out.Keys = train.Keys(settings)
+	}
+	return out, nil
+}
+
+// batch is the part of section train that goes with the data.
+type batch struct {
+	Batch int `toml:"batch"`
 }
 
 func digestOf(d data.Dataset) string {
@@ -60,8 +79,13 @@ func digestOf(d data.Dataset) string {
 // changed returns an error that names what is not as it was.
 func (d digests) changed(now digests) error {
 	var what []string
+	switch {
+	case d.Keys != nil && now.Keys != nil:
+		what = train.Differences(d.Keys, now.Keys)
+	case d.Settings != now.Settings:
+		what = append(what, "train.batch or the section data of the job")
+	}
 	for _, c := range []struct{ name, was, is string }{
-		{"train.batch or the section data of the job", d.Settings, now.Settings},
 		{"the samples for training or their classes", d.Train, now.Train},
 		{"the samples for validation", d.Validation, now.Validation},
 	} {
@@ -69,8 +93,32 @@ func (d digests) changed(now digests) error {
 			what = append(what, c.name)
 		}
 	}
+	if len(what) == 0 && d.Contents != "" && d.Contents != now.Contents {
+		what = append(what, "what is in the files of the images")
+	}
+	return changedError(what)
+}
+
+// changedConfig is changed for the settings that the trainer's state has.
+func changedConfig(other *train.ConfigError) error {
+	what := make([]string, len(other.Differences))
+	for i, d := range other.Differences {
+		if what[i] = d; !strings.HasPrefix(d, "model.") {
+			what[i] = "train." + d
+		}
+	}
+	return changedError(what)
+}
+
+// maxChanges is how many changes an error names.
+const maxChanges = 5
+
+func changedError(what []string) error {
 	if len(what) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s; undo that, or set train.folder and begin anew", ErrChanged, strings.Join(slices.Compact(what), ", "))
+	if more := len(what) - maxChanges; more > 0 {
+		what = append(what[:maxChanges:maxChanges], fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%w: %s; undo that, or set train.folder and begin anew", ErrChanged, strings.Join(what, ", "))
 }

@@ -42,6 +42,9 @@ func (r *runner) validate(ctx context.Context) error {
 		return err
 	}
 	if v.Best {
+		if err := r.history.sync(); err != nil { // the run may have to go on from here
+			return err
+		}
 		if err := r.save(bestFile); err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ type Start struct {
 	Steps      int           // in all, as far as can be told
 	Bad        int           // files, documents and rows left out
 	Columns    []data.Column // of a table, as they were found
+	Notes      []string      // what is not as it was meant to be, a line each
 }
 
 // Progress tells of a step.
@@ -73,7 +74,7 @@ type Result struct {
 	Best       Validation // zero without validation
 	Last       Validation
 	MetricName string
-	Skipped    int // samples of training left out since the run began, once for each time
+	LeftOut    int // samples that an epoch of training left out
 }
 
 const (

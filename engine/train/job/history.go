@@ -2,6 +2,7 @@ package job
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -37,24 +38,40 @@ func openHistory(path, metric string) (*history, error) {
 	return &history{f: f, w: bufio.NewWriter(f), head: "kind,step,epoch,loss," + metric + ",lr\n"}, nil
 }
 
-// rewind cuts off what was written after n bytes.
-func (h *history) rewind(n int64) error {
+// rewind cuts off what was written after n bytes and returns the length that is left: less
+// if rows have been lost, and with the line of names if all have.
+func (h *history) rewind(n int64) (int64, error) {
 	info, err := h.f.Stat()
 	if err != nil {
-		return fmt.Errorf("history: %w", err)
+		return 0, fmt.Errorf("history: %w", err)
 	}
-	h.n = min(n, info.Size()) // what a crash of the machine lost is lost
+	if h.n, err = h.rows(min(n, info.Size())); err != nil {
+		return 0, fmt.Errorf("history: %w", err)
+	}
 	if err := h.f.Truncate(h.n); err != nil {
-		return fmt.Errorf("history: %w", err)
+		return 0, fmt.Errorf("history: %w", err)
 	}
 	if _, err := h.f.Seek(h.n, io.SeekStart); err != nil {
-		return fmt.Errorf("history: %w", err)
+		return 0, fmt.Errorf("history: %w", err)
 	}
 	if h.n == 0 {
 		h.row = append(h.row[:0], h.head...)
-		_, err = h.write()
+		return h.write()
 	}
-	return err
+	return h.n, nil
+}
+
+// maxRow is more than a row of the history takes.
+const maxRow = 1 << 10
+
+// rows returns the length of the whole rows in the first n bytes.
+func (h *history) rows(n int64) (int64, error) {
+	from := max(0, n-maxRow)
+	tail := make([]byte, n-from)
+	if _, err := h.f.ReadAt(tail, from); err != nil {
+		return 0, err
+	}
+	return from + int64(bytes.LastIndexByte(tail, '\n')+1), nil
 }
 
 func (h *history) write() (int64, error) {
@@ -117,6 +134,15 @@ func (h *history) close() error {
 
 // ReadHistory reads the history.csv of a run.
 func ReadHistory(path string) ([]Point, error) {
+	points, err := readHistory(path)
+	if err != nil {
+		return nil, err
+	}
+	return points, nil
+}
+
+// readHistory returns the rows before an error too.
+func readHistory(path string) ([]Point, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read history: %w", err)
@@ -132,14 +158,14 @@ func ReadHistory(path string) ([]Point, error) {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read history: %w", err)
+			return out, fmt.Errorf("read history: %w", err)
 		}
 		if line == 1 {
 			continue
 		}
 		p, err := point(rec)
 		if err != nil {
-			return nil, fmt.Errorf("read history: line %d: %w", line, err)
+			return out, fmt.Errorf("read history: line %d: %w", line, err)
 		}
 		out = append(out, p)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -52,8 +51,11 @@ type position struct {
 	Last      Validation  `json:"last"`
 	HasBest   bool        `json:"has_best"`
 	History   int64       `json:"history"` // bytes of the history
-	Skipped   int         `json:"skipped"`
-	Digests   digests     `json:"digests"` // so that other data is noticed
+	// LeftOut is how many samples the epoch with most of them left out, of the whole ones;
+	// LeftOutNow is of the epoch that is going on, so far.
+	LeftOut    int     `json:"left_out"`
+	LeftOutNow int     `json:"left_out_now"`
+	Digests    digests `json:"digests"` // so that other data is noticed
 }
 
 // runner is a run.
@@ -70,9 +72,10 @@ type runner struct {
 	at      position
 	saved   position        // at the last checkpoint
 	savedAt int             // step of the last checkpoint, -1 before the first
-	base    int             // skipped before this process
+	base    int             // LeftOutNow when the iterator had skipped none
 	over    bool            // it was told that samples were left over
 	told    map[string]bool // names of what was left out
+	notes   []string        // of what is not as it was meant to be, told at the start
 	history *history
 	iter    *data.Iterator
 	batch   train.Batch
@@ -91,8 +94,10 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, lock.Release()) }()
-	if err := r.fresh(o.Resume); err != nil {
-		return nil, err
+	if !o.Resume {
+		if err := r.fresh(); err != nil {
+			return nil, err
+		}
 	}
 	r.pool = kernel.NewPool(j.Train.Threads)
 	defer r.pool.Close()
@@ -130,18 +135,6 @@ func (r *runner) claim(resume bool) (*filelock.Lock, error) {
 		return nil, fmt.Errorf("folder of the run: %w", err)
 	}
 	return lock, nil
-}
-
-// fresh refuses a folder that has a run, unless that is to go on.
-func (r *runner) fresh(resume bool) error {
-	_, err := os.Stat(filepath.Join(r.folder, lastFile))
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("folder of the run: %w", err)
-	case err == nil && !resume:
-		return fmt.Errorf("%w: %s (resume it, remove it, or set train.folder)", ErrExists, r.folder)
-	}
-	return nil
 }
 
 // prepare opens the data and makes the trainer.
@@ -201,36 +194,10 @@ func (r *runner) bad(b data.Bad) {
 	}
 }
 
-// load takes the last checkpoint over. A run that was killed before its first one begins
-// again.
-func (r *runner) load(resume bool) error {
-	r.at.Validated = -1
-	now, err := r.job.digests(r.data)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(r.folder, lastFile)
-	if _, err := os.Stat(path); resume && err == nil {
-		cursor, err := r.trainer.Load(path)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(cursor, &r.at); err != nil {
-			return fmt.Errorf("load training state %s: position: %w", path, err)
-		}
-		if err := r.at.Digests.changed(now); err != nil {
-			return err
-		}
-		r.savedAt, r.saved, r.base = r.trainer.Steps(), r.at, r.at.Skipped
-	}
-	r.at.Digests = now
-	return r.history.rewind(r.at.History)
-}
-
 func (r *runner) start() Start {
 	s := Start{
 		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
-		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns,
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.notes,
 	}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
@@ -295,7 +262,8 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	}
 	b, err := r.iter.Next()
 	if errors.Is(err, io.EOF) {
-		r.at.Data, r.at.Skipped = r.iter.Cursor(), r.base+r.iter.Skipped()
+		r.at.Data, r.at.LeftOut, r.at.LeftOutNow = r.iter.Cursor(), max(r.at.LeftOut, r.base+r.iter.Skipped()), 0
+		r.base = -r.iter.Skipped()
 		r.at.Epochs++
 		r.leftOver(r.iter.Over())
 		return "", nil
@@ -350,7 +318,7 @@ func (r *runner) step(b *data.Batch) error {
 			return err
 		}
 	}
-	r.at.Data, r.at.Skipped = b.Next, r.base+r.iter.Skipped()
+	r.at.Data, r.at.LeftOutNow = b.Next, r.base+r.iter.Skipped()
 	p := Progress{
 		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
 		Loss: res.Loss, Metric: r.job.metric(score), LR: res.LR,
@@ -388,7 +356,7 @@ func (r *runner) save(name string) error {
 func (r *runner) result(end string) *Result {
 	return &Result{
 		End: end, Folder: r.folder, Step: r.stepsDone(), Best: r.at.Best, Last: r.at.Last,
-		MetricName: r.job.MetricName(), Skipped: r.at.Skipped,
+		MetricName: r.job.MetricName(), LeftOut: max(r.at.LeftOut, r.at.LeftOutNow),
 	}
 }
 
