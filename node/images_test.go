@@ -6,10 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/png"
 	"io"
 	"math"
@@ -18,6 +20,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/image/tiff"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
@@ -57,7 +61,7 @@ func withImages(t *testing.T, file []byte, change func(*node.Config)) (c *api.Cl
 		t.Fatal(err)
 	}
 	defer ck.Close()
-	pipe, err := ck.Config.Vision.Pipeline(0)
+	pipe, err := ck.Config.Vision.Pipeline()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +129,41 @@ func input(name, kind string, shape []int, data any) []object {
 
 func sameFloats(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
+}
+
+// TestImageFormats asks for the same pixels in files of several formats, and for a photo of
+// 50 million pixels.
+func TestImageFormats(t *testing.T) {
+	t.Parallel()
+	gray8, gray16 := image.NewGray(image.Rect(0, 0, 32, 32)), image.NewGray16(image.Rect(0, 0, 32, 32))
+	palette := make(color.Palette, 256)
+	for i := range palette {
+		palette[i] = color.Gray{Y: uint8(i)}
+	}
+	table := image.NewPaletted(gray8.Rect, palette)
+	for i := range gray8.Pix {
+		gray8.Pix[i], table.Pix[i] = uint8(i), uint8(i)
+		gray16.SetGray16(i%32, i/32, color.Gray16{Y: uint16(i%256)<<8 | 99})
+	}
+	var files [4]bytes.Buffer
+	var large bytes.Buffer
+	if err := errors.Join(
+		png.Encode(&files[0], gray8), png.Encode(&files[1], gray16), gif.Encode(&files[2], table, &gif.Options{NumColors: 256}), tiff.Encode(&files[3], gray16, nil),
+		png.Encode(&large, image.NewPaletted(image.Rect(0, 0, 8192, 6144), color.Palette{color.Black, color.White})),
+	); err != nil {
+		t.Fatal(err)
+	}
+	c, _, want := withImages(t, files[0].Bytes(), nil)
+	for i := range files {
+		var got []float32
+		infer(t, c, "tiny", object{
+			"inputs": input("image", "BYTES", []int{1}, []string{base64.StdEncoding.EncodeToString(files[i].Bytes())}), "outputs": []object{{"name": "logits"}},
+		}).output(t, "logits", []int{1, len(want)}, &got)
+		if !sameFloats(got, want) {
+			t.Errorf("file %d: got %v, want %v", i, got, want)
+		}
+	}
+	infer(t, c, "tiny", object{"inputs": input("image", "BYTES", []int{1}, []string{base64.StdEncoding.EncodeToString(large.Bytes())})})
 }
 
 // TestClassifyImages asks for an image by its file and by its values, and compares with the
@@ -244,7 +283,7 @@ func TestInferRefusals(t *testing.T) {
 		{"top of none", "POST", "/v2/models/tiny/infer", strings.Replace(bytesOf(good), `{"inputs"`, `{"parameters":{"top_k":0},"inputs"`, 1), 400, "top_k"},
 		{"not base64", "POST", "/v2/models/tiny/infer", bytesOf("!!"), 400, "base64"},
 		{"empty file", "POST", "/v2/models/tiny/infer", bytesOf(""), 400, "base64"},
-		{"not an image", "POST", "/v2/models/tiny/infer", bytesOf(base64.StdEncoding.EncodeToString([]byte("GIF89a"))), 400, "JPEG, PNG or WebP"},
+		{"not an image", "POST", "/v2/models/tiny/infer", bytesOf(base64.StdEncoding.EncodeToString([]byte("GIF88a"))), 400, "JPEG, PNG, WebP, GIF, BMP or TIFF"},
 		{"many pixels", "POST", "/v2/models/tiny/infer", bytesOf(base64.StdEncoding.EncodeToString(huge)), 400, "pixels"},
 		{"cut image", "POST", "/v2/models/tiny/infer", bytesOf(base64.StdEncoding.EncodeToString(picture(t, 9, 9)[:60])), 400, "image 0"},
 		{"second image bad", "POST", "/v2/models/tiny/infer", bytesOf(good, "AAAA"), 400, "image 1"},

@@ -85,7 +85,7 @@ func (r *runOptions) classifyText(ctx context.Context, client *api.Client, model
 
 func (r *runOptions) classifyImages(ctx context.Context, client *api.Client, model string, names []string) ([]classified, error) {
 	if len(names) == 0 {
-		return nil, usageError{fmt.Errorf("model %s classifies images: give a JPEG, PNG or WebP file, or several", model)}
+		return nil, usageError{fmt.Errorf("model %s classifies images: give an image file (JPEG, PNG, WebP, GIF, BMP or TIFF), or several", model)}
 	}
 	var results []classified
 	for _, name := range names {

@@ -230,7 +230,7 @@ func TestPreparedImage(t *testing.T) {
 	if err := png.Encode(&file, picture); err != nil {
 		t.Fatal(err)
 	}
-	pipe, err := c.Config.Vision.Pipeline(0)
+	pipe, err := c.Config.Vision.Pipeline()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,6 @@ import (
 	"github.com/covey-network/covey/engine/train/data"
 )
 
-// maxPixels is the largest picture that is decoded, which takes up to 20 bytes a pixel for
-// a moment: cameras have 12 to 24 million.
-const maxPixels = 25 << 20
-
 // Pictures turns image files into the input of a model, as its configuration says. It is
 // safe for concurrent use.
 type Pictures struct {
@@ -20,7 +16,7 @@ type Pictures struct {
 }
 
 func newPictures(cfg model.Config, turn chan struct{}) (*Pictures, error) {
-	pipe, err := cfg.Vision.Pipeline(maxPixels)
+	pipe, err := cfg.Vision.Pipeline()
 	if err != nil {
 		return nil, err
 	}
@@ -30,8 +26,9 @@ func newPictures(cfg model.Config, turn chan struct{}) (*Pictures, error) {
 // Shape returns channels, height and width of the input. The caller must not change it.
 func (p *Pictures) Shape() []int { return p.shape }
 
-// Pixels decodes a JPEG, PNG or WebP file and returns the values for the model (channels,
-// height, width). It waits for its turn until ctx ends: pictures are decoded one at a time.
+// Pixels decodes an image file as data.Decode does, with its limits, and returns the values
+// for the model (channels, height, width). It waits for its turn until ctx ends: pictures are
+// decoded one at a time, which takes up to data.MaxDecodeBytes.
 func (p *Pictures) Pixels(ctx context.Context, file []byte) ([]float32, error) {
 	select {
 	case p.turn <- struct{}{}:

@@ -14,7 +14,7 @@ import (
 
 // The names of inputs and outputs, and the only version of each model.
 const (
-	inputImage  = "image"  // files: JPEG, PNG or WebP in base64
+	inputImage  = "image"  // image files in base64
 	inputPixels = "pixels" // values as the model wants them
 	inputText   = "text"
 

@@ -96,7 +96,7 @@ func (c *Config) checkScalars() error {
 		errs = append(errs, fmt.Errorf("input of %v has %d numbers, at most %d", c.Input, c.InputLen(), MaxInput))
 	}
 	if len(errs) == 0 {
-		_, err := c.Pipeline(0)
+		_, err := c.Pipeline()
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

@@ -21,10 +21,9 @@ type Prepare struct {
 	Std  []float32 `json:"std,omitempty"`
 }
 
-// Pipeline returns what turns image files into the model's input. Pictures of more than
-// maxPixels pixels are refused; 0 stands for data.DefaultMaxPixels. A pipeline is safe for
-// concurrent use.
-func (c *Config) Pipeline(maxPixels int) (*data.Pipeline, error) {
+// Pipeline returns what turns image files into the model's input, with the limits of those
+// that train it. A pipeline is safe for concurrent use.
+func (c *Config) Pipeline() (*data.Pipeline, error) {
 	p := c.Prepare
 	filter, err := data.ParseFilter(p.Filter)
 	if err != nil {
@@ -43,7 +42,7 @@ func (c *Config) Pipeline(maxPixels int) (*data.Pipeline, error) {
 	if p.Resize == 0 {
 		steps = []data.Step{data.ResizeExact{W: w, H: h, Filter: filter}}
 	}
-	pipe, err := data.NewPipeline(data.PipelineConfig{Steps: steps, Gray: c.Input[0] == 1, Mean: p.Mean, Std: p.Std, MaxPixels: maxPixels})
+	pipe, err := data.NewPipeline(data.PipelineConfig{Steps: steps, Gray: c.Input[0] == 1, Mean: p.Mean, Std: p.Std})
 	if err != nil {
 		return nil, fmt.Errorf("prepare images: %w", err)
 	}

@@ -15,8 +15,8 @@
 //
 // Images are made as Pillow 13.0 and torchvision 0.29 make them. Resizing, cropping and
 // flipping of the same RGB pixels give Pillow's bits, affine transforms differ by at most
-// one step of 255, PNG and WebP decode to Pillow's pixels and JPEG to within 3 steps of 255
-// (19 values of 20 are equal: the inverse transforms of image/jpeg and libjpeg round apart).
+// one step of 255, all formats but JPEG decode to Pillow's pixels and JPEG to within 3 steps of
+// 255 (19 values of 20 are equal: the inverse transforms of image/jpeg and libjpeg round apart).
 //
 // Datasets and pipelines are safe for concurrent use; an iterator belongs to one goroutine.
 // The package imports nothing of ours; training and serving prepare their inputs with it.

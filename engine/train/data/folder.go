@@ -1,10 +1,12 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -32,15 +34,16 @@ type Folder struct {
 	classes []string
 	files   []string
 	labels  []int32
+	others  map[string]int // files that are not named as images, by extension
 	bad     badList
 	spare   *sync.Pool // of *[]byte, the contents of files
 }
 
 var _ Digester = (*Folder)(nil)
 
-// OpenFolder lists the images: files named .jpg, .jpeg, .png or .webp in any case, at any
-// depth below the folder of their class. Files and folders whose name starts with a dot are
-// left out. A link to a file or to the folder of a class is followed, other links to folders
+// OpenFolder lists the images: files with an extension of an image, in any case, at any depth
+// below the folder of their class. All others are counted by their extensions, but for files
+// and folders whose name starts with a dot. A link to a file or to the folder of a class is followed, other links to folders
 // are not. Files are opened when their samples are asked for.
 func OpenFolder(cfg FolderConfig) (*Folder, error) {
 	if cfg.FS == nil || cfg.Pipeline == nil {
@@ -49,7 +52,7 @@ func OpenFolder(cfg FolderConfig) (*Folder, error) {
 	if cfg.MaxFileBytes <= 0 {
 		cfg.MaxFileBytes = DefaultMaxFileBytes
 	}
-	f := &Folder{cfg: cfg, spare: new(sync.Pool)}
+	f := &Folder{cfg: cfg, others: map[string]int{}, spare: new(sync.Pool)}
 	folders, err := f.folders()
 	if err != nil {
 		return nil, err
@@ -63,8 +66,9 @@ func OpenFolder(cfg FolderConfig) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.tellOthers()
 	if len(f.files) == 0 {
-		return nil, fmt.Errorf("image folder: no JPEG, PNG or WebP file in the folders of %d classes", len(f.classes))
+		return nil, fmt.Errorf("image folder: %d folders of classes and no file named %s in them%s", len(f.classes), strings.Join(extensions, ", "), f.kinds(", but "))
 	}
 	return f, nil
 }
@@ -132,6 +136,8 @@ func (f *Folder) folders() (names []string, err error) {
 		}
 		if info, err := fs.Stat(f.cfg.FS, e.Name()); err == nil && info.IsDir() {
 			names = append(names, e.Name())
+		} else {
+			f.others[extension(e.Name())]++
 		}
 	}
 	slices.Sort(names)
@@ -150,7 +156,10 @@ func (f *Folder) list(class string) (files []string, err error) {
 			return err
 		case hidden(d.Name()) && p != class && d.IsDir():
 			return fs.SkipDir
-		case d.Type()&^fs.ModeSymlink != 0 || hidden(d.Name()) || !imageName(p):
+		case d.IsDir() || hidden(d.Name()):
+			return nil
+		case d.Type()&^fs.ModeSymlink != 0 || !slices.Contains(extensions, extension(p)):
+			f.others[extension(p)]++
 			return nil
 		}
 		files = append(files, p)
@@ -163,12 +172,45 @@ func (f *Folder) list(class string) (files []string, err error) {
 	return files, nil
 }
 
-func imageName(p string) bool {
-	switch strings.ToLower(path.Ext(p)) {
-	case ".jpg", ".jpeg", ".png", ".webp":
-		return true
+// extensions are those of images.
+var extensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+
+func extension(p string) string { return strings.ToLower(path.Ext(p)) }
+
+// tellOthers counts the files out that are in no class or not named as images are.
+func (f *Folder) tellOthers() {
+	n := 0
+	for _, count := range f.others {
+		n += count
 	}
-	return false
+	if n > 0 {
+		f.bad.add(f.kinds(""), fmt.Errorf("no images in the folder of a class: want %s", strings.Join(extensions, ", ")))
+		f.bad.count += n - 1
+	}
+}
+
+// kinds lists the other files by extension, the most frequent first, after a text; it is
+// empty if there are none.
+func (f *Folder) kinds(after string) string {
+	const shown = 10
+	names := slices.SortedFunc(maps.Keys(f.others), func(a, b string) int {
+		return cmp.Or(f.others[b]-f.others[a], strings.Compare(a, b))
+	})
+	var list []string
+	for _, name := range names[:min(shown, len(names))] {
+		text := fmt.Sprintf("%d %.40s", f.others[name], name)
+		if name == "" {
+			text += "without an extension"
+		}
+		list = append(list, text)
+	}
+	if more := len(names) - shown; more > 0 {
+		list = append(list, fmt.Sprintf("files of %d other kinds", more))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return after + strings.Join(list, ", ")
 }
 
 // With returns the same images read by another pipeline, which may be of another size.
@@ -178,8 +220,8 @@ func (f *Folder) With(p *Pipeline) *Folder {
 	return &g
 }
 
-// Bad returns how many images of other folders, and folders without images, were left out,
-// and the first 1000 of them.
+// Bad returns how many files, and folders without images, were left out, and the first 1000
+// of them; those that are not named as images are one of the list.
 func (f *Folder) Bad() (count int, list []Bad) { return f.bad.count, f.bad.list }
 
 // Len implements [Dataset].

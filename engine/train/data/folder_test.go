@@ -42,6 +42,7 @@ func images(t testing.TB) fstest.MapFS {
 		"nothing/here.txt":   text("no image"),
 		".git/a.png":         file("a.png"),
 		"stray.png":          file("a.png"),
+		"ape/phone.HEIC":     text("not read"),
 	}
 }
 
@@ -62,8 +63,8 @@ func TestFolder(t *testing.T) {
 	if got, want := f.Shape().Classes, []string{"Cat", "ape", "dog"}; !slices.Equal(got, want) {
 		t.Errorf("got classes %q, want %q", got, want)
 	}
-	if n, list := f.Bad(); n != 1 || list[0].Name != "nothing" {
-		t.Errorf("left out %v, want the folder without images", list)
+	if n, list := f.Bad(); n != 6 || len(list) != 2 || list[0].Name != "nothing" || list[1].Name != "2 .png, 2 .txt, 1 .heic" {
+		t.Errorf("left out %v, want the folder without images and files by extension", list)
 	}
 	if got, want := f.Shape().Dims, []int{3, 5, 6}; !slices.Equal(got, want) {
 		t.Errorf("got dims %v, want %v", got, want)
@@ -99,7 +100,7 @@ func TestFolderSkipsWhatIsCorrupt(t *testing.T) {
 	if want := []int32{0, 1, 2, 2, 2, 2}; !slices.Equal(b.Labels, want) {
 		t.Errorf("got labels %v, want %v", b.Labels, want)
 	}
-	for i, want := range []string{"Cat/empty.png: empty file", "Cat/text.png: not a JPEG", "ape/huge.png: ", "dog/cut.jpg: decode image: "} {
+	for i, want := range []string{"Cat/empty.png: empty file", "Cat/text.png: not a JPEG, PNG, WebP, GIF, BMP or TIFF image", "ape/huge.png: ", "dog/cut.jpg: decode image: "} {
 		if i >= len(bad) || !strings.HasPrefix(bad[i], want) {
 			t.Fatalf("got reports %q, want %q as number %d", bad, want, i)
 		}

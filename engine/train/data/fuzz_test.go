@@ -18,6 +18,9 @@ func FuzzImage(f *testing.F) {
 	for _, name := range []string{
 		"tiny.png", "palettealpha.png", "gray16trns.png", "rgba16.png", "bits.png", "turn6.png", "turn.webp",
 		"lossyalpha.webp", "thin.webp", "progressive.jpg", "422.jpg", "cmyk.jpg", "gray.jpg", "5x6.jpg", "turn.jpg",
+		"../formats/parttransparent.gif", "../formats/partlocal.gif", "../formats/beyond.gif", "../formats/interlaced.gif",
+		"../formats/table.bmp", "../formats/topdown.bmp", "../formats/strips.tif", "../formats/group4.tif", "../formats/rgb16b.tif",
+		"../formats/premultiplied.tif", "../formats/turn6.tif", "../formats/table.tif", "../formats/placed.webp", "../formats/animatedalpha.webp",
 	} {
 		f.Add(fixture(f, name), uint64(1))
 	}

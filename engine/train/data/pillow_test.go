@@ -79,6 +79,25 @@ func TestPillow(t *testing.T) {
 	}
 }
 
+// TestFormats decodes files of all kinds that are read to the pixels that Pillow finds.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	var file struct{ Cases []pillowCase }
+	if err := json.Unmarshal(fixture(t, "../formats/cases.json"), &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range file.Cases {
+		t.Run(c.Source, func(t *testing.T) {
+			t.Parallel()
+			got := new(data.Image)
+			if err := data.Decode(got, fixture(t, "../formats/"+c.Source), 0); err != nil {
+				t.Fatal(err)
+			}
+			compare(t, got, picture(t, "../formats/"+c.Result), c.Tolerance)
+		})
+	}
+}
+
 func runPillowCase(t *testing.T, c pillowCase) (got *data.Image, tolerance int) {
 	t.Helper()
 	got = new(data.Image)

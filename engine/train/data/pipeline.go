@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 )
 
@@ -21,7 +22,20 @@ type PipelineConfig struct {
 	Mean, Std []float32
 	// MaxPixels bounds the images decoded; 0 stands for DefaultMaxPixels.
 	MaxPixels int
+	// Budget bounds the memory of decoding at once; nil stands for one of MaxDecodeBytes for
+	// this pipeline alone.
+	Budget *Budget
 }
+
+const (
+	// maxStepPixels bounds what steps make, whatever may be decoded.
+	maxStepPixels = 32 << 20
+	// keptBytes is the memory of a picture that is kept for the next one.
+	keptBytes = 64 << 20
+	// collectBytes is what a decoder has to leave behind for a collection of its own: else
+	// the garbage of several large pictures would pile up.
+	collectBytes = 256 << 20
+)
 
 // Pipeline decodes an image file, changes the picture and writes it as float32 numbers.
 // It is safe for concurrent use.
@@ -41,6 +55,10 @@ func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
 	if cfg.MaxPixels <= 0 {
 		p.cfg.MaxPixels = DefaultMaxPixels
 	}
+	if cfg.Budget == nil {
+		p.cfg.Budget = NewBudget(MaxDecodeBytes)
+	}
+	limit := p.maxStepPixels()
 	var errs []error
 	for i, s := range cfg.Steps {
 		if s == nil {
@@ -52,8 +70,8 @@ func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
 	}
 	if len(errs) == 0 {
 		for i, s := range cfg.Steps {
-			if p.w, p.h = s.size(p.w, p.h); p.w > p.cfg.MaxPixels/max(p.h, 1) {
-				return nil, fmt.Errorf("pipeline: step %d makes %d x %d pixels, at most %d pixels", i, p.w, p.h, p.cfg.MaxPixels)
+			if p.w, p.h = s.size(p.w, p.h); p.w > limit/max(p.h, 1) {
+				return nil, fmt.Errorf("pipeline: step %d makes %d x %d pixels, at most %d pixels", i, p.w, p.h, limit)
 			}
 		}
 		if p.w == 0 || p.h == 0 {
@@ -104,10 +122,18 @@ func (p *Pipeline) Dims() (c, h, w int) { return len(p.table), p.h, p.w }
 // channels x height x width in that order. Random steps draw from r; a pipeline without
 // any takes nil.
 func (p *Pipeline) Run(dst []float32, file []byte, r *Rand) error {
-	c := p.canvas()
-	defer p.spare.Put(c)
-	if err := Decode(c.image, file, p.cfg.MaxPixels); err != nil {
+	m, err := openPicture(file, p.cfg.MaxPixels)
+	if err != nil {
 		return err
+	}
+	defer p.cfg.Budget.take(m.bytes)()
+	c := p.canvas()
+	defer p.keep(c)
+	if err := m.decode(c.image); err != nil {
+		return err
+	}
+	if m.bytes > collectBytes {
+		runtime.GC()
 	}
 	return p.run(dst, c, r)
 }
@@ -118,7 +144,7 @@ func (p *Pipeline) RunImage(dst []float32, m *Image, r *Rand) error {
 		return fmt.Errorf("image of %d x %d pixels in %d bytes", m.W, m.H, len(m.Pix))
 	}
 	c := p.canvas()
-	defer p.spare.Put(c)
+	defer p.keep(c)
 	cropTo(c.image, m, 0, 0, m.W, m.H, [3]byte{})
 	return p.run(dst, c, r)
 }
@@ -127,8 +153,17 @@ func (p *Pipeline) canvas() *canvas {
 	if c, ok := p.spare.Get().(*canvas); ok {
 		return c
 	}
-	return &canvas{image: new(Image), spare: new(Image), maxPixels: p.cfg.MaxPixels}
+	return &canvas{image: new(Image), spare: new(Image), maxPixels: p.maxStepPixels()}
 }
+
+// keep keeps a canvas for the next picture, unless it is large.
+func (p *Pipeline) keep(c *canvas) {
+	if cap(c.image.Pix)+cap(c.spare.Pix) <= keptBytes {
+		p.spare.Put(c)
+	}
+}
+
+func (p *Pipeline) maxStepPixels() int { return min(p.cfg.MaxPixels, maxStepPixels) }
 
 func (p *Pipeline) run(dst []float32, c *canvas, r *Rand) error {
 	if r == nil {

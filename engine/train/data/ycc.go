@@ -2,20 +2,23 @@ package data
 
 import "image"
 
-// fromYCbCr converts the planes of a JPEG or of a lossy WebP.
-func fromYCbCr(dst *Image, m *image.YCbCr, f format) {
-	cw := chromaWidth(dst.W, m.SubsampleRatio)
+// rowsOfYCbCr returns a function that converts a row of the planes of a JPEG or of a lossy
+// WebP.
+func rowsOfYCbCr(m *image.YCbCr, c codec) func(dst []byte, y int) {
+	w, h := m.Rect.Dx(), m.Rect.Dy()
+	cw := chromaWidth(w, m.SubsampleRatio)
 	var up upsampler
 	up.cb, up.cr = make([]byte, 2*cw+2), make([]byte, 2*cw+2)
-	for y := range dst.H {
-		luma := m.Y[y*m.YStride:][:dst.W]
-		if f == formatWebP {
-			up.webpRow(m, cw, dst.W, dst.H, y)
-			webpColours(dst.row(y), luma, up.cb, up.cr)
-			continue
+	_, lossy := c.(webpCodec)
+	return func(dst []byte, y int) {
+		luma := m.Y[y*m.YStride:][:w]
+		if lossy {
+			up.webpRow(m, cw, w, h, y)
+			webpColours(dst, luma, up.cb, up.cr)
+			return
 		}
-		cb, cr := up.jpegRow(m, cw, dst.W, dst.H, y)
-		jpegColours(dst.row(y), luma, cb, cr)
+		cb, cr := up.jpegRow(m, cw, w, h, y)
+		jpegColours(dst, luma, cb, cr)
 	}
 }
 

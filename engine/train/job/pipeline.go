@@ -11,12 +11,14 @@ func (d *Images) pipelines() (pipelines, error) {
 	filter := d.filter()
 	plain := d.fitted(filter)
 	mean, std := floats(d.Mean), floats(d.Std)
+	cfg := data.PipelineConfig{Steps: plain, Gray: d.Gray, Mean: mean, Std: std, Budget: data.NewBudget(data.MaxDecodeBytes)}
 	var p pipelines
 	var err error
-	if p.plain, err = data.NewPipeline(data.PipelineConfig{Steps: plain, Gray: d.Gray, Mean: mean, Std: std}); err != nil {
+	if p.plain, err = data.NewPipeline(cfg); err != nil {
 		return p, err
 	}
-	p.train, err = data.NewPipeline(data.PipelineConfig{Steps: d.augmented(plain, filter), Gray: d.Gray, Mean: mean, Std: std})
+	cfg.Steps = d.augmented(plain, filter)
+	p.train, err = data.NewPipeline(cfg)
 	return p, err
 }
 

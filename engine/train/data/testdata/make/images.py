@@ -90,6 +90,8 @@ def png16(name, array, colour, extra=b""):
 
 def decoded(name, tolerance=0):
     with Image.open(out / name) as im:
+        if im.mode.startswith("I;16"):  # convert makes all above 255 white; colours of 16 bits it takes the upper bytes of
+            im = Image.fromarray((np.array(im) >> 8).astype(np.uint8))
         case("decode", name, ImageOps.exif_transpose(im).convert("RGB"), tolerance=tolerance)
 
 
