@@ -278,8 +278,9 @@ func TestKeysOfOtherSchedules(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for more, want := range map[string]string{
-		`{kind = "cosine", gamma = 0.5}`:          "belong to kind step",
-		`{kind = "step", every = 5, final = 0.5}`: "belongs to kind cosine and linear",
+		`{kind = "cosine", gamma = 0.5}`:           "belong to kind step",
+		`{kind = "step", every = 5, final = 0.5}`:  "belongs to kind cosine and linear",
+		`{kind = "cosine", steps = 4, warmup = 5}`: "train.schedule.steps: cosine needs more steps than the 5 of warmup, has 4",
 	} {
 		_, err := job.Read(write(t, dir, "job.toml", fmt.Sprintf(tableJob, "", "class", "sum")+"schedule = "+more+"\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -121,7 +122,7 @@ func (j *Job) model(k known) (net.Config, []error) {
 		case len(m.Labels) == 0:
 			m.Labels = slices.Clone(k.labels)
 		default:
-			f.add("model.bert.labels", "are %q, the data makes them %q: leave them out", m.Labels, k.labels)
+			f.add("model.bert.labels", "are %.200s, the data makes them %.200s: leave them out", fmt.Sprintf("%q", m.Labels), fmt.Sprintf("%q", k.labels))
 		}
 		c.Bert = &m
 	}

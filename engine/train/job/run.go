@@ -166,8 +166,12 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := checkServable(model); err != nil {
 		return err
 	}
+	schedule := t.schedule(r.steps)
+	if schedule.Warmup != t.Schedule.Warmup {
+		r.note("train.schedule.warmup is %d and the run has %d steps: it is made %d", t.Schedule.Warmup, r.steps, schedule.Warmup)
+	}
 	settings := train.Config{
-		Model: model, Optimizer: t.Optimizer, Schedule: t.schedule(r.steps), Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
+		Model: model, Optimizer: t.Optimizer, Schedule: schedule, Clip: t.Clip, Smoothing: t.Smoothing, Seed: t.Seed,
 	}
 	c.told(settings.Validate())
 	if err := errors.Join(c.errs...); err != nil {

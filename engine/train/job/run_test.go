@@ -371,7 +371,6 @@ func TestRunErrors(t *testing.T) {
 		{"no text", fmt.Sprintf(textJob, true, false, "", 5), "*.txt", "*.md", "no file matches"},
 		{"all for validation", fmt.Sprintf(textJob, true, false, "validation = [\"*.txt\"]", 5), "", "", "no file matches"},
 		{"no tokenizer", fmt.Sprintf(textJob, true, false, "tokenizer = \"tokenizer.json\"", 5), "", "", "tokenizer.json"},
-		{"warm-up", fmt.Sprintf(textJob, true, false, "", 5), "warmup = 5", "warmup = 500", "train.schedule.steps: cosine needs more steps than the 500 of warmup, has 5"},
 		{"not finite", fmt.Sprintf(tableJob, "regression = true", "sum", "class"), "lr = 0.02", "lr = 1000", "not finite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -101,6 +102,7 @@ func (j *Job) Validate() error {
 		c.add("data", "has %d sections, want exactly one of data.images, data.text, data.csv", sections)
 	}
 	c.train()
+	c.zeros()
 	if j.Model.Kind != net.KindResNet && !slices.Contains(kindsOfModels, j.Model.Kind) {
 		c.add("model.kind", "is %.40q, want one of %s", j.Model.Kind, strings.Join(kindsOfModels, ", "))
 	} else if sections == 1 && len(c.errs) == 0 { // what the model gets from the data is right
@@ -109,6 +111,28 @@ func (j *Job) Validate() error {
 		c.fits()
 	}
 	return errors.Join(c.errs...)
+}
+
+// notZero are the keys of numbers for which 0 would stand for another one: that of a key
+// that is left out.
+var notZero = []string{
+	"model.llama.kv_heads", "model.llama.head_dim", "model.llama.eps", "model.llama.rope_theta", "model.bert.types", "model.bert.eps",
+	"model.resnet.width", "model.resnet.depth", "model.cnn.layers.kernel", "model.cnn.layers.stride", "data.images.resize",
+}
+
+// zeros refuses a 0 in the file that would not mean 0.
+func (c *check) zeros() {
+	set := train.Keys(c.job)
+	for _, key := range slices.Sorted(maps.Keys(c.job.lines)) {
+		general, index, found := strings.Cut(key, "[")
+		if found {
+			_, rest, _ := strings.Cut(index, "]")
+			general += rest
+		}
+		if _, ok := set[key]; !ok && slices.Contains(notZero, general) {
+			c.add(key, "is 0, want more: without the key it has its default")
+		}
+	}
 }
 
 func (c *check) train() {
@@ -151,11 +175,15 @@ func (c *check) told(err error) {
 	}
 }
 
-// schedule returns the schedule for a run of some steps.
+// schedule returns the schedule for a run of some steps. Warm-up that would not end before the
+// run does is made a tenth of it.
 func (t *Train) schedule(steps int) train.Schedule {
 	s := t.Schedule
 	if s.Steps == 0 && (s.Kind == train.Cosine || s.Kind == train.Linear) {
 		s.Steps = steps
+	}
+	if s.Warmup >= steps {
+		s.Warmup = steps / 10
 	}
 	return s
 }
