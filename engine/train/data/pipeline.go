@@ -32,8 +32,8 @@ const (
 	maxStepPixels = 32 << 20
 	// keptBytes is the memory of a picture that is kept for the next one.
 	keptBytes = 64 << 20
-	// collectBytes is what a decoder has to leave behind for a collection of its own: else
-	// the garbage of several large pictures would pile up.
+	// collectBytes is what a picture has to take for a collection of its own: else the garbage
+	// of several large ones would pile up.
 	collectBytes = 256 << 20
 )
 
@@ -156,11 +156,16 @@ func (p *Pipeline) canvas() *canvas {
 	return &canvas{image: new(Image), spare: new(Image), maxPixels: p.maxStepPixels()}
 }
 
-// keep keeps a canvas for the next picture, unless it is large.
+// keep keeps a canvas for the next picture, without its memory if that is large.
 func (p *Pipeline) keep(c *canvas) {
-	if cap(c.image.Pix)+cap(c.spare.Pix) <= keptBytes {
-		p.spare.Put(c)
+	size := cap(c.image.Pix) + cap(c.spare.Pix)
+	if size > keptBytes {
+		c.image.Pix, c.spare.Pix = nil, nil
 	}
+	if size > collectBytes {
+		runtime.GC()
+	}
+	p.spare.Put(c)
 }
 
 func (p *Pipeline) maxStepPixels() int { return min(p.cfg.MaxPixels, maxStepPixels) }

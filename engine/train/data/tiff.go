@@ -72,7 +72,8 @@ func (tiffCodec) size(b []byte) (w, h int, err error) {
 	return sizeOf(tiff.DecodeConfig(bytes.NewReader(b)))
 }
 
-// memory: the pixels, and the strip or tile that is unpacked, which is appended to.
+// memory: the pixels, and the strip or tile that is unpacked. It is appended to, so that three
+// times its size are there for a moment; a strange one may have 8 bytes for each pixel.
 func (tiffCodec) memory(b []byte, w, h int) float64 {
 	c, err := tiff.DecodeConfig(bytes.NewReader(b))
 	if err != nil {
@@ -94,7 +95,11 @@ func (tiffCodec) memory(b []byte, w, h int) float64 {
 	if tile := tiffTag(b, tagTileWidth); tile != 0 {
 		rows = float64(tile) * float64(tiffTag(b, tagTileLength)) / float64(w)
 	}
-	return pixel * (1 + 3*rows/float64(h))
+	unpacked := 8 * rows / float64(h)
+	if c := tiffTag(b, tagCompression); c <= 1 { // none: as it is in the file
+		unpacked = min(unpacked, float64(len(b))/float64(w)/float64(h))
+	}
+	return pixel + 3*unpacked
 }
 
 func (tiffCodec) decode(b []byte) (frame, error) {
