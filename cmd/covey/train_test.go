@@ -128,7 +128,7 @@ func TestTrainResumeLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := command(t.Context(), t, data, "train", path, "--resume")
-	if err != nil || !strings.Contains(out, "\nlast.state is missing: going on from best.state, after step 2") {
+	if err != nil || !strings.Contains(out, "last.state is missing: going on from best.state, after step 2") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, name := range []string{"last.state", "best.state"} {

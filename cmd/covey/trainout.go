@@ -63,19 +63,15 @@ func (p *trainProgress) say(format string, args ...any) {
 
 func (p *trainProgress) start(s job.Start) {
 	if p.json {
-		event := map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad}
-		if len(s.Notes) > 0 {
-			event["notes"] = s.Notes
-		}
-		p.object("start", event)
+		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad, "notes": append([]string{}, s.Notes...)})
 		return
+	}
+	for _, note := range s.Notes {
+		p.say("%s", note)
 	}
 	text := fmt.Sprintf("%d parameters, %d samples, %d for validation, in %s", s.Params, s.Samples, s.Validation, s.Folder)
 	if len(s.Columns) > 0 {
 		text += "\ncolumns: " + columnsText(s.Columns)
-	}
-	for _, note := range s.Notes {
-		text += "\n" + note
 	}
 	if s.Step > 0 {
 		text += fmt.Sprintf("\ngoing on after step %d", s.Step)

@@ -1,7 +1,5 @@
 package data
 
-import "context"
-
 // Step internals that tests compare with other implementations.
 
 // Apply runs a step on a copy of m.
@@ -39,20 +37,3 @@ var (
 	Permutation = permutation
 	FindFiles   = findFiles
 )
-
-// FingerprintOf is [Folder.Fingerprint] with the limit of what is read whole.
-func FingerprintOf(f *Folder, whole int64) (string, error) {
-	return f.fingerprint(context.Background(), whole)
-}
-
-// TakeFrom takes bytes of a budget and returns what gives them back.
-func TakeFrom(b *Budget, bytes int64) (give func()) { return b.take(bytes) }
-
-// MemoryOf returns the memory that decoding a file may take.
-func MemoryOf(file []byte) (int64, error) {
-	p, err := openPicture(file, 0)
-	if err != nil {
-		return 0, err
-	}
-	return p.bytes, nil
-}

@@ -24,7 +24,7 @@ type Events struct {
 	Bad        func(data.Bad) // a sample, file or row that was left out
 }
 
-// Start tells what is going to happen.
+// Start tells what is going to happen, and in its notes what is not as it was meant to be.
 type Start struct {
 	Folder     string
 	Params     int           // parameters of the model
@@ -34,7 +34,7 @@ type Start struct {
 	Steps      int           // in all, as far as can be told
 	Bad        int           // files, documents and rows left out
 	Columns    []data.Column // of a table, as they were found
-	Notes      []string      // what is not as it was meant to be, a line each
+	Notes      []string      // how files were read, and what in them is not plain
 }
 
 // Progress tells of a step.

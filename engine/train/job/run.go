@@ -201,11 +201,12 @@ func (r *runner) bad(b data.Bad) {
 func (r *runner) start() Start {
 	s := Start{
 		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
-		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.notes,
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns,
 	}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
 	}
+	s.Notes = append(s.Notes, r.notes...)
 	return s
 }
 
