@@ -26,7 +26,7 @@ func TestStockBertOnFewRows(t *testing.T) {
 	res := run(t, j, job.Options{Events: job.Events{
 		Start: func(s job.Start) { notes = s.Notes }, Step: func(p job.Progress) { rates = append(rates, p.LR) },
 	}})
-	if want := "train.schedule.warmup is 100 and the run has 10 steps: it is made 1"; res.Step != 10 || !slices.Equal(notes, []string{want}) {
+	if want := "train.schedule.warmup is 100 and the run has 10 steps: it is made 1"; res.Step != 10 || !slices.Contains(notes, want) {
 		t.Errorf("%d steps, told %q, want %q", res.Step, notes, want)
 	}
 	if math.Abs(rates[0]-5e-4) > 1e-9 || !slices.IsSortedFunc(rates, func(a, b float64) int { return int(math.Copysign(1, b-a)) }) {
