@@ -91,6 +91,7 @@ func specVectors(t *testing.T) map[string]map[string]string {
 				encode(&wire.InferStep{Seq: 1, Tokens: []int32{1, 300, 70000}, Want: wire.WantToken, PromptLen: 3})),
 			"Hidden state of 1 x 2, 0.5 and -1": tensor([]int{1, 2}, 0.5, -1),
 			"Result":                            whole(wire.TypeInferResult, made("infer result")),
+			"Progress while peer B is waited for": whole(wire.TypeProgress, made("infer progress")),
 			"Error upstream at step 3, peer B":  whole(wire.TypeError, made("error")),
 			"Close":                             whole(wire.TypeInferClose, made("infer close")),
 		},
