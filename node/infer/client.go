@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol"
@@ -12,35 +14,65 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
+// Options are what a Client expects of its peer.
+type Options struct {
+	// Silence is how long the peer may send nothing while it owes an answer; 0 is as long as
+	// the context of a call lasts. It is for a peer that was asked for its progress.
+	Silence time.Duration
+	// MaxVector is the most numbers that a result brings; 0 is what fits a frame.
+	MaxVector int
+}
+
 // Client is a session on a peer, and through it on the chain behind that peer.
 type Client struct {
-	s   host.Stream
-	r   *frame.Reader
-	w   *frame.Writer
-	seq uint64
-	buf []byte // encoded hidden state
-	vec []float32
+	s    host.Stream
+	opts Options
+	pace *Paced
+	r    *frame.Reader
+	w    *frame.Writer
+	seq  uint64
+	buf  []byte // encoded hidden state
+	vec  []float32
+	at   atomic.Value // host.ID: who is at work, as the last progress told
+}
+
+// Open asks the peer at the other end of s for a session, expecting nothing particular.
+func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (*Client, error) {
+	return Options{}.Open(ctx, s, o)
 }
 
 // Open asks the peer at the other end of s for a session and waits until the whole chain
-// is ready. It owns s from then on: on an error s is reset. A refusal is a *wire.Error.
-func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err error) {
-	c = &Client{s: s, r: frame.NewReader(s, wire.InferClientLimits(protocol.MaxTensor+protocol.MaxTensorHeader)), w: frame.NewWriter(s)}
+// is ready. It owns s from then on: on an error s is reset. A refusal is a *wire.Error. The
+// client is returned with an error too: its At tells who was waited for.
+func (opts Options) Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err error) {
+	most := protocol.MaxTensor
+	if opts.MaxVector > 0 {
+		most = min(most, 4*opts.MaxVector)
+	}
+	c = &Client{s: s, opts: opts, pace: NewPaced(s)}
+	c.r, c.w = frame.NewReader(c.pace, wire.InferClientLimits(most+protocol.MaxTensorHeader)), frame.NewWriter(c.pace)
 	defer c.guard(ctx, &err)()
 	if err := c.send(wire.TypeInferOpen, o); err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
+		return c, fmt.Errorf("open session: %w", err)
 	}
 	if err := c.w.Flush(); err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
+		return c, fmt.Errorf("open session: %w", err)
 	}
 	var opened wire.InferOpened
 	if err := c.receive(wire.TypeInferOpened, &opened); err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
+		return c, fmt.Errorf("open session: %w", err)
 	}
 	if opened.MaxTokens < o.MaxTokens {
-		return nil, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
+		return c, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
 	}
 	return c, nil
+}
+
+// At returns the hop behind the peer that it said it waits for, in the call that is going
+// on or in the last one; empty if it told of none. It may be called at any time.
+func (c *Client) At() host.ID {
+	id, _ := c.at.Load().(host.ID)
+	return id
 }
 
 // Peer returns the first peer of the chain.
@@ -73,6 +105,7 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 		return nil, nil, fmt.Errorf("receive result: of step %d, want %d", res.Seq, c.seq)
 	}
 	if res.Tensor {
+		c.pace.rest = Stall // it has begun
 		t, payload, err := c.r.Next()
 		if err != nil {
 			return nil, nil, fmt.Errorf("receive vector: %w", err)
@@ -90,6 +123,7 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 
 // Close tells the chain that the session is over and closes the stream.
 func (c *Client) Close(reason string) error {
+	c.pace.Bound(time.Time{}, 0)
 	err := c.send(wire.TypeInferClose, &wire.InferClose{Reason: reason})
 	if err == nil {
 		err = c.w.Flush()
@@ -104,8 +138,8 @@ func (c *Client) Close(reason string) error {
 // resets the stream. The function it returns also resets on an error.
 func (c *Client) guard(ctx context.Context, err *error) func() {
 	deadline, _ := ctx.Deadline() // none takes back that of the call before
-	// A stream that cannot take a deadline is dead: the next write tells.
-	_ = c.s.SetDeadline(deadline)
+	c.pace.Bound(deadline, c.opts.Silence)
+	c.at.Store(host.ID(""))
 	stop := context.AfterFunc(ctx, func() { _ = c.s.Reset() })
 	return func() {
 		if !stop() && *err != nil {
@@ -126,23 +160,33 @@ func (c *Client) send(t frame.Type, m wire.Message) error {
 	return c.w.Write(t, b)
 }
 
-// receive reads the message that is due, or the error that came instead of it.
+// receive reads the message that is due, or the error that came instead of it, and what the
+// peer tells of its progress before.
 func (c *Client) receive(want frame.Type, m wire.Message) error {
-	t, payload, err := c.r.Next()
-	if err != nil {
-		return err
-	}
-	switch t {
-	case want:
-		return wire.Decode(payload, m)
-	case wire.TypeError:
-		e := new(wire.Error)
-		if err := wire.Decode(payload, e); err != nil {
+	for {
+		t, payload, err := c.r.Next()
+		if err != nil {
 			return err
 		}
-		return e
+		switch t {
+		case want:
+			return wire.Decode(payload, m)
+		case wire.TypeProgress:
+			var p wire.InferProgress
+			if err := wire.Decode(payload, &p); err != nil {
+				return err
+			}
+			c.at.Store(p.Peer)
+		case wire.TypeError:
+			e := new(wire.Error)
+			if err := wire.Decode(payload, e); err != nil {
+				return err
+			}
+			return e
+		default:
+			return fmt.Errorf("got frame type %d, want %d", t, want)
+		}
 	}
-	return fmt.Errorf("got frame type %d, want %d", t, want)
 }
 
 // WriteVector writes x as a float32 tensor frame of the given number of rows. It encodes
