@@ -22,6 +22,13 @@ type Answer struct {
 // MaxVector returns the most numbers that come back from a step of up to so many rows, or 0
 // if that is unknown.
 func (a Answer) MaxVector(rows int) int {
+	if a.Width == 0 && a.Vocab > 0 {
+		return 1 // tokens come back
+	}
+	return a.width(rows)
+}
+
+func (a Answer) width(rows int) int {
 	if !a.Rows {
 		rows = 1
 	}
@@ -83,7 +90,7 @@ func (a Answer) vector(st *wire.InferStep, vec []float32) error {
 		}
 		return nil
 	}
-	want := a.MaxVector(len(st.Tokens))
+	want := a.width(len(st.Tokens))
 	if len(vec) == 0 || want > 0 && len(vec) != want {
 		return fmt.Errorf("%w: vector of %d numbers, want %d", ErrAnswer, len(vec), want)
 	}

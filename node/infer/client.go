@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/node/host"
@@ -21,6 +20,9 @@ type Options struct {
 	Silence time.Duration
 	// MaxVector is the most numbers that a result brings; 0 is what fits a frame.
 	MaxVector int
+	// Told is called with what the peer tells of its progress: the hop behind it that it
+	// waits for, or empty while the work is its own. It may be nil.
+	Told func(at host.ID)
 }
 
 // Client is a session on a peer, and through it on the chain behind that peer.
@@ -33,7 +35,6 @@ type Client struct {
 	seq  uint64
 	buf  []byte // encoded hidden state
 	vec  []float32
-	at   atomic.Value // host.ID: who is at work, as the last progress told
 }
 
 // Open asks the peer at the other end of s for a session, expecting nothing particular.
@@ -42,8 +43,7 @@ func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (*Client, error
 }
 
 // Open asks the peer at the other end of s for a session and waits until the whole chain
-// is ready. It owns s from then on: on an error s is reset. A refusal is a *wire.Error. The
-// client is returned with an error too: its At tells who was waited for.
+// is ready. It owns s from then on: on an error s is reset. A refusal is a *wire.Error.
 func (opts Options) Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err error) {
 	most := protocol.MaxTensor
 	if opts.MaxVector > 0 {
@@ -53,26 +53,19 @@ func (opts Options) Open(ctx context.Context, s host.Stream, o *wire.InferOpen) 
 	c.r, c.w = frame.NewReader(c.pace, wire.InferClientLimits(most+protocol.MaxTensorHeader)), frame.NewWriter(c.pace)
 	defer c.guard(ctx, &err)()
 	if err := c.send(wire.TypeInferOpen, o); err != nil {
-		return c, fmt.Errorf("open session: %w", err)
+		return nil, fmt.Errorf("open session: %w", err)
 	}
 	if err := c.w.Flush(); err != nil {
-		return c, fmt.Errorf("open session: %w", err)
+		return nil, fmt.Errorf("open session: %w", err)
 	}
 	var opened wire.InferOpened
 	if err := c.receive(wire.TypeInferOpened, &opened); err != nil {
-		return c, fmt.Errorf("open session: %w", err)
+		return nil, fmt.Errorf("open session: %w", err)
 	}
 	if opened.MaxTokens < o.MaxTokens {
-		return c, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
+		return nil, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
 	}
 	return c, nil
-}
-
-// At returns the hop behind the peer that it said it waits for, in the call that is going
-// on or in the last one; empty if it told of none. It may be called at any time.
-func (c *Client) At() host.ID {
-	id, _ := c.at.Load().(host.ID)
-	return id
 }
 
 // Peer returns the first peer of the chain.
@@ -139,7 +132,8 @@ func (c *Client) Close(reason string) error {
 func (c *Client) guard(ctx context.Context, err *error) func() {
 	deadline, _ := ctx.Deadline() // none takes back that of the call before
 	c.pace.Bound(deadline, c.opts.Silence)
-	c.at.Store(host.ID(""))
+	// A stream that cannot take a deadline is dead: the next write tells.
+	_ = c.s.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = c.s.Reset() })
 	return func() {
 		if !stop() && *err != nil {
@@ -176,7 +170,9 @@ func (c *Client) receive(want frame.Type, m wire.Message) error {
 			if err := wire.Decode(payload, &p); err != nil {
 				return err
 			}
-			c.at.Store(p.Peer)
+			if c.opts.Told != nil {
+				c.opts.Told(p.Peer)
+			}
 		case wire.TypeError:
 			e := new(wire.Error)
 			if err := wire.Decode(payload, e); err != nil {

@@ -29,21 +29,25 @@ var ErrSilent = errors.New("peer is silent")
 // a time may use it.
 type Paced struct {
 	s     host.Stream
-	limit time.Time     // of each operation; zero: what the stream does by itself
-	rest  time.Duration // the longest time without a byte while reading; 0: up to limit
+	limit time.Time     // of each operation that has a deadline set here
+	rest  time.Duration // the longest time without a byte while reading; 0: the stream's own deadline holds
+	wrote bool          // a write has replaced the stream's deadline
 }
 
-// NewPaced returns a Paced of s which may rest up to what the stream allows.
+// NewPaced returns a Paced of s whose reads may rest as long as the stream allows.
 func NewPaced(s host.Stream) *Paced { return &Paced{s: s} }
 
-// Bound sets until when reads and writes must be done, and for how long a read may rest.
+// Bound says until when reads and writes must be done, and for how long a read may rest.
 func (p *Paced) Bound(limit time.Time, rest time.Duration) { p.limit, p.rest = limit, rest }
 
 // Read implements io.Reader. The error is ErrSilent if no byte came in time.
 func (p *Paced) Read(b []byte) (int, error) {
 	until, resting := p.until(p.rest)
-	if err := p.s.SetReadDeadline(until); err != nil {
-		return 0, err
+	if p.rest > 0 || p.wrote {
+		p.wrote = false
+		if err := p.s.SetReadDeadline(until); err != nil {
+			return 0, err
+		}
 	}
 	n, err := p.s.Read(b)
 	if resting && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -56,6 +60,7 @@ func (p *Paced) Read(b []byte) (int, error) {
 func (p *Paced) Write(b []byte) (n int, err error) {
 	for n < len(b) {
 		until, resting := p.until(Stall)
+		p.wrote = true
 		if err := p.s.SetDeadline(until); err != nil {
 			return n, err
 		}

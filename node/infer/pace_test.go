@@ -88,9 +88,10 @@ func TestSilentOpen(t *testing.T) {
 				w.read(wire.TypeInferStep, nil)
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			c, err := infer.Options{Silence: infer.Silence}.Open(ctx, s, open())
-			if got, want := errors.Is(err, infer.ErrSilent), limit == time.Minute; got != want || err == nil || c.At() != later {
-				t.Errorf("within %v: %v, at %q", limit, err, c.At())
+			var at host.ID
+			_, err := infer.Options{Silence: infer.Silence, Told: func(id host.ID) { at = id }}.Open(ctx, s, open())
+			if got, want := errors.Is(err, infer.ErrSilent), limit == time.Minute; got != want || err == nil || at != later {
+				t.Errorf("within %v: %v, at %q", limit, err, at)
 			}
 			cancel()
 		}

@@ -113,7 +113,7 @@ func examples(tb testing.TB) map[string]example {
 			Timings: []wire.Timing{{Peer: a, ComputeNs: 1500000, QueueNs: 20000}},
 		}, new(wire.InferResult)},
 		"infer progress": {&wire.InferProgress{Peer: b}, new(wire.InferProgress)},
-		"infer close": {&wire.InferClose{Reason: "done"}, new(wire.InferClose)},
-		"advert":      {advert(), new(wire.Advert)},
+		"infer close":    {&wire.InferClose{Reason: "done"}, new(wire.InferClose)},
+		"advert":         {advert(), new(wire.Advert)},
 	}
 }
