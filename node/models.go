@@ -64,7 +64,7 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	g := &gateway.Model{
 		ID: c.CID, Name: c.Name, Task: c.Config.Task(), Created: c.Manifest.Created, Blocks: c.Config.Blocks(), Context: c.Config.ContextLen(),
 		BOS: c.Manifest.BOS, EOS: c.Manifest.EOS, EOSIDs: c.Manifest.EOSIDs, Tokenizer: text.Tokenizer, Template: text.Template,
-		Labels: c.Config.Labels(),
+		Labels: c.Config.Labels(), Shape: router.Shape{Vocab: c.Config.Vocab(), Width: c.Config.Width(), Dim: c.Config.Dim()},
 	}
 	if text.Pictures != nil {
 		g.Pictures = text.Pictures

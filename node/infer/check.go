@@ -8,7 +8,7 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// ErrAnswer means that a result is none of the step that it answers, whatever the model.
+// ErrAnswer means that what came is no answer to what was asked, whatever the model.
 var ErrAnswer = errors.New("impossible answer")
 
 // Answer is what a result must look like.

@@ -63,7 +63,7 @@ func (opts Options) Open(ctx context.Context, s host.Stream, o *wire.InferOpen) 
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	if opened.MaxTokens < o.MaxTokens {
-		return nil, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
+		return nil, fmt.Errorf("open session: %w: peer reserved %d of %d tokens", ErrAnswer, opened.MaxTokens, o.MaxTokens)
 	}
 	return c, nil
 }
@@ -95,7 +95,7 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 		return nil, nil, fmt.Errorf("receive result: %w", err)
 	}
 	if res.Seq != c.seq {
-		return nil, nil, fmt.Errorf("receive result: of step %d, want %d", res.Seq, c.seq)
+		return nil, nil, fmt.Errorf("receive result: %w: of step %d, want %d", ErrAnswer, res.Seq, c.seq)
 	}
 	if res.Tensor {
 		c.pace.rest = Stall // it has begun
@@ -104,10 +104,10 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 			return nil, nil, fmt.Errorf("receive vector: %w", err)
 		}
 		if t != wire.TypeTensor {
-			return nil, nil, fmt.Errorf("receive vector: got frame type %d", t)
+			return nil, nil, fmt.Errorf("receive vector: %w: got frame type %d", ErrAnswer, t)
 		}
 		if c.vec, _, err = ReadVector(c.vec, payload); err != nil {
-			return nil, nil, fmt.Errorf("receive vector: %w", err)
+			return nil, nil, fmt.Errorf("receive vector: %w: %w", ErrAnswer, err)
 		}
 		vec = c.vec
 	}
@@ -180,7 +180,7 @@ func (c *Client) receive(want frame.Type, m wire.Message) error {
 			}
 			return e
 		default:
-			return fmt.Errorf("got frame type %d, want %d", t, want)
+			return fmt.Errorf("%w: got frame type %d, want %d", ErrAnswer, t, want)
 		}
 	}
 }
