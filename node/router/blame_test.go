@@ -28,7 +28,9 @@ func shaped() router.Request {
 }
 
 // current makes an advert that of a peer which tells its progress.
-func current(a *wire.Advert, _ *wire.Served) { a.Capability, a.Seq = protocol.ProgressCapability, 1 }
+func current(a *wire.Advert, s *wire.Served) {
+	a.Capability, a.Seq, s.PrefillNs = protocol.ProgressCapability, 1, 1000
+}
 
 // renew replaces a peer's adverts by newer ones.
 func (s *swarm) renew(p host.ID) {
@@ -385,7 +387,7 @@ func TestHangingPeer(t *testing.T) {
 				}
 				edit := current
 				if !tc.tells {
-					edit = func(a *wire.Advert, _ *wire.Served) { a.Capability, a.Seq = 2, 1 }
+					edit = func(a *wire.Advert, s *wire.Served) { current(a, s); a.Capability = 2 }
 				}
 				s := newSwarm(stage(bad.id, 0, 8, ms, edit), stage(good.id, 0, 8, 5*ms, current)).virtual()
 				serveAll(t, s, bad, good)
@@ -416,6 +418,27 @@ func TestHangingPeer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNextHopThatCannotBeReached has the only holder of the front half wait for one of the
+// back half, and say so: another one is tried over the same front.
+func TestNextHopThatCannotBeReached(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		front := &chainPeer{id: peer(1), stuck: peer(2)}
+		gone, back := &chainPeer{id: peer(2), gone: true}, &chainPeer{id: peer(3)}
+		s := newSwarm(stage(front.id, 0, 4, ms, current), stage(gone.id, 4, 8, ms, current), stage(back.id, 4, 8, 5*ms, current)).virtual()
+		serveAll(t, s, front, gone, back)
+		r := s.router(t)
+		start := time.Now()
+		if n := ask(t, r); n != 0 || time.Since(start) > 800*ms {
+			t.Errorf("%d reroutes, took %v", n, time.Since(start))
+		}
+		r.Idle()
+		if got := leftOut(t, r); !slices.Equal(got, []host.ID{gone.id}) {
+			t.Errorf("left out %v", got)
+		}
+	})
 }
 
 // TestSlowOpenIsNoFault has the best peer take a second to open: another one is taken, and

@@ -13,10 +13,12 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// maxChecks bounds the chains that are looked into at once, checkTimeout the time of each.
+// maxChecks bounds the chains that are looked into at once, checkTimeout the time of each,
+// and probeTimeout that of an end of one.
 const (
 	maxChecks    = 4
 	checkTimeout = 15 * time.Second
+	probeTimeout = 3 * time.Second
 )
 
 // trial is a chain that failed with a request.
@@ -169,8 +171,7 @@ func (r *Router) seqOf(p host.ID) uint64 {
 // state of zeros.
 func (r *Router) probe(ctx context.Context, t trial, i int) error {
 	end := &Chain{Model: t.chain.Model, Links: t.chain.Links[i:]}
-	limit := end.openLimit(0) + end.stepLimit(1, t.req.Shape.Dim, 0, 0)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, errSlow)
 	defer cancel()
 	id := make([]byte, wire.SessionIDSize)
 	rand.Read(id) // never errs since Go 1.24

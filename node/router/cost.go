@@ -62,6 +62,7 @@ const (
 	grace       = 2 * time.Second
 	graceFactor = 8
 	dialFactor  = 4         // round trips to a peer that must be dialled
+	others      = 2         // chunks of other requests' prompts that may come before
 	linkRate    = 256 << 10 // bytes a second of a slow uplink
 )
 
@@ -70,26 +71,28 @@ const (
 // twice as long after each time that it was too short.
 func (c *Chain) stepLimit(n, width, bytes, tooShort int) time.Duration {
 	most := infer.StepTimeout(n, len(c.Links))
-	var expected time.Duration
+	var expected, before time.Duration
 	for i := range c.Links {
 		l := &c.Links[i]
 		if l.Compute == 0 || n > 1 && width == 0 && len(c.Links) > 1 {
 			return most
 		}
 		expected = sum(expected, work{chunks: []int{n}}.prompt(l.Compute, l.token), l.Queue, l.RTT)
+		before = sum(before, times(work{chunks: []int{prefillChunk}}.prompt(l.Compute, l.token), others))
 	}
 	bytes += 4 * n * width * (len(c.Links) - 1)
 	moved := time.Duration(bytes) * time.Second / linkRate
-	return min(times(sum(grace, times(expected, graceFactor), moved), 1<<min(tooShort, 10)), most)
+	return min(times(sum(grace, times(expected, graceFactor), before, moved), 1<<min(tooShort, 10)), most)
 }
 
-// openLimit is stepLimit for the open of a session.
-func (c *Chain) openLimit(tooShort int) time.Duration {
-	var expected time.Duration
+// openTime is what the open of a session should take at most, if all its peers must be
+// dialled.
+func (c *Chain) openTime() time.Duration {
+	var trips time.Duration
 	for i := range c.Links {
-		expected = sum(expected, c.Links[i].RTT)
+		trips = sum(trips, c.Links[i].RTT)
 	}
-	return min(times(sum(grace, times(expected, dialFactor)), 1<<min(tooShort, 10)), infer.OpenTimeout(len(c.Links)))
+	return sum(grace, times(trips, dialFactor))
 }
 
 // maxCost is what costs end at, a year: what peers say must not overflow, or the worst stage

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -11,8 +12,12 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// hedgeAfter is how long a chain has to open a session before another one is tried as well.
-const hedgeAfter = 700 * time.Millisecond
+// hedgeAfter is how long a chain has to open a session before another one is tried as well,
+// up to maxOpenings at once.
+const (
+	hedgeAfter  = 700 * time.Millisecond
+	maxOpenings = 3
+)
 
 // open makes the message that opens a session on a chain.
 func (c *Chain) open(id []byte, tokens int, left time.Duration, sampling wire.Sampling) *wire.InferOpen {
@@ -47,16 +52,21 @@ func (r *Router) dial(ctx context.Context, c *Chain, o *wire.InferOpen, opts inf
 }
 
 // opening is a session that is being opened on a chain. What is below done may be read once
-// it is closed.
+// it is closed, or the opening came out of the channel that it was begun with.
 type opening struct {
 	trial
-	at     atomic.Value // host.ID: whom the chain waits for, as its first hop tells
-	cancel context.CancelFunc
-	keep   func() bool // lets it outlive the request
-	done   chan struct{}
-	client *infer.Client
-	err    error
+	at      atomic.Value // host.ID: whom the chain waits for, as its first hop tells
+	cancel  context.CancelFunc
+	keep    func() bool     // lets it outlive the request
+	late    context.Context // until it has taken too long
+	tooLate context.CancelFunc
+	done    chan struct{}
+	client  *infer.Client
+	err     error
 }
+
+// hangs returns the peer that the chain seems to wait for.
+func (o *opening) hangs() host.ID { return o.chain.Links[o.later(o.waitsFor())].Peer }
 
 // waitsFor returns the hop that the first one said it waits for, if any.
 func (o *opening) waitsFor() host.ID {
@@ -64,16 +74,22 @@ func (o *opening) waitsFor() host.ID {
 	return id
 }
 
-// begin starts to open the session on a chain.
-func (s *Session) begin(ctx context.Context, c *Chain) (*opening, error) {
+// begin starts to open the session on a chain. What becomes of it is sent to finished, which
+// has room for it.
+func (s *Session) begin(ctx context.Context, c *Chain, finished chan<- *opening) (*opening, error) {
 	o := &opening{trial: trial{c, &s.req, s.r.currentEpoch()}, done: make(chan struct{})}
+	o.late, o.tooLate = context.WithCancel(context.WithoutCancel(ctx))
 	message := c.open(s.id, s.req.tokens(), s.deadline.Sub(s.r.cfg.Now()), s.req.Sampling)
 	opts := infer.Options{MaxVector: s.gives().MaxVector(s.req.Prompt), Told: func(at host.ID) { o.at.Store(at) }}
-	limit := c.openLimit(s.tooShort)
 	cancel, ok := s.r.task(ctx, func(ctx context.Context) {
-		defer close(o.done)
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
+		defer func() {
+			close(o.done)
+			finished <- o
+		}()
+		ctx, cancel := context.WithTimeoutCause(ctx, infer.OpenTimeout(len(c.Links)), errSlow)
 		defer cancel()
+		ctx, giveUp := context.WithCancelCause(ctx)
+		defer context.AfterFunc(o.late, func() { giveUp(errSlow) })()
 		o.client, o.err = s.r.dial(ctx, c, message, opts)
 	})
 	if !ok {
@@ -84,8 +100,8 @@ func (s *Session) begin(ctx context.Context, c *Chain) (*opening, error) {
 	return o, nil
 }
 
-// leave lets an opening end by itself, of which nobody waits for the outcome any more. If it
-// fails its peers are blamed as for any other.
+// leave lets an opening end by itself for a while, of which nobody waits for the outcome any
+// more. If it fails its peers are blamed as for any other.
 func (s *Session) leave(ctx context.Context, o *opening) {
 	r, ended := s.r, ctx.Err() != nil
 	if !ended {
@@ -93,6 +109,8 @@ func (s *Session) leave(ctx context.Context, o *opening) {
 	}
 	_, ok := r.task(ctx, func(ctx context.Context) {
 		defer context.AfterFunc(ctx, o.cancel)()
+		patient := time.AfterFunc(o.chain.openTime(), o.tooLate)
+		defer patient.Stop()
 		<-o.done
 		if o.err == nil {
 			_ = o.client.Close("another chain was faster") // it ends by its deadline if it does not hear this
@@ -106,7 +124,7 @@ func (s *Session) leave(ctx context.Context, o *opening) {
 }
 
 // connect opens the session on the best chain there is now. If that takes long it tries
-// another one of other peers as well, and takes the first that opens.
+// other ones as well, and takes the first that opens.
 func (s *Session) connect(ctx context.Context) error {
 	req := s.req
 	if n := len(s.tokens); n > req.Prompt { // the history has to go through the chain again
@@ -119,40 +137,41 @@ func (s *Session) connect(ctx context.Context) error {
 	if choice.Chain.demerits >= named && !s.desperate {
 		return fmt.Errorf("%w without a peer that has just failed", ErrNoChain)
 	}
-	one, err := s.begin(ctx, choice.Chain)
+	finished := make(chan *opening, maxOpenings)
+	first, err := s.begin(ctx, choice.Chain, finished)
 	if err != nil {
 		return err
 	}
-	hedge := time.NewTimer(hedgeAfter)
+	open, begun := []*opening{first}, 1
+	hedge := time.NewTicker(hedgeAfter)
 	defer hedge.Stop()
-	select {
-	case <-one.done:
-		return s.take(one)
-	case <-hedge.C:
+	for {
+		select {
+		case o := <-finished:
+			open = slices.DeleteFunc(open, func(p *opening) bool { return p == o })
+			if o.err == nil || len(open) == 0 {
+				for _, p := range open {
+					s.leave(ctx, p)
+				}
+				return s.take(o)
+			}
+			s.lost(ctx, o, o.err)
+		case <-hedge.C:
+			if begun == maxOpenings {
+				hedge.Stop()
+				continue
+			}
+			choice, err := s.r.plan(req, s.view(open))
+			if err != nil || choice.Chain.demerits >= named {
+				continue // one may appear
+			}
+			s.r.cfg.Log.Debug("chain is slow to open, trying another as well", "chain", open[0].chain, "other", choice.Chain)
+			if o, err := s.begin(ctx, choice.Chain, finished); err == nil {
+				open = append(open, o)
+				begun++
+			}
+		}
 	}
-	choice, err = s.r.plan(req, s.view(choice.Chain))
-	if err != nil || choice.Chain.demerits >= named {
-		<-one.done
-		return s.take(one)
-	}
-	s.r.cfg.Log.Debug("chain is slow to open, trying another as well", "chain", one.chain, "other", choice.Chain)
-	two, err := s.begin(ctx, choice.Chain)
-	if err != nil {
-		<-one.done
-		return s.take(one)
-	}
-	select {
-	case <-one.done:
-	case <-two.done:
-		one, two = two, one
-	}
-	if one.err == nil {
-		s.leave(ctx, two)
-		return s.take(one)
-	}
-	s.lost(ctx, one, one.err)
-	<-two.done
-	return s.take(two)
 }
 
 // take makes an opening that is done the session's.

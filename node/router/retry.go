@@ -61,16 +61,24 @@ type objection struct {
 func (o *objection) speaker() host.ID { return o.chain.Links[0].Peer }
 func (o *objection) named() host.ID   { return o.chain.Links[o.verdict.at].Peer }
 
-// view is how the session sees the peers. Those of a chain that it has already are left out.
-func (s *Session) view(taken *Chain) view {
+// view is how the session sees the peers. Those that openings under way seem to wait for are
+// left out, and the others of their chains are not asked again if there is another way.
+func (s *Session) view(open []*opening) view {
 	now := s.r.cfg.Now()
+	hangs, asked := map[host.ID]bool{}, map[host.ID]int{}
+	for _, o := range open {
+		hangs[o.hangs()] = true
+		for _, l := range o.chain.Links {
+			asked[l.Peer] = suspect
+		}
+	}
 	return view{
 		demerits: func(a *wire.Advert) int {
 			m, known := s.marks[a.Peer]
 			if !known || now.Sub(m.at) > suspectFor || m.fault == faultGone && a.Seq > m.seq {
-				return 0
+				return asked[a.Peer]
 			}
-			return m.weight
+			return m.weight + asked[a.Peer]
 		},
 		without: func(p host.ID) string {
 			for i := range s.objections {
@@ -78,12 +86,8 @@ func (s *Session) view(taken *Chain) view {
 					return "says that the request cannot be answered"
 				}
 			}
-			if taken != nil {
-				for _, l := range taken.Links {
-					if l.Peer == p {
-						return "is being asked"
-					}
-				}
+			if hangs[p] {
+				return "does not answer"
 			}
 			return ""
 		},

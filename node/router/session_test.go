@@ -36,6 +36,7 @@ type chainPeer struct {
 	fail     func(step int) (error, bool)                                             // before the answer to a step; true: go on after it
 	lie      func(st *wire.InferStep, res *wire.InferResult, vec []float32) []float32 // changes results
 	hangs    string                                                                   // where it stops to answer: "open", "step", "vector"
+	stuck    host.ID                                                                  // a next hop that it cannot reach, and does not give up
 	opening  time.Duration                                                            // time of an open
 	slow     time.Duration                                                            // time of a step
 	tells    bool                                                                     // its progress, if asked to
@@ -113,6 +114,12 @@ func (p *chainPeer) serve(s host.Stream) {
 		return
 	}
 	time.Sleep(p.opening)
+	if len(open.Route) > 0 && open.Route[0].Peer == p.stuck {
+		for send(wire.TypeProgress, &wire.InferProgress{Peer: p.stuck}) {
+			time.Sleep(infer.Beat)
+		}
+		return
+	}
 	if p.hangs == "open" {
 		_, _, _ = r.Next() // until the stream ends
 		return
