@@ -198,8 +198,14 @@ func TestAvoidedPeersAreTheLastResort(t *testing.T) {
 	if _, err := ses.Next(t.Context(), []int32{1}, 1); !errors.Is(err, router.ErrNoChain) || !strings.Contains(err.Error(), "receive result") {
 		t.Errorf("got %v, want no chain, and what failed before", err)
 	}
+	if choice, err := r.Plan(asking(1, 1)); err != nil || !choice.Doubtful {
+		t.Errorf("planned %+v, %v", choice, err)
+	}
 	if ask(t, r) != 0 {
 		t.Error("rerouted")
+	}
+	if choice, err := r.Plan(asking(1, 1)); err != nil || choice.Doubtful {
+		t.Errorf("planned %+v, %v, after it worked", choice, err)
 	}
 }
 

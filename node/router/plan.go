@@ -75,7 +75,9 @@ type Choice struct {
 	Chain   *Chain `json:"chain,omitempty"`
 	Stages  int    `json:"stages"` // considered
 	LeftOut []Left `json:"left_out,omitempty"`
-	Missing string `json:"missing,omitempty"` // what nobody serves, if there is no chain
+	// Doubtful means that the chain has peers that failed a moment ago: there is no other.
+	Doubtful bool   `json:"doubtful,omitempty"`
+	Missing  string `json:"missing,omitempty"` // what nobody serves, if there is no chain
 }
 
 // candidate is a stage that may become part of a chain.
@@ -146,7 +148,7 @@ func (r *Router) plan(req Request, v view) (*Choice, error) {
 		chain.Token = sum(chain.Token, c.link.step())
 	}
 	slices.Reverse(chain.Links)
-	choice.Chain = chain
+	choice.Chain, choice.Doubtful = chain, chain.demerits > 0
 	for _, c := range all {
 		if c.link.demerits > 0 && !used[c.link.Peer] {
 			choice.LeftOut = append(choice.LeftOut, Left{Peer: c.link.Peer, Range: c.link.Range, Reason: "failed a moment ago"})
