@@ -366,6 +366,80 @@ func TestWhoIsAtFault(t *testing.T) {
 	}
 }
 
+// TestLiarBeforeTheOnlyHolder has one of two fronts say that the only back half is gone: the
+// other front is asked at once.
+func TestLiarBeforeTheOnlyHolder(t *testing.T) {
+	t.Parallel()
+	for _, code := range []wire.Code{wire.CodeUpstream, wire.CodeBusy, wire.CodeNotHosting, wire.CodeDeadline} {
+		synctest.Test(t, func(t *testing.T) {
+			back := &chainPeer{id: peer(3)}
+			bad := &chainPeer{id: peer(1), refuse: &wire.Error{Code: code, Peer: back.id}}
+			good := &chainPeer{id: peer(2)}
+			s := newSwarm(stage(bad.id, 0, 4, ms, current), stage(good.id, 0, 4, 5*ms, current), stage(back.id, 4, 8, ms, current)).virtual()
+			s.patience = 5 * time.Second
+			serveAll(t, s, bad, good, back)
+			r := s.router(t)
+			start := time.Now()
+			for range 3 {
+				ask(t, r)
+				r.Idle()
+			}
+			if d := time.Since(start); d > 0 {
+				t.Errorf("%s: took %v", code, d)
+			}
+			if got := leftOut(t, r); !slices.Equal(got, []host.ID{bad.id}) || len(bad.opens) != 1 {
+				t.Errorf("%s: left out %v, %d opens of the liar", code, got, len(bad.opens))
+			}
+		})
+	}
+}
+
+// TestRestartBehindTheOnlyFront has the only back half restart, which the only front reports.
+func TestRestartBehindTheOnlyFront(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		back := &chainPeer{id: peer(2)}
+		front := &chainPeer{id: peer(1), fail: func(n int) (error, bool) {
+			if n != 4 {
+				return nil, true
+			}
+			return &wire.Error{Code: wire.CodeUpstream, Peer: back.id}, false
+		}}
+		s := newSwarm(stage(front.id, 0, 4, ms, current), stage(back.id, 4, 8, ms, current)).virtual()
+		s.patience = 5 * time.Second
+		serveAll(t, s, front, back)
+		r := s.router(t)
+		back.die()
+		time.AfterFunc(2300*ms, func() {
+			back.live()
+			front.mu.Lock()
+			front.refuse = nil
+			front.mu.Unlock()
+			s.renew(back.id)
+		})
+		ses, err := r.Open(t.Context(), shaped())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ses.Close()
+		got := generate(t, ses, longPrompt(), 1)
+		front.mu.Lock()
+		front.refuse = &wire.Error{Code: wire.CodeUpstream, Peer: back.id} // until it is back
+		front.mu.Unlock()
+		start := time.Now()
+		if next, err := ses.Next(t.Context(), got, len(longPrompt())); err != nil || next.Token != want(longPrompt(), 2)[1] {
+			t.Errorf("got %v, %v", next, err)
+		}
+		if d := time.Since(start); d > 2500*ms {
+			t.Errorf("took %v", d)
+		}
+		r.Idle()
+		if got := leftOut(t, r); len(got) != 0 {
+			t.Errorf("left out %v", got)
+		}
+	})
+}
+
 // TestHangingPeer has the best peer hang at some point: the first request past it takes no
 // more than three seconds, and the next ones are not delayed.
 func TestHangingPeer(t *testing.T) {

@@ -57,6 +57,9 @@ func (t *trial) examine(err error, at host.ID) verdict {
 			return verdict{fault: faultWrong} // it blames a peer that is not behind it
 		}
 		v.unproved, v.light = true, v.fault == faultRefused
+		if said.Code == wire.CodeUpstream {
+			v.fault = faultGone // as far as is known
+		}
 	}
 	switch said.Code {
 	case wire.CodeBadRequest, wire.CodeForbidden, wire.CodeUnsupported, wire.CodeModel:

@@ -134,7 +134,7 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if choice.Chain.demerits >= named && !s.desperate {
+	if choice.Chain.demerits >= failed && !s.desperate {
 		return fmt.Errorf("%w without a peer that has just failed", ErrNoChain)
 	}
 	finished := make(chan *opening, maxOpenings)
@@ -162,7 +162,7 @@ func (s *Session) connect(ctx context.Context) error {
 				continue
 			}
 			choice, err := s.r.plan(req, s.view(open))
-			if err != nil || choice.Chain.demerits >= named {
+			if err != nil || choice.Chain.demerits >= failed {
 				continue // one may appear
 			}
 			s.r.cfg.Log.Debug("chain is slow to open, trying another as well", "chain", open[0].chain, "other", choice.Chain)

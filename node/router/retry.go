@@ -25,11 +25,15 @@ const (
 	lastTries = 5
 )
 
-// What speaks against peers in a session whose chain failed: more than all that the router
-// knows for the one that is named, less for those in front of it, who may be the liars.
+// What speaks against peers in a session whose chain failed, more than all that the router
+// knows: failed is that of a chain which is not tried again at once. It is all the first
+// hop's if that has failed itself; else accused of it is of the peer that is named, and the
+// rest of those who may have named it falsely, so that either can go on without the other.
+// asked is that of the peers of a chain that is being opened.
 const (
-	named   = 1000
-	suspect = 3
+	failed  = 1000
+	accused = 550
+	asked   = 3
 )
 
 // suspectFor is how long that counts.
@@ -64,22 +68,15 @@ func (o *objection) named() host.ID   { return o.chain.Links[o.verdict.at].Peer 
 // view is how the session sees the peers. Those that openings under way seem to wait for are
 // left out, and the others of their chains are not asked again if there is another way.
 func (s *Session) view(open []*opening) view {
-	now := s.r.cfg.Now()
-	hangs, asked := map[host.ID]bool{}, map[host.ID]int{}
+	hangs, opening := map[host.ID]bool{}, map[host.ID]int{}
 	for _, o := range open {
 		hangs[o.hangs()] = true
 		for _, l := range o.chain.Links {
-			asked[l.Peer] = suspect
+			opening[l.Peer] = asked
 		}
 	}
 	return view{
-		demerits: func(a *wire.Advert) int {
-			m, known := s.marks[a.Peer]
-			if !known || now.Sub(m.at) > suspectFor || m.fault == faultGone && a.Seq > m.seq {
-				return asked[a.Peer]
-			}
-			return m.weight + asked[a.Peer]
-		},
+		demerits: func(a *wire.Advert) int { return s.marked(a.Peer, a.Seq) + opening[a.Peer] },
 		without: func(p host.ID) string {
 			for i := range s.objections {
 				if s.objections[i].named() == p {
@@ -184,21 +181,41 @@ func tooShort(err error) bool {
 	return !errors.As(err, &said) && tooSlow(err)
 }
 
-// mark makes the session keep away from peers of a chain that failed it: most from the one
-// that is named, and somewhat from those in front of it.
+// mark makes the session keep away from the peers of a chain that failed it.
 func (s *Session) mark(t trial, v verdict) {
+	if !v.unproved {
+		s.note(&t.chain.Links[v.at], failed, v.fault)
+		return
+	}
+	s.note(&t.chain.Links[v.at], accused, v.fault)
+	others := t.chain.Links[:v.at] // who may have named it falsely
+	if v.at == 0 {
+		others = t.chain.Links[1:] // whose result it may have passed on
+	}
+	for i := range others {
+		s.note(&others[i], (failed-accused+len(others)-1)/len(others), faultRefused)
+	}
+}
+
+// note marks a peer, unless what it is marked with weighs more.
+func (s *Session) note(l *Link, weight int, f fault) {
 	if s.marks == nil {
 		s.marks = map[host.ID]mark{}
 	}
-	for i := range v.at + 1 {
-		l := &t.chain.Links[i]
-		m := mark{suspect, faultRefused, s.r.cfg.Now(), l.seq}
-		if i == v.at {
-			m.weight, m.fault, m.seq = named, v.fault, max(l.seq, s.r.seqOf(l.Peer))
-		}
-		m.weight += s.marks[l.Peer].weight
-		s.marks[l.Peer] = m
+	seq := max(l.seq, s.r.seqOf(l.Peer))
+	if s.marked(l.Peer, seq) <= weight {
+		s.marks[l.Peer] = mark{weight, f, s.r.cfg.Now(), seq}
 	}
+}
+
+// marked returns what counts against a peer in this session, given the sequence of its
+// advert.
+func (s *Session) marked(p host.ID, seq uint64) int {
+	m, known := s.marks[p]
+	if !known || s.r.cfg.Now().Sub(m.at) > suspectFor || m.fault == faultGone && seq > m.seq {
+		return 0
+	}
+	return m.weight
 }
 
 // objectors counts the peers that object.
