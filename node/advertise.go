@@ -114,7 +114,8 @@ func (r *running) awaitNews(ctx context.Context, wait time.Duration, events <-ch
 		case <-r.changed:
 			return true, true
 		case e := <-events:
-			if _, joined := e.(host.EvtPeerJoined); joined {
+			if joined, ok := e.(host.EvtPeerJoined); ok {
+				r.router.Joined(joined.Peer)
 				r.hosting.Retry()
 				return true, true
 			}

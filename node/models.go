@@ -64,7 +64,7 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	g := &gateway.Model{
 		ID: c.CID, Name: c.Name, Task: c.Config.Task(), Created: c.Manifest.Created, Blocks: c.Config.Blocks(), Context: c.Config.ContextLen(),
 		BOS: c.Manifest.BOS, EOS: c.Manifest.EOS, EOSIDs: c.Manifest.EOSIDs, Tokenizer: text.Tokenizer, Template: text.Template,
-		Labels: c.Config.Labels(),
+		Labels: c.Config.Labels(), Shape: router.Shape{Vocab: c.Config.Vocab(), Width: c.Config.Width(), Dim: c.Config.Dim()},
 	}
 	if text.Pictures != nil {
 		g.Pictures = text.Pictures
@@ -75,15 +75,19 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 	return g, nil
 }
 
-// Serve loads a model here that no chain of peers covers, if all of it is here. It is for
-// requests of this node: others do not hear of it, and after a restart it is gone.
+// Serve loads a model here that no chain of peers covers, or none without peers that failed
+// a moment ago, if all of it is here. It is for requests of this node: others do not hear of
+// it, and after a restart it is gone.
 func (m models) Serve(ctx context.Context, g *gateway.Model) error {
-	_, err := m.r.router.Plan(router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1})
-	if !errors.Is(err, router.ErrNoChain) {
+	choice, err := m.r.router.Plan(router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1})
+	if err != nil && !errors.Is(err, router.ErrNoChain) || err == nil && !choice.Doubtful {
 		return err
 	}
 	c, ok := m.r.catalog.Find(g.ID.String())
 	here := ok && m.r.complete(c)
+	if err == nil && !here {
+		return nil // what there is has to do
+	}
 	if ok && !here && m.r.carries(c.Name) {
 		if err := m.r.hearPeers(ctx); err != nil {
 			return err

@@ -117,6 +117,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.run(r.measure)
 	}
 	inner.run(r.worker.Run)
+	inner.run(r.router.Run)
 	inner.run(r.hosting.Run)
 	front.run(r.gateway.Run)
 	front.run(func(ctx context.Context) error { return n.announce(ctx, r) })

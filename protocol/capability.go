@@ -6,10 +6,14 @@ package protocol
 //
 //	1  2026-11-24  hello, blocks, infer 1.0.0; signed adverts; join tokens covey1
 //	2  2026-11-26  infer: a step of an image model brings its image as a tensor
+//	3  2026-11-29  infer: progress while a peer is at work; errors model and bad_input
 const (
-	Capability    = 2
+	Capability    = 3
 	MinCapability = 1
 )
+
+// ProgressCapability is since when peers tell on an infer stream that they are at work.
+const ProgressCapability = 3
 
 // Change is one dated entry of the capability history.
 type Change struct {
@@ -23,5 +27,6 @@ func History() []Change {
 	return []Change{
 		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
 		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
+		{ProgressCapability, "2026-11-29", "infer: progress while a peer is at work; errors model and bad_input"},
 	}
 }

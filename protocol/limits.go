@@ -110,6 +110,9 @@ const (
 	// InferIdleTimeout is how long an inference session may be without a frame between two
 	// steps, or a result without being taken: sessions hold memory.
 	InferIdleTimeout = 2 * time.Minute
+	// MinProgress and MaxProgress bound how often an open may ask for progress.
+	MinProgress = 50 * time.Millisecond
+	MaxProgress = time.Minute
 	// MaxStepTime bounds the time of one token through one block that an advert tells.
 	MaxStepTime = time.Hour
 	// MaxInferTimeout bounds the life of one inference session.

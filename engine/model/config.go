@@ -187,6 +187,20 @@ func (c Config) Labels() []string {
 	return nil
 }
 
+// Width returns how many numbers come out for a text, an image or a row: of an embedding, a
+// score for each label, or the one that is predicted. It is 0 for a model that generates.
+func (c Config) Width() int {
+	switch {
+	case c.Llama != nil:
+		return 0
+	case len(c.Labels()) > 0:
+		return len(c.Labels())
+	case c.Bert != nil:
+		return c.Bert.Dim
+	}
+	return 1
+}
+
 // Task returns what the model is for, one of the Task constants.
 func (c Config) Task() string {
 	switch {

@@ -60,6 +60,7 @@ type Model struct {
 	Created   int64 // Unix seconds
 	Blocks    int
 	Context   int // longest sequence in tokens
+	Shape     router.Shape
 	BOS, EOS  string
 	EOSIDs    []int32
 	Tokenizer *token.Tokenizer // nil for a model of images or tables

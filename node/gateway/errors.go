@@ -64,6 +64,8 @@ func asAPIError(err error) *apiError {
 		switch refusal.Code {
 		case wire.CodeBusy, wire.CodeNoMemory:
 			return server(http.StatusServiceUnavailable, refusal.Code.String())
+		case wire.CodeModel:
+			return server(http.StatusInternalServerError, "model_error")
 		case wire.CodeBadRequest:
 			return server(http.StatusBadGateway, refusal.Code.String())
 		}

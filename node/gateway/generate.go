@@ -52,7 +52,8 @@ func (n *generation) run(ctx context.Context, emit func(piece) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := n.g.cfg.Router.Open(ctx, router.Request{
-		Model: n.model.ID, Blocks: n.model.Blocks, Prompt: len(n.prompt), Answer: most, Timeout: requestTimeout, Sampling: n.opts.wire,
+		Model: n.model.ID, Name: n.model.Name, Blocks: n.model.Blocks, Shape: n.model.Shape,
+		Prompt: len(n.prompt), Answer: most, Timeout: requestTimeout, Sampling: n.opts.wire,
 	})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol"
@@ -12,20 +13,44 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
+// Options are what a Client expects of its peer.
+type Options struct {
+	// Silence is how long the peer may send nothing while it owes an answer; 0 is as long as
+	// the context of a call lasts. It is for a peer that was asked for its progress.
+	Silence time.Duration
+	// MaxVector is the most numbers that a result brings; 0 is what fits a frame.
+	MaxVector int
+	// Told is called with what the peer tells of its progress: the hop behind it that it
+	// waits for, or empty while the work is its own. It may be nil.
+	Told func(at host.ID)
+}
+
 // Client is a session on a peer, and through it on the chain behind that peer.
 type Client struct {
-	s   host.Stream
-	r   *frame.Reader
-	w   *frame.Writer
-	seq uint64
-	buf []byte // encoded hidden state
-	vec []float32
+	s    host.Stream
+	opts Options
+	pace *Paced
+	r    *frame.Reader
+	w    *frame.Writer
+	seq  uint64
+	buf  []byte // encoded hidden state
+	vec  []float32
+}
+
+// Open asks the peer at the other end of s for a session, expecting nothing particular.
+func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (*Client, error) {
+	return Options{}.Open(ctx, s, o)
 }
 
 // Open asks the peer at the other end of s for a session and waits until the whole chain
 // is ready. It owns s from then on: on an error s is reset. A refusal is a *wire.Error.
-func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err error) {
-	c = &Client{s: s, r: frame.NewReader(s, wire.InferClientLimits(protocol.MaxTensor+protocol.MaxTensorHeader)), w: frame.NewWriter(s)}
+func (opts Options) Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err error) {
+	most := protocol.MaxTensor
+	if opts.MaxVector > 0 {
+		most = min(most, 4*opts.MaxVector)
+	}
+	c = &Client{s: s, opts: opts, pace: NewPaced(s)}
+	c.r, c.w = frame.NewReader(c.pace, wire.InferClientLimits(most+protocol.MaxTensorHeader)), frame.NewWriter(c.pace)
 	defer c.guard(ctx, &err)()
 	if err := c.send(wire.TypeInferOpen, o); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
@@ -38,7 +63,7 @@ func Open(ctx context.Context, s host.Stream, o *wire.InferOpen) (c *Client, err
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	if opened.MaxTokens < o.MaxTokens {
-		return nil, fmt.Errorf("open session: peer reserved %d of %d tokens", opened.MaxTokens, o.MaxTokens)
+		return nil, fmt.Errorf("open session: %w: peer reserved %d of %d tokens", ErrAnswer, opened.MaxTokens, o.MaxTokens)
 	}
 	return c, nil
 }
@@ -70,18 +95,19 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 		return nil, nil, fmt.Errorf("receive result: %w", err)
 	}
 	if res.Seq != c.seq {
-		return nil, nil, fmt.Errorf("receive result: of step %d, want %d", res.Seq, c.seq)
+		return nil, nil, fmt.Errorf("receive result: %w: of step %d, want %d", ErrAnswer, res.Seq, c.seq)
 	}
 	if res.Tensor {
+		c.pace.rest = Stall // it has begun
 		t, payload, err := c.r.Next()
 		if err != nil {
 			return nil, nil, fmt.Errorf("receive vector: %w", err)
 		}
 		if t != wire.TypeTensor {
-			return nil, nil, fmt.Errorf("receive vector: got frame type %d", t)
+			return nil, nil, fmt.Errorf("receive vector: %w: got frame type %d", ErrAnswer, t)
 		}
 		if c.vec, _, err = ReadVector(c.vec, payload); err != nil {
-			return nil, nil, fmt.Errorf("receive vector: %w", err)
+			return nil, nil, fmt.Errorf("receive vector: %w: %w", ErrAnswer, err)
 		}
 		vec = c.vec
 	}
@@ -90,6 +116,7 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 
 // Close tells the chain that the session is over and closes the stream.
 func (c *Client) Close(reason string) error {
+	c.pace.Bound(time.Time{}, 0)
 	err := c.send(wire.TypeInferClose, &wire.InferClose{Reason: reason})
 	if err == nil {
 		err = c.w.Flush()
@@ -104,6 +131,7 @@ func (c *Client) Close(reason string) error {
 // resets the stream. The function it returns also resets on an error.
 func (c *Client) guard(ctx context.Context, err *error) func() {
 	deadline, _ := ctx.Deadline() // none takes back that of the call before
+	c.pace.Bound(deadline, c.opts.Silence)
 	// A stream that cannot take a deadline is dead: the next write tells.
 	_ = c.s.SetDeadline(deadline)
 	stop := context.AfterFunc(ctx, func() { _ = c.s.Reset() })
@@ -126,23 +154,35 @@ func (c *Client) send(t frame.Type, m wire.Message) error {
 	return c.w.Write(t, b)
 }
 
-// receive reads the message that is due, or the error that came instead of it.
+// receive reads the message that is due, or the error that came instead of it, and what the
+// peer tells of its progress before.
 func (c *Client) receive(want frame.Type, m wire.Message) error {
-	t, payload, err := c.r.Next()
-	if err != nil {
-		return err
-	}
-	switch t {
-	case want:
-		return wire.Decode(payload, m)
-	case wire.TypeError:
-		e := new(wire.Error)
-		if err := wire.Decode(payload, e); err != nil {
+	for {
+		t, payload, err := c.r.Next()
+		if err != nil {
 			return err
 		}
-		return e
+		switch t {
+		case want:
+			return wire.Decode(payload, m)
+		case wire.TypeProgress:
+			var p wire.InferProgress
+			if err := wire.Decode(payload, &p); err != nil {
+				return err
+			}
+			if c.opts.Told != nil {
+				c.opts.Told(p.Peer)
+			}
+		case wire.TypeError:
+			e := new(wire.Error)
+			if err := wire.Decode(payload, e); err != nil {
+				return err
+			}
+			return e
+		default:
+			return fmt.Errorf("%w: got frame type %d, want %d", ErrAnswer, t, want)
+		}
 	}
-	return fmt.Errorf("got frame type %d, want %d", t, want)
 }
 
 // WriteVector writes x as a float32 tensor frame of the given number of rows. It encodes

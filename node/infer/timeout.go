@@ -20,6 +20,14 @@ func StepTimeout(tokens, hops int) time.Duration {
 	return share(stepTimeout+time.Duration(tokens)*tokenTimeout, hops)
 }
 
+// leastRate is what a link must carry, in bytes a second: a quarter of a slow uplink.
+const leastRate = 64 << 10
+
+// TensorTimeout returns how long a tensor of so many bytes may take to arrive.
+func TensorTimeout(bytes int64) time.Duration {
+	return Stall + time.Duration(bytes)*time.Second/leastRate
+}
+
 // share gives a chain less time than a longer one, so that whoever waits for the hop that
 // hangs is the first to give up, and can name it.
 func share(t time.Duration, hops int) time.Duration {

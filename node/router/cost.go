@@ -3,6 +3,7 @@ package router
 import (
 	"time"
 
+	"github.com/covey-network/covey/node/infer"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -54,6 +55,45 @@ func (w work) first(l *Link) time.Duration {
 
 // step is what a link adds to the time of each token after the first.
 func (l *Link) step() time.Duration { return sum(l.Compute, l.Queue, l.RTT) }
+
+// The time that a chain is given beyond what the adverts let expect: adverts are some
+// seconds old, and others come in between.
+const (
+	grace       = 2 * time.Second
+	graceFactor = 8
+	dialFactor  = 4         // round trips to a peer that must be dialled
+	others      = 2         // chunks of other requests' prompts that may come before
+	linkRate    = 256 << 10 // bytes a second of a slow uplink
+)
+
+// stepLimit returns how long a chain has for a step of n tokens, of which bytes go to its
+// first stage and as many as their hidden states of a width from each to the next. It is
+// twice as long after each time that it was too short.
+func (c *Chain) stepLimit(n, width, bytes, tooShort int) time.Duration {
+	most := infer.StepTimeout(n, len(c.Links))
+	var expected, before time.Duration
+	for i := range c.Links {
+		l := &c.Links[i]
+		if l.Compute == 0 || n > 1 && width == 0 && len(c.Links) > 1 {
+			return most
+		}
+		expected = sum(expected, work{chunks: []int{n}}.prompt(l.Compute, l.token), l.Queue, l.RTT)
+		before = sum(before, times(work{chunks: []int{prefillChunk}}.prompt(l.Compute, l.token), others))
+	}
+	bytes += 4 * n * width * (len(c.Links) - 1)
+	moved := time.Duration(bytes) * time.Second / linkRate
+	return min(times(sum(grace, times(expected, graceFactor), before, moved), 1<<min(tooShort, 10)), most)
+}
+
+// openTime is what the open of a session should take at most, if all its peers must be
+// dialled.
+func (c *Chain) openTime() time.Duration {
+	var trips time.Duration
+	for i := range c.Links {
+		trips = sum(trips, c.Links[i].RTT)
+	}
+	return sum(grace, times(trips, dialFactor))
+}
 
 // maxCost is what costs end at, a year: what peers say must not overflow, or the worst stage
 // would look like the best.

@@ -22,7 +22,7 @@ func TestSessionWaitsForAnotherChain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				bad := &chainPeer{id: peer(1), fail: func(n int) (error, bool) { return errors.New("dies"), n != 5 }}
+				bad := &chainPeer{id: peer(1)}
 				good := &chainPeer{id: peer(2)}
 				s := newSwarm(stage(bad.id, 0, 8, time.Millisecond, nil))
 				s.patience = 5 * time.Second
@@ -33,6 +33,7 @@ func TestSessionWaitsForAnotherChain(t *testing.T) {
 				}
 				defer ses.Close()
 				got := generate(t, ses, longPrompt(), 2)
+				bad.die()
 				copied := time.AfterFunc(tt.appears, func() {
 					s.mu.Lock()
 					defer s.mu.Unlock()

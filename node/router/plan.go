@@ -11,6 +11,7 @@ import (
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -35,7 +36,11 @@ type Link struct {
 	Queue   time.Duration `json:"queue_ns"`   // before each step, as is RTT
 	RTT     time.Duration `json:"rtt_ns"`     // from the stage before, there and back
 
-	addrs []wire.Addr
+	addrs    []wire.Addr
+	token    time.Duration // to compute a token of a long prompt
+	seq      uint64        // of the advert that this is from
+	tells    bool          // its progress, when asked to
+	demerits int           // what speaks against the peer, see blame.go
 }
 
 // Chain is a way through a model and how long a request is expected to take on it.
@@ -45,6 +50,8 @@ type Chain struct {
 	First time.Duration `json:"first_ns"` // to the first token, or to the only result
 	Token time.Duration `json:"token_ns"` // for each token after it
 	Total time.Duration `json:"total_ns"`
+
+	demerits int
 }
 
 // String names the peers and ranges of a chain, for logs.
@@ -68,22 +75,44 @@ type Choice struct {
 	Chain   *Chain `json:"chain,omitempty"`
 	Stages  int    `json:"stages"` // considered
 	LeftOut []Left `json:"left_out,omitempty"`
-	Missing string `json:"missing,omitempty"` // what nobody serves, if there is no chain
+	// Doubtful means that the chain has peers that failed a moment ago: there is no other.
+	Doubtful bool   `json:"doubtful,omitempty"`
+	Missing  string `json:"missing,omitempty"` // what nobody serves, if there is no chain
 }
 
 // candidate is a stage that may become part of a chain.
 type candidate struct {
-	link   Link
-	advert *wire.Advert
-	cost   time.Duration // of the best chain up to and with it
-	prev   *candidate
+	link    Link
+	advert  *wire.Advert
+	reached bool // there is a chain up to and with it
+	best    cost // of the best one
+	prev    *candidate
+}
+
+// cost is what chains are chosen by: what speaks against their peers first, then their time.
+type cost struct {
+	demerits int
+	time     time.Duration
+}
+
+func (c cost) less(d cost) bool {
+	return c.demerits < d.demerits || c.demerits == d.demerits && c.time < d.time
+}
+
+// view is how a session sees the peers, beyond what the router knows of them.
+type view struct {
+	demerits func(a *wire.Advert) int // nil: none
+	without  func(p host.ID) string   // why a peer is out of question, "" if it is not; nil: none is
 }
 
 // Plan chooses the chain with the least expected time for a request, from the adverts known
-// now. If there is none, the choice says what is missing and the error is ErrNoChain.
-func (r *Router) Plan(req Request) (*Choice, error) {
+// now. Peers that failed a moment ago are part of it only if there is no chain without. If
+// there is none at all, the choice says what is missing and the error is ErrNoChain.
+func (r *Router) Plan(req Request) (*Choice, error) { return r.plan(req, view{}) }
+
+func (r *Router) plan(req Request, v view) (*Choice, error) {
 	work := workOf(req)
-	all, left := r.candidates(req, work)
+	all, left := r.candidates(req, work, v)
 	choice := &Choice{Stages: len(all), LeftOut: left}
 	// Stages in the order in which a token can pass them: a stage only follows one that
 	// ends where it begins, so all its predecessors come first.
@@ -93,17 +122,16 @@ func (r *Router) Plan(req Request) (*Choice, error) {
 	})
 	var best *candidate
 	for i, c := range all {
-		c.cost = -1
 		if c.link.Range.Embed {
 			c.arrive(nil, r.rtt(nil, c), work)
 		} else {
 			for _, p := range all[:i] {
-				if p.cost >= 0 && !p.link.Range.Head && p.link.Range.Last == c.link.Range.First {
+				if p.reached && !p.link.Range.Head && p.link.Range.Last == c.link.Range.First {
 					c.arrive(p, r.rtt(p, c), work)
 				}
 			}
 		}
-		if c.cost >= 0 && c.link.Range.Head && int(c.link.Range.Last) == req.Blocks && (best == nil || c.cost < best.cost) {
+		if c.reached && c.link.Range.Head && int(c.link.Range.Last) == req.Blocks && (best == nil || c.best.less(best.best)) {
 			best = c
 		}
 	}
@@ -111,14 +139,21 @@ func (r *Router) Plan(req Request) (*Choice, error) {
 		choice.Missing = missing(all, req.Blocks) + leftOut(left)
 		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
 	}
-	chain := &Chain{Model: req.Model, Total: best.cost}
+	chain := &Chain{Model: req.Model, Total: best.best.time, demerits: best.best.demerits}
+	used := map[host.ID]bool{}
 	for c := best; c != nil; c = c.prev {
+		used[c.link.Peer] = true
 		chain.Links = append(chain.Links, c.link)
 		chain.First = sum(chain.First, work.first(&c.link))
 		chain.Token = sum(chain.Token, c.link.step())
 	}
 	slices.Reverse(chain.Links)
-	choice.Chain = chain
+	choice.Chain, choice.Doubtful = chain, chain.demerits > 0
+	for _, c := range all {
+		if c.link.demerits > 0 && !used[c.link.Peer] {
+			choice.LeftOut = append(choice.LeftOut, Left{Peer: c.link.Peer, Range: c.link.Range, Reason: "failed a moment ago"})
+		}
+	}
 	return choice, nil
 }
 
@@ -136,31 +171,40 @@ func boolCompare(a, b bool) int {
 func (c *candidate) arrive(p *candidate, rtt time.Duration, work work) {
 	l := c.link
 	l.RTT = rtt
-	cost := sum(work.first(&l), times(l.step(), work.steps))
+	total := cost{l.demerits, sum(work.first(&l), times(l.step(), work.steps))}
 	if p != nil {
-		cost = sum(cost, p.cost)
+		total = cost{total.demerits + p.best.demerits, sum(total.time, p.best.time)}
 	}
-	if c.cost < 0 || cost < c.cost {
-		c.cost, c.prev, c.link = cost, p, l
+	if !c.reached || total.less(c.best) {
+		c.reached, c.best, c.prev, c.link = true, total, p, l
 	}
 }
 
 // candidates lists the stages of a model that could take a session.
-func (r *Router) candidates(req Request, work work) (all []*candidate, left []Left) {
+func (r *Router) candidates(req Request, work work, v view) (all []*candidate, left []Left) {
 	for _, a := range r.cfg.Adverts() {
+		demerits := r.demerits(a, req.Model)
+		if v.demerits != nil {
+			demerits += v.demerits(a)
+		}
 		for _, m := range a.Models {
 			if m.Model != req.Model {
 				continue
 			}
 			for _, s := range m.Served {
-				if reason := r.unfit(a, s, req.tokens()); reason != "" {
+				reason := unfit(s, req.tokens())
+				if v.without != nil && reason == "" {
+					reason = v.without(a.Peer)
+				}
+				if reason != "" {
 					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason})
 					continue
 				}
-				step := ofBlocks(s.Range, s.StepNs)
+				step, token := ofBlocks(s.Range, s.StepNs), ofBlocks(s.Range, s.PrefillNs)
 				all = append(all, &candidate{advert: a, link: Link{
 					Peer: a.Peer, Name: a.Name, Range: s.Range, addrs: a.Addrs,
-					Prompt: work.prompt(step, ofBlocks(s.Range, s.PrefillNs)), Compute: step, Queue: times(step, int(s.Queue)),
+					Prompt: work.prompt(step, token), Compute: step, Queue: times(step, int(s.Queue)),
+					token: token, seq: a.Seq, tells: a.Peer == r.cfg.Self || a.Capability >= protocol.ProgressCapability, demerits: demerits,
 				}})
 			}
 		}
@@ -168,10 +212,8 @@ func (r *Router) candidates(req Request, work work) (all []*candidate, left []Le
 	return all, left
 }
 
-func (r *Router) unfit(a *wire.Advert, s wire.Served, maxTokens int) string {
+func unfit(s wire.Served, maxTokens int) string {
 	switch {
-	case r.avoided(a.Peer):
-		return "failed a moment ago"
 	case s.FreeSessions == 0:
 		return "no session free"
 	case s.FreeTokens < uint64(maxTokens):

@@ -38,6 +38,7 @@ type swarm struct {
 	rtts     map[host.ID]time.Duration
 	dial     func(ctx context.Context, h wire.Hop) (host.Stream, error)
 	patience time.Duration
+	running  func() time.Time // instead of now, if set
 }
 
 func newSwarm(adverts ...*wire.Advert) *swarm {
@@ -50,6 +51,9 @@ func newSwarm(adverts ...*wire.Advert) *swarm {
 func (s *swarm) clock() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.running != nil {
+		return s.running()
+	}
 	return s.now
 }
 

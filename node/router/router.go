@@ -24,23 +24,18 @@ type Config struct {
 	Patience time.Duration
 }
 
-// The time a peer that failed is left out: it doubles with each failure in a row.
-const (
-	firstAvoid = 2 * time.Second
-	maxAvoid   = 2 * time.Minute
-)
-
 // Router chooses chains.
 type Router struct {
-	cfg Config
+	cfg   Config
+	tasks sync.WaitGroup // opens, and checks of who is at fault
 
-	mu    sync.Mutex
-	avoid map[host.ID]failures
-}
-
-type failures struct {
-	count int
-	until time.Time
+	mu       sync.Mutex
+	ended    bool // no task begins any more
+	running  map[int]context.CancelFunc
+	started  int // tasks
+	records  map[blameKey]record
+	epoch    uint64          // counts records
+	checking map[string]bool // chains of which it is being found out who is at fault
 }
 
 // New checks the configuration.
@@ -48,30 +43,43 @@ func New(cfg Config) (*Router, error) {
 	if cfg.Adverts == nil || cfg.RTT == nil || cfg.Dial == nil || cfg.Log == nil || cfg.Now == nil {
 		return nil, errors.New("new router: adverts, round trips, dialer, log and clock are required")
 	}
-	return &Router{cfg: cfg, avoid: map[host.ID]failures{}}, nil
+	return &Router{cfg: cfg, running: map[int]context.CancelFunc{}, records: map[blameKey]record{}, checking: map[string]bool{}}, nil
 }
 
-// failed leaves a peer out for a while.
-func (r *Router) failed(p host.ID) {
+// Run waits until ctx ends, then ends what the router still does in the background. Sessions
+// cannot be opened after it.
+func (r *Router) Run(ctx context.Context) error {
+	<-ctx.Done()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	f := r.avoid[p]
-	wait := min(firstAvoid<<min(f.count, 10), maxAvoid)
-	r.avoid[p] = failures{count: f.count + 1, until: r.cfg.Now().Add(wait)}
-}
-
-// worked forgets a peer's failures.
-func (r *Router) worked(c *Chain) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range c.Links {
-		delete(r.avoid, l.Peer)
+	r.ended = true
+	for _, cancel := range r.running {
+		cancel()
 	}
+	r.mu.Unlock()
+	r.tasks.Wait()
+	return nil
 }
 
-func (r *Router) avoided(p host.ID) bool {
+// task runs f beside the caller, for whose request it may live on: the context of f ends with
+// Run, or by the function that task returns. It reports false if Run has ended.
+func (r *Router) task(ctx context.Context, f func(ctx context.Context)) (context.CancelFunc, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f, ok := r.avoid[p]
-	return ok && r.cfg.Now().Before(f.until)
+	if r.ended {
+		return nil, false
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r.started++
+	id := r.started
+	r.running[id] = cancel
+	r.tasks.Go(func() {
+		defer func() {
+			cancel()
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.running, id)
+		}()
+		f(ctx)
+	})
+	return cancel, true
 }

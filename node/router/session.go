@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -18,25 +16,30 @@ import (
 // prefillChunk is how many tokens of a prompt go through the chain at once.
 const prefillChunk = 512
 
-// lookAgain is how often a session that lost its chain looks for another one.
-const lookAgain = 200 * time.Millisecond
-
-// maxObjections is how many peers must say that a request is at fault to be believed: one
-// may be wrong, or lie.
-const maxObjections = 2
-
-// maxAttempts bounds the chains that one call tries.
-const maxAttempts = 6
-
 // Request is what a session is for. A text to embed or an image has no answer, and its
 // prompt is the longest text of the session, or 1 for an image.
 type Request struct {
 	Model    cid.Cid
-	Blocks   int // of the model
+	Name     string // of the model, for errors; may be empty
+	Blocks   int    // of the model
+	Shape    Shape
 	Prompt   int // tokens
 	Answer   int // tokens at most
 	Timeout  time.Duration
 	Sampling wire.Sampling
+}
+
+// Shape is what goes into the stages of a model and comes out of it, so that what peers send
+// can be checked. Zero is not known.
+type Shape struct {
+	Vocab int // token ids are below it
+	Width int // numbers that come out for a text, an image or a row; 0 for tokens
+	Dim   int // width of the hidden states
+}
+
+// answer is what results must look like.
+func (s Shape) answer(rows bool, logprobs uint32) infer.Answer {
+	return infer.Answer{Vocab: s.Vocab, Width: s.Width, Rows: rows, Logprobs: logprobs}
 }
 
 // tokens is how many positions of cache the session needs.
@@ -48,12 +51,13 @@ type Session struct {
 	req      Request
 	id       []byte
 	deadline time.Time
+	current  *opening // of the chain in use, or of the last one
 	chain    *Chain
 	client   *infer.Client
 	tokens   []int32   // what the chain has seen
 	numbers  []float32 // of the image or the rows at work
 	reroutes int
-	objected []host.ID // peers that said the request is at fault
+	blames
 }
 
 // Open plans a chain and opens a session on it, trying others if one fails.
@@ -74,9 +78,6 @@ func (s *Session) Next(ctx context.Context, tokens []int32, promptLen int) (wire
 	if err != nil {
 		return wire.Sampled{}, err
 	}
-	if len(res.Tokens) != 1 {
-		return wire.Sampled{}, fmt.Errorf("chain %s gave %d tokens, want 1", s.chain, len(res.Tokens))
-	}
 	return res.Tokens[0], nil
 }
 
@@ -84,9 +85,6 @@ func (s *Session) Next(ctx context.Context, tokens []int32, promptLen int) (wire
 func (s *Session) Pooled(ctx context.Context, tokens []int32) ([]float32, error) {
 	s.tokens = s.tokens[:0]
 	_, vec, err := s.feed(ctx, tokens, wire.InferStep{Want: wire.WantPooled})
-	if err == nil && vec == nil {
-		err = fmt.Errorf("chain %s gave no vector", s.chain)
-	}
 	return vec, err
 }
 
@@ -151,11 +149,16 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 		if final {
 			st.Want, st.PromptLen = last.Want, last.PromptLen
 		}
-		stepCtx, cancel := context.WithTimeoutCause(ctx, infer.StepTimeout(n, len(s.chain.Links)), errSlow)
+		s.current.at.Store(host.ID(""))
+		limit := s.chain.stepLimit(n, s.req.Shape.Dim, 4*len(s.numbers), s.tooShort)
+		stepCtx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
 		res, vec, err := s.client.Step(stepCtx, &st, s.numbers)
 		cancel()
 		if err != nil {
 			s.client = nil
+			return nil, nil, err
+		}
+		if err := s.gives().Check(&st, res, vec); err != nil {
 			return nil, nil, err
 		}
 		if pos += n; final {
@@ -164,106 +167,9 @@ func (s *Session) steps(ctx context.Context, all []int32, pos int, last wire.Inf
 	}
 }
 
+// gives is what the chain's results must look like.
+func (s *Session) gives() infer.Answer {
+	return s.req.Shape.answer(s.numbers != nil || s.req.Shape.Vocab == 0, s.req.Sampling.Logprobs)
+}
+
 var errSlow = errors.New("peer took too long")
-
-// connect opens the session on the best chain there is now.
-func (s *Session) connect(ctx context.Context) error {
-	req := s.req
-	if n := len(s.tokens); n > req.Prompt { // the history has to go through the chain again
-		req.Prompt, req.Answer = n, max(0, req.tokens()-n)
-	}
-	choice, err := s.r.Plan(req)
-	if err != nil {
-		return err
-	}
-	s.chain = choice.Chain
-	open := &wire.InferOpen{
-		Session: s.id, Model: s.req.Model, Range: s.chain.Links[0].Range, MaxTokens: uint32(s.req.tokens()),
-		TimeoutMs: uint64(max(1, s.deadline.Sub(s.r.cfg.Now()).Milliseconds())), Sampling: s.req.Sampling,
-	}
-	for _, l := range s.chain.Links[1:] {
-		open.Route = append(open.Route, wire.Hop{Peer: l.Peer, Range: l.Range, Addrs: l.addrs})
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, infer.OpenTimeout(len(s.chain.Links)), errSlow)
-	defer cancel()
-	first := s.chain.Links[0]
-	stream, err := s.r.cfg.Dial(ctx, wire.Hop{Peer: first.Peer, Range: first.Range, Addrs: first.addrs})
-	if err != nil {
-		return err
-	}
-	s.client, err = infer.Open(ctx, stream, open)
-	return err
-}
-
-// retry calls f until it works, fails for good, or too many chains have failed.
-func (s *Session) retry(ctx context.Context, f func() error) error {
-	var first error // why there may be no chain left
-	patience := s.r.cfg.Patience
-	for attempt := 1; ; attempt++ {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		if first != nil && errors.Is(err, ErrNoChain) {
-			if len(s.objected) > 0 { // waiting for other peers does not mend a request
-				return first
-			}
-			if patience > 0 && pause(ctx, lookAgain) {
-				patience -= lookAgain
-				attempt--
-				continue
-			}
-			err = fmt.Errorf("%w, after: %w", err, first)
-		}
-		if s.client != nil {
-			s.client.Close("error")
-			s.client = nil
-		}
-		blamed, again := s.judge(ctx, err)
-		if !again || attempt == maxAttempts {
-			return err
-		}
-		if first == nil {
-			first = err
-		}
-		s.r.failed(blamed)
-		s.r.cfg.Log.Info("peer failed, trying another chain", "peer", blamed, "attempt", attempt, "err", err)
-	}
-}
-
-// pause waits for a time and reports whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// judge says which peer an error is to be blamed on and whether another chain may help.
-func (s *Session) judge(ctx context.Context, err error) (host.ID, bool) {
-	if ctx.Err() != nil || errors.Is(err, ErrNoChain) || s.chain == nil {
-		return "", false
-	}
-	peer := s.chain.Links[0].Peer
-	var refusal *wire.Error
-	if !errors.As(err, &refusal) {
-		return peer, true
-	}
-	if refusal.Peer != "" {
-		peer = refusal.Peer
-	}
-	switch refusal.Code {
-	case wire.CodeDeadline: // of the session, or so the peer says
-		return peer, s.r.cfg.Now().Before(s.deadline)
-	case wire.CodeBadRequest, wire.CodeForbidden, wire.CodeUnsupported:
-		if !slices.Contains(s.objected, peer) {
-			s.objected = append(s.objected, peer)
-		}
-		return peer, len(s.objected) < maxObjections
-	}
-	return peer, true
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/engine/model"
@@ -32,6 +33,8 @@ type session struct {
 	deadline time.Time      // of the session
 	memory   *model.Session // nil for encoders
 	next     *infer.Client  // nil on the last stage
+	pace     *infer.Paced   // what r reads from
+	at       atomic.Value   // host.ID: the later hop that is waited for
 	history  []int32
 	hidden   []float32
 	buf      []byte
@@ -41,7 +44,8 @@ type session struct {
 // Serve handles one infer stream: a session from its open to its end. It returns when the
 // session is over, and has then closed s.
 func (w *Worker) Serve(ctx context.Context, s host.Stream) {
-	ses := &session{w: w, s: s, r: frame.NewReader(s, wire.InferServerLimits(protocol.MaxTensor+protocol.MaxTensorHeader)), out: frame.NewWriter(s)}
+	ses := &session{w: w, s: s, pace: infer.NewPaced(s), out: frame.NewWriter(s)}
+	ses.r = frame.NewReader(ses.pace, wire.InferServerLimits(protocol.MaxTensor+protocol.MaxTensorHeader))
 	err := ses.run(ctx)
 	if err == nil {
 		_ = s.Close() // everything was answered
@@ -226,50 +230,6 @@ func (w *Worker) leave(peer host.ID, s *stage) {
 	}
 }
 
-// dialNext opens the rest of the chain.
-func (ses *session) dialNext(ctx context.Context) error {
-	if ses.open.Last() {
-		return nil
-	}
-	hop, open := ses.open.Next(time.Until(ses.deadline))
-	ctx, cancel := context.WithTimeout(ctx, infer.OpenTimeout(len(ses.open.Route)))
-	defer cancel()
-	s, err := ses.w.cfg.Dialer.Dial(ctx, hop)
-	if err != nil {
-		return upstream(hop.Peer, err)
-	}
-	if ses.next, err = infer.Open(ctx, s, open); err != nil {
-		return upstream(hop.Peer, err)
-	}
-	return nil
-}
-
-func (ses *session) closeNext(err error) {
-	if ses.next == nil {
-		return
-	}
-	reason := "done"
-	if err != nil {
-		reason = "error"
-	}
-	_ = ses.next.Close(reason) // it ends by its deadline if it does not hear this
-}
-
-// upstream makes the failure of a later hop an error that names it: the peer itself, or
-// the one that it blames.
-func upstream(peer host.ID, err error) error {
-	var refusal *wire.Error
-	if errors.As(err, &refusal) && refusal.Peer != "" {
-		return refusal
-	}
-	e := wire.Errorf(wire.CodeUpstream, "%v", err)
-	if refusal != nil && (refusal.Code == wire.CodeBadRequest || refusal.Code == wire.CodeDeadline) {
-		e.Code = refusal.Code
-	}
-	e.Peer = peer
-	return e
-}
-
 // step reads one frame and does what it asks for. It returns false after the last.
 func (ses *session) step(ctx context.Context) (bool, error) {
 	if err := ses.s.SetReadDeadline(ses.frameDeadline()); err != nil {
@@ -303,7 +263,9 @@ func (ses *session) step(ctx context.Context) (bool, error) {
 	if err := ses.readInput(&st); err != nil {
 		return false, err
 	}
+	stop := ses.beat()
 	res, vec, err := ses.compute(ctx, &st)
+	stop()
 	if err != nil {
 		return false, stepError(st.Seq, err)
 	}
@@ -341,19 +303,8 @@ func (ses *session) readInput(st *wire.InferStep) error {
 		if err := ses.reserveInput(len(st.Tokens)); err != nil {
 			return err
 		}
-		t, payload, err := ses.r.Next()
-		if err != nil {
+		if err := ses.readTensor(len(st.Tokens)); err != nil {
 			return err
-		}
-		if t != wire.TypeTensor {
-			return wire.Errorf(wire.CodeBadRequest, "frame type %d, want the step's tensor", t)
-		}
-		var rows int
-		if ses.hidden, rows, err = infer.ReadVector(ses.hidden, payload); err != nil {
-			return wire.Errorf(wire.CodeBadRequest, "%v", err)
-		}
-		if dim := ses.stage.loaded.Config().Dim(); rows != len(st.Tokens) || len(ses.hidden) != rows*dim {
-			return wire.Errorf(wire.CodeBadRequest, "hidden state of %d rows and %d values for %d tokens of width %d", rows, len(ses.hidden), len(st.Tokens), dim)
 		}
 	}
 	if ses.numeric() != (st.Tensor && ses.open.Range.Embed) || !st.Tensor && !ses.open.Range.Embed {
@@ -362,6 +313,13 @@ func (ses *session) readInput(st *wire.InferStep) error {
 	pos := int(st.Position)
 	if pos > len(ses.history) || pos+len(st.Tokens) > int(ses.open.MaxTokens) {
 		return wire.Errorf(wire.CodeBadRequest, "step at %d of %d tokens in a session of %d with %d", pos, len(st.Tokens), ses.open.MaxTokens, len(ses.history))
+	}
+	if vocab := ses.stage.loaded.Config().Vocab(); vocab > 0 {
+		for _, t := range st.Tokens {
+			if int(t) >= vocab {
+				return wire.Errorf(wire.CodeBadRequest, "token %d of a vocabulary of %d", t, vocab)
+			}
+		}
 	}
 	if int(st.PromptLen) > pos+len(st.Tokens) {
 		return wire.Errorf(wire.CodeBadRequest, "prompt of %d tokens in a session of %d", st.PromptLen, pos+len(st.Tokens))
@@ -373,6 +331,48 @@ func (ses *session) readInput(st *wire.InferStep) error {
 	}
 	ses.history = append(ses.history[:pos], st.Tokens...)
 	return nil
+}
+
+// readTensor reads what a step announces, which must come without a rest.
+func (ses *session) readTensor(tokens int) error {
+	dim := ses.stage.loaded.Config().Dim()
+	latest := time.Now().Add(infer.TensorTimeout(4 * int64(tokens) * int64(dim)))
+	if d := ses.frameDeadline(); d.Before(latest) {
+		latest = d
+	}
+	ses.pace.Bound(latest, infer.Stall)
+	t, payload, err := ses.r.Next()
+	ses.pace.Bound(time.Time{}, 0)
+	switch {
+	case errors.Is(err, infer.ErrSilent), errors.Is(err, os.ErrDeadlineExceeded):
+		return ses.badInput("tensor does not come on: %v", err)
+	case err != nil:
+		return err
+	case t != wire.TypeTensor:
+		return ses.badInput("frame type %d, want the step's tensor", t)
+	}
+	var rows int
+	if ses.hidden, rows, err = infer.ReadVector(ses.hidden, payload); err != nil {
+		return ses.badInput("%v", err)
+	}
+	if rows != tokens || len(ses.hidden) != rows*dim {
+		return ses.badInput("hidden state of %d rows and %d values for %d tokens of width %d", rows, len(ses.hidden), tokens, dim)
+	}
+	if !infer.Finite(ses.hidden) {
+		return ses.badInput("values that are not finite")
+	}
+	return nil
+}
+
+// badInput is the fault of whoever sent the step's tensor: the hop before, or the initiator
+// if the chain begins here.
+func (ses *session) badInput(format string, args ...any) error {
+	if ses.numeric() {
+		return wire.Errorf(wire.CodeBadRequest, format, args...)
+	}
+	e := wire.Errorf(wire.CodeBadInput, format, args...)
+	e.Peer = ses.s.Peer()
+	return e
 }
 
 // numeric reports whether the stage is a model of images or tables.
@@ -417,12 +417,12 @@ func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.Infe
 	}
 	timing := wire.Timing{Peer: ses.w.cfg.Self, ComputeNs: uint64(max(0, done.compute)), QueueNs: uint64(max(0, done.queue))}
 	if ses.next != nil {
-		forward := *st
-		ctx, cancel := context.WithTimeout(ctx, infer.StepTimeout(len(st.Tokens), len(ses.open.Route)))
-		defer cancel()
-		res, vec, err := ses.next.Step(ctx, &forward, done.out.Hidden)
+		if !infer.Finite(done.out.Hidden) {
+			return nil, nil, ses.notFinite()
+		}
+		res, vec, err := ses.stepNext(ctx, st, done.out.Hidden)
 		if err != nil {
-			return nil, nil, upstream(ses.next.Peer(), err)
+			return nil, nil, err
 		}
 		res.Timings = slices.Insert(res.Timings, 0, timing)
 		return res, vec, nil
@@ -442,7 +442,11 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 		vocab := ses.stage.loaded.Config().Vocab()
 		first := len(ses.history) - len(out.Logits)/vocab + 1
 		for i := 0; i < len(out.Logits)/vocab; i++ {
-			tok, err := ses.w.cfg.Draw(ses.open.Sampling, out.Logits[i*vocab:(i+1)*vocab], ses.history[:first+i], min(int(st.PromptLen), first+i))
+			logits := out.Logits[i*vocab : (i+1)*vocab]
+			tok, err := ses.w.cfg.Draw(ses.open.Sampling, logits, ses.history[:first+i], min(int(st.PromptLen), first+i))
+			if err != nil && !drawable(logits) {
+				return nil, ses.notFinite()
+			}
 			if err != nil {
 				return nil, wire.Errorf(wire.CodeInternal, "%v", err)
 			}
@@ -453,9 +457,17 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 		if out.Pooled == nil {
 			return nil, wire.Errorf(wire.CodeBadRequest, "pooled vector wanted from a model that gives none")
 		}
+		if !infer.Finite(out.Pooled) {
+			return nil, ses.notFinite()
+		}
 		return out.Pooled, nil
 	}
 	return nil, nil
+}
+
+// notFinite is the model's fault: its input was finite.
+func (ses *session) notFinite() error {
+	return wire.Errorf(wire.CodeModel, "%s of model %s gives values that are not finite", Describe(ses.open.Range), ses.open.Model)
 }
 
 func (ses *session) answer(res *wire.InferResult, vec []float32) error {

@@ -270,7 +270,7 @@ func TestMalformedSteps(t *testing.T) {
 		"with a gap":            {wire.TypeInferStep, &wire.InferStep{Position: 1, Tokens: tokens(1)}, nil, wire.CodeBadRequest},
 		"long prompt":           {wire.TypeInferStep, &wire.InferStep{Tokens: tokens(1), PromptLen: 2}, nil, wire.CodeBadRequest},
 		"vector of a generator": {wire.TypeInferStep, &wire.InferStep{Tokens: tokens(1), Want: wire.WantPooled}, nil, wire.CodeBadRequest},
-		"token out of range":    {wire.TypeInferStep, &wire.InferStep{Tokens: []int32{1 << 30}, Want: wire.WantToken}, nil, wire.CodeInternal},
+		"token out of range":    {wire.TypeInferStep, &wire.InferStep{Tokens: []int32{1 << 30}, Want: wire.WantToken}, nil, wire.CodeBadRequest},
 		"no tensor follows":     {wire.TypeInferStep, &wire.InferStep{Tokens: tokens(1), Tensor: true}, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,6 +31,8 @@ const (
 	CodeRefused     Code = 12 // hello: bad signature, another's grant, or revoked
 	CodeVersion     Code = 13 // hello: no common capability
 	CodeClosed      Code = 14 // no such session, or it was closed
+	CodeModel       Code = 15 // the model gives values that are not finite here
+	CodeBadInput    Code = 16 // infer: the hidden state that came is not one; Peer names its sender
 )
 
 // String returns the code's name in specs, logs and metrics.
@@ -64,6 +66,10 @@ func (c Code) String() string {
 		return "version"
 	case CodeClosed:
 		return "closed"
+	case CodeModel:
+		return "model"
+	case CodeBadInput:
+		return "bad_input"
 	}
 	return "code_" + strconv.Itoa(int(c))
 }
@@ -73,7 +79,7 @@ type Error struct {
 	Code         Code   `cbor:"1,keyasint"`
 	Message      string `cbor:"2,keyasint,omitempty"` // for people; at most protocol.MaxTextMessage bytes
 	Seq          uint64 `cbor:"3,keyasint,omitempty"` // infer: the step that failed
-	Peer         PeerID `cbor:"4,keyasint,omitempty"` // upstream: the hop that failed
+	Peer         PeerID `cbor:"4,keyasint,omitempty"` // the hop that failed, where it is not the sender
 	RetryAfterMs uint32 `cbor:"5,keyasint,omitempty"`
 }
 

@@ -112,7 +112,8 @@ func examples(tb testing.TB) map[string]example {
 			Seq: 1, Length: 3, Tokens: []wire.Sampled{{Token: 17, Logprob: -0.5, Top: []wire.TokenLogprob{{Token: 17, Logprob: -0.5}, {Token: 4, Logprob: -1.25}}}},
 			Timings: []wire.Timing{{Peer: a, ComputeNs: 1500000, QueueNs: 20000}},
 		}, new(wire.InferResult)},
-		"infer close": {&wire.InferClose{Reason: "done"}, new(wire.InferClose)},
-		"advert":      {advert(), new(wire.Advert)},
+		"infer progress": {&wire.InferProgress{Peer: b}, new(wire.InferProgress)},
+		"infer close":    {&wire.InferClose{Reason: "done"}, new(wire.InferClose)},
+		"advert":         {advert(), new(wire.Advert)},
 	}
 }

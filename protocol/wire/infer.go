@@ -35,9 +35,10 @@ func (r Range) Validate() error {
 // Hop is one stage of a chain: who runs which part. Addrs help to dial a peer that the
 // dialler has not met.
 type Hop struct {
-	Peer  PeerID `cbor:"1,keyasint"`
-	Range Range  `cbor:"2,keyasint"`
-	Addrs []Addr `cbor:"3,keyasint,omitempty"`
+	Peer     PeerID `cbor:"1,keyasint"`
+	Range    Range  `cbor:"2,keyasint"`
+	Addrs    []Addr `cbor:"3,keyasint,omitempty"`
+	Progress bool   `cbor:"4,keyasint,omitempty"` // it tells that it is at work when asked to
 }
 
 // Sampling is how the last stage draws tokens. The zero value is greedy. Draws depend on
@@ -88,10 +89,16 @@ type InferOpen struct {
 	TimeoutMs uint64   `cbor:"5,keyasint"` // left of the session's life; relative, as clocks differ
 	Route     []Hop    `cbor:"6,keyasint,omitempty"`
 	Sampling  Sampling `cbor:"7,keyasint"` // for the last stage
+	// ProgressMs asks for an InferProgress at least this often while the initiator waits
+	// for an answer, to the open or to a step; 0 for none.
+	ProgressMs uint32 `cbor:"8,keyasint,omitempty"`
 }
 
 // Timeout returns what is left of the session's life.
 func (o *InferOpen) Timeout() time.Duration { return time.Duration(o.TimeoutMs) * time.Millisecond }
+
+// Progress returns how often the initiator wants to hear that its peer is at work, 0 for never.
+func (o *InferOpen) Progress() time.Duration { return time.Duration(o.ProgressMs) * time.Millisecond }
 
 // Validate checks form, also that the chain has no gap and no overlap and that a route
 // which starts with the embedding ends with the head.
@@ -107,6 +114,9 @@ func (o *InferOpen) Validate() error {
 	}
 	if o.TimeoutMs == 0 || o.TimeoutMs > uint64(protocol.MaxInferTimeout/time.Millisecond) {
 		return invalid("timeout of %d ms", o.TimeoutMs)
+	}
+	if o.ProgressMs != 0 && (o.Progress() < protocol.MinProgress || o.Progress() > protocol.MaxProgress) {
+		return invalid("progress every %d ms", o.ProgressMs)
 	}
 	if err := o.Sampling.Validate(); err != nil {
 		return err
@@ -165,6 +175,20 @@ func (o *InferOpened) Validate() error {
 		return invalid("opened with %d tokens, width %d", o.MaxTokens, o.Hidden)
 	}
 	return nil
+}
+
+// InferProgress tells that the sender is at work on the open or the step that it owes an
+// answer to. Peer is the later hop that it waits for, empty while the work is its own.
+type InferProgress struct {
+	Peer PeerID `cbor:"1,keyasint,omitempty"`
+}
+
+// Validate checks form.
+func (p *InferProgress) Validate() error {
+	if p.Peer == "" {
+		return nil
+	}
+	return p.Peer.Validate()
 }
 
 // Want is what a step shall give back.

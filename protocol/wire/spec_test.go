@@ -89,10 +89,11 @@ func specVectors(t *testing.T) map[string]map[string]string {
 			"Opened":         whole(wire.TypeInferOpened, made("infer opened")),
 			"Step 1 of three tokens, which wants the next one": whole(wire.TypeInferStep,
 				encode(&wire.InferStep{Seq: 1, Tokens: []int32{1, 300, 70000}, Want: wire.WantToken, PromptLen: 3})),
-			"Hidden state of 1 x 2, 0.5 and -1": tensor([]int{1, 2}, 0.5, -1),
-			"Result":                            whole(wire.TypeInferResult, made("infer result")),
-			"Error upstream at step 3, peer B":  whole(wire.TypeError, made("error")),
-			"Close":                             whole(wire.TypeInferClose, made("infer close")),
+			"Hidden state of 1 x 2, 0.5 and -1":   tensor([]int{1, 2}, 0.5, -1),
+			"Result":                              whole(wire.TypeInferResult, made("infer result")),
+			"Progress while peer B is waited for": whole(wire.TypeProgress, made("infer progress")),
+			"Error upstream at step 3, peer B":    whole(wire.TypeError, made("error")),
+			"Close":                               whole(wire.TypeInferClose, made("infer close")),
 		},
 	}
 }

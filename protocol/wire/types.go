@@ -20,6 +20,7 @@ const (
 	TypeInferResult frame.Type = 35 // InferResult
 	TypeInferClose  frame.Type = 36 // InferClose
 	TypeTensor      frame.Type = 37 // a tensor, after a step or result that announces it
+	TypeProgress    frame.Type = 38 // InferProgress
 
 	TypeAdvert frame.Type = 48 // a signed advert, as it is gossiped
 )
@@ -66,6 +67,7 @@ func InferClientLimits(maxTensor int) frame.Limits {
 	return frame.Limits{
 		TypeInferOpened: protocol.MaxControl,
 		TypeInferResult: protocol.MaxInferResult,
+		TypeProgress:    protocol.MaxControl,
 		TypeInferClose:  protocol.MaxControl,
 		TypeError:       protocol.MaxControl,
 		TypeTensor:      min(maxTensor, protocol.MaxTensor+protocol.MaxTensorHeader),
