@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/model/bert"
@@ -56,6 +57,9 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		renameNorms(a.raw)
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
 	} else {
+		if err := a.tie(); err != nil {
+			return nil, err
+		}
 		a.names = hfLlamaNames(cfg.Llama)
 	}
 	c.Tensors, err = a.sources()
@@ -109,8 +113,29 @@ func (c *Config) applySentence(s *hf.Sentence) error {
 	return c.Validate()
 }
 
-// specials reads the tokens that begin and end a text. generation_config.json, which says
-// where generation stops, goes before config.json.
+// tie finds out whether a decoder's output is its embedding, which a configuration may say
+// although the file has both. As in transformers 5 two that differ are both kept, and one
+// alone stands for the other.
+func (a *assembly) tie() error {
+	const embedding, output = "model.embed_tokens.weight", "lm_head.weight"
+	in, hasIn := a.raw[embedding]
+	out, hasOut := a.raw[output]
+	switch {
+	case !a.cfg.Llama.Tied || !hasOut:
+	case !hasIn:
+		a.raw[embedding] = out
+	default:
+		same, err := in.same(out)
+		if err != nil {
+			return err
+		}
+		a.cfg.Llama.Tied = same
+	}
+	return nil
+}
+
+// specials reads the tokens that begin and end a text. What ends it is said in up to three
+// files, each of which may know tokens that the others do not: all of them count.
 func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 	var gen struct {
 		EOS json.RawMessage `json:"eos_token_id"`
@@ -120,16 +145,16 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 			return fmt.Errorf("parse generation_config.json: %w", err)
 		}
 	}
-	var err error
-	if c.EOSIDs, err = tokenIDs(gen.EOS); err == nil && len(c.EOSIDs) == 0 {
-		c.EOSIDs, err = tokenIDs(h.EOS)
-	}
-	if err != nil {
-		return fmt.Errorf("read eos_token_id: %w", err)
-	}
-	for _, id := range c.EOSIDs {
-		if id < 0 || int(id) >= c.Config.Vocab() {
-			return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+	for _, list := range []json.RawMessage{gen.EOS, h.EOS} {
+		ids, err := tokenIDs(list)
+		if err != nil {
+			return fmt.Errorf("read eos_token_id: %w", err)
+		}
+		for _, id := range ids {
+			if id < 0 || int(id) >= c.Config.Vocab() {
+				return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+			}
+			c.endAt(id)
 		}
 	}
 	var tok struct {
@@ -145,13 +170,24 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 	return c.specialsByID(dir.Tokenizer, h)
 }
 
-// specialsByID fills in what tokenizer_config.json does not name from the ids.
+// endAt adds a token that ends a text.
+func (c *Checkpoint) endAt(id int32) {
+	if !slices.Contains(c.EOSIDs, id) {
+		c.EOSIDs = append(c.EOSIDs, id)
+	}
+}
+
+// specialsByID fills in what tokenizer_config.json does not name from the ids, and the id
+// of the end that it names.
 func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 	var tok struct {
 		Added []struct {
 			ID      int32  `json:"id"`
 			Content string `json:"content"`
 		} `json:"added_tokens"`
+		Model struct {
+			Vocab json.RawMessage `json:"vocab"`
+		} `json:"model"`
 	}
 	if err := json.Unmarshal(tokenizer, &tok); err != nil {
 		return fmt.Errorf("parse tokenizer.json: %w", err)
@@ -160,6 +196,7 @@ func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 	if err != nil {
 		return fmt.Errorf("read bos_token_id: %w", err)
 	}
+	end, named := int32(-1), c.EOS != ""
 	for _, t := range tok.Added {
 		if c.BOS == "" && len(bos) > 0 && t.ID == bos[0] {
 			c.BOS = t.Content
@@ -167,9 +204,20 @@ func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 		if c.EOS == "" && len(c.EOSIDs) > 0 && t.ID == c.EOSIDs[0] {
 			c.EOS = t.Content
 		}
-		if len(c.EOSIDs) == 0 && c.EOS != "" && t.Content == c.EOS {
-			c.EOSIDs = []int32{t.ID}
+		if named && t.Content == c.EOS {
+			end = t.ID
 		}
+	}
+	if named && end < 0 {
+		var vocab map[string]int32 // a list with scores, as unigram models have it, stays empty
+		if json.Unmarshal(tok.Model.Vocab, &vocab) == nil {
+			if id, ok := vocab[c.EOS]; ok {
+				end = id
+			}
+		}
+	}
+	if end >= 0 && int(end) < c.Config.Vocab() {
+		c.endAt(end)
 	}
 	return nil
 }
