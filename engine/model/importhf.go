@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/covey-network/covey/engine/format/hf"
@@ -12,14 +11,22 @@ import (
 	"github.com/covey-network/covey/engine/tensor"
 )
 
+// Look reports early, from names alone, that a directory is not a model.
+func Look(dir string) error { return advise(hf.Look(dir)) }
+
+// advise says what a model is to who has none.
+func advise(err error) error {
+	if errors.Is(err, hf.ErrNoConfig) {
+		return fmt.Errorf("%w: a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file; %s", err, configAdvice)
+	}
+	return err
+}
+
 // importHF opens a Hugging Face directory.
 func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	dir, err := hf.Open(path)
-	if errors.Is(err, hf.ErrNoConfig) {
-		return nil, fmt.Errorf("%w: %s", err, configAdvice)
-	}
 	if err != nil {
-		return nil, err
+		return nil, advise(err)
 	}
 	defer func() {
 		if err != nil {
@@ -34,19 +41,19 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return importNumeric(path, dir, cfg, opt)
+		return importNumeric(dir, cfg, opt)
 	}
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
 		return nil, err
 	}
 	if dir.Tokenizer == nil {
-		return nil, errors.New("tokenizer.json is missing")
+		return nil, errors.New("tokenizer.json is missing: transformers writes it, AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
 	}
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
-	c = newCheckpoint(path, dir, cfg)
+	c = newCheckpoint(dir, cfg)
 	c.Tokenizer = TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}
 	if err := c.specials(dir, h); err != nil {
 		return nil, err
@@ -67,11 +74,11 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 }
 
 // importNumeric opens a directory of a model that takes numbers, which has no tokenizer.
-func importNumeric(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
+func importNumeric(dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
 	if opt.Quantize != nil {
 		return nil, errors.New("models of images and tables are not quantised: import it as it is")
 	}
-	c := newCheckpoint(path, dir, cfg)
+	c := newCheckpoint(dir, cfg)
 	a := newAssembly(dir, cfg)
 	a.names.same = true
 	var err error
@@ -80,11 +87,8 @@ func importNumeric(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Ch
 }
 
 // newCheckpoint returns a checkpoint without tokenizer and tensors, named as its directory.
-func newCheckpoint(path string, dir *hf.Dir, cfg Config) *Checkpoint {
-	c := &Checkpoint{Config: cfg, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
-	if abs, err := filepath.Abs(path); err == nil {
-		c.Name = filepath.Base(abs)
-	}
+func newCheckpoint(dir *hf.Dir, cfg Config) *Checkpoint {
+	c := &Checkpoint{Name: dir.Name, Config: cfg, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
 	return c
 }
 
