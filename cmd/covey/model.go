@@ -94,6 +94,9 @@ func (o *options) watch(c *cobra.Command, client *api.Client, path string, req a
 	if o.json {
 		return printJSON(c.OutOrStdout(), last)
 	}
+	for _, w := range last.Warnings {
+		fmt.Fprintln(c.ErrOrStderr(), "warning: "+w)
+	}
 	_, err = fmt.Fprintln(c.OutOrStdout(), done(last))
 	return err
 }

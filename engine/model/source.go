@@ -19,6 +19,7 @@ const chunkBytes = 1 << 20
 type TensorSource struct {
 	Part  Part
 	Name  string // canonical: the same for every file format
+	File  string // its name in the file
 	DType tensor.DType
 	Shape tensor.Shape
 	Bytes int64
@@ -92,7 +93,7 @@ func (c conversion) source(part Part, name string) (TensorSource, error) {
 	if err != nil {
 		return TensorSource{}, err
 	}
-	return TensorSource{Part: part, Name: name, DType: c.to, Shape: c.raw.shape, Bytes: size, Read: c.read}, nil
+	return TensorSource{Part: part, Name: name, File: c.raw.name, DType: c.to, Shape: c.raw.shape, Bytes: size, Read: c.read}, nil
 }
 
 func (c conversion) read(dst []byte) error {
