@@ -27,7 +27,7 @@ func importCommand(o *options) *cobra.Command {
 	var req api.ImportRequest
 	c := &cobra.Command{
 		Use: "import PATH", Short: "Import a model: a Hugging Face directory, a GGUF file, or the word demo",
-		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama",
+		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama\n  covey model import ~/.cache/huggingface/hub/models--Qwen--Qwen2.5-0.5B-Instruct",
 		Args:    args(1, 1, "a path"),
 		RunE: func(c *cobra.Command, a []string) error {
 			if q := req.Quantize; q != "" && q != "q8_0" && q != "q4_0" {
