@@ -77,7 +77,7 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	}
 	var found Findings
 	if !ck.Config.TakesNumbers() {
-		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
+		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab(), ck.EOSIDs)
 		if err != nil {
 			return nil, fmt.Errorf("open tokenizer: %w", err)
 		}
