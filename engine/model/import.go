@@ -35,6 +35,8 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 		open = importHF
 	case strings.HasSuffix(path, ".safetensors"):
 		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
+	case !info.Mode().IsRegular(): // opening a pipe would wait for its other end
+		return nil, fmt.Errorf("import %q: not a regular file", path)
 	case hf.Foreign(path) != "":
 		return nil, fmt.Errorf("import model: %q %s", path, hf.Foreign(path))
 	}
