@@ -189,7 +189,11 @@ func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return e.finish(api.Event{}, err)
 	}
-	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: total, Total: total}, nil)
+	last := api.Event{Model: m.CID.String(), Name: m.Name, Bytes: total, Total: total, Warnings: m.Findings.Warnings()}
+	for _, n := range m.Findings.NotFinite {
+		last.NotFinite = append(last.NotFinite, api.NotFinite(n))
+	}
+	return e.finish(last, nil)
 }
 
 func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/testnet/demo"
@@ -27,7 +27,7 @@ func importCommand(o *options) *cobra.Command {
 	var req api.ImportRequest
 	c := &cobra.Command{
 		Use: "import PATH", Short: "Import a model: a Hugging Face directory, a GGUF file, or the word demo",
-		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama",
+		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama\n  covey model import ~/.cache/huggingface/hub/models--Qwen--Qwen2.5-0.5B-Instruct",
 		Args:    args(1, 1, "a path"),
 		RunE: func(c *cobra.Command, a []string) error {
 			if q := req.Quantize; q != "" && q != "q8_0" && q != "q4_0" {
@@ -39,10 +39,12 @@ func importCommand(o *options) *cobra.Command {
 			}
 			info, err := os.Stat(path)
 			switch {
-			case err == nil:
-				if err := checkModelDir(path, info); err != nil {
+			case err == nil && info.IsDir():
+				if err := model.Look(path); err != nil {
 					return fmt.Errorf("import %s: %w", a[0], err)
 				}
+				req.Path = path
+			case err == nil:
 				req.Path = path
 			case a[0] != demo.Name:
 				return fmt.Errorf("import: %w", err)
@@ -62,21 +64,6 @@ func importCommand(o *options) *cobra.Command {
 	c.Flags().StringVar(&req.Name, "name", "", "name of the model (default: that of the files)")
 	c.Flags().StringVar(&req.Quantize, "quantize", "", "store block matrices as q8_0 or q4_0 (default: as they are)")
 	return c
-}
-
-// checkModelDir tells early, and in words, that a folder is not a model.
-func checkModelDir(path string, info os.FileInfo) error {
-	if !info.IsDir() {
-		return nil
-	}
-	_, err := os.Stat(filepath.Join(path, "config.json"))
-	if !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if files, _ := filepath.Glob(filepath.Join(path, "*.gguf")); len(files) > 0 {
-		return fmt.Errorf("the folder has no config.json (%w); import its GGUF file: %s", os.ErrNotExist, files[0])
-	}
-	return fmt.Errorf("the folder has no config.json (%w): a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file", os.ErrNotExist)
 }
 
 // checkBlocks checks the form of a range of blocks; words are what else it may be.
@@ -106,6 +93,9 @@ func (o *options) watch(c *cobra.Command, client *api.Client, path string, req a
 	}
 	if o.json {
 		return printJSON(c.OutOrStdout(), last)
+	}
+	for _, w := range last.Warnings {
+		fmt.Fprintln(c.ErrOrStderr(), "warning: "+w)
 	}
 	_, err = fmt.Fprintln(c.OutOrStdout(), done(last))
 	return err

@@ -15,7 +15,7 @@ type ISA int
 const (
 	Generic ISA = iota // pure Go
 	AVX2               // AVX2, FMA3, F16C
-	AVX512             // AVX-512 F, BW, VL, DQ and VNNI
+	AVX512             // AVX-512 F, BW, VL, DQ and VNNI; BMI2
 )
 
 // EnvCPU names the environment variable that overrides the instruction set chosen at
@@ -56,7 +56,7 @@ func Supported() []ISA {
 		return sets
 	}
 	sets = append(sets, AVX2)
-	if c.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ, cpuid.AVX512VNNI) {
+	if c.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VL, cpuid.AVX512DQ, cpuid.AVX512VNNI, cpuid.BMI2) {
 		sets = append(sets, AVX512)
 	}
 	return sets

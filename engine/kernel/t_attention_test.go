@@ -118,6 +118,8 @@ var attentionCases = []struct {
 	{shape: kernel.AttentionShape{Batch: 1, Seq: 67, Heads: 1, KVHeads: 1, HeadDim: 2, Causal: true}},
 	{shape: kernel.AttentionShape{Batch: 1, Seq: 70, Heads: 2, KVHeads: 1, HeadDim: 4}, lengths: []int32{66}},
 	{shape: kernel.AttentionShape{Batch: 8, Seq: 64, Heads: 4, KVHeads: 4, HeadDim: 32, Causal: true}, packed: true},
+	{shape: kernel.AttentionShape{Batch: 1, Seq: 51, Heads: 1, KVHeads: 1, HeadDim: 64}},
+	{shape: kernel.AttentionShape{Batch: 2, Seq: 113, Heads: 2, KVHeads: 1, HeadDim: 80, Causal: true}, packed: true},
 	{shape: kernel.AttentionShape{Batch: 1, Seq: 200, Heads: 6, KVHeads: 2, HeadDim: 33, Causal: true}},
 	{shape: kernel.AttentionShape{Batch: 2, Seq: 130, Heads: 2, KVHeads: 2, HeadDim: 48}, lengths: []int32{70, 130}, packed: true},
 	{shape: kernel.AttentionShape{Batch: 2, Seq: 19, Heads: 4, KVHeads: 2, HeadDim: 5, Dropout: 0.3}, lengths: []int32{19, 7}},

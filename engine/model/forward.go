@@ -18,6 +18,11 @@ const (
 	LogitsAll               // of every token; the caller bounds how many those are
 )
 
+// ErrNotFinite is the error of a pass whose result is NaN or infinite: the model is broken,
+// or its numbers overflow with this input, on whatever machine it runs. Logits are not
+// looked at here but where tokens are drawn from them.
+var ErrNotFinite = errors.New("the model gives values that are not finite")
+
 // headRows is how many rows of different inputs the head takes at once; it bounds the
 // memory of their logits.
 const headRows = 16
@@ -61,7 +66,8 @@ type job struct {
 
 // Forward runs a batch of inputs of different sessions, n ≥ 1 tokens each. The products
 // with the weights take the rows of all inputs together. A session's result does not
-// depend on what else is in the batch. On an error, or when ctx ends, no session has
+// depend on what else is in the batch. One result that is not finite is [ErrNotFinite] for
+// the whole batch. On an error, or when ctx ends, no session has
 // changed.
 func (s *Stage) Forward(ctx context.Context, batch []Input) ([]Output, error) {
 	s.mu.Lock()
@@ -208,7 +214,9 @@ func (s *Stage) run(ctx context.Context) error {
 		if err := s.net.Blocks(ctx, s.x, s.spans); err != nil {
 			return err
 		}
-		s.collect(first)
+		if err := s.collect(first); err != nil {
+			return err
+		}
 		for i, sp := range s.spans {
 			s.jobs[first+i].done += sp.Len()
 		}
@@ -247,19 +255,24 @@ func (s *Stage) nextChunk(first int) int {
 }
 
 // collect hands the chunk's results to the outputs; the first span belongs to job first.
-func (s *Stage) collect(first int) {
+func (s *Stage) collect(first int) error {
 	dim := s.cfg.Dim()
 	for i, sp := range s.spans {
 		j, x := &s.jobs[first+i], s.x[sp.Lo*dim:sp.Hi*dim]
 		switch {
 		case !s.rng.Head:
+			if !finite(x) {
+				return fmt.Errorf("input %d: %w", first+i, ErrNotFinite)
+			}
 			if j.out.Hidden == nil {
 				j.out.Hidden = j.buffer(nn.OutHidden, j.n*dim)
 			}
 			copy(j.out.Hidden[j.done*dim:], x)
 		case s.encoder != nil:
 			j.out.Pooled = make([]float32, s.encoder.OutWidth())
-			s.encoder.Head(j.out.Pooled, x, sp.Len())
+			if s.encoder.Head(j.out.Pooled, x, sp.Len()); !finite(j.out.Pooled) {
+				return fmt.Errorf("input %d: %w", first+i, ErrNotFinite)
+			}
 		case j.in.Logits == LogitsAll:
 			vocab := s.cfg.Vocab()
 			if j.out.Logits == nil {
@@ -275,6 +288,17 @@ func (s *Stage) collect(first int) {
 		}
 	}
 	s.flush()
+	return nil
+}
+
+// finite reports whether no value is NaN or infinite.
+func finite(x []float32) bool {
+	for _, v := range x {
+		if v-v != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // flush runs the head over the picked last rows.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
@@ -16,7 +17,7 @@ type ImportOptions struct {
 	Quantize *tensor.DType
 }
 
-// Import opens a Hugging Face directory, a directory with the weights of a ResNet of
+// Import opens a Hugging Face directory or a snapshot in its cache, a directory with the weights of a ResNet of
 // torchvision or timm and a config.json, or a GGUF file. It reads configuration and
 // tokenizer and checks the list of tensors; the tensors themselves are read through the
 // checkpoint, which the caller closes.
@@ -34,6 +35,10 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 		open = importHF
 	case strings.HasSuffix(path, ".safetensors"):
 		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
+	case !info.Mode().IsRegular(): // opening a pipe would wait for its other end
+		return nil, fmt.Errorf("import %q: not a regular file", path)
+	case hf.Foreign(path) != "":
+		return nil, fmt.Errorf("import model: %q %s", path, hf.Foreign(path))
 	}
 	c, err := open(path, opt)
 	if err != nil {

@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 // ropeFactors is the tensor that llama.cpp keeps scaled rotary frequencies in.
 const ropeFactors = "rope_freqs.weight"
 
-// importGGUF opens a GGUF file.
+// importGGUF opens a GGUF file, with the others of a split model.
 func importGGUF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -38,7 +37,7 @@ func importGGUF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	c = &Checkpoint{Config: a.cfg, close: f.Close, License: m.text("general.license"), ChatTemplate: m.text("tokenizer.chat_template")}
 	c.Name = m.text("general.name")
 	if c.Name == "" {
-		c.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		c.Name = gguf.Stem(path)
 	}
 	if err := c.ggufTokenizer(m); err != nil {
 		return nil, err

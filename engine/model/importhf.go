@@ -4,21 +4,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"slices"
 
 	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
+// Look reports early, from names alone, that a directory is not a model.
+func Look(dir string) error { return advise(hf.Look(dir)) }
+
+// advise says what a model is to who has none.
+func advise(err error) error {
+	if errors.Is(err, hf.ErrNoConfig) {
+		return fmt.Errorf("%w: a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file; %s", err, configAdvice)
+	}
+	return err
+}
+
 // importHF opens a Hugging Face directory.
 func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 	dir, err := hf.Open(path)
-	if errors.Is(err, hf.ErrNoConfig) {
-		return nil, fmt.Errorf("%w: %s", err, configAdvice)
-	}
 	if err != nil {
-		return nil, err
+		return nil, advise(err)
 	}
 	defer func() {
 		if err != nil {
@@ -33,19 +41,19 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		if err != nil {
 			return nil, err
 		}
-		return importNumeric(path, dir, cfg, opt)
+		return importNumeric(dir, cfg, opt)
 	}
 	cfg, h, err := parseHFConfig(dir.Config)
 	if err != nil {
 		return nil, err
 	}
 	if dir.Tokenizer == nil {
-		return nil, errors.New("tokenizer.json is missing")
+		return nil, errors.New("tokenizer.json is missing: transformers writes it, AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
 	}
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err
 	}
-	c = newCheckpoint(path, dir, cfg)
+	c = newCheckpoint(dir, cfg)
 	c.Tokenizer = TokenizerSpec{Kind: TokenizerHF, Data: dir.Tokenizer}
 	if err := c.specials(dir, h); err != nil {
 		return nil, err
@@ -56,6 +64,9 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		renameNorms(a.raw)
 		a.names = hfBertNames(bertPrefix(func(name string) bool { _, ok := a.raw[name]; return ok }))
 	} else {
+		if err := a.tie(); err != nil {
+			return nil, err
+		}
 		a.names = hfLlamaNames(cfg.Llama)
 	}
 	c.Tensors, err = a.sources()
@@ -63,11 +74,11 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 }
 
 // importNumeric opens a directory of a model that takes numbers, which has no tokenizer.
-func importNumeric(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
+func importNumeric(dir *hf.Dir, cfg Config, opt ImportOptions) (*Checkpoint, error) {
 	if opt.Quantize != nil {
 		return nil, errors.New("models of images and tables are not quantised: import it as it is")
 	}
-	c := newCheckpoint(path, dir, cfg)
+	c := newCheckpoint(dir, cfg)
 	a := newAssembly(dir, cfg)
 	a.names.same = true
 	var err error
@@ -76,11 +87,8 @@ func importNumeric(path string, dir *hf.Dir, cfg Config, opt ImportOptions) (*Ch
 }
 
 // newCheckpoint returns a checkpoint without tokenizer and tensors, named as its directory.
-func newCheckpoint(path string, dir *hf.Dir, cfg Config) *Checkpoint {
-	c := &Checkpoint{Config: cfg, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
-	if abs, err := filepath.Abs(path); err == nil {
-		c.Name = filepath.Base(abs)
-	}
+func newCheckpoint(dir *hf.Dir, cfg Config) *Checkpoint {
+	c := &Checkpoint{Name: dir.Name, Config: cfg, ChatTemplate: dir.ChatTemplate, License: dir.License, close: dir.Close}
 	return c
 }
 
@@ -109,8 +117,29 @@ func (c *Config) applySentence(s *hf.Sentence) error {
 	return c.Validate()
 }
 
-// specials reads the tokens that begin and end a text. generation_config.json, which says
-// where generation stops, goes before config.json.
+// tie finds out whether a decoder's output is its embedding, which a configuration may say
+// although the file has both. As in transformers 5 two that differ are both kept, and one
+// alone stands for the other.
+func (a *assembly) tie() error {
+	const embedding, output = "model.embed_tokens.weight", "lm_head.weight"
+	in, hasIn := a.raw[embedding]
+	out, hasOut := a.raw[output]
+	switch {
+	case !a.cfg.Llama.Tied || !hasOut:
+	case !hasIn:
+		a.raw[embedding] = out
+	default:
+		same, err := in.same(out)
+		if err != nil {
+			return err
+		}
+		a.cfg.Llama.Tied = same
+	}
+	return nil
+}
+
+// specials reads the tokens that begin and end a text. What ends it is said in up to three
+// files, each of which may know tokens that the others do not: all of them count.
 func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 	var gen struct {
 		EOS json.RawMessage `json:"eos_token_id"`
@@ -120,16 +149,16 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 			return fmt.Errorf("parse generation_config.json: %w", err)
 		}
 	}
-	var err error
-	if c.EOSIDs, err = tokenIDs(gen.EOS); err == nil && len(c.EOSIDs) == 0 {
-		c.EOSIDs, err = tokenIDs(h.EOS)
-	}
-	if err != nil {
-		return fmt.Errorf("read eos_token_id: %w", err)
-	}
-	for _, id := range c.EOSIDs {
-		if id < 0 || int(id) >= c.Config.Vocab() {
-			return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+	for _, list := range []json.RawMessage{gen.EOS, h.EOS} {
+		ids, err := tokenIDs(list)
+		if err != nil {
+			return fmt.Errorf("read eos_token_id: %w", err)
+		}
+		for _, id := range ids {
+			if id < 0 || int(id) >= c.Config.Vocab() {
+				return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+			}
+			c.endAt(id)
 		}
 	}
 	var tok struct {
@@ -145,13 +174,24 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 	return c.specialsByID(dir.Tokenizer, h)
 }
 
-// specialsByID fills in what tokenizer_config.json does not name from the ids.
+// endAt adds a token that ends a text.
+func (c *Checkpoint) endAt(id int32) {
+	if !slices.Contains(c.EOSIDs, id) {
+		c.EOSIDs = append(c.EOSIDs, id)
+	}
+}
+
+// specialsByID fills in what tokenizer_config.json does not name from the ids, and the id
+// of the end that it names.
 func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 	var tok struct {
 		Added []struct {
 			ID      int32  `json:"id"`
 			Content string `json:"content"`
 		} `json:"added_tokens"`
+		Model struct {
+			Vocab json.RawMessage `json:"vocab"`
+		} `json:"model"`
 	}
 	if err := json.Unmarshal(tokenizer, &tok); err != nil {
 		return fmt.Errorf("parse tokenizer.json: %w", err)
@@ -160,6 +200,7 @@ func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 	if err != nil {
 		return fmt.Errorf("read bos_token_id: %w", err)
 	}
+	end, named := int32(-1), c.EOS != ""
 	for _, t := range tok.Added {
 		if c.BOS == "" && len(bos) > 0 && t.ID == bos[0] {
 			c.BOS = t.Content
@@ -167,9 +208,20 @@ func (c *Checkpoint) specialsByID(tokenizer []byte, h *hfConfig) error {
 		if c.EOS == "" && len(c.EOSIDs) > 0 && t.ID == c.EOSIDs[0] {
 			c.EOS = t.Content
 		}
-		if len(c.EOSIDs) == 0 && c.EOS != "" && t.Content == c.EOS {
-			c.EOSIDs = []int32{t.ID}
+		if named && t.Content == c.EOS {
+			end = t.ID
 		}
+	}
+	if named && end < 0 {
+		var vocab map[string]int32 // a list with scores, as unigram models have it, stays empty
+		if json.Unmarshal(tok.Model.Vocab, &vocab) == nil {
+			if id, ok := vocab[c.EOS]; ok {
+				end = id
+			}
+		}
+	}
+	if end >= 0 && int(end) < c.Config.Vocab() {
+		c.endAt(end)
 	}
 	return nil
 }

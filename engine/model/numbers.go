@@ -44,6 +44,9 @@ func (s *Stage) runNumeric(ctx context.Context, batch []Input, out []Output) err
 		if err := s.numeric.Forward(ctx, out[i].Pooled, x); err != nil {
 			return err
 		}
+		if !finite(out[i].Pooled) {
+			return fmt.Errorf("input %d: %w", i, ErrNotFinite)
+		}
 	}
 	return nil
 }
@@ -56,6 +59,8 @@ func (s *Stage) checkNumbers(in *Input) error {
 		return errors.New("tokens, hidden states or logits for a model of images or tables: it takes numbers")
 	case n == 0 || n%each != 0 || n/each > most:
 		return fmt.Errorf("%d numbers, want %d for each of at most %d", n, each, most)
+	case !finite(in.Numbers):
+		return errors.New("a number is NaN or infinite")
 	}
 	return nil
 }

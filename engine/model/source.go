@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"runtime"
@@ -18,6 +19,7 @@ const chunkBytes = 1 << 20
 type TensorSource struct {
 	Part  Part
 	Name  string // canonical: the same for every file format
+	File  string // its name in the file
 	DType tensor.DType
 	Shape tensor.Shape
 	Bytes int64
@@ -32,6 +34,38 @@ type rawTensor struct {
 	shape tensor.Shape
 	bytes int64
 	data  io.ReaderAt // offset 0 is the tensor's first byte
+}
+
+// same reports whether two tensors hold the same bytes of one type.
+func (t rawTensor) same(other rawTensor) (bool, error) {
+	if t.word != other.word || !t.shape.Equal(other.shape) || t.bytes != other.bytes {
+		return false, nil
+	}
+	a, b := make([]byte, chunkBytes), make([]byte, chunkBytes)
+	for at := int64(0); at < t.bytes; at += chunkBytes {
+		n := min(chunkBytes, t.bytes-at)
+		if err := t.readAt(a[:n], at); err != nil {
+			return false, err
+		}
+		if err := other.readAt(b[:n], at); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(a[:n], b[:n]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// readAt fills dst from an offset of the tensor.
+func (t rawTensor) readAt(dst []byte, offset int64) error {
+	if n, err := t.data.ReadAt(dst, offset); n < len(dst) {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("read tensor %q at %d: %w", t.name, offset, err)
+	}
+	return nil
 }
 
 // conversion reads a raw tensor in another type, or with the rows of each head in another
@@ -55,11 +89,11 @@ func (c conversion) source(part Part, name string) (TensorSource, error) {
 	if c.unpair > 0 && len(c.raw.shape) == 1 && c.raw.dtype.Quantized() {
 		return TensorSource{}, fmt.Errorf("tensor %q is a vector of %v whose elements are to be moved: want a float type", c.raw.name, c.raw.dtype)
 	}
-	bytes, err := c.to.Bytes(c.raw.shape)
+	size, err := c.to.Bytes(c.raw.shape)
 	if err != nil {
 		return TensorSource{}, err
 	}
-	return TensorSource{Part: part, Name: name, DType: c.to, Shape: c.raw.shape, Bytes: bytes, Read: c.read}, nil
+	return TensorSource{Part: part, Name: name, File: c.raw.name, DType: c.to, Shape: c.raw.shape, Bytes: size, Read: c.read}, nil
 }
 
 func (c conversion) read(dst []byte) error {
@@ -69,7 +103,7 @@ func (c conversion) read(dst []byte) error {
 		return fmt.Errorf("read tensor %q: destination has %d bytes, want %d", c.raw.name, len(dst), want)
 	}
 	if c.unpair == 0 && c.to == c.raw.dtype {
-		return c.readAt(dst, 0)
+		return c.raw.readAt(dst, 0)
 	}
 	step := int(max(1, chunkBytes/src))
 	if c.unpair > 0 {
@@ -89,7 +123,7 @@ func (c conversion) read(dst []byte) error {
 // chunk converts a number of rows that lie at an offset of the raw tensor.
 func (c conversion) chunk(dst []byte, offset int64, rows int) error {
 	buf := make([]byte, int64(rows)*(c.raw.bytes/int64(c.rows())))
-	if err := c.readAt(buf, offset); err != nil {
+	if err := c.raw.readAt(buf, offset); err != nil {
 		return err
 	}
 	if c.unpair > 0 {
@@ -120,16 +154,6 @@ func (c conversion) rows() int {
 		return c.raw.shape[0]
 	}
 	return 1
-}
-
-func (c conversion) readAt(dst []byte, offset int64) error {
-	if n, err := c.raw.data.ReadAt(dst, offset); n < len(dst) {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("read tensor %q at %d: %w", c.raw.name, offset, err)
-	}
-	return nil
 }
 
 // unpairRows undoes what llama.cpp's converter does to queries and keys of the llama

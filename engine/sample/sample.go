@@ -6,6 +6,10 @@ import (
 	"math"
 )
 
+// ErrNotFinite is the error of logits that are NaN, +Inf, or all -Inf: the model, run on
+// this history, gives nothing to draw from, on whatever machine it runs.
+var ErrNotFinite = errors.New("the model gives values that are not finite")
+
 // TokenLogprob is a token with its log-probability.
 type TokenLogprob struct {
 	Token   int32
@@ -21,9 +25,9 @@ type Result struct {
 
 // Sample draws the token that follows history from the logits of its last position. The
 // first promptLen tokens of history are the prompt, the others were generated. Logits of
-// -Inf are tokens that cannot be drawn; NaN and +Inf are errors, and so are tokens of
-// history outside the vocabulary where penalties look at them. Sample keeps none of its
-// arguments and changes none.
+// -Inf are tokens that cannot be drawn; NaN, +Inf or nothing but -Inf is [ErrNotFinite].
+// Tokens of history outside the vocabulary are an error where penalties look at them.
+// Sample keeps none of its arguments and changes none.
 func Sample(p Params, logits []float32, history []int32, promptLen int) (Result, error) {
 	if !p.valid() {
 		return Result{}, fmt.Errorf("sample: %w", p.Validate())
@@ -79,13 +83,13 @@ func likeliest(logits []float32) (int, error) {
 	for i, l := range logits {
 		if !(l <= most) { // larger, or NaN
 			if l != l || l > math.MaxFloat32 {
-				return 0, fmt.Errorf("sample: logit of token %d is %g", i, l)
+				return 0, fmt.Errorf("sample: %w: logit of token %d is %g", ErrNotFinite, i, l)
 			}
 			best, most = i, l
 		}
 	}
 	if best < 0 {
-		return 0, errors.New("sample: all logits are -Inf")
+		return 0, fmt.Errorf("sample: %w: all logits are -Inf", ErrNotFinite)
 	}
 	return best, nil
 }

@@ -244,9 +244,9 @@ func TestSampleErrors(t *testing.T) {
 		prompt  int
 		want    string
 	}{
-		{"NaN logit", sample.Params{}, []float32{1, nan}, nil, 0, "logit of token 1 is NaN"},
+		{"NaN logit", sample.Params{}, []float32{1, nan}, nil, 0, "sample: the model gives values that are not finite: logit of token 1 is NaN"},
 		{"infinite logit", sample.Params{}, []float32{inf, 1}, nil, 0, "logit of token 0 is +Inf"},
-		{"nothing possible", sample.Params{}, []float32{-inf, -inf}, nil, 0, "all logits are -Inf"},
+		{"nothing possible", sample.Params{}, []float32{-inf, -inf}, nil, 0, "sample: the model gives values that are not finite: all logits are -Inf"},
 		{"no logits", sample.Params{}, nil, nil, 0, "0 logits"},
 		{"too many logits", sample.Params{}, make([]float32, sample.MaxVocab+1), nil, 0, "1048577 logits"},
 		{"prompt longer than history", sample.Params{}, []float32{1}, []int32{0}, 2, "prompt of 2 tokens"},

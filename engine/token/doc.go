@@ -9,6 +9,8 @@
 // Text of users must not become control tokens: encode it with [Options].ParseSpecial off,
 // or, inside a rendered chat prompt, name its place in [Options].Literal. Neither way gives
 // the id of a special token, whatever the text says; only the unknown token stays possible.
+// Special are the tokens that the file calls so, those that end the model's texts, and added
+// ones that look like a role or an end (controlLike).
 //
 // A Tokenizer is read-only after it is built and safe for concurrent use. A [Decoder] holds
 // the state of one stream and is not. Files come from strangers: sizes are limited, features

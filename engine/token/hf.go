@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"unicode/utf8"
 )
@@ -35,16 +36,17 @@ type hfAdded struct {
 
 // FromHF builds a tokenizer from the bytes of a Hugging Face tokenizer.json. Its ids are
 // those of the Hugging Face library. A feature we do not know is an error that names its
-// place in the file. The input is not kept.
-func FromHF(tokenizerJSON []byte) (*Tokenizer, error) {
-	t, err := fromHF(tokenizerJSON)
+// place in the file. The input is not kept. The ends are tokens that end a text for the
+// model: they are control tokens whatever the file says.
+func FromHF(tokenizerJSON []byte, ends ...int32) (*Tokenizer, error) {
+	t, err := fromHF(tokenizerJSON, ends)
 	if err != nil {
 		return nil, fmt.Errorf("parse tokenizer.json: %w", err)
 	}
 	return t, nil
 }
 
-func fromHF(data []byte) (*Tokenizer, error) {
+func fromHF(data []byte, ends []int32) (*Tokenizer, error) {
 	if len(data) > MaxFileBytes {
 		return nil, fmt.Errorf("%d bytes, at most %d", len(data), MaxFileBytes)
 	}
@@ -67,7 +69,7 @@ func fromHF(data []byte) (*Tokenizer, error) {
 	if t.normalize, err = b.normalizer("normalizer", f.Normalizer, 0); err != nil {
 		return nil, err
 	}
-	if err := t.addTokens(f.AddedTokens); err != nil {
+	if err := t.addTokens(f.AddedTokens, ends); err != nil {
 		return nil, err
 	}
 	b.finishModel(t)
@@ -114,7 +116,7 @@ func (t *Tokenizer) guessEnds() {
 
 // addTokens enters the added tokens. As in the reference the model's id of the same text
 // goes first, and a new text gets the next free id whatever the file says.
-func (t *Tokenizer) addTokens(list []hfAdded) error {
+func (t *Tokenizer) addTokens(list []hfAdded, ends []int32) error {
 	var raw, cooked []addedToken
 	next := int32(len(t.ids))
 	for i, a := range list {
@@ -139,9 +141,10 @@ func (t *Tokenizer) addTokens(list []hfAdded) error {
 			t.ids[a.Content] = id
 		}
 		next = max(next, id+1)
-		t.special[id] = t.special[id] || a.Special
-		t.skip[id] = t.special[id]
-		e := addedToken{content: a.Content, id: id, singleWord: a.SingleWord, lstrip: a.LStrip, rstrip: a.RStrip, special: a.Special}
+		special := a.Special || controlLike(a.Content) || slices.Contains(ends, id)
+		t.special[id] = t.special[id] || special
+		t.skip[id] = t.skip[id] || a.Special
+		e := addedToken{content: a.Content, id: id, singleWord: a.SingleWord, lstrip: a.LStrip, rstrip: a.RStrip, special: special}
 		if !a.Normalized {
 			raw = append(raw, e)
 			continue
@@ -150,7 +153,13 @@ func (t *Tokenizer) addTokens(list []hfAdded) error {
 			e.content = t.normalize(a.Content, place{limit: grown(len(a.Content))})
 		}
 		cooked = append(cooked, e)
-		t.hasLiteral = t.hasLiteral || a.Special
+		t.hasLiteral = t.hasLiteral || special
+	}
+	for _, id := range ends {
+		if t.reserves(id) {
+			t.special[id] = true
+			raw = append(raw, addedToken{content: t.tokens[id], id: id, special: true})
+		}
 	}
 	t.raw, t.cooked = newMatcher(raw, false), newMatcher(cooked, false)
 	if t.hasLiteral {

@@ -414,7 +414,7 @@ func suffixDecoder(suffix string) stageMaker {
 // piece returns the bytes of a token in the middle of a text.
 func (b *hfBuilder) piece(t *Tokenizer, id int32) string {
 	s := t.tokens[id]
-	if t.special[id] {
+	if t.skip[id] {
 		return s
 	}
 	if b.byteLevel {

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -240,14 +241,24 @@ func (t *Tokenizer) Special(id int32) bool {
 
 // HasSpecial reports whether Encode would find a special token in text.
 func (t *Tokenizer) HasSpecial(text string) bool {
-	for _, m := range []*matcher{t.raw, t.cooked} {
-		for _, f := range m.partition(nil, text, Options{ParseSpecial: true}) {
-			if f.id >= 0 && t.special[f.id] {
-				return true
-			}
-		}
+	if t.namesSpecial(t.raw, text) {
+		return true
 	}
-	return false
+	if !t.hasLiteral {
+		return false
+	}
+	if t.namesSpecial(t.rawLiteral, text) {
+		return true
+	}
+	if t.normalize != nil {
+		text = t.normalize(text, place{first: true, after: true, limit: grown(len(text))})
+	}
+	return t.namesSpecial(t.cooked, text)
+}
+
+// namesSpecial reports whether a matcher finds a special token.
+func (t *Tokenizer) namesSpecial(m *matcher, text string) bool {
+	return slices.ContainsFunc(m.partition(nil, text, Options{ParseSpecial: true}), func(f fragment) bool { return f.id >= 0 && t.special[f.id] })
 }
 
 // BOS returns the token that starts a text: the vocabulary's, or for tokenizer.json, which

@@ -44,16 +44,17 @@ const (
 )
 
 // FromVocab builds a tokenizer from a GGUF vocabulary. Its ids are those of llama.cpp. v is
-// not kept.
-func FromVocab(v Vocab) (*Tokenizer, error) {
-	t, err := fromVocab(&v)
+// not kept. The ends are tokens that end a text for the model: they are control tokens
+// whatever the file says.
+func FromVocab(v Vocab, ends ...int32) (*Tokenizer, error) {
+	t, err := fromVocab(&v, ends)
 	if err != nil {
 		return nil, fmt.Errorf("read vocabulary %q: %w", v.Model, err)
 	}
 	return t, nil
 }
 
-func fromVocab(v *Vocab) (*Tokenizer, error) {
+func fromVocab(v *Vocab, ends []int32) (*Tokenizer, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
@@ -69,6 +70,11 @@ func fromVocab(v *Vocab) (*Tokenizer, error) {
 		t.ids[tok] = int32(i)
 	}
 	kinds := v.kinds(t)
+	for _, id := range ends {
+		if t.reserves(id) || id >= 0 && int(id) < len(kinds) && kinds[id] == TypeUserDefined {
+			kinds[id] = TypeControl
+		}
+	}
 	t.addVocabTokens(kinds)
 	var err error
 	switch v.Model {
@@ -156,7 +162,9 @@ func (t *Tokenizer) addVocabTokens(kinds []int32) {
 	var list []addedToken
 	for id, kind := range kinds {
 		special := kind == TypeControl || kind == TypeUnknown
-		t.special[id], t.skip[id] = special, special
+		t.skip[id] = special
+		special = special || kind == TypeUserDefined && controlLike(t.tokens[id])
+		t.special[id] = special
 		if special || kind == TypeUserDefined {
 			list = append(list, addedToken{content: t.tokens[id], id: int32(id), special: special})
 		}

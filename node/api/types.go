@@ -150,6 +150,15 @@ type Event struct {
 	Model  string           `json:"model,omitempty"`
 	Name   string           `json:"name,omitempty"`
 	Range  *wire.Range      `json:"range,omitempty"`
+
+	Warnings  []string    `json:"warnings,omitempty"`   // of an import that is done
+	NotFinite []NotFinite `json:"not_finite,omitempty"` // of these, in figures
+}
+
+// NotFinite is a tensor with values that are NaN or infinite.
+type NotFinite struct {
+	Tensor string `json:"tensor"`
+	Values int64  `json:"values"`
 }
 
 // GCRequest asks for the space of what no model needs.

@@ -65,6 +65,7 @@ type Model struct {
 	Name     string // the local name, else the manifest's
 	Manifest *wire.Manifest
 	Config   model.Config
+	Findings Findings // of its import, where it was imported just now
 }
 
 // New returns a catalog of what is in the store.

@@ -75,14 +75,13 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err != nil {
 		return nil, err
 	}
+	var found Findings
 	if !ck.Config.TakesNumbers() {
-		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab())
+		text, err := newText(ck.Tokenizer, ck.ChatTemplate, ck.Config.Vocab(), ck.EOSIDs)
 		if err != nil {
 			return nil, fmt.Errorf("open tokenizer: %w", err)
 		}
-		if text.TemplateErr != nil {
-			c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
-		}
+		found.Template = text.TemplateErr
 	}
 	im := &importer{c: c, hold: c.store.Hold(), progress: p}
 	defer im.hold.Release()
@@ -93,6 +92,10 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err != nil {
 		return nil, err
 	}
+	found.NotFinite = im.notFinite
+	for _, w := range found.Warnings() {
+		c.log.Warn("import found a fault in the model", "model", name, "fault", w)
+	}
 	c.naming.Lock()
 	defer c.naming.Unlock()
 	if other, taken := c.store.Name(name); taken && other != id {
@@ -101,7 +104,12 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	if err := c.store.SetName(name, id); err != nil {
 		return nil, err
 	}
-	return c.local(id)
+	imported, err := c.local(id)
+	if err != nil {
+		return nil, err
+	}
+	imported.Findings = found
+	return imported, nil
 }
 
 // newManifest returns the manifest of a checkpoint without digests.
@@ -153,6 +161,7 @@ type importer struct {
 	hold        *store.Hold
 	progress    Progress
 	done, total int64
+	notFinite   []NotFinite
 }
 
 // job is a run of bytes to be stored, and where its digests go.
@@ -161,6 +170,18 @@ type job struct {
 	read func(dst []byte) error
 	to   *wire.Digests
 	data []byte // once it was read
+
+	tensor    *model.TensorSource // nil for a tokenizer
+	notFinite int64               // values of the tensor, once it was read
+}
+
+// load reads the job's bytes, and looks at them while they are at hand.
+func (j *job) load() error {
+	err := j.read(j.data)
+	if err == nil && j.tensor != nil {
+		j.notFinite = tensor.NotFinite(j.tensor.DType, j.data)
+	}
+	return err
 }
 
 // all stores tokenizer and tensors, and fills in their digests.
@@ -207,6 +228,11 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 	for to, from := range copies {
 		*to = *from
 	}
+	for _, j := range jobs {
+		if j.notFinite > 0 {
+			im.notFinite = append(im.notFinite, NotFinite{Tensor: j.tensor.File, Values: j.notFinite})
+		}
+	}
 	return nil
 }
 
@@ -228,7 +254,7 @@ func plan(ck *model.Checkpoint, m *wire.Manifest) (jobs []*job, copies map[*wire
 			copies[&t.Blocks] = &embedding.Blocks
 			continue
 		}
-		jobs = append(jobs, &job{size: s.Bytes, read: s.Read, to: &t.Blocks})
+		jobs = append(jobs, &job{size: s.Bytes, read: s.Read, to: &t.Blocks, tensor: &s})
 	}
 	return jobs, copies
 }
@@ -266,7 +292,7 @@ func readRounds(ctx context.Context, jobs []*job, memory int64, free <-chan []by
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				return j.read(j.data)
+				return j.load()
 			})
 		}
 		if err := g.Wait(); err != nil {

@@ -111,12 +111,12 @@ func (c *Catalog) readText(ctx context.Context, m *Model) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newText(model.TokenizerSpec{Kind: blob.Kind, Data: file}, m.Manifest.ChatTemplate, m.Config.Vocab())
+	return newText(model.TokenizerSpec{Kind: blob.Kind, Data: file}, m.Manifest.ChatTemplate, m.Config.Vocab(), m.Manifest.EOSIDs)
 }
 
 // newText parses a tokenizer, which must have about as many entries as the model has
-// tokens, and a template.
-func newText(spec model.TokenizerSpec, template string, vocab int) (*Text, error) {
+// tokens, and a template. The ends are the tokens that end a text.
+func newText(spec model.TokenizerSpec, template string, vocab int, ends []int32) (*Text, error) {
 	// A token has up to five entries in the lists of a vocabulary. What has far more of
 	// them would only take memory: parsed, a short entry takes ten times its bytes.
 	if n := bytes.Count(spec.Data, []byte{','}); n > 1<<16+16*vocab {
@@ -126,11 +126,11 @@ func newText(spec model.TokenizerSpec, template string, vocab int) (*Text, error
 	var err error
 	switch spec.Kind {
 	case model.TokenizerHF:
-		t.Tokenizer, err = token.FromHF(spec.Data)
+		t.Tokenizer, err = token.FromHF(spec.Data, ends...)
 	case model.TokenizerGGUF:
 		var v token.Vocab
 		if err = json.Unmarshal(spec.Data, &v); err == nil {
-			t.Tokenizer, err = token.FromVocab(v)
+			t.Tokenizer, err = token.FromVocab(v, ends...)
 		}
 	default:
 		err = fmt.Errorf("its kind %.40q is not one of %s, %s", spec.Kind, model.TokenizerHF, model.TokenizerGGUF)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/covey-network/covey/engine/format/folder"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
@@ -33,21 +34,43 @@ type TensorInfo struct {
 	Bytes  int64
 }
 
-// File is an open GGUF file.
+// File is an open model: one GGUF file, or all files of one that is split.
 type File struct {
 	Version int
 	Meta    map[string]Value
 	Tensors []TensorInfo
 
-	f *os.File
+	files []*os.File
+	at    []int // of a split model: the file of each tensor
 }
 
-// Open reads the header of a file: metadata and tensor table.
-func Open(path string) (_ *File, err error) {
+// Open reads the header of a file: metadata and tensor table. Of a model that is split it
+// takes any file, and reads the headers of all.
+func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open GGUF file: %w", err)
 	}
+	out, err := openFile(f)
+	if err != nil {
+		return nil, fmt.Errorf("read GGUF file %q: %w", path, err)
+	}
+	n, _, err := out.parts()
+	if err == nil && n <= 1 {
+		return out, nil
+	}
+	f.Close()
+	if err == nil {
+		out, err = openParts(path, n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read GGUF file %q: %w", path, err)
+	}
+	return out, nil
+}
+
+// openFile reads the header of an open file, which it closes if that fails.
+func openFile(f *os.File) (_ *File, err error) {
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -55,27 +78,30 @@ func Open(path string) (_ *File, err error) {
 	}()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("open GGUF file %q: %w", path, err)
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("open GGUF file %q: not a regular file", path)
+		return nil, errors.New("not a regular file")
+	}
+	if err := folder.CheckPointer(f); err != nil {
+		return nil, err
 	}
 	out, err := read(f, info.Size(), maxMemory)
 	if err != nil {
-		return nil, fmt.Errorf("read GGUF file %q: %w", path, err)
+		return nil, err
 	}
-	out.f = f
+	out.files = []*os.File{f}
 	return out, nil
 }
 
 // Section returns a reader of the bytes of tensor i.
 func (f *File) Section(i int) *io.SectionReader {
-	t := f.Tensors[i]
-	return io.NewSectionReader(f.f, t.Offset, t.Bytes)
+	t, file := f.Tensors[i], f.files[0]
+	if f.at != nil {
+		file = f.files[f.at[i]]
+	}
+	return io.NewSectionReader(file, t.Offset, t.Bytes)
 }
-
-// Close closes the file.
-func (f *File) Close() error { return f.f.Close() }
 
 // read parses a header from r, which holds size bytes in all. What it decodes to may take
 // budget bytes.

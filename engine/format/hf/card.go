@@ -2,18 +2,16 @@ package hf
 
 import (
 	"io"
-	"os"
 	"strings"
 	"unicode"
+
+	"github.com/covey-network/covey/engine/format/folder"
 )
 
 // readLicense takes the license from the model card, README.md. A model runs without one,
 // so a card that cannot be read counts as one that does not tell.
-func readLicense(root *os.Root) string {
-	if info, err := root.Stat("README.md"); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	f, err := root.Open("README.md")
+func readLicense(in *folder.Folder) string {
+	f, err := in.Open("README.md")
 	if err != nil {
 		return ""
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/covey-network/covey/engine/format/folder"
 	"github.com/covey-network/covey/engine/format/safetensors"
 )
 
@@ -18,7 +18,7 @@ import (
 const MaxTokenizer = 96 << 20
 
 // ErrNoConfig tells of a directory that does not say what model it is.
-var ErrNoConfig = errors.New("config.json is missing")
+var ErrNoConfig = fmt.Errorf("the folder has no config.json (%w)", fs.ErrNotExist)
 
 // Limits of the other files that are read whole.
 const (
@@ -31,6 +31,7 @@ const (
 
 // Dir is an open model directory.
 type Dir struct {
+	Name             string // of the directory; in a Hugging Face cache of the repository
 	Config           []byte // config.json
 	Tokenizer        []byte // tokenizer.json, nil if absent: models of images have none
 	TokenizerConfig  []byte // tokenizer_config.json, nil if absent
@@ -52,16 +53,16 @@ type Sentence struct {
 
 // Open opens a directory and reads everything but the tensors.
 func Open(path string) (_ *Dir, err error) {
-	root, err := os.OpenRoot(path)
+	in, err := folder.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model directory: %w", err)
 	}
-	defer root.Close()
-	d := &Dir{}
-	if err := d.read(root); err != nil {
+	defer in.Close()
+	d := &Dir{Name: in.Name()}
+	if err := d.read(in); err != nil {
 		return nil, fmt.Errorf("open model directory %q: %w", path, err)
 	}
-	if d.set, err = openTensors(root); err != nil {
+	if d.set, err = openTensors(in); err != nil {
 		return nil, fmt.Errorf("open model directory %q: %w", path, err)
 	}
 	d.Tensors = d.set.Tensors
@@ -74,7 +75,7 @@ func (d *Dir) Section(i int) *io.SectionReader { return d.set.Section(i) }
 // Close closes the tensors' files.
 func (d *Dir) Close() error { return d.set.Close() }
 
-func (d *Dir) read(root *os.Root) error {
+func (d *Dir) read(in *folder.Folder) error {
 	for _, f := range []struct {
 		name string
 		dst  *[]byte
@@ -86,29 +87,29 @@ func (d *Dir) read(root *os.Root) error {
 		{"tokenizer_config.json", &d.TokenizerConfig, MaxTokenizer, false},
 		{"generation_config.json", &d.GenerationConfig, maxConfig, false},
 	} {
-		data, err := readFile(root, f.name, f.most)
+		data, err := in.Read(f.name, f.most)
 		if errors.Is(err, fs.ErrNotExist) && !f.must {
 			continue
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return ErrNoConfig
+			return noConfig(in)
 		}
 		if err != nil {
 			return err
 		}
 		*f.dst = data
 	}
-	if err := d.readTemplate(root); err != nil {
+	if err := d.readTemplate(in); err != nil {
 		return err
 	}
-	d.License = readLicense(root)
-	return d.readSentence(root)
+	d.License = readLicense(in)
+	return d.readSentence(in)
 }
 
 // readTemplate looks for the chat template in its own file, then in the tokenizer's
 // configuration: a text, or a list of named ones of which "default" counts.
-func (d *Dir) readTemplate(root *os.Root) error {
-	data, err := readFile(root, "chat_template.jinja", maxTemplate)
+func (d *Dir) readTemplate(in *folder.Folder) error {
+	data, err := in.Read("chat_template.jinja", maxTemplate)
 	if err == nil {
 		d.ChatTemplate = string(data)
 		return nil
@@ -141,8 +142,8 @@ func (d *Dir) readTemplate(root *os.Root) error {
 }
 
 // readSentence reads the files of sentence-transformers, if modules.json is there.
-func (d *Dir) readSentence(root *os.Root) error {
-	data, err := readFile(root, "modules.json", maxConfig)
+func (d *Dir) readSentence(in *folder.Folder) error {
+	data, err := in.Read("modules.json", maxConfig)
 	if err != nil {
 		return ignoreMissing(err)
 	}
@@ -155,7 +156,7 @@ func (d *Dir) readSentence(root *os.Root) error {
 		switch kind := m.Type[strings.LastIndexByte(m.Type, '.')+1:]; kind {
 		case "Transformer":
 		case "Pooling":
-			if err := s.readPooling(root, m.Path); err != nil {
+			if err := s.readPooling(in, m.Path); err != nil {
 				return err
 			}
 		case "Normalize":
@@ -164,7 +165,7 @@ func (d *Dir) readSentence(root *os.Root) error {
 			return fmt.Errorf("modules.json: module %.80q is not supported: want Transformer, Pooling, Normalize", m.Type)
 		}
 	}
-	data, err = readFile(root, "sentence_bert_config.json", maxConfig)
+	data, err = in.Read("sentence_bert_config.json", maxConfig)
 	if err == nil {
 		var cfg struct {
 			Max int `json:"max_seq_length"`
@@ -178,9 +179,9 @@ func (d *Dir) readSentence(root *os.Root) error {
 	return ignoreMissing(err)
 }
 
-func (s *Sentence) readPooling(root *os.Root, folder string) error {
+func (s *Sentence) readPooling(in *folder.Folder, folder string) error {
 	name := folder + "/config.json"
-	data, err := readFile(root, name, maxConfig)
+	data, err := in.Read(name, maxConfig)
 	if err != nil {
 		return err
 	}
@@ -206,42 +207,25 @@ func (s *Sentence) readPooling(root *os.Root, folder string) error {
 }
 
 // openTensors opens the files an index names, or model.safetensors, or the only one there.
-func openTensors(root *os.Root) (*safetensors.Set, error) {
-	index, err := readFile(root, "model.safetensors.index.json", maxIndex)
+func openTensors(in *folder.Folder) (*safetensors.Set, error) {
+	index, err := in.Read("model.safetensors.index.json", maxIndex)
 	if err == nil {
-		return safetensors.OpenIndex(root, index)
+		return safetensors.OpenIndex(in, index)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if _, err := root.Stat("model.safetensors"); err == nil {
-		return safetensors.OpenFiles(root, []string{"model.safetensors"})
+	if in.Has("model.safetensors") {
+		return safetensors.OpenFiles(in, []string{"model.safetensors"})
 	}
-	files, err := fs.Glob(root.FS(), "*.safetensors")
-	if err != nil {
-		return nil, err
+	switch files := in.Glob("*.safetensors"); {
+	case len(files) == 0:
+		return nil, noWeights(in)
+	case len(files) > 1:
+		return nil, fmt.Errorf("%d safetensors files, such as %q, and no model.safetensors.index.json that says which of them are the model: download the index too", len(files), files[0])
+	default:
+		return safetensors.OpenFiles(in, files)
 	}
-	if len(files) != 1 {
-		return nil, fmt.Errorf("want model.safetensors or an index: found %d safetensors files (weights in other formats, such as .bin, are not read: they can hold code)", len(files))
-	}
-	return safetensors.OpenFiles(root, files)
-}
-
-// readFile reads a whole file of at most a number of bytes.
-func readFile(root *os.Root, name string, most int64) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %q: %w", name, err)
-	}
-	if int64(len(data)) > most {
-		return nil, fmt.Errorf("read %q: more than %d bytes", name, most)
-	}
-	return data, nil
 }
 
 func ignoreMissing(err error) error {

@@ -1,7 +1,6 @@
 package hf_test
 
 import (
-	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,11 +13,7 @@ import (
 func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	header := `{"w":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}`
-	all := map[string]string{
-		"config.json": "{}", "tokenizer.json": "{}",
-		"model.safetensors": string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + "ab",
-	}
+	all := map[string]string{"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": oneTensor}
 	for name, text := range files {
 		all[name] = text
 	}
@@ -36,6 +31,12 @@ func folder(t *testing.T, files map[string]string) string {
 	}
 	return dir
 }
+
+// oneTensor is a safetensors file of one tensor, w.
+const oneTensor = "\x36\x00\x00\x00\x00\x00\x00\x00" + `{"w":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}` + "ab"
+
+// lfsPointer is what git has of a large file without git-lfs.
+const lfsPointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 
 const (
 	modules = `[{"path":"","type":"sentence_transformers.models.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},
@@ -58,6 +59,24 @@ func TestOpen(t *testing.T) {
 	}
 	if want := (hf.Sentence{MaxTokens: 256, Normalize: true}); d.Sentence == nil || *d.Sentence != want {
 		t.Errorf("sentence %+v, want %+v", d.Sentence, want)
+	}
+}
+
+// TestMarksOfByteOrder has the mark that editors of Windows write in front of each text.
+func TestMarksOfByteOrder(t *testing.T) {
+	t.Parallel()
+	const mark = "\ufeff"
+	d, err := hf.Open(folder(t, map[string]string{
+		"config.json": mark + `{"a":1}`, "tokenizer.json": mark + "{}", "tokenizer_config.json": mark + "{}", "generation_config.json": mark + "{}",
+		"chat_template.jinja": mark + "t", "modules.json": mark + modules, "1_Pooling/config.json": mark + byMean,
+		"model.safetensors": "", "a.safetensors": oneTensor, "model.safetensors.index.json": mark + `{"weight_map":{"w":"a.safetensors"}}`,
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if string(d.Config) != `{"a":1}` || string(d.Tokenizer) != "{}" || d.ChatTemplate != "t" || len(d.Tensors) != 1 {
+		t.Errorf("configuration %q, tokenizer %q, template %q, tensors %v", d.Config, d.Tokenizer, d.ChatTemplate, d.Tensors)
 	}
 }
 
@@ -113,10 +132,26 @@ func TestOpenRefuses(t *testing.T) {
 		files      map[string]string
 	}{
 		{"no config", "config.json", map[string]string{"config.json": ""}},
-		{"no weights", "safetensors", map[string]string{"model.safetensors": "", "pytorch_model.bin": "x"}},
+		{"no weights", "model.safetensors is missing", map[string]string{"model.safetensors": ""}},
+		{"weights of PyTorch", `"pytorch_model.bin" can hold code`, map[string]string{"model.safetensors": "", "pytorch_model.bin": "x"}},
+		{"weights of ONNX", `"model.onnx" is of ONNX`, map[string]string{"model.safetensors": "", "model.onnx": "x"}},
+		{"GGUF beside the configuration", `"m.gguf" is a model of its own`, map[string]string{"model.safetensors": "", "m.gguf": "x"}},
+		{"GGUF alone", `import its GGUF file, "m.gguf"`, map[string]string{"config.json": "", "model.safetensors": "", "m.gguf": "x"}},
+		{"adapter", "merge_and_unload", map[string]string{"config.json": "", "adapter_config.json": "{}"}},
+		{"parts without index", "no model.safetensors.index.json", map[string]string{"model.safetensors": "", "model-00001-of-00002.safetensors": "x", "model-00002-of-00002.safetensors": "x"}},
+		{"a part is missing", `"b.safetensors", one of the 2 files that the index names, is missing`, map[string]string{
+			"model.safetensors": "", "a.safetensors": oneTensor, "model.safetensors.index.json": `{"weight_map":{"w":"a.safetensors","x":"b.safetensors"}}`,
+		}},
+		{"parts are missing", `2 of the 2 files that the index names are missing, the first is "a.safetensors": the download is not complete`, map[string]string{
+			"model.safetensors": "", "model.safetensors.index.json": `{"weight_map":{"w":"a.safetensors","x":"b.safetensors"}}`,
+		}},
+		{"index leads out", "leads out of the folder", map[string]string{"model.safetensors.index.json": `{"weight_map":{"w":"../a.safetensors"}}`}},
+		{"pointer for weights", "run git lfs pull", map[string]string{"model.safetensors": lfsPointer}},
+		{"pointer for the tokenizer", `"tokenizer.json": it is a git-lfs pointer`, map[string]string{"tokenizer.json": lfsPointer}},
+		{"UTF-16", `"tokenizer_config.json": it is UTF-16, save it as UTF-8`, map[string]string{"tokenizer_config.json": "\xff\xfe{\x00}\x00"}},
 		{"bad template", "chat_template", map[string]string{"tokenizer_config.json": `{"chat_template":7}`}},
 		{"two poolings", "not supported", map[string]string{"modules.json": modules, "1_Pooling/config.json": `{"pooling_mode_mean_tokens":true,"pooling_mode_max_tokens":true}`}},
-		{"pooling elsewhere", "escapes", map[string]string{"modules.json": strings.Replace(modules, "1_Pooling", "../..", 1)}},
+		{"pooling elsewhere", "leads out of the folder", map[string]string{"modules.json": strings.Replace(modules, "1_Pooling", "../..", 1)}},
 		{"other module", "not supported", map[string]string{"modules.json": `[{"type":"sentence_transformers.models.Dense"}]`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/covey-network/covey/engine/format/folder"
 	"github.com/covey-network/covey/engine/tensor"
 )
 
@@ -45,8 +46,8 @@ type File struct {
 // Open reads the header of a file.
 func Open(path string) (*File, error) { return open(path, os.Open) }
 
-// OpenIn is Open within a folder: the name cannot lead out of it.
-func OpenIn(root *os.Root, name string) (*File, error) { return open(name, root.Open) }
+// OpenIn is Open within a folder.
+func OpenIn(root Opener, name string) (*File, error) { return open(name, root.Open) }
 
 func open(path string, opener func(string) (*os.File, error)) (_ *File, err error) {
 	f, err := opener(path)
@@ -64,6 +65,9 @@ func open(path string, opener func(string) (*os.File, error)) (_ *File, err erro
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("open safetensors file %q: not a regular file", path)
+	}
+	if err := folder.CheckPointer(f); err != nil {
+		return nil, fmt.Errorf("open safetensors file %q: %w", path, err)
 	}
 	out := &File{f: f}
 	if err := out.readHeader(f, info.Size()); err != nil {

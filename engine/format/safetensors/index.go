@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -23,9 +24,14 @@ type Set struct {
 
 type place struct{ file, tensor int }
 
-// OpenIndex opens the files that an index (model.safetensors.index.json) names, all within
-// root. Each tensor that it names must lie in the file it names.
-func OpenIndex(root *os.Root, index []byte) (*Set, error) {
+// Opener opens the files of a folder: *os.Root and *folder.Folder do.
+type Opener interface {
+	Open(name string) (*os.File, error)
+}
+
+// OpenIndex opens the files that an index (model.safetensors.index.json) names. Each tensor
+// that it names must lie in the file it names.
+func OpenIndex(root Opener, index []byte) (*Set, error) {
 	var doc struct {
 		Map map[string]string `json:"weight_map"`
 	}
@@ -45,6 +51,9 @@ func OpenIndex(root *os.Root, index []byte) (*Set, error) {
 	slices.Sort(names)
 	names = slices.Compact(names)
 	s, err := OpenFiles(root, names)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: the download is not complete, run it again: %w", missing(root, names), err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +70,24 @@ func OpenIndex(root *os.Root, index []byte) (*Set, error) {
 	return s, nil
 }
 
-// OpenFiles opens files within root. No two of them may hold the same tensor.
-func OpenFiles(root *os.Root, names []string) (_ *Set, err error) {
+// missing says which of the files that an index names are not there.
+func missing(root Opener, names []string) string {
+	var gone []string
+	for _, name := range names {
+		if f, err := root.Open(name); err == nil {
+			f.Close()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			gone = append(gone, name)
+		}
+	}
+	if len(gone) == 1 {
+		return fmt.Sprintf("%q, one of the %d files that the index names, is missing", gone[0], len(names))
+	}
+	return fmt.Sprintf("%d of the %d files that the index names are missing, the first is %q", len(gone), len(names), gone[0])
+}
+
+// OpenFiles opens files of a folder. No two of them may hold the same tensor.
+func OpenFiles(root Opener, names []string) (_ *Set, err error) {
 	if len(names) > maxShards {
 		return nil, fmt.Errorf("open safetensors: %d files, at most %d", len(names), maxShards)
 	}

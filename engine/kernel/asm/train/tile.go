@@ -76,9 +76,12 @@ func (t *tile) section(groups int) {
 	Load(Param("k"), t.counter)
 	loop := t.label("k")
 	Label(loop)
-	w := make([]reg.VecVirtual, len(acc[0]))
+	w := make([]Op, len(acc[0])) // in registers if more than one row takes them
 	for i := range w {
-		w[i] = t.Load(simd.At(t.weightAt).Offset(i * t.Bytes))
+		w[i] = simd.At(t.weightAt).Offset(i * t.Bytes)
+		if t.rows > 1 {
+			w[i] = t.Load(w[i])
+		}
 	}
 	for r := range acc {
 		x := t.broadcast(t.value(r))

@@ -1,0 +1,161 @@
+//go:build unix
+
+package folder_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/engine/format/folder"
+)
+
+// write makes files by name under a directory; "-> X" makes a link to X.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		err := os.MkdirAll(filepath.Dir(path), 0o700)
+		if to, ok := strings.CutPrefix(text, "-> "); ok && err == nil {
+			err = os.Symlink(to, path)
+		} else if err == nil {
+			err = os.WriteFile(path, []byte(text), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// tempDir is t.TempDir by its name without links.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// cache makes a repository as huggingface_hub downloads it, and returns its path.
+func cache(t *testing.T, more map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(tempDir(t), "hub", "models--Someone--Some-Model-1B")
+	write(t, dir, map[string]string{
+		"blobs/aa11":                             "configuration",
+		"blobs/bb22":                             "pooling",
+		"refs/main":                              "c0ffee",
+		"snapshots/c0ffee/config.json":           "-> ../../blobs/aa11",
+		"snapshots/c0ffee/1_Pooling/config.json": "-> ../../../blobs/bb22",
+	})
+	write(t, dir, more)
+	return dir
+}
+
+func open(t *testing.T, path string) *folder.Folder {
+	t.Helper()
+	f, err := folder.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// TestCache reads a snapshot by all the paths that its owner may name.
+func TestCache(t *testing.T) {
+	t.Parallel()
+	dir := cache(t, nil)
+	link := filepath.Join(t.TempDir(), "elsewhere")
+	if err := os.Symlink(filepath.Join(dir, "snapshots", "c0ffee"), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "snapshots", "c0ffee"), link} {
+		f := open(t, path)
+		for name, want := range map[string]string{"config.json": "configuration", "1_Pooling/config.json": "pooling"} {
+			if got, err := f.Read(name, 100); err != nil || string(got) != want {
+				t.Errorf("%s: %s is %q, %v, want %q", path, name, got, err, want)
+			}
+		}
+		if f.Name() != "Some-Model-1B" || !f.Has("config.json") || !slices.Equal(f.Glob("*.json"), []string{"config.json"}) {
+			t.Errorf("%s: name %q, has config.json %t, files %q", path, f.Name(), f.Has("config.json"), f.Glob("*.json"))
+		}
+	}
+	if got, err := open(t, filepath.Join(dir, "snapshots", "c0ffee", "1_Pooling")).Read("config.json", 100); err != nil || string(got) != "pooling" {
+		t.Errorf("folder in a snapshot: %q, %v", got, err)
+	}
+}
+
+func TestCacheRevisions(t *testing.T) {
+	t.Parallel()
+	two := map[string]string{"snapshots/beef/config.json": "-> ../../blobs/bb22"}
+	if got, err := open(t, cache(t, two)).Read("config.json", 100); err != nil || string(got) != "configuration" {
+		t.Errorf("of two revisions main is %q, %v", got, err)
+	}
+	two["refs/main"] = "dead"
+	if _, err := folder.Open(cache(t, two)); err == nil || !strings.Contains(err.Error(), "has 2 snapshots of the model, name one of those in") {
+		t.Errorf("two revisions and none is main: %v", err)
+	}
+	one := map[string]string{"refs/main": "../../../secrets"}
+	if got, err := open(t, cache(t, one)).Read("config.json", 100); err != nil || string(got) != "configuration" {
+		t.Errorf("the only revision is %q, %v", got, err)
+	}
+}
+
+// TestLinks has links of strangers and of downloads that were cut off.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, filepath.Dir(secret), map[string]string{"secret": "secret"})
+	plain := tempDir(t)
+	write(t, plain, map[string]string{"real": "x", "inside": "-> real", "outside": "-> " + secret, "up": "-> ../../../../../../etc/hostname", "gone": "-> nowhere", "deep/folder": "-> " + filepath.Dir(secret)})
+	cached := cache(t, map[string]string{
+		"snapshots/c0ffee/outside": "-> " + secret, "snapshots/c0ffee/gone": "-> ../../blobs/cc33", "blobs/cc33.incomplete": "x",
+		"snapshots/c0ffee/up": "-> ../../../../other",
+	})
+	write(t, filepath.Dir(filepath.Dir(cached)), map[string]string{"other": "x"})
+	for _, k := range []struct{ name, dir, file, want string }{
+		{"within a plain folder", plain, "inside", ""},
+		{"out of a plain folder", plain, "outside", "which is not in " + plain},
+		{"up out of a plain folder", plain, "up", "cp -rL"},
+		{"to nothing", plain, "gone", "the download is not complete"},
+		{"through a folder", plain, "deep/folder/secret", "escapes"},
+		{"name", plain, "../x", "leads out of the folder"},
+		{"absolute name", plain, secret, "leads out of the folder"},
+		{"out of a cache", cached, "outside", "which is not in " + cached},
+		{"up out of a cache", cached, "up", "which is not in " + cached},
+		{"blob that is not complete", cached, "gone", "the download is not complete"},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			file, err := open(t, k.dir).Open(k.file)
+			if err == nil {
+				file.Close()
+			}
+			if k.want == "" && err != nil || k.want != "" && (err == nil || !strings.Contains(err.Error(), k.want)) || errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("got error %v, want one with %q", err, k.want)
+			}
+		})
+	}
+	if _, err := open(t, plain).Open("absent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if _, err := open(t, plain).Open("deep"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// TestPlainFolderLikeACache has the layout of a cache without its name: links that lead
+// up are not followed.
+func TestPlainFolderLikeACache(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"blobs/x": "secret", "snapshots/a/config.json": "-> ../../blobs/x"})
+	if _, err := open(t, filepath.Join(dir, "snapshots", "a")).Read("config.json", 100); err == nil {
+		t.Error("followed a link out of the folder")
+	}
+}

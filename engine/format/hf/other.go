@@ -1,0 +1,73 @@
+package hf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/covey-network/covey/engine/format/folder"
+)
+
+// Look reports early, from names alone, that a directory does not say what model it is.
+func Look(path string) error {
+	in, err := folder.Open(path)
+	if err != nil {
+		return fmt.Errorf("open model directory: %w", err)
+	}
+	defer in.Close()
+	if in.Has("config.json") {
+		return nil
+	}
+	return noConfig(in)
+}
+
+// noConfig tells what a directory without config.json is instead, ErrNoConfig if that
+// cannot be told.
+func noConfig(in *folder.Folder) error {
+	advice := ""
+	switch files := in.Glob("*.gguf"); {
+	case len(files) > 0:
+		advice = fmt.Sprintf("import its GGUF file, %q", files[0])
+	case in.Has("adapter_config.json"):
+		advice = "it is an adapter (LoRA) and no model, merge it into its base with peft's merge_and_unload first"
+	case in.Has("params.json"):
+		advice = "take the model in the layout of Hugging Face's transformers"
+	default:
+		return ErrNoConfig
+	}
+	return fmt.Errorf("the folder has no config.json (%w): %s", fs.ErrNotExist, advice)
+}
+
+// others are the formats of weights that are not read, by the ending of a file, and what to
+// do about each.
+var others = []struct{ ending, advice string }{
+	{".bin", "can hold code and is not read: take a copy with safetensors, or convert it where you trust it with transformers' from_pretrained and save_pretrained"},
+	{".pt", "can hold code and is not read: convert it to safetensors where you trust it"},
+	{".pth", "can hold code and is not read: convert it to safetensors where you trust it"},
+	{".ckpt", "can hold code and is not read: convert it to safetensors where you trust it"},
+	{".onnx", "is of ONNX, which is not read: take the model's safetensors"},
+	{".h5", "is of TensorFlow, which is not read: take the model's safetensors"},
+	{".msgpack", "is of Flax, which is not read: take the model's safetensors"},
+	{".gguf", "is a model of its own: import that file"},
+}
+
+// Foreign says what to do about a file of weights in a format that is not read, or "".
+func Foreign(name string) string {
+	for _, o := range others {
+		if o.ending == filepath.Ext(name) && o.ending != ".gguf" {
+			return o.advice
+		}
+	}
+	return ""
+}
+
+// noWeights tells what a directory without safetensors files has instead.
+func noWeights(in *folder.Folder) error {
+	for _, o := range others {
+		if files := in.Glob("*" + o.ending); len(files) > 0 {
+			return fmt.Errorf("no safetensors file: %q %s", files[0], o.advice)
+		}
+	}
+	return errors.New("no weights: model.safetensors is missing, download the model again")
+}

@@ -1,0 +1,124 @@
+package blackbox_test
+
+import (
+	"bytes"
+	bin "encoding/binary"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+// importModel runs covey model import without a node, and returns what it writes.
+func importModel(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"model", "import", "--data", t.TempDir()}, args...)...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("import %v: %v\n%s", args, err, errOut.String())
+	}
+	return out.String(), errOut.String()
+}
+
+// poison makes the first values of a tensor of a safetensors file NaN.
+func poison(t *testing.T, path, tensor string, values int) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := 8 + int(bin.LittleEndian.Uint64(data))
+	var header map[string]struct {
+		DType   string `json:"dtype"`
+		Offsets [2]int `json:"data_offsets"`
+	}
+	if err := json.Unmarshal(data[8:head], &header); err != nil {
+		t.Fatal(err)
+	}
+	x, ok := header[tensor]
+	if !ok || x.DType != "F16" {
+		t.Fatalf("tensor %s is %+v, want F16", tensor, x)
+	}
+	for i := range values {
+		bin.LittleEndian.PutUint16(data[head+x.Offsets[0]+2*i:], 0x7e00)
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestImportWarns imports a model with values that are not finite and a chat template that
+// cannot be parsed: both are told, to people and to programs, and the model is there.
+func TestImportWarns(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr := importModel(t, dir); strings.Contains(stderr, "warning") {
+		t.Errorf("a sound model: %s", stderr)
+	}
+	const first, second = "model.layers.1.mlp.up_proj.weight", "model.layers.2.self_attn.q_proj.weight"
+	weights := filepath.Join(dir, "model.safetensors")
+	poison(t, weights, first, 1)
+	poison(t, weights, second, 3)
+	if err := os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte("{% if %}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := importModel(t, dir, "--name", "sick")
+	for _, want := range []string{`warning: values that are NaN or infinite: 1 in "` + first + `", 3 in "` + second + `"; requests that need them fail`, "warning: the chat template cannot be used: "} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("stderr is %q, want %q in it", stderr, want)
+		}
+	}
+	if !strings.HasPrefix(stdout, "imported sick: ") {
+		t.Errorf("stdout is %q", stdout)
+	}
+	stdout, _ = importModel(t, dir, "--json")
+	var e api.Event
+	if err := json.Unmarshal([]byte(stdout), &e); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Warnings) != 2 || len(e.NotFinite) != 2 || e.NotFinite[0] != (api.NotFinite{Tensor: first, Values: 1}) || e.NotFinite[1] != (api.NotFinite{Tensor: second, Values: 3}) {
+		t.Errorf("warnings %q, tensors %+v", e.Warnings, e.NotFinite)
+	}
+}
+
+// TestImportSnapshotOfACache imports a model as huggingface_hub keeps it: links to blobs.
+func TestImportSnapshotOfACache(t *testing.T) {
+	t.Parallel()
+	repository := filepath.Join(t.TempDir(), "models--covey--Demo-1M")
+	blobs, snapshot := filepath.Join(repository, "blobs"), filepath.Join(repository, "snapshots", "abc")
+	for _, dir := range []string{blobs, snapshot} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := demo.Write(blobs); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(blobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Symlink(filepath.Join("..", "..", "blobs", f.Name()), filepath.Join(snapshot, f.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{snapshot, repository} {
+		if stdout, _ := importModel(t, path); !strings.HasPrefix(stdout, "imported Demo-1M: ") {
+			t.Errorf("stdout is %q", stdout)
+		}
+	}
+}
