@@ -16,7 +16,7 @@ func tableRows(tb testing.TB, fill bool) *data.Rows {
 	r, err := data.NewRows([]data.Column{
 		{Name: "age", Kind: data.Number, Mean: 10, Std: 2},
 		{Name: "colour", Kind: data.Category, Categories: []string{"red", "true"}},
-	}, fill)
+	}, fill, data.Format{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -57,10 +57,10 @@ func TestTableErrors(t *testing.T) {
 		{"other column", ages + "," + colours + `,{"name": "size", "datatype": "FP32", "shape": [2], "data": [1, 2]}`, `"size" is no column of model table: want age, colour`},
 		{"twice", ages + "," + ages, "twice"},
 		{"lengths", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [1], "data": ["red"]}`, "has 1 rows, the first one has 2"},
-		{"category", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}`, `row 1: column "colour": "blue" is not one of red, true`},
-		{"number", colours + `,{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["1", "old"]}`, `row 1: column "age": "old" is not a number`},
-		{"too large", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1e39, 1]}`, `row 0: column "age": "1e39" is not a number`},
-		{"null", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, null]}`, `row 1: column "age": a value is missing`},
+		{"category", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}`, `row 2 of 2: column "colour": "blue" is not one of red, true`},
+		{"number", colours + `,{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["1", "old"]}`, `row 2 of 2: column "age": "old" is not a number`},
+		{"too large", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1e39, 1]}`, `row 1 of 2: column "age": "1e39" is not a number`},
+		{"null", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, null]}`, `row 2 of 2: column "age": a value is missing`},
 		{"text as number", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": ["1", "2"]}`, `value 0 of input "age" is not FP64`},
 		{"number as text", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": [1, 2]}`, `value 0 of input "colour" is not BYTES`},
 		{"object", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": {"a": 1}}`, "is not FP64"},
