@@ -105,8 +105,9 @@ var archives = []struct{ start, what string }{
 const sniffBytes = 64 << 10
 
 // detect finds out in which encoding a file is. assumed is the one of single bytes that is
-// meant if it is not Unicode: empty stands for windows-1252.
-func detect(r io.Reader, assumed string) (charset, error) {
+// meant if it is not Unicode: empty stands for windows-1252. With lenient a file that is
+// mostly UTF-8 is UTF-8: whoever reads it leaves out what is not.
+func detect(r io.Reader, assumed string, lenient bool) (charset, error) {
 	in := bufio.NewReaderSize(r, sniffBytes)
 	head, err := in.Peek(sniffBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -128,7 +129,7 @@ func detect(r io.Reader, assumed string) (charset, error) {
 	if order := zeros(head); order != nil {
 		return *order, nil
 	}
-	return detectBytes(in, assumed)
+	return detectBytes(in, assumed, lenient)
 }
 
 // zeros returns the UTF-16 whose every second byte is zero in most places, as Latin text has.
@@ -150,13 +151,13 @@ func zeros(head []byte) *charset {
 }
 
 // detectBytes tells UTF-8 from single bytes, and refuses what is neither or both.
-func detectBytes(in *bufio.Reader, assumed string) (charset, error) {
+func detectBytes(in *bufio.Reader, assumed string, lenient bool) (charset, error) {
 	other := latin1
 	if c := charsets[assumed]; c.decoder != nil && c.decoder != utf16LE.decoder && c.decoder != utf16BE.decoder {
 		other = c
 	}
 	single, _ := other.decoder.(*charmap.Charmap)
-	line, wide, narrow, narrowLine, undefined := 1, 0, 0, 0, 0
+	line, wide, narrow, narrowLine, undefined, zero := 1, 0, 0, 0, 0, 0
 	for {
 		r, size, err := in.ReadRune()
 		if errors.Is(err, io.EOF) {
@@ -168,8 +169,8 @@ func detectBytes(in *bufio.Reader, assumed string) (charset, error) {
 		switch {
 		case r == '\n':
 			line++
-		case r == 0:
-			return charset{}, lineError(line, "a zero byte: this is no text, or in an encoding that has to be named")
+		case r == 0 && zero == 0:
+			zero = line
 		case r == utf8.RuneError && size == 1:
 			_ = in.UnreadRune()
 			b, _ := in.ReadByte() // it was just read
@@ -184,7 +185,9 @@ func detectBytes(in *bufio.Reader, assumed string) (charset, error) {
 		}
 	}
 	switch {
-	case narrow == 0:
+	case zero > 0 && (narrow > wide || !lenient):
+		return charset{}, lineError(zero, "a zero byte: this is no text, or in an encoding that has to be named")
+	case narrow == 0, wide >= narrow && lenient:
 		return utf8Set, nil
 	case wide >= narrow:
 		return charset{}, lineError(narrowLine, "bytes that are not UTF-8, and others in the file are: mend it, or set encoding")
@@ -198,14 +201,14 @@ func detectBytes(in *bufio.Reader, assumed string) (charset, error) {
 func control(r rune) bool { return r == utf8.RuneError || r >= 0x80 && r < 0xa0 }
 
 // charsetOf returns the encoding of a file: as set, else as it is found to be.
-func charsetOf(r io.Reader, set, assumed string) (charset, error) {
+func charsetOf(r io.Reader, set, assumed string, lenient bool) (charset, error) {
 	switch {
 	case set == "":
-		return detect(r, assumed)
+		return detect(r, assumed, lenient)
 	case set != EncodingUTF16:
 		return charsets[set], nil
 	}
-	c, err := detect(r, "")
+	c, err := detect(r, "", lenient)
 	if err == nil && c.decoder != utf16LE.decoder && c.decoder != utf16BE.decoder {
 		err = errors.New("no UTF-16: it has no mark of it, and nothing looks like it")
 	}
@@ -225,7 +228,7 @@ func decodeAll(raw []byte, set, assumed string) (text []byte, name string, err e
 	if bytes.HasPrefix(raw, []byte("\ufeff")) {
 		set = EncodingUTF8 // its mark says so
 	}
-	c, err := charsetOf(bytes.NewReader(raw), set, assumed)
+	c, err := charsetOf(bytes.NewReader(raw), set, assumed, false)
 	if err != nil {
 		return nil, "", err
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/covey-network/covey/engine/train/data"
 )
@@ -112,14 +114,21 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	if err != nil {
 		return fmt.Errorf("text: validation: %w", err)
 	}
+	encoding := ""
+	if c.Encoding != "" {
+		if encoding, err = data.ParseEncoding(c.Encoding); err != nil {
+			return err
+		}
+	}
 	open := func(files []string, without ...[]string) (data.Dataset, error) {
 		t, err := data.OpenText(ctx, data.TextConfig{
-			FS: newHidingFS(root, without...), Files: files, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
+			FS: newHidingFS(root, without...), Files: files, Encoding: encoding, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
 		})
 		if err != nil {
 			return nil, err
 		}
 		d.report(t.Bad, bad)
+		d.noteEncodings(t)
 		return t, nil
 	}
 	if d.train, err = open(c.Files, excluded, held); err != nil {
@@ -137,6 +146,16 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 		return d.divide(d.train, d.train, train, validation)
 	}
 	return nil
+}
+
+// noteEncodings tells of files of text that are not UTF-8.
+func (d *dataset) noteEncodings(t *data.Text) {
+	counts := t.Encodings()
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if name != data.EncodingUTF8 {
+			d.notes = append(d.notes, fmt.Sprintf("%d files of text are %s", counts[name], name))
+		}
+	}
 }
 
 // report tells what was left out while a dataset was opened.

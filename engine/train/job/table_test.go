@@ -6,8 +6,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model"
@@ -229,4 +234,31 @@ func TestRareClasses(t *testing.T) {
 			t.Fatalf("notes %s", notes)
 		}
 	}
+}
+
+// TestTextEncodings trains on the same text in three encodings: to the same bits, and the run
+// says what it found.
+func TestTextEncodings(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.\n", 12)
+	var folders [3]string
+	for i, e := range []encoding.Encoding{encoding.Nop, charmap.Windows1252, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)} {
+		encoded, err := e.NewEncoder().String(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		for k := range 3 {
+			write(t, dir, fmt.Sprintf("texts/%d.txt", k), encoded)
+		}
+		j := read(t, dir, fmt.Sprintf(textJob, true, false, "split = 0.1", 8))
+		var start job.Start
+		run(t, j, job.Options{Events: job.Events{Start: func(s job.Start) { start = s }}})
+		want := [][]string{nil, {"3 files of text are windows-1252"}, {"3 files of text are utf-16le"}}[i]
+		if folders[i] = j.Folder(); !slices.Equal(start.Notes, want) {
+			t.Errorf("notes %q, want %q", start.Notes, want)
+		}
+	}
+	sameFiles(t, folders[1], folders[0])
+	sameFiles(t, folders[2], folders[0])
 }
