@@ -63,8 +63,11 @@ func (p *trainProgress) say(format string, args ...any) {
 
 func (p *trainProgress) start(s job.Start) {
 	if p.json {
-		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad})
+		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad, "notes": append([]string{}, s.Notes...)})
 		return
+	}
+	for _, note := range s.Notes {
+		p.say("%s", note)
 	}
 	text := fmt.Sprintf("%d parameters, %d samples, %d for validation, in %s", s.Params, s.Samples, s.Validation, s.Folder)
 	if len(s.Columns) > 0 {

@@ -100,3 +100,36 @@ func FuzzDecodeTable(f *testing.F) {
 		}
 	})
 }
+
+// TestTableRowErrors asks for rows of which one cannot be used: with row_errors it is told,
+// the others are decoded, and numbers of JSON are read as such whatever files look like.
+func TestTableRowErrors(t *testing.T) {
+	t.Parallel()
+	rows, err := data.NewRows([]data.Column{
+		{Name: "price", Kind: data.Number, Notation: data.Notation{Decimal: ",", Thousands: ".", Unit: "€"}},
+		{Name: "colour", Kind: data.Category, Categories: []string{"red"}},
+	}, false, data.Format{Encoding: "windows-1252", Separator: ";"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const colour = `{"name": "colour", "datatype": "BYTES", "shape": [3], "data": ["red", "rot", "red"]}`
+	for _, c := range []struct {
+		name, price string
+		want        []float32
+	}{
+		{"as the file", `{"name": "price", "datatype": "BYTES", "shape": [3], "data": ["1.234,5 €", "1", "2"]}`, []float32{1234.5, 1, 0, 0, 2, 1}},
+		{"as JSON", `{"name": "price", "datatype": "FP64", "shape": [3], "data": [1.234, 1, 2]}`, []float32{1.234, 1, 0, 0, 2, 1}},
+	} {
+		body := `{"parameters": {"row_errors": true}, "inputs": [` + c.price + `,` + colour + `]}`
+		got, errs, err := gateway.DecodeTableErrorsV2([]byte(body), rows)
+		if err != nil || !slices.Equal(got, c.want) || len(errs) != 3 || errs[0] != "" || errs[2] != "" || !strings.Contains(errs[1], `"rot" is not one of red`) {
+			t.Errorf("%s: got %v with errors %q, %v; want %v", c.name, got, errs, err, c.want)
+		}
+		if _, err := gateway.DecodeTableV2([]byte(strings.Replace(body, "true", "false", 1)), rows); err == nil || !strings.Contains(err.Error(), "row 2 of 3: ") {
+			t.Errorf("%s, without row_errors: %v", c.name, err)
+		}
+	}
+	if _, err := gateway.DecodeTableV2([]byte(`{"parameters": {"row_errors": 1}, "inputs": [`+colour+`]}`), rows); err == nil || !strings.Contains(err.Error(), "row_errors is 1") {
+		t.Errorf("a number for row_errors: %v", err)
+	}
+}
