@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -85,7 +87,7 @@ func printRows(out io.Writer, results []rowResult) error {
 		case res.Error != "":
 			row = append(row, "error: "+res.Error)
 		case res.Prediction != nil:
-			row = append(row, fmt.Sprintf("%.6g", *res.Prediction))
+			row = append(row, predictionText(*res.Prediction))
 		}
 		for _, l := range res.Labels {
 			row = append(row, l.Label, fmt.Sprintf("%.1f%%", 100*l.Probability))
@@ -94,6 +96,14 @@ func printRows(out io.Writer, results []rowResult) error {
 		rows = append(rows, row)
 	}
 	return table(out, rows)
+}
+
+// predictionText writes a number in the units of its column: 1234567.9, not 1.23457e+06.
+func predictionText(v float32) string {
+	if a := math.Abs(float64(v)); a != 0 && (a < 1e-4 || a >= 1e15) {
+		return strconv.FormatFloat(float64(v), 'g', -1, 32)
+	}
+	return strconv.FormatFloat(float64(v), 'f', -1, 32)
 }
 
 // tableFile is a file whose rows are sent some at a time.

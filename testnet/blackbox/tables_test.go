@@ -236,7 +236,7 @@ func TestExportedTable(t *testing.T) {
 		`train.csv: windows-1252, separated by semicolons, decimal comma, "." between thousands`,
 		`column "Einzug" has dates such as "01.01.2024" in line 2: it is left out`,
 		`column "Nebenkosten": 360 values have €, such as "0,50 €" in line 2`,
-		`column "Nebenkosten": 40 values are missing or unknown ("n.a." 40 times): each counts as the mean`,
+		`column "Nebenkosten": 40 values are missing or unknown, the first in line 5 ("n.a." 40 times): each counts as the mean`,
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("training does not say %s:\n%s", want, told)

@@ -280,6 +280,6 @@ func (t *Table) noteMissing(words []map[string]int) {
 		} else if t.cfg.FillMissing && c != t.label && t.columns[c].Kind == Category {
 			what = "each counts as none of the categories"
 		}
-		t.note("column %q: %d values are missing or unknown (%s): %s", t.columns[c].Name, t.missing[c], strings.Join(list, ", "), what)
+		t.note("column %q: %d values are missing or unknown, the first in line %d (%s): %s", t.columns[c].Name, t.missing[c], t.firstMissing[c], strings.Join(list, ", "), what)
 	}
 }

@@ -161,7 +161,7 @@ func TestNotations(t *testing.T) {
 		{"codes", column(";", "CHF 5", "7 CHF"), data.Notation{Unit: "CHF"}, 5, "2 values have CHF"},
 		{"percent", column(";", "12 %", "7%", "9"), data.Notation{Unit: "%"}, 12, `1 have not, such as "9" in line 4, and count as %`},
 		{"true minus", column(";", "−5", "7"), data.Notation{}, -5, ""},
-		{"n.a.", column(",", append(repeat(80, "1", "2"), repeat(30, "n.a.", "-", "#DIV/0!", "inf")...)...), data.Notation{}, 1, `30 values are missing or unknown ("-" 8 times, "n.a." 8 times, "#DIV/0!" 7 times, "inf" 7 times)`},
+		{"n.a.", column(",", append(repeat(80, "1", "2"), repeat(30, "n.a.", "-", "#DIV/0!", "inf")...)...), data.Notation{}, 1, `30 values are missing or unknown, the first in line 82 ("-" 8 times, "n.a." 8 times, "#DIV/0!" 7 times, "inf" 7 times)`},
 		{"few words", column(",", append(repeat(57, "1", "2"), "three")...), data.Notation{}, 1, `1 of 58 values are no numbers, such as "three" in line 59: their rows are left out`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -120,9 +120,11 @@ type Table struct {
 	tokens  []int32   // (rows, Length)
 	lengths []int32   // (rows)
 	missing []int     // by column
-	format  Format
-	notes   []string
-	bad     badList
+	// firstMissing is the line of the first of them.
+	firstMissing []int
+	format       Format
+	notes        []string
+	bad          badList
 }
 
 var _ Digester = (*Table)(nil)

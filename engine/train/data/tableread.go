@@ -13,11 +13,12 @@ func (t *Table) convert(rows []Row, name string) error {
 	}
 	row := make([]float64, len(t.columns))
 	words := make([]map[string]int, len(t.columns)) // that stand for missing values
+	t.firstMissing = make([]int, len(t.columns))
 	for i := range rows {
 		r := &rows[i]
 		err := r.Err
 		if err == nil {
-			err = t.fill(row, r.Fields, numbers, words)
+			err = t.fill(row, r, numbers, words)
 		}
 		if err == nil && t.text >= 0 {
 			err = t.encode(r.Fields[t.text])
@@ -45,7 +46,8 @@ func (t *Table) convert(rows []Row, name string) error {
 }
 
 // fill converts the fields of a row, or says why it cannot be used.
-func (t *Table) fill(row []float64, fields []string, numbers, words []map[string]int) error {
+func (t *Table) fill(row []float64, r *Row, numbers, words []map[string]int) error {
+	fields := r.Fields
 	var first error
 	note := func(err error) {
 		if first == nil {
@@ -65,6 +67,7 @@ func (t *Table) fill(row []float64, fields []string, numbers, words []map[string
 		if math.IsNaN(v) {
 			if t.missing[c]++; words[c] == nil {
 				words[c] = map[string]int{}
+				t.firstMissing[c] = r.Line
 			}
 			if len(words[c]) < maxCategories || words[c][fields[c]] > 0 {
 				words[c][fields[c]]++

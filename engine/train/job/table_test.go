@@ -212,27 +212,49 @@ func TestRefusedTables(t *testing.T) {
 	}
 }
 
-// TestRareClasses splits a table of which two classes have few rows: each has one for training
-// at least, and the run says which have one in all.
+// TestRareClasses splits a table of which two classes have few rows: each is learned, as one of
+// its rows at least is for training, and the run says which have one in all.
 func TestRareClasses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	text := "x,y\n"
-	for i := range 40 {
-		text += fmt.Sprintf("%d,often\n", i)
-	}
-	write(t, dir, "small.csv", text+"1,once\n2,twice\n3,twice\n")
-	for seed := range 20 {
+	write(t, dir, "small.csv", "x,y\n"+strings.Repeat("u,often\n", 40)+"v,once\nw,twice\nw,twice\n")
+	for seed := range 6 {
 		j := read(t, dir, fmt.Sprintf(smallJob, "", "split = 0.5"))
-		j.Train.Seed, j.Train.Folder = uint64(seed), fmt.Sprint("run", seed)
+		j.Train.Seed, j.Train.Folder, j.Train.Steps, j.Train.Optimizer.LR = uint64(seed), fmt.Sprint("run", seed), 150, 0.2
 		var start job.Start
-		run(t, j, job.Options{Events: job.Events{Start: func(s job.Start) { start = s }}})
+		var last job.Validation
+		res := run(t, j, job.Options{Events: job.Events{
+			Start:      func(s job.Start) { start = s },
+			Validation: func(v job.Validation) { last = v },
+		}})
 		if start.Samples != 21 || start.Validation != 22 {
 			t.Fatalf("%d and %d rows", start.Samples, start.Validation)
 		}
 		if notes := strings.Join(start.Notes, "\n"); !strings.Contains(notes, `1 of 3 classes have one row: "once"`) {
 			t.Fatalf("notes %s", notes)
 		}
+		if !last.Best {
+			t.Fatalf("the last validation is not the best: %+v", last)
+		}
+		scores := predict(t, res.Model, [][]string{{"v"}, {"w"}}) // of often, once, twice
+		if best := []int{argmax(scores[:3]), argmax(scores[3:])}; !slices.Equal(best, []int{1, 2}) {
+			t.Errorf("seed %d: scores %v, want once and twice", seed, scores)
+		}
+	}
+}
+
+func argmax(v []float32) int { return slices.Index(v, slices.Max(v)) }
+
+// TestRareImages splits folders of few images: one of each class is for training.
+func TestRareImages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pictures(t, filepath.Join(dir, "images"), 1) // one more, that is none, in the folder left
+	j := read(t, dir, strings.Replace(fmt.Sprintf(imageJob, "mlp", "mlp = {hidden = [4]}", 6), "split = 0.25", "split = 0.5", 1))
+	var start job.Start
+	run(t, j, job.Options{Events: job.Events{Start: func(s job.Start) { start = s }}})
+	if start.Samples != 3 || start.Validation != 1 {
+		t.Errorf("%d images for training and %d for validation, want 3 and 1", start.Samples, start.Validation)
 	}
 }
 
