@@ -153,7 +153,7 @@ func FuzzDocuments(f *testing.F) {
 		}
 		d, err := data.OpenText(context.Background(), data.TextConfig{
 			FS: fstest.MapFS{"a": {Data: []byte(text)}}, Files: []string{"a"}, Separator: separator,
-			Encoder: bytesEncoder{}, EOS: -1, Length: 1, MaxDocumentBytes: limit, Workers: 2,
+			Encoding: data.EncodingUTF8, Encoder: bytesEncoder{}, EOS: -1, Length: 1, MaxDocumentBytes: limit, Workers: 2,
 		})
 		want := text
 		if separator != "" {
