@@ -1,19 +1,19 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/url"
 	"os"
-	"slices"
-	"strings"
+	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/node/api"
 )
 
@@ -27,12 +27,15 @@ const (
 
 // rowResult is what a model makes of a row.
 type rowResult struct {
-	Row        int      `json:"row"` // of the file, from 1, the header not counted
+	Row        int      `json:"row"`  // of the file, from 1, the header not counted
+	Line       int      `json:"line"` // of the file, where the row begins
 	Labels     []class  `json:"labels,omitempty"`
 	Prediction *float32 `json:"prediction,omitempty"`
+	Error      string   `json:"error,omitempty"` // why there is nothing of these
 }
 
-// predictTable sends the rows of files of comma-separated values, and prints a line for each.
+// predictTable sends the rows of a file of separated values, and prints a line for each. A row
+// that cannot be used is told, and does not end the others.
 func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model string, files []string) error {
 	if len(files) != 1 {
 		return usageError{fmt.Errorf("model %s is for tables: give a file of comma-separated values", model)}
@@ -41,55 +44,82 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	if err != nil {
 		return err
 	}
-	defer t.file.Close()
+	if len(t.rows) == 0 {
+		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
+	}
 	top := 1
 	if r.json {
 		top = r.top
 	}
-	results := []rowResult{}
-	for more := true; more; {
-		var rows []rowResult
-		if rows, more, err = t.next(c.Context(), client, model, top); err != nil {
-			return fmt.Errorf("%s: after row %d: %w", files[0], len(results), err)
+	results, bad := []rowResult{}, 0
+	for lo := 0; lo < len(t.rows); {
+		rows, err := t.next(c.Context(), client, model, top, lo)
+		if err != nil {
+			return fmt.Errorf("%s: from line %d on: %w", files[0], t.rows[lo].Line, err)
 		}
 		results = append(results, rows...)
+		lo += len(rows)
+	}
+	for i := range results {
+		if results[i].Error != "" {
+			bad++
+		}
 	}
 	if r.json {
-		return printJSON(c.OutOrStdout(), map[string]any{"model": model, "file": files[0], "results": results})
+		err = printJSON(c.OutOrStdout(), map[string]any{"model": model, "file": files[0], "format": t.format, "results": results})
+	} else {
+		err = printRows(c.OutOrStdout(), results)
 	}
-	return printRows(c.OutOrStdout(), results)
+	if err == nil && bad > 0 && bad == len(results) {
+		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, results[0].Line, results[0].Error)
+	}
+	if bad > 0 {
+		fmt.Fprintf(c.ErrOrStderr(), "%s (%s): %d of %d rows cannot be used\n", files[0], t.format, bad, len(results))
+	}
+	return err
 }
 
 func printRows(out io.Writer, results []rowResult) error {
-	rows := [][]string{{"ROW", "PREDICTION"}}
+	rows := [][]string{{"LINE", "PREDICTION"}}
 	for _, res := range results {
-		row := []string{fmt.Sprint(res.Row)}
-		if res.Prediction != nil {
-			row = append(row, fmt.Sprintf("%.6g", *res.Prediction))
+		row := []string{fmt.Sprint(res.Line)}
+		switch {
+		case res.Error != "":
+			row = append(row, "error: "+res.Error)
+		case res.Prediction != nil:
+			row = append(row, predictionText(*res.Prediction))
 		}
 		for _, l := range res.Labels {
 			row = append(row, l.Label, fmt.Sprintf("%.1f%%", 100*l.Probability))
-			rows[0] = []string{"ROW", "LABEL", "PROBABILITY"}
+			rows[0] = []string{"LINE", "LABEL", "PROBABILITY"}
 		}
 		rows = append(rows, row)
 	}
 	return table(out, rows)
 }
 
-// tableFile is a file that is read a request at a time.
-type tableFile struct {
-	file  *os.File
-	in    *csv.Reader
-	names []string // of the model's columns
-	at    []int    // where they are in the file
-	row   int      // rows read
+// predictionText writes a number in the units of its column: 1234567.9, not 1.23457e+06.
+func predictionText(v float32) string {
+	if a := math.Abs(float64(v)); a != 0 && (a < 1e-4 || a >= 1e15) {
+		return strconv.FormatFloat(float64(v), 'g', -1, 32)
+	}
+	return strconv.FormatFloat(float64(v), 'f', -1, 32)
 }
 
-// openTable opens a file and finds the columns that the model takes. Fields are separated by
-// commas, semicolons or tabs, whichever gives these columns.
+// tableFile is a file whose rows are sent some at a time.
+type tableFile struct {
+	rows   []data.Row
+	names  []string // of the model's columns
+	at     []int    // where they are in the file
+	format data.Format
+}
+
+// openTable reads a file as training reads one, and finds the columns that the model takes.
+// What the file leaves open, its separator or encoding, is as in the file of training.
 func openTable(ctx context.Context, client *api.Client, model, name string) (*tableFile, error) {
 	var m struct {
-		Inputs []struct{ Name string }
+		Inputs     []struct{ Name string }
+		Parameters struct{ Encoding, Separator string }
 	}
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return nil, err
@@ -98,90 +128,49 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (*ta
 	if err != nil {
 		return nil, err
 	}
-	t := &tableFile{file: f}
+	defer f.Close()
+	t := &tableFile{}
 	for _, in := range m.Inputs {
 		t.names = append(t.names, in.Name)
 	}
-	if err := t.header(); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+	sheet, err := data.ReadSheet(f, data.SheetConfig{Want: t.names, Like: data.Format{Encoding: m.Parameters.Encoding, Separator: m.Parameters.Separator}})
+	if err == nil {
+		t.rows, t.format = sheet.Rows, sheet.Format
+		t.at, err = sheet.Columns(t.names)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
 	return t, nil
 }
 
-func (t *tableFile) header() error {
-	const longest = 1 << 20
-	r := bufio.NewReaderSize(t.file, longest)
-	first, err := r.Peek(longest)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
-		return err
-	}
-	if strings.HasPrefix(string(first[:min(3, len(first))]), "\ufeff") {
-		_, _ = r.Discard(3) // they were peeked at
-		first = first[3:]
-	}
-	comma, missing := rune(0), ""
-	for _, sep := range ",;\t" {
-		h := csv.NewReader(strings.NewReader(string(first)))
-		h.Comma = sep
-		names, err := h.Read()
-		if err != nil {
-			return fmt.Errorf("read the names of the columns: %w", err)
-		}
-		for i := range names {
-			names[i] = strings.TrimSpace(names[i])
-		}
-		at := make([]int, len(t.names))
-		absent := ""
-		for i, want := range t.names {
-			if at[i] = slices.Index(names, want); at[i] < 0 && absent == "" {
-				absent = want
-			}
-		}
-		if absent == "" {
-			comma, t.at = sep, at
-			break
-		}
-		if missing == "" {
-			missing = absent
-		}
-	}
-	if comma == 0 {
-		return fmt.Errorf("column %.40q is missing in the first line: the model takes %.400s", missing, strings.Join(t.names, ", "))
-	}
-	t.in = csv.NewReader(r)
-	t.in.Comma, t.in.ReuseRecord = comma, true
-	_, err = t.in.Read()
-	return err
-}
-
-// next sends the next rows and returns what comes out, and whether there may be more.
-func (t *tableFile) next(ctx context.Context, client *api.Client, model string, top int) ([]rowResult, bool, error) {
+// next sends the rows from number lo on, as many as a request takes, and returns what comes
+// out for each.
+func (t *tableFile) next(ctx context.Context, client *api.Client, model string, top, lo int) ([]rowResult, error) {
 	columns := make([][]string, len(t.names))
-	n, size, more := 0, 0, true
-	for limit := min(tableRows, max(1, tableValues/len(t.names))); n < limit && size < tableBytes; n++ {
-		fields, err := t.in.Read()
-		if errors.Is(err, io.EOF) {
-			more = false
-			break
-		}
-		if err != nil {
-			return nil, false, err
+	var out []rowResult
+	size, limit := 0, min(tableRows, max(1, tableValues/len(t.names)))
+	for ; lo < len(t.rows) && len(out) < limit && size < tableBytes; lo++ {
+		row := t.rows[lo]
+		out = append(out, rowResult{Row: lo + 1, Line: row.Line})
+		if row.Err != nil {
+			out[len(out)-1].Error = row.Err.Error()
+			continue
 		}
 		for i, at := range t.at {
-			columns[i] = append(columns[i], strings.Clone(fields[at]))
-			size += len(fields[at])
+			columns[i] = append(columns[i], row.Fields[at])
+			size += len(row.Fields[at])
 		}
 	}
-	if n == 0 {
-		return nil, false, nil
-	}
-	rows, err := t.ask(ctx, client, model, columns, top)
-	return rows, more, err
+	return out, t.ask(ctx, client, model, columns, top, out)
 }
 
-func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, columns [][]string, top int) ([]rowResult, error) {
+// ask fills in the results of the rows that have no error, whose values are given by column.
+func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, columns [][]string, top int, out []rowResult) error {
 	n := len(columns[0])
+	if n == 0 {
+		return nil
+	}
 	inputs := make([]any, len(columns))
 	for i, c := range columns {
 		inputs[i] = map[string]any{"name": t.names[i], "datatype": "BYTES", "shape": []int{n}, "data": c}
@@ -192,30 +181,45 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 			Data anyData
 		}
 	}
-	body := map[string]any{"inputs": inputs, "parameters": map[string]int{"top_k": top}}
+	body := map[string]any{"inputs": inputs, "parameters": map[string]any{"top_k": top, "row_errors": true}}
 	if err := client.Post(ctx, "/v2/models/"+url.PathEscape(model)+"/infer", body, &res); err != nil {
-		return nil, err
+		return err
 	}
 	outputs := map[string]anyData{}
 	for _, o := range res.Outputs {
 		outputs[o.Name] = o.Data
 	}
-	shares, labels, predictions := outputs["probabilities"].numbers, outputs["labels"].texts, outputs["prediction"].numbers
-	each := len(labels) / n
-	if len(predictions) != n && (each == 0 || len(labels) != n*each || len(shares) != len(labels)) {
-		return nil, errors.New("read answer: there is not a result for each row")
+	failed, good := outputs["errors"].texts, 0
+	if failed == nil {
+		failed = make([]string, n)
 	}
-	out := make([]rowResult, n)
+	for _, e := range failed {
+		if e == "" {
+			good++
+		}
+	}
+	shares, labels, predictions := outputs["probabilities"].numbers, outputs["labels"].texts, outputs["prediction"].numbers
+	each := len(labels) / max(good, 1)
+	if len(failed) != n || len(predictions) != good && (each == 0 || len(labels) != good*each || len(shares) != len(labels)) {
+		return errors.New("read answer: there is not a result for each row")
+	}
+	row, result := 0, 0
 	for i := range out {
-		t.row++
-		out[i].Row = t.row
-		if len(predictions) == n {
-			out[i].Prediction = &predictions[i]
+		o := &out[i]
+		if o.Error != "" {
 			continue
 		}
-		for k := i * each; k < (i+1)*each; k++ {
-			out[i].Labels = append(out[i].Labels, class{labels[k], shares[k]})
+		if o.Error = failed[row]; o.Error == "" {
+			if len(predictions) == good {
+				o.Prediction = &predictions[result]
+			} else {
+				for k := result * each; k < (result+1)*each; k++ {
+					o.Labels = append(o.Labels, class{labels[k], shares[k]})
+				}
+			}
+			result++
 		}
+		row++
 	}
-	return out, nil
+	return nil
 }

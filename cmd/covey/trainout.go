@@ -154,6 +154,9 @@ func (p *trainProgress) metricText(v float64) string {
 	if p.metric == "accuracy" {
 		return fmt.Sprintf("accuracy %.2f %%", 100*v)
 	}
+	if v >= 1000 && v < 1e15 { // in the units of a column: 320801, not 3.208e+05
+		return fmt.Sprintf("%s %.0f", p.metric, v)
+	}
 	return fmt.Sprintf("%s %.4g", p.metric, v)
 }
 

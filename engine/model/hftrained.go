@@ -12,6 +12,7 @@ import (
 	"github.com/covey-network/covey/engine/model/mlp"
 	"github.com/covey-network/covey/engine/model/vision"
 	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/engine/train/data"
 )
 
 // The values of model_type in the config.json of a model trained here: engine/train/job
@@ -52,6 +53,9 @@ type trainedConfig struct {
 	Columns     []mlp.Column `json:"columns"` // of a table, instead of preprocessing
 	FillMissing bool         `json:"fill_missing"`
 	Target      string       `json:"target"`
+	TargetMean  float64      `json:"target_mean"`
+	TargetStd   float64      `json:"target_std"`
+	Format      *data.Format `json:"format"`
 }
 
 // imageLayer is a layer of a CNN as engine/train/net has it.
@@ -89,7 +93,7 @@ func (h *trainedConfig) table(shapes map[string]tensor.Shape) (*mlp.Config, erro
 		return nil, fmt.Errorf("model_type is %s, and neither preprocessing nor model.mlp and columns say what it takes", h.ModelType)
 	}
 	c := &mlp.Config{
-		Columns: h.Columns, FillMissing: h.FillMissing, Target: h.Target,
+		Columns: h.Columns, FillMissing: h.FillMissing, Target: h.Target, TargetMean: h.TargetMean, TargetStd: h.TargetStd, Format: h.Format,
 		Activation: cmp.Or(h.Model.MLP.Activation, kernel.ActReLU.String()),
 	}
 	n := depthMLP(shapes)

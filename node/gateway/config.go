@@ -81,9 +81,12 @@ type Rows interface {
 	Names() []string    // of the columns
 	Numeric(i int) bool // column i has numbers, else categories
 	Width() int         // numbers that a row becomes
-	// Inputs writes the Width numbers of a row to dst; fields are its values as text, empty
-	// for a missing one.
-	Inputs(dst []float32, fields []string) error
+	// Written tells how the file was written that the model learned from: what separates
+	// fields, and its encoding. Both may be empty.
+	Written() (encoding, separator string)
+	// Inputs writes the Width numbers of a row to dst; fields are its values as text of such
+	// a file, empty for a missing one, or numbers with a decimal point where plain is true.
+	Inputs(dst []float32, fields []string, plain []bool) error
 }
 
 // Entry is a model in a list.

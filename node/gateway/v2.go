@@ -97,7 +97,12 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 		outputs = append(outputs, tensorV2{outputLogits, typeFP32, []int{-1, len(m.Labels)}},
 			tensorV2{outputProbabilities, typeFP32, []int{-1, len(m.Labels)}}, tensorV2{outputLabels, typeBytes, []int{-1, len(m.Labels)}})
 	}
-	return writeJSON(w, map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs})
+	answer := map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs}
+	if m.Rows != nil {
+		encoding, separator := m.Rows.Written()
+		answer["parameters"] = map[string]string{"encoding": encoding, "separator": separator}
+	}
+	return writeJSON(w, answer)
 }
 
 // readyV2 answers when a chain of peers covers the model; one that is here whole is loaded

@@ -16,13 +16,20 @@ func DecodeV2(data []byte) (rows, files, texts, floats int, err error) {
 
 // DecodeTableV2 decodes a request for a model of tables and returns what its rows become.
 func DecodeTableV2(data []byte, rows Rows) ([]float32, error) {
+	out, _, err := DecodeTableErrorsV2(data, rows)
+	return out, err
+}
+
+// DecodeTableErrorsV2 returns also why rows cannot be used, if the request wants to know.
+func DecodeTableErrorsV2(data []byte, rows Rows) ([]float32, []string, error) {
 	req, err := decodeV2(data)
 	m := &Model{Name: "table", Rows: rows}
 	if err == nil {
 		err = req.decodeInputs(m)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return req.numbers(m, 0, req.rows)
+	out, err := req.numbers(m, 0, req.rows)
+	return out, req.errors, err
 }

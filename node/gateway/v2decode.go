@@ -28,8 +28,10 @@ type requestV2 struct {
 		Name string `json:"name"`
 	} `json:"outputs"`
 
-	top  int // parameter top_k, 0 if absent
-	rows int // images, texts or rows of a table
+	top       int      // parameter top_k, 0 if absent
+	rows      int      // images, texts or rows of a table
+	rowErrors bool     // parameter row_errors: a row of a table that cannot be used does not end the request
+	errors    []string // of each row then, empty for one that can
 }
 
 // inputV2 is an input tensor. Data is decoded into one of the last four.
@@ -43,6 +45,7 @@ type inputV2 struct {
 	texts  []string
 	floats []float32
 	cells  []string // of a column; a number as it was written, empty if it is missing
+	plain  bool     // cells are numbers of JSON, not text of a file
 }
 
 // decodeV2 reads a request, but not the data of its inputs: what these are, the model says.
@@ -67,13 +70,25 @@ func decodeV2(data []byte) (*requestV2, error) {
 			return nil, badRequest("parameters", "top_k is %.40s, want a number of 1 and more", raw)
 		}
 	}
+	if raw, ok := req.Parameters["row_errors"]; ok {
+		if err := json.Unmarshal(raw, &req.rowErrors); err != nil {
+			return nil, badRequest("parameters", "row_errors is %.40s, want true or false", raw)
+		}
+	}
 	return req, nil
 }
 
 // decodeInputs decodes the data of the inputs, which have the lengths of their shapes.
 func (req *requestV2) decodeInputs(m *Model) error {
 	if m.Rows != nil {
-		return req.decodeTable(m)
+		err := req.decodeTable(m)
+		if err == nil && req.rowErrors {
+			req.errors = make([]string, req.rows)
+		}
+		return err
+	}
+	if req.rowErrors {
+		return badRequest("parameters", "row_errors is for models of tables")
 	}
 	if len(req.Inputs) != 1 {
 		return badRequest("inputs", "%d inputs, want one: %q, %q or %q", len(req.Inputs), inputImage, inputPixels, inputText)

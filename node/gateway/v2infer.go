@@ -22,6 +22,7 @@ const (
 	outputProbabilities = "probabilities"
 	outputLabels        = "labels"
 	outputPrediction    = "prediction"
+	outputErrors        = "errors" // with the parameter row_errors
 
 	typeFP32  = "FP32"
 	typeFP64  = "FP64"
@@ -42,7 +43,9 @@ type outputV2 struct {
 
 // inferV2 classifies, or predicts numbers. Outputs have a row for each image, text or row of
 // a table: the scores of all labels in the model's order, or with the parameter top_k of the
-// likeliest ones, likeliest first; or the number.
+// likeliest ones, likeliest first; or the number. With the parameter row_errors the output
+// errors has why a row of a table cannot be used, or nothing, for each; the other outputs have
+// the rest of the rows.
 func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
 	data, err := io.ReadAll(r.Body)
 	var long *http.MaxBytesError
@@ -191,10 +194,13 @@ func (in *inputV2) images(m *Model) ([]func(context.Context) ([]float32, error),
 func (req *requestV2) outputs(m *Model, results [][]float32, top int) ([]outputV2, error) {
 	var all []outputV2
 	var err error
-	if m.Task == taskRegressTable {
+	if results = req.without(results); m.Task == taskRegressTable {
 		all, err = predictions(results)
 	} else {
 		all, err = req.scores(m, results, top)
+	}
+	if err == nil && req.rowErrors {
+		all = append(all, outputV2{tensorV2{outputErrors, typeBytes, []int{req.rows}}, req.errors})
 	}
 	if err != nil || len(req.Outputs) == 0 {
 		return all, err
@@ -228,8 +234,7 @@ func predictions(results [][]float32) ([]outputV2, error) {
 
 // scores makes the tensors of what a model that classifies gives.
 func (req *requestV2) scores(m *Model, logits [][]float32, top int) ([]outputV2, error) {
-	var raw, share []float32
-	var labels []string
+	raw, share, labels := []float32{}, []float32{}, []string{}
 	for _, row := range logits {
 		if len(row) != len(m.Labels) {
 			return nil, badAnswer("another number of scores than it has labels")

@@ -58,6 +58,7 @@ func (req *requestV2) decodeTable(m *Model) error {
 // the protocol allows. They become what a file of comma-separated values would have.
 func (in *inputV2) decodeColumn(numeric bool) error {
 	number := slices.Contains(numberTypes, in.Datatype)
+	in.plain = number
 	if !number && in.Datatype != typeBytes && in.Datatype != typeBool {
 		return badRequest("inputs", "input %.40q is %.20q, want %s, %s or one of %s", in.Name, in.Datatype, typeBytes, typeBool, strings.Join(numberTypes, ", "))
 	}
@@ -114,14 +115,33 @@ func truth(v, numeric bool) string {
 func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
 	width := m.Rows.Width()
 	out := make([]float32, (hi-lo)*width)
-	fields := make([]string, len(req.Inputs))
+	fields, plain := make([]string, len(req.Inputs)), make([]bool, len(req.Inputs))
 	for row := lo; row < hi; row++ {
 		for i := range req.Inputs {
-			fields[i] = req.Inputs[i].cells[row]
+			fields[i], plain[i] = req.Inputs[i].cells[row], req.Inputs[i].plain
 		}
-		if err := m.Rows.Inputs(out[(row-lo)*width:(row-lo+1)*width], fields); err != nil {
-			return nil, badRequest("inputs", "row %d: %v", row, err)
+		err := m.Rows.Inputs(out[(row-lo)*width:(row-lo+1)*width], fields, plain)
+		switch {
+		case err != nil && req.rowErrors:
+			req.errors[row] = err.Error()
+			clear(out[(row-lo)*width : (row-lo+1)*width])
+		case err != nil:
+			return nil, badRequest("inputs", "row %d of %d: %v", row+1, req.rows, err)
 		}
 	}
 	return out, nil
+}
+
+// without leaves out the results of the rows that have an error.
+func (req *requestV2) without(results [][]float32) [][]float32 {
+	if !req.rowErrors {
+		return results
+	}
+	kept := results[:0]
+	for i, r := range results {
+		if req.errors[i] == "" {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }

@@ -16,7 +16,7 @@ func tableRows(tb testing.TB, fill bool) *data.Rows {
 	r, err := data.NewRows([]data.Column{
 		{Name: "age", Kind: data.Number, Mean: 10, Std: 2},
 		{Name: "colour", Kind: data.Category, Categories: []string{"red", "true"}},
-	}, fill)
+	}, fill, data.Format{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -57,10 +57,10 @@ func TestTableErrors(t *testing.T) {
 		{"other column", ages + "," + colours + `,{"name": "size", "datatype": "FP32", "shape": [2], "data": [1, 2]}`, `"size" is no column of model table: want age, colour`},
 		{"twice", ages + "," + ages, "twice"},
 		{"lengths", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [1], "data": ["red"]}`, "has 1 rows, the first one has 2"},
-		{"category", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}`, `row 1: column "colour": "blue" is not one of red, true`},
-		{"number", colours + `,{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["1", "old"]}`, `row 1: column "age": "old" is not a number`},
-		{"too large", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1e39, 1]}`, `row 0: column "age": "1e39" is not a number`},
-		{"null", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, null]}`, `row 1: column "age": a value is missing`},
+		{"category", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": ["red", "blue"]}`, `row 2 of 2: column "colour": "blue" is not one of red, true`},
+		{"number", colours + `,{"name": "age", "datatype": "BYTES", "shape": [2], "data": ["1", "old"]}`, `row 2 of 2: column "age": "old" is not a number`},
+		{"too large", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1e39, 1]}`, `row 1 of 2: column "age": "1e39" is not a number`},
+		{"null", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": [1, null]}`, `row 2 of 2: column "age": a value is missing`},
 		{"text as number", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": ["1", "2"]}`, `value 0 of input "age" is not FP64`},
 		{"number as text", ages + `,{"name": "colour", "datatype": "BYTES", "shape": [2], "data": [1, 2]}`, `value 0 of input "colour" is not BYTES`},
 		{"object", colours + `,{"name": "age", "datatype": "FP64", "shape": [2], "data": {"a": 1}}`, "is not FP64"},
@@ -99,4 +99,37 @@ func FuzzDecodeTable(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestTableRowErrors asks for rows of which one cannot be used: with row_errors it is told,
+// the others are decoded, and numbers of JSON are read as such whatever files look like.
+func TestTableRowErrors(t *testing.T) {
+	t.Parallel()
+	rows, err := data.NewRows([]data.Column{
+		{Name: "price", Kind: data.Number, Notation: data.Notation{Decimal: ",", Thousands: ".", Unit: "€"}},
+		{Name: "colour", Kind: data.Category, Categories: []string{"red"}},
+	}, false, data.Format{Encoding: "windows-1252", Separator: ";"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const colour = `{"name": "colour", "datatype": "BYTES", "shape": [3], "data": ["red", "rot", "red"]}`
+	for _, c := range []struct {
+		name, price string
+		want        []float32
+	}{
+		{"as the file", `{"name": "price", "datatype": "BYTES", "shape": [3], "data": ["1.234,5 €", "1", "2"]}`, []float32{1234.5, 1, 0, 0, 2, 1}},
+		{"as JSON", `{"name": "price", "datatype": "FP64", "shape": [3], "data": [1.234, 1, 2]}`, []float32{1.234, 1, 0, 0, 2, 1}},
+	} {
+		body := `{"parameters": {"row_errors": true}, "inputs": [` + c.price + `,` + colour + `]}`
+		got, errs, err := gateway.DecodeTableErrorsV2([]byte(body), rows)
+		if err != nil || !slices.Equal(got, c.want) || len(errs) != 3 || errs[0] != "" || errs[2] != "" || !strings.Contains(errs[1], `"rot" is not one of red`) {
+			t.Errorf("%s: got %v with errors %q, %v; want %v", c.name, got, errs, err, c.want)
+		}
+		if _, err := gateway.DecodeTableV2([]byte(strings.Replace(body, "true", "false", 1)), rows); err == nil || !strings.Contains(err.Error(), "row 2 of 3: ") {
+			t.Errorf("%s, without row_errors: %v", c.name, err)
+		}
+	}
+	if _, err := gateway.DecodeTableV2([]byte(`{"parameters": {"row_errors": 1}, "inputs": [`+colour+`]}`), rows); err == nil || !strings.Contains(err.Error(), "row_errors is 1") {
+		t.Errorf("a number for row_errors: %v", err)
+	}
 }

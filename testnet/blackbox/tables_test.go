@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/encoding/charmap"
+
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/testnet/runner"
 )
@@ -81,6 +83,7 @@ func TestTables(t *testing.T) {
 	type result struct {
 		Results []struct {
 			Row    int
+			Line   int
 			Labels []struct {
 				Label       string
 				Probability float64
@@ -125,8 +128,8 @@ func TestTables(t *testing.T) {
 			pressure := 980 + float64(i*37%400)/10
 			wet := i%2 == 0 && pressure < 1000
 			switch {
-			case r.Row != i+1:
-				t.Fatalf("result %d is of row %d", i, r.Row)
+			case r.Row != i+1 || r.Line != i+2:
+				t.Fatalf("result %d is of row %d in line %d", i, r.Row, r.Line)
 			case r.Prediction != nil:
 				want := 0.0
 				if wet {
@@ -142,17 +145,18 @@ func TestTables(t *testing.T) {
 		if wrong > 30 {
 			t.Errorf("%s: %d of 1000 rows are wrong", m.name, wrong)
 		}
-		if text, err := run("two", "run", m.name, rows); err != nil || strings.Count(text, "\n") != 1001 || !strings.HasPrefix(text, "ROW") {
+		if text, err := run("two", "run", m.name, rows); err != nil || strings.Count(text, "\n") != 1001 || !strings.HasPrefix(text, "LINE") {
 			t.Errorf("as text: %v, %.200s", err, text)
 		}
 	}
 	bad := filepath.Join(dir, "bad.csv")
 	for name, c := range map[string]struct{ file, want string }{
-		"no column":   {"pressure,mm\n1000,3\n", `column "wind" is missing`},
-		"no category": {"pressure,wind\n1000,west\n1000,north\n", `"north" is not one of east, west`},
+		"no column":   {"pressure,mm\n1000,3\n", `no column "wind": the first line`},
+		"no category": {"pressure,wind\n1000,north\n", `no row can be used, the first in line 2: column "wind": "north" is not one of east, west`},
 		"no number":   {"pressure,wind\nhigh,west\n", `"high" is not a number`},
-		"fields":      {"pressure,wind\n1,west,3\n", "wrong number of fields"},
-		"empty":       {"", "read the names of the columns"},
+		"fields":      {"pressure,wind\n1,west,3\n", "3 fields, want 2"},
+		"names only":  {"pressure,wind\n", "there is no row"},
+		"empty":       {"", "the file is empty"},
 	} {
 		if err := os.WriteFile(bad, []byte(c.file), 0o600); err != nil {
 			t.Fatal(err)
@@ -165,5 +169,140 @@ func TestTables(t *testing.T) {
 		if out, err := run("one", args...); err == nil || strings.Count(out, "\n") != 1 {
 			t.Errorf("%s: %v, %q", name, err, out)
 		}
+	}
+}
+
+// european writes what a German spreadsheet exports: Latin-1, semicolons, decimal commas,
+// points between thousands, days, a currency. The rent is 12.50 a square metre, and twice that
+// in Köln.
+func european(t *testing.T, path string, n int) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("Straße;Größe;Einzug;Nebenkosten;Miete\r\n")
+	number := func(v float64) string {
+		s := strings.Replace(fmt.Sprintf("%.2f", v), ".", ",", 1)
+		if i := len(s) - 6; i > 0 {
+			s = s[:i] + "." + s[i:]
+		}
+		return s
+	}
+	for i := range n {
+		size, street := 20+float64(i*37%1300)/10, []string{"Königsallee", "Möllerweg", "Müllerweg"}[i%3]
+		rent := 12.5 * size
+		if street == "Königsallee" {
+			rent *= 2
+		}
+		fees := number(float64(i%90)+0.5) + " €"
+		if i%10 == 3 {
+			fees = "n.a."
+		}
+		fmt.Fprintf(&b, "%s;%s;%02d.%02d.2024;%s;%s\r\n", street, number(size), 1+i%28, 1+i%12, fees, number(rent))
+	}
+	text, err := charmap.Windows1252.NewEncoder().String(b.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExportedTable trains on a table as a European spreadsheet exports it, told nothing of
+// how it is written, publishes the model and asks for the rows of the file, of one in another
+// encoding, with a cell that is wrong, and through the API.
+func TestExportedTable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, job := filepath.Join(dir, "train.csv"), filepath.Join(dir, "job.toml")
+	european(t, path, 400)
+	text := strings.NewReplacer("split = 0.2", "split = 0.2\nmissing = \"fill\"").Replace(fmt.Sprintf(weatherJob, "regression = true", "Miete", "nothing"))
+	text = strings.Replace(text, "columns = [{name = \"nothing\", kind = \"ignore\"}]\n", "", 1)
+	if err := os.WriteFile(job, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one")})
+	run := func(args ...string) (string, string, error) {
+		cmd := command(t, s.Node("one").Dir(), args...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		return string(out), stderr.String(), err
+	}
+	_, told, err := run("train", job, "--publish", "rents")
+	if err != nil {
+		t.Fatalf("train: %v: %s", err, told)
+	}
+	for _, want := range []string{
+		`train.csv: windows-1252, separated by semicolons, decimal comma, "." between thousands`,
+		`column "Einzug" has dates such as "01.01.2024" in line 2: it is left out`,
+		`column "Nebenkosten": 360 values have €, such as "0,50 €" in line 2`,
+		`column "Nebenkosten": 40 values are missing or unknown, the first in line 5 ("n.a." 40 times): each counts as the mean`,
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("training does not say %s:\n%s", want, told)
+		}
+	}
+	type result struct {
+		Results []struct {
+			Line       int
+			Prediction *float64
+			Error      string
+		}
+	}
+	ask := func(path string) (r result, told string) {
+		out, told, err := run("run", "rents", path, "--json")
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &r)
+		}
+		if err != nil {
+			t.Fatalf("run: %v: %s", err, told)
+		}
+		return r, told
+	}
+	got, _ := ask(path)
+	if len(got.Results) != 400 {
+		t.Fatalf("%d results", len(got.Results))
+	}
+	for i, r := range got.Results {
+		want := 12.5 * (20 + float64(i*37%1300)/10)
+		if i%3 == 0 {
+			want *= 2
+		}
+		if r.Prediction == nil || math.Abs(*r.Prediction-want) > 150 || r.Line != i+2 {
+			t.Fatalf("row %d: %+v, want about %v", i, r, want)
+		}
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfterN(string(b), "\r\n", 5)
+	lines[2] = strings.Replace(lines[2], ";", ";klein ", 1) // the second row
+	mixed, err := charmap.Windows1252.NewDecoder().String(strings.Join(lines[:4], ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "other.csv")
+	if err := os.WriteFile(other, []byte("\ufeff"+mixed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	few, told := ask(other)
+	if len(few.Results) != 3 || few.Results[1].Line != 3 || !strings.Contains(few.Results[1].Error, `column "Größe": "klein `) ||
+		*few.Results[0].Prediction != *got.Results[0].Prediction || *few.Results[2].Prediction != *got.Results[2].Prediction {
+		t.Errorf("a file with a bad cell: %+v", few)
+	}
+	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons): 1 of 3 rows cannot be used") {
+		t.Errorf("told %q", told)
+	}
+	var answer struct {
+		Outputs []struct{ Data []float64 }
+	}
+	inputs := `{"inputs": [{"name": "Straße", "datatype": "BYTES", "shape": [1], "data": ["Königsallee"]}, {"name": "Größe", "datatype": "FP64", "shape": [1], "data": [20.0]},
+		{"name": "Nebenkosten", "datatype": "BYTES", "shape": [1], "data": ["0,50 €"]}]}`
+	if err := s.Node("one").API().Post(t.Context(), "/v2/models/rents/infer", json.RawMessage(inputs), &answer); err != nil || len(answer.Outputs) != 1 {
+		t.Fatalf("asked: %v", err)
+	}
+	if math.Abs(answer.Outputs[0].Data[0]-*got.Results[0].Prediction) > 1e-3 {
+		t.Errorf("the API predicts %v, run %v", answer.Outputs[0].Data[0], *got.Results[0].Prediction)
 	}
 }

@@ -2,6 +2,7 @@ package mlp
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/nn"
@@ -30,6 +31,8 @@ type Column struct {
 	Categories []string `json:"categories,omitempty"` // in the order of their inputs
 	Mean       float64  `json:"mean,omitempty"`
 	Std        float64  `json:"std,omitempty"` // 0: the number as it is
+	// Notation is how the numbers of the column are written in files.
+	data.Notation
 }
 
 // Config describes a model. It goes into the manifest as JSON. The layers' tensors are
@@ -38,11 +41,17 @@ type Config struct {
 	Columns []Column `json:"columns"` // the inputs, in their order
 	// FillMissing tells that a missing number counts as the mean, and a missing or unknown
 	// category as none. Otherwise every column needs a value.
-	FillMissing bool     `json:"fill_missing,omitempty"`
-	Hidden      []int    `json:"hidden,omitempty"` // widths of the layers before the last
-	Activation  string   `json:"activation"`       // between layers, as kernel.ParseActivation reads it
-	Target      string   `json:"target,omitempty"` // what is predicted: the name of its column
-	Labels      []string `json:"labels,omitempty"` // one for each score; none: the model predicts a number
+	FillMissing bool   `json:"fill_missing,omitempty"`
+	Hidden      []int  `json:"hidden,omitempty"` // widths of the layers before the last
+	Activation  string `json:"activation"`       // between layers, as kernel.ParseActivation reads it
+	Target      string `json:"target,omitempty"` // what is predicted: the name of its column
+	// TargetMean and TargetStd are those of a number that is predicted: what comes out of the
+	// last layer is (number - mean) / std. A std of 0 leaves it as it is.
+	TargetMean float64  `json:"target_mean,omitempty"`
+	TargetStd  float64  `json:"target_std,omitempty"`
+	Labels     []string `json:"labels,omitempty"` // one for each score; none: the model predicts a number
+	// Format is how the file was written that the model learned from; nil if that is not known.
+	Format *data.Format `json:"format,omitempty"`
 }
 
 // Regression reports whether the model predicts a number instead of scores.
@@ -68,9 +77,13 @@ func (c *Config) Rows() (*data.Rows, error) {
 		if err != nil {
 			return nil, err
 		}
-		columns[i] = data.Column{Name: col.Name, Kind: kind, Categories: col.Categories, Mean: col.Mean, Std: col.Std}
+		columns[i] = data.Column{Name: col.Name, Kind: kind, Categories: col.Categories, Mean: col.Mean, Std: col.Std, Notation: col.Notation}
 	}
-	return data.NewRows(columns, c.FillMissing)
+	var format data.Format
+	if c.Format != nil {
+		format = *c.Format
+	}
+	return data.NewRows(columns, c.FillMissing, format)
 }
 
 // Validate reports the first thing that is out of range.
@@ -85,6 +98,9 @@ func (c *Config) check() error {
 	if len(c.Hidden) >= MaxLayers || len(c.Labels) > MaxLabels || len(c.Columns) > MaxInputs || len(c.Target) > maxTextBytes {
 		return fmt.Errorf("%d hidden layers, %d labels, %d columns or a target of %d bytes: at most %d, %d, %d and %d",
 			len(c.Hidden), len(c.Labels), len(c.Columns), len(c.Target), MaxLayers-1, MaxLabels, MaxInputs, maxTextBytes)
+	}
+	if !(math.Abs(c.TargetMean) <= math.MaxFloat32 && c.TargetStd >= 0 && c.TargetStd <= math.MaxFloat32) || !c.Regression() && c.TargetStd != 0 {
+		return fmt.Errorf("mean %v and std %v of the target are out of range, or it is a class", c.TargetMean, c.TargetStd)
 	}
 	for _, w := range c.Hidden {
 		if w < 1 || w > MaxWidth {

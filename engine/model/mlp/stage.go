@@ -64,5 +64,10 @@ func (s *Stage) Forward(ctx context.Context, out, x []float32) error {
 		}
 		x = y
 	}
+	if std := s.cfg.TargetStd; std != 0 {
+		for i, v := range x[:rows] { // a prediction each
+			out[i] = float32(float64(float64(v)*std) + s.cfg.TargetMean)
+		}
+	}
 	return nil
 }

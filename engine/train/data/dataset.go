@@ -1,9 +1,12 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 )
 
 // Shape says what one sample of a dataset holds. What is absent has length 0.
@@ -136,6 +139,54 @@ func Split(n int, fraction float64, seed uint64) (train, validation []int, err e
 	}
 	train, validation = divide(n, func(i int) bool { return chosen[i] })
 	return train, validation, nil
+}
+
+// SplitClasses is [Split] with about the same fraction of each class for validation, and at
+// least one sample of each for training. labels are the classes of all samples, from 0. The
+// share of a class is its part of round(fraction x n), rounded down; what is left over goes
+// to those that lost most, the first of equal ones, as scikit-learn does it but for these.
+func SplitClasses(labels []int32, fraction float64, seed uint64) (train, validation []int, err error) {
+	if err := checkSplit(fraction); err != nil {
+		return nil, nil, err
+	}
+	order, err := permutation(nil, len(labels), NewRand(seed, 0, splitStream))
+	if err != nil {
+		return nil, nil, err
+	}
+	left := shares(labels, int(math.Round(fraction*float64(len(labels)))))
+	chosen := make([]bool, len(labels))
+	for _, i := range order {
+		if l := labels[i]; left[l] > 0 {
+			left[l]--
+			chosen[i] = true
+		}
+	}
+	train, validation = divide(len(labels), func(i int) bool { return chosen[i] })
+	return train, validation, nil
+}
+
+// shares divides n samples among the classes, at least one less to each than it has.
+func shares(labels []int32, n int) map[int32]int {
+	counts := map[int32]int{}
+	for _, l := range labels {
+		counts[l]++
+	}
+	classes := slices.Sorted(maps.Keys(counts))
+	out := make(map[int32]int, len(classes))
+	rest := n
+	for _, c := range classes {
+		out[c] = min(n*counts[c]/len(labels), counts[c]-1)
+		rest -= out[c]
+	}
+	lost := func(c int32) int { return n * counts[c] % len(labels) }
+	slices.SortStableFunc(classes, func(a, b int32) int { return cmp.Compare(lost(b), lost(a)) })
+	for _, c := range classes {
+		if rest > 0 && out[c] < counts[c]-1 {
+			out[c]++
+			rest--
+		}
+	}
+	return out
 }
 
 func checkSplit(fraction float64) error {

@@ -1,5 +1,5 @@
 // Package data turns files into the batches that training reads: folders of images by
-// class, text packed to sequences of tokens, and tables of comma-separated values.
+// class, text packed to sequences of tokens, and tables of separated values as people export them.
 //
 // A [Dataset] is a numbered set of samples ([Folder], [Text], [Table], or a [Subset] of
 // one). A [Loader] decides which samples make up a batch: it shuffles by (seed, epoch),

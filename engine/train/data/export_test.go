@@ -1,5 +1,7 @@
 package data
 
+import "math"
+
 // Step internals that tests compare with other implementations.
 
 // Apply runs a step on a copy of m.
@@ -37,3 +39,9 @@ var (
 	Permutation = permutation
 	FindFiles   = findFiles
 )
+
+// Cell returns a value of a table as it was read, and IsMissing whether it is missing.
+func (t *Table) Cell(row, column int) float64 { return t.cells[row*len(t.columns)+column] }
+
+// IsMissing reports whether a value is missing.
+func (t *Table) IsMissing(row, column int) bool { return math.IsNaN(t.Cell(row, column)) }

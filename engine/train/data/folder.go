@@ -243,6 +243,9 @@ func (f *Folder) Digest(w io.Writer) { fmt.Fprintf(w, "%q\n%q\n", f.classes, f.f
 // Label returns the class of sample i without reading it.
 func (f *Folder) Label(i int) int { return int(f.labels[i]) }
 
+// Labels returns the classes of all samples. The caller must not change it.
+func (f *Folder) Labels() []int32 { return f.labels }
+
 // Sample implements [Dataset]. A file that cannot be read or decoded is [Bad].
 func (f *Folder) Sample(dst *Sample, i int, r *Rand) error {
 	dst.Label, dst.Length = f.labels[i], 0

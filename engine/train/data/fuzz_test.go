@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -53,12 +54,20 @@ func FuzzImage(f *testing.F) {
 	})
 }
 
-// FuzzTable reads any text as a table: an error, or samples of finite numbers with labels
-// that exist.
+// FuzzTable reads any bytes as a table: an error, or samples of finite numbers with labels
+// that exist, and the same ones from the rows that a model reads.
 func FuzzTable(f *testing.F) {
 	f.Add([]byte(flowers), "kind", true)
 	f.Add([]byte("a,y\n1,2\n"), "y", false)
 	f.Add([]byte("\ufeffy,a\n\"1\n\",2\n3,\"4\n"), "y", false)
+	for name, label := range map[string]string{"european.csv": "Zustand", "unicode.txt": "class", "american.csv": "class", "missing.csv": "class"} {
+		b, err := os.ReadFile("testdata/tables/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, label, true)
+	}
+	f.Add([]byte("sep=;\ra;y\r1.234,5 €;k\r-€ 7;l\r1'000;k\r"), "y", true)
 	f.Fuzz(func(t *testing.T, text []byte, label string, fill bool) {
 		d, err := data.ReadTable(bytes.NewReader(text), "f", data.TableConfig{Label: label, FillMissing: fill, MaxBytes: 1 << 16})
 		if err != nil {
@@ -71,6 +80,7 @@ func FuzzTable(f *testing.F) {
 		if d, err = d.Standardise(all); err != nil {
 			t.Fatal(err)
 		}
+		sameRows(t, text, d, fill)
 		shape := d.Shape()
 		dst := shape.NewSample()
 		for i := range d.Len() {
@@ -89,6 +99,49 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
+// sameRows compares samples with what a model makes of the rows of the file.
+func sameRows(t *testing.T, text []byte, d *data.Table, fill bool) {
+	t.Helper()
+	label, _ := d.Label()
+	inputs := slices.DeleteFunc(slices.Clone(d.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore || c.Name == label.Name })
+	rows, err := data.NewRows(inputs, fill, d.Format())
+	if err != nil {
+		t.Fatalf("columns that a table found: %v", err)
+	}
+	sheet, err := data.ReadSheet(bytes.NewReader(text), data.SheetConfig{Format: d.Format(), Want: rows.Names()})
+	if err != nil {
+		t.Fatalf("the file once more: %v", err)
+	}
+	at, err := sheet.Columns(rows.Names())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := make([]float32, rows.Width()), d.Shape().NewSample()
+	place := slices.Index(sheet.Header, label.Name)
+	next := 0 // sample
+	for _, r := range sheet.Rows {
+		if r.Err != nil || next == d.Len() {
+			continue
+		}
+		fields := make([]string, len(at))
+		for k, from := range at {
+			fields[k] = r.Fields[from]
+		}
+		if rows.Inputs(got, fields, nil) != nil || r.Fields[place] == "" {
+			continue
+		}
+		if err := d.Sample(&want, next, nil); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(got, want.Values) {
+			next++
+		}
+	}
+	if next != d.Len() { // rows without a label come between
+		t.Fatalf("%d of %d samples are among the rows that a model reads", next, d.Len())
+	}
+}
+
 // FuzzDocuments cuts any text into documents of any size: what comes out is the text
 // without its separators.
 func FuzzDocuments(f *testing.F) {
@@ -103,7 +156,7 @@ func FuzzDocuments(f *testing.F) {
 		}
 		d, err := data.OpenText(context.Background(), data.TextConfig{
 			FS: fstest.MapFS{"a": {Data: []byte(text)}}, Files: []string{"a"}, Separator: separator,
-			Encoder: bytesEncoder{}, EOS: -1, Length: 1, MaxDocumentBytes: limit, Workers: 2,
+			Encoding: data.EncodingUTF8, Encoder: bytesEncoder{}, EOS: -1, Length: 1, MaxDocumentBytes: limit, Workers: 2,
 		})
 		want := text
 		if separator != "" {

@@ -13,13 +13,18 @@ type Rows struct {
 	columns []Column
 	numbers []map[string]int
 	fill    bool
+	format  Format
 	width   int
 }
 
 // NewRows returns Rows of input columns, which are of the kinds Number and Category. With
 // fill a missing value counts as it does with [TableConfig.FillMissing], else it is an error.
-func NewRows(columns []Column, fill bool) (*Rows, error) {
-	r := &Rows{columns: columns, fill: fill}
+// format is how the file was written that the columns are from, empty if that is not known.
+func NewRows(columns []Column, fill bool, format Format) (*Rows, error) {
+	r := &Rows{columns: columns, fill: fill, format: format}
+	if err := format.check(); err != nil {
+		return nil, err
+	}
 	if len(columns) == 0 || len(columns) > maxColumns {
 		return nil, fmt.Errorf("%d columns, want 1 to %d", len(columns), maxColumns)
 	}
@@ -42,6 +47,8 @@ func NewRows(columns []Column, fill bool) (*Rows, error) {
 // check reports what a table could not have found.
 func (c *Column) check() error {
 	switch {
+	case !c.Notation.valid() || c.Kind != Number && c.Notation != (Notation{}):
+		return fmt.Errorf("numbers cannot be written as %+v says", c.Notation)
 	case c.Kind == Number && len(c.Categories) > 0, c.Kind == Category && (c.Mean != 0 || c.Std != 0):
 		return errors.New("categories belong to categories, mean and std to numbers")
 	case c.Kind == Number:
@@ -71,18 +78,29 @@ func (r *Rows) Names() []string {
 // Numeric reports whether column i has numbers, else categories.
 func (r *Rows) Numeric(i int) bool { return r.columns[i].Kind == Number }
 
+// Written returns in which encoding the file was that the columns are from, and what
+// separated its fields: empty if that is not known.
+func (r *Rows) Written() (encoding, separator string) { return r.format.Encoding, r.format.Separator }
+
 // Width returns the number of inputs of a row.
 func (r *Rows) Width() int { return r.width }
 
 // Inputs writes the Width inputs of a row to dst. fields has the value of each column as it
-// would be in a file; blanks around them do not count.
-func (r *Rows) Inputs(dst []float32, fields []string) error {
+// would be in a file that is written like the one the columns are from; blanks around them do
+// not count. Where plain, which may be nil, is true the value is a number with a decimal
+// point, as programs write it.
+func (r *Rows) Inputs(dst []float32, fields []string, plain []bool) error {
 	if len(fields) != len(r.columns) {
 		return fmt.Errorf("%d values, want %d", len(fields), len(r.columns))
 	}
 	for i := range r.columns {
-		c, s := &r.columns[i], strings.TrimSpace(fields[i])
-		v, err := c.parse(s, r.numbers[i])
+		c, s := &r.columns[i], clean(fields[i])
+		if i < len(plain) && plain[i] && c.Notation != (Notation{}) {
+			column := *c
+			column.Notation = Notation{}
+			c = &column
+		}
+		v, err := c.value(s, r.numbers[i])
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 type splitter struct {
 	separator []byte // empty: the file is one document
 	limit     int    // bytes of a part, at least 1
+	encoding  string // of the file; found out if empty
 
 	name  string
 	buf   []byte
@@ -30,13 +31,27 @@ func (s *splitter) file(fsys fs.FS, name string, send func(*document) error) (fi
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("not a regular file: %v", info.Mode().Type()), nil
 	}
+	c, fileErr := s.charset(fsys, name)
+	if fileErr != nil {
+		return fileErr, nil
+	}
 	f, fileErr := fsys.Open(name)
 	if fileErr != nil {
 		return fileErr, nil
 	}
 	defer f.Close()
-	s.name, s.send = name, send
-	return s.run(f)
+	s.name, s.send, s.encoding = name, send, c.name
+	return s.run(c.reader(f))
+}
+
+// charset returns the encoding of a file, which is read for that if it is not set.
+func (s *splitter) charset(fsys fs.FS, name string) (charset, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return charset{}, err
+	}
+	defer f.Close()
+	return charsetOf(f, s.encoding, "", true)
 }
 
 func (s *splitter) run(r io.Reader) (fileErr, err error) {

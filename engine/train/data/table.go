@@ -50,8 +50,11 @@ type Column struct {
 	// Categories are the values of a category in the order of their numbers; nil stands
 	// for those of the file in ascending order of their bytes. Others count as missing.
 	Categories []string
-	// Mean and Std of a number: the input is (value - Mean) / Std. Std 0 leaves it as it is.
+	// Mean and Std of a number: the input, or what is to be predicted, is
+	// (value - Mean) / Std. Std 0 leaves it as it is.
 	Mean, Std float64
+	// Notation is how numbers are written in files. It is found out, but for TableConfig.Only.
+	Notation
 }
 
 // width is the number of inputs of a column.
@@ -82,8 +85,11 @@ type TableConfig struct {
 	// Only takes Columns alone, in their order, and no other of the file: to read another
 	// file like one that was read before.
 	Only bool
-	// Comma separates fields; 0 stands for a comma.
-	Comma rune
+	// Format is how the file is written, where that is not to be found out.
+	Format Format
+	// Measured makes a label of kind Category whose values are measured numbers an error,
+	// ErrContinuous: for where nobody said that they are classes.
+	Measured bool
 	// FillMissing keeps rows in which an input is missing: a number counts as its Mean
 	// (0 once standardised), a category as none of them. Otherwise such rows are left out,
 	// as are those without a label in any case.
@@ -101,7 +107,8 @@ type TableConfig struct {
 }
 
 // Table is a [Dataset] of the rows of a file, in their order. Values that are missing are
-// empty or one of NA, N/A, NaN, nan, null, NULL, None and ?, blanks around them not counted.
+// empty, or what pandas takes for missing, or a question mark; in a column of numbers also a
+// dash, n.a., infinity and what spreadsheets write for errors. Blanks around them do not count.
 type Table struct {
 	cfg     TableConfig
 	columns []Column
@@ -113,7 +120,11 @@ type Table struct {
 	tokens  []int32   // (rows, Length)
 	lengths []int32   // (rows)
 	missing []int     // by column
-	bad     badList
+	// firstMissing is the line of the first of them.
+	firstMissing []int
+	format       Format
+	notes        []string
+	bad          badList
 }
 
 var _ Digester = (*Table)(nil)
@@ -122,21 +133,36 @@ var _ Digester = (*Table)(nil)
 // another number of fields than the first one, a number that is none, or no label are left
 // out, see [Table.Bad].
 func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
-	if cfg.MaxBytes <= 0 {
-		cfg.MaxBytes = DefaultMaxTableBytes
-	}
 	t := &Table{cfg: cfg, text: -1}
-	records, err := t.read(r, name)
-	if err == nil {
-		err = t.describe(records)
+	sheet, err := ReadSheet(r, SheetConfig{Format: cfg.Format, Want: t.wanted(), MaxBytes: cfg.MaxBytes})
+	if err == nil && len(sheet.Rows) == 0 {
+		err = fmt.Errorf("%w: there is no row below the names of the columns", ErrNoSamples)
 	}
 	if err == nil {
-		err = t.convert(records, name)
+		t.format, t.notes = sheet.Format, sheet.Notes
+		for _, h := range sheet.Header {
+			t.columns = append(t.columns, Column{Name: h})
+		}
+		err = t.describe(sheet)
+	}
+	if err == nil {
+		err = t.convert(sheet.Rows, name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", name, err)
 	}
 	return t, nil
+}
+
+// wanted returns the names of columns that the file must have.
+func (t *Table) wanted() []string {
+	names := []string{t.cfg.Label}
+	for _, c := range t.cfg.Columns {
+		if c.Name != t.cfg.Label {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // Len implements [Dataset].
@@ -178,7 +204,7 @@ func (t *Table) Sample(dst *Sample, i int, _ *Rand) error {
 	if t.columns[t.label].Kind == Category {
 		dst.Label = int32(row[t.label])
 	} else {
-		dst.Targets[0] = float32(row[t.label])
+		dst.Targets[0] = float32(t.columns[t.label].standardise(row[t.label]))
 	}
 	if t.text >= 0 {
 		copy(dst.Tokens, t.tokens[i*t.cfg.Length:(i+1)*t.cfg.Length])
@@ -229,7 +255,27 @@ func (t *Table) Missing() []int { return t.missing }
 // Bad returns how many rows were left out, and the first 1000 of them.
 func (t *Table) Bad() (count int, list []Bad) { return t.bad.count, t.bad.list }
 
-// Standardise returns the same table with Mean and Std of each number among the inputs
+// Format returns how the file is written, as set or as it was found.
+func (t *Table) Format() Format { return t.format }
+
+// Notes returns what somebody should know of how the table was read: what columns were taken
+// for where that is not plain, and what is missing.
+func (t *Table) Notes() []string { return t.notes }
+
+// Label returns the column that is to be predicted, and its number.
+func (t *Table) Label() (Column, int) { return t.columns[t.label], t.label }
+
+// Labels returns what is to be predicted in each row as it is in the file: a number, or the
+// index of a category.
+func (t *Table) Labels() []float64 {
+	out := make([]float64, t.rows)
+	for i := range out {
+		out[i] = t.cells[i*len(t.columns)+t.label]
+	}
+	return out
+}
+
+// Standardise returns the same table with Mean and Std of each number, the label included,
 // computed from the given rows, which are to be those of training: the standard deviation
 // divides by their count. Where all are equal, Std is 1.
 func (t *Table) Standardise(rows []int) (*Table, error) {
@@ -239,7 +285,7 @@ func (t *Table) Standardise(rows []int) (*Table, error) {
 	out := *t
 	out.columns = append([]Column(nil), t.columns...)
 	for c := range out.columns {
-		if col := &out.columns[c]; col.Kind == Number && c != t.label {
+		if col := &out.columns[c]; col.Kind == Number {
 			if err := t.moments(col, c, rows); err != nil {
 				return nil, err
 			}

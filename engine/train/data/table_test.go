@@ -85,9 +85,9 @@ func TestTableReports(t *testing.T) {
 		got = append(got, b.Error())
 	}
 	want := []string{
-		`f.csv:5: 2 fields, want 3`,
 		`f.csv:3: column "a": value missing or unknown: ""`,
 		`f.csv:4: column "b": "q" is not a number`,
+		`f.csv:5: 2 fields, want 3`,
 		`f.csv:6: column "y": value missing or unknown: ""`,
 	}
 	if !slices.Equal(got, want) {
@@ -103,15 +103,15 @@ func TestTableReports(t *testing.T) {
 
 func TestTableStandardise(t *testing.T) {
 	t.Parallel()
-	d := readTable(t, "a;b;y\n1;5;0\n3;5;1\n100;5;1\n;5;1\n", data.TableConfig{Label: "y", Comma: ';', FillMissing: true})
+	d := readTable(t, "a;b;y\n1;5;0\n3;5;1\n100;5;1\n;5;1\n", data.TableConfig{Label: "y", Format: data.Format{Separator: ";"}, FillMissing: true})
 	s, err := d.Standardise([]int{0, 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := rows(t, s), []string{"[-1 0] [0] -1 [] 0", "[1 0] [1] -1 [] 0", "[98 0] [1] -1 [] 0", "[0 0] [1] -1 [] 0"}; !slices.Equal(got, want) {
+	if got, want := rows(t, s), []string{"[-1 0] [-1] -1 [] 0", "[1 0] [1] -1 [] 0", "[98 0] [1] -1 [] 0", "[0 0] [1] -1 [] 0"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if d.Columns()[0].Std != 0 || s.Columns()[0].Std != 1 || s.Columns()[0].Mean != 2 || s.Columns()[2].Std != 0 {
+	if d.Columns()[0].Std != 0 || s.Columns()[0].Std != 1 || s.Columns()[0].Mean != 2 || s.Columns()[2].Std != 0.5 {
 		t.Errorf("got columns %+v and %+v", d.Columns(), s.Columns())
 	}
 	other := readTable(t, "y,a,b\n1,2,6\n", data.TableConfig{Label: "y", Columns: s.Columns()})
@@ -209,7 +209,7 @@ func TestTableErrors(t *testing.T) {
 		"no encoder":      {"a,y\nx,2\n", data.TableConfig{Label: "y", Columns: []data.Column{{Name: "a", Kind: data.Sentence}}}},
 		"many categories": {many, data.TableConfig{Label: "y"}},
 		"too large":       {many, data.TableConfig{Label: "y", MaxBytes: 100}},
-		"comma":           {"a,y\n1,2\n", data.TableConfig{Label: "y", Comma: '"'}},
+		"comma":           {"a,y\n1,2\n", data.TableConfig{Label: "y", Format: data.Format{Separator: "\""}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

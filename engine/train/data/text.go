@@ -35,6 +35,9 @@ type TextConfig struct {
 	// Separator divides a file into documents: "\n" for one a line. It is no part of them.
 	// Empty makes each file one document.
 	Separator string
+	// Encoding of the files, as ParseEncoding returns it; empty: each file's is found out.
+	// EncodingBytes takes them as they are, UTF-8 or not, which Encoder must bear.
+	Encoding string
 	// Encoder makes the ids, without special tokens around each text.
 	Encoder Encoder
 	// EOS is the id put after each document; below 0 for none.
@@ -66,6 +69,9 @@ func (c TextConfig) Validate() error {
 		errs = append(errs, fmt.Errorf("text: eos %d, at most %d tokens, %d bytes a document, %d workers: out of range",
 			c.EOS, c.MaxTokens, c.MaxDocumentBytes, c.Workers))
 	}
+	if c.Encoding != "" && c.Encoding != EncodingUTF16 && charsets[c.Encoding].name == "" {
+		errs = append(errs, fmt.Errorf("text: encoding %.40q is not known", c.Encoding))
+	}
 	return errors.Join(errs...)
 }
 
@@ -80,7 +86,8 @@ type Text struct {
 	blocks    [][]int32
 	tokens    int
 	documents int
-	begun     bool // while loading: there are tokens of a document that has not ended
+	begun     bool           // while loading: there are tokens of a document that has not ended
+	encodings map[string]int // files of each
 	bad       badList
 }
 
@@ -93,8 +100,8 @@ func (t *Text) Digest(w io.Writer) {
 	}
 }
 
-// OpenText reads and encodes the files. Those that cannot be read, documents that are not
-// UTF-8 and those the encoder refuses are left out, see [Text.Bad].
+// OpenText reads and encodes the files. Those that cannot be read or are no text, documents
+// that are not in the file's encoding and those the encoder refuses are left out, see [Text.Bad].
 func OpenText(ctx context.Context, cfg TextConfig) (*Text, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -115,7 +122,7 @@ func OpenText(ctx context.Context, cfg TextConfig) (*Text, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("text: no file matches %q", cfg.Files)
 	}
-	t := &Text{cfg: cfg}
+	t := &Text{cfg: cfg, encodings: map[string]int{}}
 	if err := errors.Join(t.load(ctx, files), ctx.Err()); err != nil {
 		return nil, fmt.Errorf("text: %w", err)
 	}
@@ -158,7 +165,7 @@ func (t *Text) load(ctx context.Context, files []string) error {
 	for range t.cfg.Workers {
 		g.Go(func() error {
 			for d := range work {
-				d.encode(t.cfg.Encoder)
+				d.encode(t.cfg.Encoder, t.cfg.Encoding == EncodingBytes)
 				close(d.done)
 			}
 			return nil
@@ -182,12 +189,14 @@ func (t *Text) load(ctx context.Context, files []string) error {
 
 func (t *Text) readFiles(files []string, send func(*document) error) error {
 	for _, name := range files {
-		read := splitter{separator: []byte(t.cfg.Separator), limit: t.cfg.MaxDocumentBytes}
+		read := splitter{separator: []byte(t.cfg.Separator), limit: t.cfg.MaxDocumentBytes, encoding: t.cfg.Encoding}
 		fileErr, err := read.file(t.cfg.FS, name, send)
 		if err != nil {
 			return err
 		}
-		if fileErr != nil {
+		if fileErr == nil {
+			t.encodings[read.encoding]++
+		} else {
 			if err := send(&document{name: name, err: fileErr, end: true}); err != nil {
 				return err
 			}
@@ -196,16 +205,10 @@ func (t *Text) readFiles(files []string, send func(*document) error) error {
 	return nil
 }
 
-// anyBytes reports whether an encoder takes bytes that are no UTF-8.
-func anyBytes(e Encoder) bool {
-	b, ok := e.(interface{ AnyBytes() bool })
-	return ok && b.AnyBytes()
-}
-
-func (d *document) encode(e Encoder) {
+func (d *document) encode(e Encoder, anyBytes bool) {
 	switch {
 	case d.err != nil || d.text == "":
-	case !anyBytes(e) && !utf8.ValidString(d.text):
+	case !anyBytes && !utf8.ValidString(d.text):
 		d.err = errors.New("not UTF-8 text")
 	default:
 		d.ids, d.err = e.Encode(d.text)
@@ -276,6 +279,9 @@ func (t *Text) Tokens() int { return t.tokens }
 
 // Documents returns the number of documents.
 func (t *Text) Documents() int { return t.documents }
+
+// Encodings returns how many files are in each encoding.
+func (t *Text) Encodings() map[string]int { return t.encodings }
 
 // Bad returns how many files and documents were left out, and the first 1000 of them.
 func (t *Text) Bad() (count int, list []Bad) { return t.bad.count, t.bad.list }

@@ -2,13 +2,12 @@ package job
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/covey-network/covey/engine/train/data"
 )
@@ -18,6 +17,9 @@ type dataset struct {
 	train, validation data.Dataset // validation is nil without
 	tokenizer         *tokenizer   // nil without
 	columns           []data.Column
+	target            data.Column // of a table, what is predicted
+	format            data.Format // of a table
+	notes             []string    // of how tables and texts were read
 	known             known
 	bad               int    // files, documents and rows left out
 	contents          string // fingerprint of files of images, else empty
@@ -92,7 +94,7 @@ func (d *dataset) images(ctx context.Context, j *Job, bad func(data.Bad)) error 
 		}
 		d.contents += " " + held
 	case c.Split > 0:
-		train, validation, err := data.Split(folder.Len(), c.Split, j.Train.Seed)
+		train, validation, err := data.SplitClasses(folder.Labels(), c.Split, j.Train.Seed)
 		if err != nil {
 			return err
 		}
@@ -121,14 +123,21 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	if err != nil {
 		return fmt.Errorf("text: validation: %w", err)
 	}
+	encoding := ""
+	if c.Encoding != "" {
+		if encoding, err = data.ParseEncoding(c.Encoding); err != nil {
+			return err
+		}
+	}
 	open := func(files []string, without ...[]string) (data.Dataset, error) {
 		t, err := data.OpenText(ctx, data.TextConfig{
-			FS: newHidingFS(root, without...), Files: files, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
+			FS: newHidingFS(root, without...), Files: files, Encoding: encoding, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
 		})
 		if err != nil {
 			return nil, err
 		}
 		d.report(t.Bad, bad)
+		d.noteEncodings(t)
 		return t, nil
 	}
 	if d.train, err = open(c.Files, excluded, held); err != nil {
@@ -148,6 +157,16 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	return nil
 }
 
+// noteEncodings tells of files of text that are not UTF-8.
+func (d *dataset) noteEncodings(t *data.Text) {
+	counts := t.Encodings()
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		if name != data.EncodingUTF8 {
+			d.notes = append(d.notes, fmt.Sprintf("%d files of text are %s", counts[name], name))
+		}
+	}
+}
+
 // report tells what was left out while a dataset was opened.
 func (d *dataset) report(list func() (int, []data.Bad), bad func(data.Bad)) {
 	count, first := list()
@@ -155,71 +174,6 @@ func (d *dataset) report(list func() (int, []data.Bad), bad func(data.Bad)) {
 	for _, b := range first {
 		bad(b)
 	}
-}
-
-func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
-	c := j.Data.CSV
-	cfg := data.TableConfig{Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, KeepLast: !c.bytes()}
-	if d.tokenizer != nil {
-		cfg.Encoder = d.tokenizer
-	}
-	if c.Separator != "" {
-		cfg.Comma, _ = utf8.DecodeRuneInString(c.Separator)
-	}
-	labelled := false
-	for _, col := range c.Columns {
-		kind, err := data.ParseKind(col.Kind)
-		if err != nil {
-			return err
-		}
-		if col.Name == c.Label {
-			kind, labelled = j.labelKind(), true
-		}
-		cfg.Columns = append(cfg.Columns, data.Column{Name: col.Name, Kind: kind})
-	}
-	if !labelled {
-		cfg.Columns = append(cfg.Columns, data.Column{Name: c.Label, Kind: j.labelKind()})
-	}
-	table, err := d.table(j.path(c.File), cfg, bad)
-	if err != nil {
-		return err
-	}
-	train, validation, err := data.Split(table.Len(), c.Split, j.Train.Seed)
-	if err != nil {
-		return err
-	}
-	if !c.Raw {
-		if table, err = table.Standardise(train); err != nil {
-			return err
-		}
-	}
-	d.train, d.columns = table, table.Columns()
-	switch {
-	case c.Validation != "":
-		cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
-		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
-		return err
-	case c.Split > 0:
-		return d.divide(table, table, train, validation)
-	}
-	return nil
-}
-
-func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (*data.Table, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("table: %w", err)
-	}
-	defer f.Close()
-	t, err := data.ReadTable(f, filepath.Base(path), cfg)
-	if err != nil {
-		return nil, err
-	}
-	d.report(t.Bad, bad)
-	if t.Len() == 0 {
-		return nil, errors.New("table " + path + " has no usable row")
-	}
-	return t, nil
 }
 
 // files returns the files below a folder of the job, without those of the run.

@@ -24,7 +24,7 @@ func (r *runner) validate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v := Validation{Step: r.trainer.Steps(), Epoch: r.at.Epochs, Loss: s.Mean(), Metric: r.job.metric(s)}
+	v := Validation{Step: r.trainer.Steps(), Epoch: r.at.Epochs, Loss: s.Mean(), Metric: r.metric(s)}
 	if r.job.MetricName() == accuracy && r.data.known.outputs > 5 {
 		v.Top5 = s.Top5Accuracy()
 	}

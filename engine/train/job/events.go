@@ -94,13 +94,14 @@ func (j *Job) MetricName() string {
 	return accuracy
 }
 
-// metric returns the metric of a score.
-func (j *Job) metric(s train.Score) float64 {
-	switch j.MetricName() {
+// metric returns the metric of a score; a root mean squared error is in the units of the
+// column, while the loss is of what the trainer sees.
+func (r *runner) metric(s train.Score) float64 {
+	switch r.job.MetricName() {
 	case perplexity:
 		return s.Perplexity()
 	case rmse:
-		return math.Sqrt(s.Mean())
+		return math.Sqrt(s.Mean()) * r.data.scale()
 	}
 	return s.Accuracy()
 }

@@ -50,6 +50,9 @@ type Architecture struct {
 	Columns       []InputColumn  `json:"columns,omitempty"`      // the inputs, of a table
 	FillMissing   bool           `json:"fill_missing,omitempty"` // a missing number counts as its mean, a missing category as none
 	Target        string         `json:"target,omitempty"`       // the column that is predicted
+	TargetMean    float64        `json:"target_mean,omitempty"`  // of a number that is predicted: what comes out, times target_std, plus target_mean
+	TargetStd     float64        `json:"target_std,omitempty"`   // 0: what comes out is the number
+	Format        *data.Format   `json:"format,omitempty"`       // how the file was written from which the columns are
 }
 
 // Preprocessing says how an image becomes the input, as data.Pipeline does it: decode to
@@ -73,6 +76,7 @@ type InputColumn struct {
 	Categories []string `json:"categories,omitempty"` //
 	Mean       float64  `json:"mean,omitempty"`
 	Std        float64  `json:"std,omitempty"` // 0: the number as it is
+	data.Notation
 }
 
 // The values of Architecture.ModelType.
@@ -177,11 +181,12 @@ func (r *runner) architecture() *Architecture {
 		a.Preprocessing = d.preprocessing()
 	}
 	if c := r.job.Data.CSV; c != nil {
-		a.FillMissing, a.Target = c.Missing == missingFill, c.Label
+		a.FillMissing, a.Target, a.Format = c.Missing == missingFill, c.Label, &r.data.format
+		a.TargetMean, a.TargetStd = r.data.target.Mean, r.data.target.Std
 	}
 	for _, col := range r.data.columns {
 		if col.Name != r.job.Data.CSV.Label && (col.Kind == data.Number || col.Kind == data.Category) {
-			a.Columns = append(a.Columns, InputColumn{Name: col.Name, Kind: col.Kind.String(), Categories: col.Categories, Mean: col.Mean, Std: col.Std})
+			a.Columns = append(a.Columns, InputColumn{Name: col.Name, Kind: col.Kind.String(), Categories: col.Categories, Mean: col.Mean, Std: col.Std, Notation: col.Notation})
 		}
 	}
 	return a

@@ -71,28 +71,32 @@ type Augment struct {
 // Text is files that are put one after the other.
 type Text struct {
 	Folder     string   `toml:"folder"`
-	Files      []string `toml:"files"`      // patterns: *, ?, [] within a name, ** for any folders
-	Exclude    []string `toml:"exclude"`    // patterns of files that are left out
-	Validation []string `toml:"validation"` // patterns of files for validation, left out of training
-	Split      float64  `toml:"split"`      // part of the sequences for validation, if Validation is empty
-	Length     int      `toml:"length"`     // tokens of a sequence
-	Separator  string   `toml:"separator"`  // between documents; empty: a file is a document
-	Tokenizer  string   `toml:"tokenizer"`  // bytes (if empty) or the path of a tokenizer.json
-	EOS        string   `toml:"eos"`        // token after each document, with a tokenizer.json; none if empty
+	Files      []string `toml:"files"`                      // patterns: *, ?, [] within a name, ** for any folders
+	Exclude    []string `toml:"exclude"`                    // patterns of files that are left out
+	Validation []string `toml:"validation"`                 // patterns of files for validation, left out of training
+	Split      float64  `toml:"split"`                      // part of the sequences for validation, if Validation is empty
+	Length     int      `toml:"length"`                     // tokens of a sequence
+	Separator  string   `toml:"separator"`                  // between documents; empty: a file is a document
+	Tokenizer  string   `toml:"tokenizer"`                  // bytes (if empty) or the path of a tokenizer.json
+	Encoding   string   `toml:"encoding" json:",omitempty"` // of the files: utf-8, utf-16, windows-1252 …, bytes as they are; found out if empty
+	EOS        string   `toml:"eos"`                        // token after each document, with a tokenizer.json; none if empty
 }
 
 // CSV is a file of rows with a line of names at its top.
 type CSV struct {
 	File       string   `toml:"file"`
-	Validation string   `toml:"validation"` // file with the same columns
-	Split      float64  `toml:"split"`      // part of the rows for validation, if Validation is empty
-	Label      string   `toml:"label"`      // column to be predicted
-	Separator  string   `toml:"separator"`  // a comma if empty
-	Columns    []Column `toml:"columns"`    // those whose kind is not found out from their values
-	Missing    string   `toml:"missing"`    // of rows in which an input is missing: skip (if empty) or fill
-	Raw        bool     `toml:"raw"`        // numbers as they are, without mean 0 and deviation 1
-	Length     int      `toml:"length"`     // tokens of a column of text
-	Tokenizer  string   `toml:"tokenizer"`  // of a column of text: bytes (if empty) or the path of a tokenizer.json
+	Validation string   `toml:"validation"`                  // file with the same columns
+	Split      float64  `toml:"split"`                       // part of the rows for validation, if Validation is empty
+	Label      string   `toml:"label"`                       // column to be predicted
+	Encoding   string   `toml:"encoding" json:",omitempty"`  // utf-8, utf-16, windows-1252 …; found out if empty, as the next three are
+	Separator  string   `toml:"separator"`                   // of fields, one character
+	Decimal    string   `toml:"decimal" json:",omitempty"`   // before decimals: "." or ","
+	Thousands  string   `toml:"thousands" json:",omitempty"` // between groups of three digits: ".", ",", "'", " " or "none"
+	Columns    []Column `toml:"columns"`                     // those whose kind is not found out from their values
+	Missing    string   `toml:"missing"`                     // of rows in which an input is missing: skip (if empty) or fill
+	Raw        bool     `toml:"raw"`                         // numbers as they are, without mean 0 and deviation 1
+	Length     int      `toml:"length"`                      // tokens of a column of text
+	Tokenizer  string   `toml:"tokenizer"`                   // of a column of text: bytes (if empty) or the path of a tokenizer.json
 }
 
 // Column says what a column of a CSV file means.

@@ -201,7 +201,7 @@ func (r *runner) bad(b data.Bad) {
 func (r *runner) start() Start {
 	s := Start{
 		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
-		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns,
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.data.notes,
 	}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
@@ -326,7 +326,7 @@ func (r *runner) step(b *data.Batch) error {
 	r.at.Data, r.at.LeftOutNow = b.Next, r.base+r.iter.Skipped()
 	p := Progress{
 		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
-		Loss: res.Loss, Metric: r.job.metric(score), LR: res.LR,
+		Loss: res.Loss, Metric: r.metric(score), LR: res.LR,
 	}
 	if r.at.History, err = r.history.step(p); err != nil {
 		return err

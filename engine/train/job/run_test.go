@@ -124,7 +124,7 @@ func TestRun(t *testing.T) {
 		ok        func(v job.Validation) bool
 	}{
 		{"cnn", fmt.Sprintf(imageJob, "cnn", cnnSection, 6), 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
-		{"resnet", fmt.Sprintf(imageJob, "resnet18", "resnet = {width = 4, stem = \"cifar\"}", 3), 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.5 }},
+		{"resnet", fmt.Sprintf(imageJob, "resnet18", "resnet = {width = 4, stem = \"cifar\"}", 4), 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.5 }},
 		{"perceptron on images", fmt.Sprintf(imageJob, "mlp", "mlp = {hidden = [16]}", 6), 1, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},
 		{"folder for validation", strings.NewReplacer(`split = 0.25`, `validation = "others"`, `crop = "random"`, `crop = "resized"`, "padding = 1", "scale = [0.7, 1.0]\nshear = 3\nshift = 0.05", "gray = true", "fit = \"stretch\"\nfilter = \"bicubic\"").Replace(
 			fmt.Sprintf(imageJob, "cnn", cnnSection, 6)), 2, "accuracy", func(v job.Validation) bool { return v.Metric > 0.9 }},

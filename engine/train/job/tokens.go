@@ -23,11 +23,7 @@ type tokenizer struct {
 	eos    int // -1: none
 	end    string
 	file   []byte // tokenizer.json
-	bytes  bool   // each byte is a token
 }
-
-// AnyBytes tells data.OpenText that text need not be UTF-8.
-func (t *tokenizer) AnyBytes() bool { return t.bytes }
 
 // Encode implements data.Encoder.
 func (t *tokenizer) Encode(text string) ([]int, error) {
@@ -46,7 +42,7 @@ func byteTokenizer(start bool) (*tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenizer{bytes: true, vocab: bytesVocab, eos: bytesEOS, end: bytesEOSText, file: file, encode: func(text string) []int32 {
+	return &tokenizer{vocab: bytesVocab, eos: bytesEOS, end: bytesEOSText, file: file, encode: func(text string) []int32 {
 		ids := make([]int32, 0, len(text)+1)
 		if start {
 			ids = append(ids, bytesEOS)

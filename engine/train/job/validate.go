@@ -275,6 +275,10 @@ func (c *check) text() {
 			}
 		}
 	}
+	c.encoding(at, d.Encoding, true)
+	if d.Encoding == data.EncodingBytes && !d.bytes() {
+		c.add(at+".encoding", "is %q, which needs tokenizer = %q", d.Encoding, tokenizerBytes)
+	}
 	if d.EOS != "" && d.bytes() {
 		c.add(at+".eos", "belongs to a tokenizer.json: the tokenizer bytes has its own")
 	}
@@ -291,6 +295,12 @@ func (c *check) csv() {
 	c.split(at, d.Split, d.Validation != "")
 	if utf8.RuneCountInString(d.Separator) > 1 || strings.ContainsAny(d.Separator, "\"\r\n\ufffd") {
 		c.add(at+".separator", "is %.40q, want one character", d.Separator)
+	}
+	c.encoding(at, d.Encoding, false)
+	c.oneOf(at+".decimal", d.Decimal, ".", ",")
+	c.oneOf(at+".thousands", d.Thousands, ".", ",", "'", " ", data.NoThousands)
+	if d.Thousands != "" && (d.Thousands == d.Decimal || d.Decimal == "" && d.Thousands == d.Separator) {
+		c.add(at+".thousands", "is %q, which stands before decimals or between fields", d.Thousands)
 	}
 	c.oneOf(at+".missing", d.Missing, missingSkip, missingFill)
 	texts := 0
@@ -312,6 +322,18 @@ func (c *check) csv() {
 		c.in(at+".length", d.Length, 1, 1<<20)
 	case d.Length != 0 || d.Tokenizer != "":
 		c.add(at, "length and tokenizer need a column of kind text")
+	}
+}
+
+// encoding checks the name of an encoding; bytes is for texts.
+func (c *check) encoding(section, name string, text bool) {
+	if name == "" {
+		return
+	}
+	if known, err := data.ParseEncoding(name); err != nil {
+		c.add(section+".encoding", "is %.40q, want utf-8, utf-16, utf-16le, utf-16be, or a name such as windows-1252, iso-8859-15 or koi8-r", name)
+	} else if known == data.EncodingBytes && !text {
+		c.add(section+".encoding", "is %q, which is for [data.text]", name)
 	}
 }
 

@@ -1,0 +1,285 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrContinuous is the error of a class to be predicted whose values are measured numbers.
+var ErrContinuous = errors.New("its values are numbers that are measured, not classes")
+
+// Bounds of what a column may be without a word about it.
+const (
+	fewValues   = 20 // so many values may be categories although most are numbers
+	manyClasses = 20 // more whole numbers than that are classes only if they come again
+)
+
+// describe settles the kinds of the columns and the categories.
+func (t *Table) describe(s *Sheet) error {
+	t.label = -1
+	if t.cfg.Only {
+		if err := t.pick(s); err != nil {
+			return err
+		}
+	}
+	if err := t.match(s); err != nil {
+		return err
+	}
+	rows := s.Rows
+	weighed := make([]*evidence, len(t.columns))
+	for c := range t.columns {
+		if k := t.columns[c].Kind; !t.cfg.Only && (k == Auto || k == Number || k == Category) {
+			weighed[c] = weigh(rows, c)
+		}
+	}
+	file := common(weighed, s.Format)
+	for c := range t.columns {
+		err := t.settle(c, rows, weighed[c], weighed, file)
+		if err != nil {
+			return fmt.Errorf("column %q: %w", t.columns[c].Name, err)
+		}
+	}
+	t.format.Decimal, t.format.Thousands = file.Decimal, file.Thousands
+	if shape := t.Shape(); shape.Values == 0 && shape.Tokens == 0 {
+		return errors.New("no column is an input")
+	}
+	return nil
+}
+
+// match gives each column what the configuration says of it.
+func (t *Table) match(s *Sheet) error {
+	sentence := slices.ContainsFunc(t.cfg.Columns, func(c Column) bool { return c.Kind == Sentence })
+	t.missing = make([]int, len(t.columns))
+	places := map[string]int{}
+	for c := range t.columns {
+		col := &t.columns[c]
+		if first, ok := places[col.Name]; ok {
+			return fmt.Errorf("columns %d and %d of the first line are both named %q", first+1, c+1, col.Name)
+		}
+		places[col.Name] = c
+		if i := slices.IndexFunc(t.cfg.Columns, func(o Column) bool { return o.Name == col.Name }); i >= 0 {
+			*col = t.cfg.Columns[i]
+		} else if sentence && col.Name != t.cfg.Label {
+			col.Kind = Ignore
+		}
+		if col.Name == t.cfg.Label {
+			t.label = c
+		}
+	}
+	for _, want := range append([]Column{{Name: t.cfg.Label}}, t.cfg.Columns...) {
+		if _, ok := places[want.Name]; !ok {
+			return s.noColumn(want.Name)
+		}
+	}
+	if k := t.columns[t.label].Kind; k == Sentence || k == Ignore {
+		return fmt.Errorf("column %q is to be predicted and of kind %v, want number or category", t.cfg.Label, k)
+	}
+	return nil
+}
+
+// pick brings the columns and the fields into the order of the configured columns.
+func (t *Table) pick(s *Sheet) error {
+	names := make([]string, len(t.cfg.Columns))
+	for i, c := range t.cfg.Columns {
+		names[i] = c.Name
+	}
+	at, err := s.Columns(names)
+	if err != nil {
+		return err
+	}
+	t.columns = slices.Clone(t.cfg.Columns)
+	for i := range s.Rows {
+		if s.Rows[i].Err == nil {
+			s.Rows[i].Fields = pickFields(s.Rows[i].Fields, at)
+		}
+	}
+	return nil
+}
+
+func (t *Table) settle(c int, rows []Row, e *evidence, all []*evidence, file Notation) error {
+	col := &t.columns[c]
+	if col.Kind == Auto {
+		if col.Kind = Category; col.Categories == nil {
+			if err := t.guess(c, rows, e, file); err != nil {
+				return err
+			}
+		}
+	}
+	switch {
+	case col.Kind == Number && e != nil:
+		return t.number(c, rows, e, all, file)
+	case col.Kind == Category && col.Categories == nil:
+		if c == t.label && t.cfg.Measured && e.continuous() {
+			return fmt.Errorf("%w: %d different ones in %d rows, the first is %s", ErrContinuous, len(e.distinct), e.values, e.first())
+		}
+		if err := col.findCategories(rows, c); err != nil {
+			return err
+		}
+		if n := len(col.Categories); c != t.label && n > fewValues && 4*n > e.values {
+			t.note("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
+		}
+		return nil
+	case col.Kind != Sentence:
+		return nil
+	case t.text >= 0:
+		return fmt.Errorf("%q is text already", t.columns[t.text].Name)
+	case t.cfg.Encoder == nil || t.cfg.Length < 1 || t.cfg.Length > 1<<20:
+		return fmt.Errorf("text needs an encoder and a length of 1 to %d, not %d", 1<<20, t.cfg.Length)
+	}
+	t.text = c
+	return nil
+}
+
+// guess says what a column of no given kind is: numbers if all but one in twenty of its
+// values are, nothing if it has none or dates, else categories. What may be either is an
+// error.
+func (t *Table) guess(c int, rows []Row, e *evidence, file Notation) error {
+	col := &t.columns[c]
+	others := e.values - e.numerals - e.noNumber.count
+	if e.numerals == 0 {
+		others = e.values
+	}
+	switch {
+	case e.values == 0 && c != t.label, e.numerals == 0 && e.values == e.noNumber.count && c != t.label:
+		col.Kind = Ignore
+		t.note("column %q has no values: it is left out", col.Name)
+	case e.numerals > 0 && others <= e.numerals/19:
+		col.Kind = Number
+	case e.dates.count > 0 && e.values-e.dates.count <= e.dates.count/19 && c != t.label:
+		col.Kind = Ignore
+		t.note("column %q has dates such as %s: it is left out; kind = \"category\" takes each as a category", col.Name, e.dates.at())
+	case !e.numeric():
+	case len(e.distinct) > fewValues:
+		bad := t.others(rows, c, Notation{Decimal: file.Decimal, Thousands: file.Thousands})
+		return fmt.Errorf("%d of %d values are numbers and %d are not, such as %s: set its kind in columns: number leaves out the rows of those, or category, or ignore", e.numerals, e.values, others, bad.at())
+	default:
+		t.note("column %q: %d of %d values are numbers; it is taken for one of %d categories", col.Name, e.numerals, e.values, len(e.distinct))
+	}
+	return nil
+}
+
+// others counts the values that are no numbers.
+func (t *Table) others(rows []Row, c int, n Notation) (bad seen) {
+	for i := range rows {
+		if rows[i].Err == nil && !noNumber(rows[i].Fields[c]) {
+			if _, ok := n.parse(rows[i].Fields[c]); !ok {
+				bad.add(rows[i].Fields[c], rows[i].Line)
+			}
+		}
+	}
+	return bad
+}
+
+// number settles the notation of a column of numbers, and tells of it what is not plain.
+func (t *Table) number(c int, rows []Row, e *evidence, all []*evidence, file Notation) error {
+	col := &t.columns[c]
+	told := t.format.Decimal != ""
+	for i, o := range all {
+		if i != c && o != nil && o.numeric() {
+			d, _ := o.decimal()
+			told = told || d != ""
+		}
+	}
+	var err error
+	if col.Notation, err = e.notation(file, told, t.format); err != nil {
+		return err
+	}
+	if b := t.others(rows, c, col.Notation); b.count > 0 {
+		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out", col.Name, b.count, e.values, b.at())
+	}
+	if n := &col.Notation; n.Unit != "" {
+		text := fmt.Sprintf("column %q: %d values have %s, such as %s: the number counts", col.Name, e.units[n.Unit].count, n.Unit, e.units[n.Unit].at())
+		if e.bare.count > 0 && n.Unit == "%" {
+			text += fmt.Sprintf("; %d have not, such as %s, and count as %%", e.bare.count, e.bare.at())
+		}
+		t.note("%s", text)
+	}
+	for mark, s := range map[string]seen{".": e.orPoint, ",": e.orTen} {
+		if s.count > 0 && mark == col.Thousands {
+			v, _ := col.parse(s.value)
+			t.note("column %q: %d values are read with thousands, such as %s as %.10g", col.Name, s.count, s.at(), v)
+		} else if s.count > 0 && mark == "," {
+			v, _ := col.parse(s.value)
+			t.note("column %q: %d values are read with decimals, such as %s as %.10g", col.Name, s.count, s.at(), v)
+		}
+	}
+	return nil
+}
+
+// continuous reports whether the values of a class are measured: numbers with decimals, or
+// so many whole ones that they hardly come again.
+func (e *evidence) continuous() bool {
+	if e == nil || e.numerals == 0 || e.values-e.numerals > e.numerals/19 {
+		return false
+	}
+	n := len(e.distinct)
+	if e.point.count+e.comma.count+e.orPoint.count+e.orTen.count > 0 {
+		return n > 10
+	}
+	return n > manyClasses && 5*n > e.values
+}
+
+// first names a value, one with decimals if there is one.
+func (e *evidence) first() string {
+	for _, s := range []seen{e.point, e.comma, e.orPoint, e.orTen, e.bare} {
+		if s.count > 0 {
+			return s.at()
+		}
+	}
+	return "unknown"
+}
+
+func (c *Column) findCategories(rows []Row, at int) error {
+	found := map[string]bool{}
+	for _, r := range rows {
+		if r.Err != nil || isMissing(r.Fields[at]) || found[r.Fields[at]] {
+			continue
+		}
+		if len(found) == maxCategories {
+			return fmt.Errorf("more than %d categories, the last is %.40q in line %d: set its kind in columns, ignore or text", maxCategories, r.Fields[at], r.Line)
+		}
+		found[r.Fields[at]] = true
+		c.Categories = append(c.Categories, r.Fields[at])
+	}
+	slices.Sort(c.Categories)
+	return nil
+}
+
+// note keeps something that somebody should know of how the table was read.
+func (t *Table) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+}
+
+// noteMissing tells how many values are missing in each column, and by what word.
+func (t *Table) noteMissing(words []map[string]int) {
+	for c := range t.columns {
+		if t.missing[c] == 0 {
+			continue
+		}
+		var list []string
+		for w := range words[c] {
+			list = append(list, w)
+		}
+		slices.SortFunc(list, func(a, b string) int {
+			if d := words[c][b] - words[c][a]; d != 0 {
+				return d
+			}
+			return strings.Compare(a, b)
+		})
+		for i, w := range list {
+			list[i] = fmt.Sprintf("%.20q %d times", w, words[c][w])
+		}
+		if len(list) > 5 {
+			list = append(list[:5], "and others")
+		}
+		what := "their rows are left out"
+		if t.cfg.FillMissing && c != t.label && t.columns[c].Kind == Number {
+			what = "each counts as the mean"
+		} else if t.cfg.FillMissing && c != t.label && t.columns[c].Kind == Category {
+			what = "each counts as none of the categories"
+		}
+		t.note("column %q: %d values are missing or unknown, the first in line %d (%s): %s", t.columns[c].Name, t.missing[c], t.firstMissing[c], strings.Join(list, ", "), what)
+	}
+}

@@ -1,0 +1,230 @@
+package data
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// seen counts values of a kind, and keeps the first.
+type seen struct {
+	count, line int
+	value       string
+}
+
+func (s *seen) add(value string, line int) {
+	if s.count++; s.count == 1 {
+		s.value, s.line = value, line
+	}
+}
+
+// at names the first one.
+func (s seen) at() string { return fmt.Sprintf("%.40q in line %d", s.value, s.line) }
+
+// evidence is what the values of a column tell about it.
+type evidence struct {
+	values          int // that are not missing in a column of any kind
+	numerals        int // that read as a number in some notation
+	point, comma    seen
+	orPoint, orTen  seen // 1.234 and 1,234: decimals or thousands
+	small, large    int  // whole numbers below and from 1000 without anything between
+	bare            seen // numerals without a unit
+	marks, units    map[string]*seen
+	noNumber, dates seen
+	distinct        map[string]bool
+}
+
+// dates are days as tables have them, with or without a time.
+var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([T ,]+\d{1,2}:\d{2}.*)?$`)
+
+// weigh looks at all values of a column.
+func weigh(rows []Row, c int) *evidence {
+	e := &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, distinct: map[string]bool{}}
+	for i := range rows {
+		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
+			continue
+		}
+		s, line := rows[i].Fields[c], rows[i].Line
+		e.values++
+		if len(e.distinct) <= maxCategories {
+			e.distinct[s] = true
+		}
+		if n, ok := parseNumeral(s); ok {
+			e.numeral(n, s, line)
+			continue
+		}
+		switch {
+		case noNumber(s):
+			e.noNumber.add(s, line)
+		case dates.MatchString(s):
+			e.dates.add(s, line)
+		}
+	}
+	return e
+}
+
+func (e *evidence) numeral(n numeral, s string, line int) {
+	e.numerals++
+	count := func(in map[string]*seen, key string) {
+		if in[key] == nil {
+			in[key] = new(seen)
+		}
+		in[key].add(s, line)
+	}
+	switch {
+	case n.either == ".":
+		e.orPoint.add(s, line)
+	case n.either == ",":
+		e.orTen.add(s, line)
+	case n.decimal == ".", n.decimal == "" && n.thousands == ",":
+		e.point.add(s, line)
+	case n.decimal == ",", n.decimal == "" && n.thousands == ".":
+		e.comma.add(s, line)
+	case n.thousands == "" && len(n.whole) > 3:
+		e.large++
+	default:
+		e.small++
+	}
+	if n.thousands != "" {
+		count(e.marks, n.thousands)
+	}
+	if n.unit == "" {
+		e.bare.add(s, line)
+	} else {
+		count(e.units, n.unit)
+	}
+}
+
+// numeric reports whether most values are numbers.
+func (e *evidence) numeric() bool { return e.numerals > 0 && 2*e.numerals >= e.values-e.noNumber.count }
+
+// decimal returns what the column itself tells of its decimals: . or , or nothing.
+func (e *evidence) decimal() (string, error) {
+	p, c := e.point.count, e.comma.count
+	switch {
+	case p == 0 && c == 0:
+		return "", nil
+	case p >= 19*c:
+		return ".", nil
+	case c >= 19*p:
+		return ",", nil
+	}
+	return "", fmt.Errorf("%d values have a decimal point (%s) and %d a decimal comma (%s): mend the file, or set decimal", p, e.point.at(), c, e.comma.at())
+}
+
+// common returns how the numbers of the columns are written where one of them does not tell:
+// as in most of those that do.
+func common(columns []*evidence, set Format) Notation {
+	points, commas := 0, 0
+	for _, e := range columns {
+		if e == nil || !e.numeric() {
+			continue
+		}
+		switch d, _ := e.decimal(); d {
+		case ".":
+			points++
+		case ",":
+			commas++
+		}
+	}
+	n := Notation{}
+	switch {
+	case set.Decimal == ",", set.Decimal == "" && set.Thousands == ".":
+		n.Decimal = ","
+	case set.Decimal == "" && set.Thousands != "," && commas > points:
+		n.Decimal = ","
+	}
+	marks := map[string]int{}
+	for _, e := range columns {
+		if e == nil || !e.numeric() {
+			continue
+		}
+		for mark, s := range e.marks {
+			if mark != n.decimal() {
+				marks[mark] += s.count
+			}
+		}
+	}
+	n.Thousands = most(marks)
+	if set.Thousands != "" {
+		n.Thousands = strings.TrimPrefix(set.Thousands, NoThousands)
+	}
+	return n
+}
+
+// most returns what is counted most often, the least of equal ones.
+func most(counts map[string]int) string {
+	best := ""
+	for k, n := range counts {
+		if n > counts[best] || n == counts[best] && k < best {
+			best = k
+		}
+	}
+	return best
+}
+
+// notation settles how the numbers of a column are written. told is whether the decimals of
+// other columns or of the job tell it where the column does not.
+func (e *evidence) notation(file Notation, told bool, set Format) (Notation, error) {
+	own := ""
+	if set.Decimal == "" {
+		var err error
+		if own, err = e.decimal(); err != nil {
+			return Notation{}, err
+		}
+	}
+	n := Notation{Decimal: strings.TrimPrefix(cmp.Or(own, file.decimal()), ".")}
+	switch {
+	case own != "" || told:
+	case e.orTen.count > 0 && e.orPoint.count > 0:
+		return n, fmt.Errorf("%d values are written like %s, and %d like %s: set decimal", e.orTen.count, e.orTen.at(), e.orPoint.count, e.orPoint.at())
+	case e.orTen.count > 0 && set.Separator != "," && !(e.small > 0 && e.large == 0):
+		return n, fmt.Errorf("%d values such as %s may have thousands or decimals after the comma: set decimal", e.orTen.count, e.orTen.at())
+	}
+	if set.Thousands != "" {
+		n.Thousands = file.Thousands
+	} else if n.Thousands = e.thousands(n); n.Thousands == "" && n.Decimal == file.Decimal {
+		n.Thousands = file.Thousands
+	}
+	if n.Thousands == n.decimal() {
+		return n, fmt.Errorf("%q stands before decimals and between thousands: set decimal and thousands", n.Thousands)
+	}
+	return n, e.unit(&n)
+}
+
+// thousands returns what stands between the groups of the column's numbers.
+func (e *evidence) thousands(n Notation) string {
+	marks := map[string]int{}
+	for mark, s := range e.marks {
+		if mark != n.decimal() {
+			marks[mark] = s.count
+		}
+	}
+	for mark, s := range map[string]seen{".": e.orPoint, ",": e.orTen} {
+		if mark != n.decimal() && s.count > 0 {
+			marks[mark] += s.count
+		}
+	}
+	return most(marks)
+}
+
+// unit settles the unit of a column, which is one or none.
+func (e *evidence) unit(n *Notation) error {
+	var names, each []string
+	for u := range e.units {
+		names = append(names, u)
+	}
+	slices.Sort(names)
+	for _, u := range names {
+		each = append(each, fmt.Sprintf("%d in %s (%s)", e.units[u].count, u, e.units[u].at()))
+	}
+	if len(names) > 1 {
+		return fmt.Errorf("values in several units: %s: bring them to one, or ignore the column", strings.Join(each, ", "))
+	}
+	if len(names) == 1 {
+		n.Unit = names[0]
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package data
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// NoThousands is the [Format.Thousands] of numbers without anything between their digits.
+const NoThousands = "none"
+
+// Notation says how the numbers of a column are written. The zero value is that of
+// programs: a decimal point and nothing else.
+type Notation struct {
+	Decimal   string `json:"decimal,omitempty"`   // , or empty for a point
+	Thousands string `json:"thousands,omitempty"` // between groups of three digits: . , ' or a blank; empty: nothing
+	Unit      string `json:"unit,omitempty"`      // a currency or % that may stand before or after
+}
+
+// valid reports whether a notation can be one.
+func (n Notation) valid() bool {
+	ok := n.Decimal == "" || n.Decimal == ","
+	switch n.Thousands {
+	case "", " ", "'":
+	case ".", ",":
+		ok = ok && n.Thousands != n.decimal()
+	default:
+		ok = false
+	}
+	return ok && (n.Unit == "" || unitOf(n.Unit) == n.Unit)
+}
+
+func (n Notation) decimal() string {
+	if n.Decimal == "" {
+		return "."
+	}
+	return n.Decimal
+}
+
+// numeral is text that reads as a number, taken apart.
+type numeral struct {
+	negative bool
+	unit     string
+	exponent string // with its e, or empty
+
+	whole     string // digits before the decimals, without anything between them
+	decimals  string
+	decimal   string // what stands before the decimals: . or , or empty
+	thousands string // what stands between the groups before them, or empty
+	// either is a . or , of which the text does not tell whether decimals follow it or a
+	// group of three digits: 1,234. Then whole and decimals are what is around it.
+	either string
+}
+
+// codes are currencies as they are written without a sign of their own.
+var codes = []string{"EUR", "USD", "GBP", "CHF", "JPY", "CNY", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "CAD", "AUD"}
+
+// unitOf returns the unit with which s begins, or nothing.
+func unitOf(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	if r == '%' || r == '‰' || unicode.Is(unicode.Sc, r) {
+		return s[:size]
+	}
+	for _, c := range codes {
+		if strings.HasPrefix(s, c) {
+			return c
+		}
+	}
+	return ""
+}
+
+// parseNumeral takes a number apart, and reports whether it is one in any notation.
+func parseNumeral(s string) (n numeral, ok bool) {
+	s, signed := n.sign(s)
+	if unit := unitOf(s); unit != "" && unit != "%" && unit != "‰" {
+		n.unit, s = unit, clean(s[len(unit):])
+		if !signed {
+			s, _ = n.sign(s)
+		}
+	}
+	end := 0
+	for i, r := range s {
+		if (r < '0' || r > '9') && !strings.ContainsRune("., '’\u00a0\u202f", r) {
+			break
+		}
+		end = i + utf8.RuneLen(r)
+	}
+	mantissa, rest := clean(s[:end]), s[end:]
+	if strings.HasPrefix(rest, "e") || strings.HasPrefix(rest, "E") {
+		digits := 1
+		if len(rest) > 1 && (rest[1] == '+' || rest[1] == '-') {
+			digits = 2
+		}
+		stop := digits
+		for stop < len(rest) && rest[stop] >= '0' && rest[stop] <= '9' {
+			stop++
+		}
+		if stop > digits {
+			n.exponent, rest = rest[:stop], rest[stop:]
+		}
+	}
+	if rest = clean(rest); rest != "" {
+		if unit := unitOf(rest); n.unit != "" || unit != rest {
+			return n, false
+		}
+		n.unit = rest
+	}
+	return n, n.group(mantissa)
+}
+
+// sign takes a sign off the beginning of s.
+func (n *numeral) sign(s string) (rest string, signed bool) {
+	r, size := utf8.DecodeRuneInString(s)
+	switch r {
+	case '-', '−':
+		n.negative = true
+	case '+':
+	default:
+		return s, false
+	}
+	return clean(s[size:]), true
+}
+
+// group takes the digits apart at what stands between them.
+func (n *numeral) group(s string) bool {
+	var groups, marks []string
+	begin := 0
+	for i, r := range s {
+		if r >= '0' && r <= '9' {
+			continue
+		}
+		mark := string(r)
+		switch r {
+		case '\u00a0', '\u202f':
+			mark = " "
+		case '’':
+			mark = "'"
+		}
+		groups, marks = append(groups, s[begin:i]), append(marks, mark)
+		begin = i + utf8.RuneLen(r)
+	}
+	groups = append(groups, s[begin:])
+	count := len(marks)
+	switch {
+	case s == "" || strings.Trim(s, ".,' ") == "":
+		return false
+	case count == 0:
+		n.whole = s
+		return true
+	}
+	last := marks[count-1]
+	point := last == "." || last == ","
+	same := true // all marks are one kind
+	for _, m := range marks[:count-1] {
+		same = same && m == last
+	}
+	switch {
+	case count == 1 && point && inGroups(groups) && n.exponent == "":
+		n.either, n.whole, n.decimals = last, groups[0], groups[1]
+		return true
+	case count == 1 && point:
+		n.decimal, n.whole, n.decimals = last, groups[0], groups[1]
+		return true
+	case same:
+		n.thousands, n.whole = last, strings.Join(groups, "")
+		return inGroups(groups)
+	case !point || marks[0] == last:
+		return false
+	}
+	for _, m := range marks[:count-1] {
+		if m != marks[0] {
+			return false
+		}
+	}
+	n.thousands, n.decimal = marks[0], last
+	n.whole, n.decimals = strings.Join(groups[:count], ""), groups[count]
+	return inGroups(groups[:count])
+}
+
+// inGroups reports whether digits are grouped by threes, without zeros before them.
+func inGroups(groups []string) bool {
+	if len(groups[0]) < 1 || len(groups[0]) > 3 || groups[0][0] == '0' {
+		return false
+	}
+	for _, g := range groups[1:] {
+		if len(g) != 3 {
+			return false
+		}
+	}
+	return true
+}
+
+// plain reports whether a value is a number as programs write it and nothing else, as most
+// are.
+func plain(s string) bool {
+	dots := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			dots++
+		case c == '-' && i == 0:
+		case c < '0' || c > '9':
+			return false
+		}
+	}
+	return dots <= 1
+}
+
+// parse returns a number that a float32 can hold.
+func (n Notation) parse(s string) (float64, bool) {
+	if n == (Notation{}) && plain(s) {
+		return float(s)
+	}
+	v, ok := parseNumeral(s)
+	if !ok || v.unit != "" && v.unit != n.Unit {
+		return 0, false
+	}
+	switch {
+	case v.either != "" && v.either == n.decimal():
+		v.decimal, v.either = v.either, ""
+	case v.either != "" && v.either == n.Thousands:
+		v.whole, v.decimals, v.either = v.whole+v.decimals, "", ""
+	}
+	if v.either != "" || v.decimal != "" && v.decimal != n.decimal() || v.thousands != "" && v.thousands != n.Thousands {
+		return 0, false
+	}
+	text := v.whole + "." + v.decimals + v.exponent
+	if v.negative {
+		text = "-" + text
+	}
+	return float(text)
+}
+
+// float parses a number as programs write it.
+func float(s string) (float64, bool) {
+	v, err := strconv.ParseFloat(s, 64)
+	return v, err == nil && math.Abs(v) <= math.MaxFloat32 // not NaN either
+}
+
+// isMissing reports whether a value is missing, in a column of any kind: what pandas takes
+// for missing (STR_NA_VALUES of pandas 3.1), and a question mark.
+func isMissing(s string) bool {
+	switch s {
+	case "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+		"NULL", "NaN", "None", "n/a", "nan", "null", "?":
+		return true
+	}
+	return false
+}
+
+// noNumber reports whether a value stands for a missing one in a column of numbers: what
+// people write there, what spreadsheets do, and infinity, from which nothing can be learned.
+func noNumber(s string) bool {
+	if isMissing(s) {
+		return true
+	}
+	if len(s) > 16 {
+		return false
+	}
+	switch strings.ReplaceAll(strings.ToLower(s), " ", "") {
+	case "-", "--", "---", "–", "—", ".", "..", "...", "/", "na", "n/a", "n.a.", "n.a", "n/a.", "nan", "null", "nil", "none", "k.a.", "#nv", "#n/v",
+		"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "∞", "-∞",
+		"#div/0!", "#value!", "#wert!", "#ref!", "#bezug!", "#num!", "#zahl!", "#name?", "#null!":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,156 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/covey-network/covey/engine/train/data"
+)
+
+// csv opens the table of a job.
+func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
+	c := j.Data.CSV
+	cfg, err := j.tableConfig(d.tokenizer)
+	if err != nil {
+		return err
+	}
+	table, err := d.table(j.path(c.File), cfg, bad)
+	if err != nil {
+		return j.labelHint(err)
+	}
+	train, validation, err := d.splitTable(j, table)
+	if err != nil {
+		return fmt.Errorf("table %s: %w", c.File, err)
+	}
+	if !c.Raw {
+		if table, err = table.Standardise(train); err != nil {
+			return err
+		}
+	}
+	d.train, d.columns, d.format = table, table.Columns(), table.Format()
+	d.target, _ = table.Label()
+	switch {
+	case c.Validation != "":
+		cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
+		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
+		return err
+	case c.Split > 0:
+		return d.divide(table, table, train, validation)
+	}
+	return nil
+}
+
+// tableConfig says how the table is read.
+func (j *Job) tableConfig(t *tokenizer) (data.TableConfig, error) {
+	c := j.Data.CSV
+	cfg := data.TableConfig{
+		Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, KeepLast: !c.bytes(), Measured: true,
+		Format: data.Format{Separator: c.Separator, Decimal: c.Decimal, Thousands: c.Thousands},
+	}
+	if t != nil {
+		cfg.Encoder = t
+	}
+	if c.Encoding != "" {
+		var err error
+		if cfg.Format.Encoding, err = data.ParseEncoding(c.Encoding); err != nil {
+			return cfg, err
+		}
+	}
+	labelled := false
+	for _, col := range c.Columns {
+		kind, err := data.ParseKind(col.Kind)
+		if err != nil {
+			return cfg, err
+		}
+		if col.Name == c.Label {
+			cfg.Measured = kind == data.Auto
+			kind, labelled = j.labelKind(), true
+		}
+		cfg.Columns = append(cfg.Columns, data.Column{Name: col.Name, Kind: kind})
+	}
+	if !labelled {
+		cfg.Columns = append(cfg.Columns, data.Column{Name: c.Label, Kind: j.labelKind()})
+	}
+	return cfg, nil
+}
+
+func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (*data.Table, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("table: %w", err)
+	}
+	defer f.Close()
+	t, err := data.ReadTable(f, filepath.Base(path), cfg)
+	if err != nil {
+		return nil, err
+	}
+	d.report(t.Bad, bad)
+	name := filepath.Base(path)
+	d.notes = append(d.notes, name+": "+t.Format().String())
+	for _, note := range t.Notes() {
+		d.notes = append(d.notes, name+": "+note)
+	}
+	return t, nil
+}
+
+// labelHint says what to do about a label of the wrong kind.
+func (j *Job) labelHint(err error) error {
+	label := j.Data.CSV.Label
+	switch {
+	case errors.Is(err, data.ErrContinuous) && j.Model.MLP != nil:
+		return fmt.Errorf("%w: set regression = true in model.mlp to predict the number, or columns = [{name = %q, kind = \"category\"}] in data.csv to take each for a class", err, label)
+	case errors.Is(err, data.ErrContinuous):
+		return fmt.Errorf("%w: this kind of model predicts classes only; columns = [{name = %q, kind = \"category\"}] in data.csv takes each for one", err, label)
+	case errors.Is(err, data.ErrNoSamples) && j.labelKind() == data.Number && strings.Contains(err.Error(), fmt.Sprintf("column %q: ", label)):
+		return fmt.Errorf("%w (regression = true in model.mlp predicts a number: without it the values are classes)", err)
+	}
+	return err
+}
+
+// splitTable divides the rows, classes alike, after it has refused a label from which nothing
+// is to be learned.
+func (d *dataset) splitTable(j *Job, t *data.Table) (train, validation []int, err error) {
+	split, seed := j.Data.CSV.Split, j.Train.Seed
+	label, _ := t.Label()
+	values := t.Labels()
+	if lo, hi := slices.Min(values), slices.Max(values); lo == hi {
+		text := fmt.Sprintf("%g", lo)
+		if label.Kind == data.Category {
+			text = fmt.Sprintf("%q", label.Categories[int(lo)])
+		}
+		return nil, nil, fmt.Errorf("column %q is %s in all of its %d rows: there is nothing to tell apart", label.Name, text, t.Len())
+	}
+	if label.Kind == data.Number {
+		return data.Split(t.Len(), split, seed)
+	}
+	labels, counts := make([]int32, len(values)), make([]int, len(label.Categories))
+	for i, v := range values {
+		labels[i] = int32(v)
+		counts[labels[i]]++
+	}
+	var single []string
+	for i, n := range counts {
+		switch n {
+		case 0:
+			return nil, nil, fmt.Errorf("column %q: no row of the class %q can be used: missing = \"fill\" keeps rows in which a value is missing", label.Name, label.Categories[i])
+		case 1:
+			single = append(single, fmt.Sprintf("%q", label.Categories[i]))
+		}
+	}
+	if len(single) > 0 {
+		d.notes = append(d.notes, fmt.Sprintf("column %q: %d of %d classes have one row: %.200s; it is for training", label.Name, len(single), len(counts), strings.Join(single, ", ")))
+	}
+	return data.SplitClasses(labels, split, seed)
+}
+
+// scale is what a difference of 1 in what the trainer predicts is in the column's units.
+func (d *dataset) scale() float64 {
+	if d.target.Std != 0 {
+		return d.target.Std
+	}
+	return 1
+}
