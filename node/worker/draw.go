@@ -1,8 +1,6 @@
 package worker
 
 import (
-	"math"
-
 	"github.com/covey-network/covey/engine/sample"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -24,17 +22,4 @@ func SampleDraw(p wire.Sampling, logits []float32, history []int32, promptLen in
 		drawn.Top = append(drawn.Top, wire.TokenLogprob{Token: a.Token, Logprob: a.Logprob})
 	}
 	return drawn, nil
-}
-
-// drawable reports whether a token can be drawn from logits: none is NaN or +Inf, and one is
-// not -Inf.
-func drawable(logits []float32) bool {
-	some := false
-	for _, l := range logits {
-		if l != l || l > math.MaxFloat32 {
-			return false
-		}
-		some = some || l >= -math.MaxFloat32
-	}
-	return some
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/engine/model"
+	"github.com/covey-network/covey/engine/sample"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/infer"
 	"github.com/covey-network/covey/protocol"
@@ -412,14 +413,14 @@ func (ses *session) compute(ctx context.Context, st *wire.InferStep) (*wire.Infe
 		}
 	}
 	done := ses.stage.do(ctx, in)
+	if errors.Is(done.err, model.ErrNotFinite) {
+		return nil, nil, ses.notFinite()
+	}
 	if done.err != nil {
 		return nil, nil, done.err
 	}
 	timing := wire.Timing{Peer: ses.w.cfg.Self, ComputeNs: uint64(max(0, done.compute)), QueueNs: uint64(max(0, done.queue))}
 	if ses.next != nil {
-		if !infer.Finite(done.out.Hidden) {
-			return nil, nil, ses.notFinite()
-		}
 		res, vec, err := ses.stepNext(ctx, st, done.out.Hidden)
 		if err != nil {
 			return nil, nil, err
@@ -442,9 +443,8 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 		vocab := ses.stage.loaded.Config().Vocab()
 		first := len(ses.history) - len(out.Logits)/vocab + 1
 		for i := 0; i < len(out.Logits)/vocab; i++ {
-			logits := out.Logits[i*vocab : (i+1)*vocab]
-			tok, err := ses.w.cfg.Draw(ses.open.Sampling, logits, ses.history[:first+i], min(int(st.PromptLen), first+i))
-			if err != nil && !drawable(logits) {
+			tok, err := ses.w.cfg.Draw(ses.open.Sampling, out.Logits[i*vocab:(i+1)*vocab], ses.history[:first+i], min(int(st.PromptLen), first+i))
+			if errors.Is(err, sample.ErrNotFinite) {
 				return nil, ses.notFinite()
 			}
 			if err != nil {
@@ -456,9 +456,6 @@ func (ses *session) finish(st *wire.InferStep, out model.Output, res *wire.Infer
 	case wire.WantPooled:
 		if out.Pooled == nil {
 			return nil, wire.Errorf(wire.CodeBadRequest, "pooled vector wanted from a model that gives none")
-		}
-		if !infer.Finite(out.Pooled) {
-			return nil, ses.notFinite()
 		}
 		return out.Pooled, nil
 	}
