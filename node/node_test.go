@@ -72,6 +72,7 @@ func withDemo(t *testing.T) *api.Client {
 
 type completion struct {
 	Choices []struct {
+		Index    int
 		Text     string
 		Finish   string `json:"finish_reason"`
 		Message  struct{ Role, Content string }

@@ -14,7 +14,6 @@ import (
 type chatRequest struct {
 	sampling
 	Messages       []message       `json:"messages"`
-	MaxCompletion  *int            `json:"max_completion_tokens"`
 	Logprobs       bool            `json:"logprobs"`
 	TopLogprobs    *uint32         `json:"top_logprobs"`
 	Tools          []any           `json:"tools"`
@@ -103,14 +102,11 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) error 
 	}
 	answer := text.String()
 	head.Choices = []chatChoice{{Message: &chatMessage{Role: "assistant", Content: &answer}, Logprobs: probs, Finish: &n.finish}}
-	head.Usage = n.usage()
+	head.Usage = usageOf([]*generation{n})
 	return writeJSON(w, head)
 }
 
 func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generation, error) {
-	if req.MaxTokens == nil {
-		req.MaxTokens = req.MaxCompletion
-	}
 	o, err := req.check()
 	if err != nil {
 		return nil, err
@@ -139,7 +135,11 @@ func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generatio
 		return nil, err
 	}
 	prompt, err := chatPrompt(m, req.Messages, g.cfg.Now)
-	return &generation{g: g, model: m, prompt: prompt, opts: o}, err
+	if err != nil {
+		return nil, err
+	}
+	n := &generation{g: g, model: m, prompt: prompt, param: "messages", opts: o}
+	return n, n.check()
 }
 
 func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generation, head chatResponse, req *chatRequest) error {
@@ -167,7 +167,7 @@ func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generati
 		err = send(chatChoice{Delta: &chatMessage{}, Finish: &n.finish})
 	}
 	if err == nil && req.usage() {
-		head.Choices, head.Usage = []chatChoice{}, n.usage()
+		head.Choices, head.Usage = []chatChoice{}, usageOf([]*generation{n})
 		err = e.send(head)
 	}
 	if err != nil {

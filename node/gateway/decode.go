@@ -80,6 +80,7 @@ func typeError(e *json.UnmarshalTypeError) *apiError {
 // checkJSON checks form: one value, no key twice in an object, at most maxDepth deep.
 func checkJSON(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // a number that is too large for its field is that field's fault
 	if err := checkValue(dec, 0); err != nil {
 		var api *apiError
 		var syntax *json.SyntaxError

@@ -42,19 +42,17 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	inputs, err := readInputs(m, "input", req.Input)
+	in := inputs{model: m, param: "input", most: maxInputs}
+	lists, err := in.read(req.Input)
 	if err != nil {
 		return err
 	}
-	if len(inputs) == 0 || len(inputs) > maxInputs {
-		return badRequest("input", "%d inputs, want 1 to %d", len(inputs), maxInputs)
-	}
-	for i, ids := range inputs {
+	for i, ids := range lists {
 		if len(ids) == 0 {
-			return badRequest("input", "input %d is empty", i)
+			return badRequest("input", "input %d gives no tokens", i)
 		}
 	}
-	vectors, tokens, err := g.embed(r.Context(), m, inputs)
+	vectors, tokens, err := g.embed(r.Context(), m, lists)
 	if err != nil {
 		return err
 	}

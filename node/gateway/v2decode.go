@@ -129,17 +129,26 @@ func (in *inputV2) length(maxRows int) (int, error) {
 // decodeBytes reads n texts, or n files in base64. They may be nested, as the protocol
 // allows for the data of a tensor.
 func (in *inputV2) decodeBytes(n int) error {
-	texts := make([]string, 0, n)
-	var nested [][]string
-	switch {
-	case json.Unmarshal(in.Data, &texts) == nil:
-	case json.Unmarshal(in.Data, &nested) == nil:
-		texts = texts[:0]
-		for _, row := range nested {
-			texts = append(texts, row...)
+	texts := make([]string, 0, min(n, len(in.Data)/2)) // two quotes each
+	var read func(i int, element []byte) error
+	read = func(_ int, element []byte) error {
+		switch kind := kindOf(element); {
+		case kind == kindList:
+			return elements(element, read)
+		case kind != kindText:
+			return badRequest("inputs", "element %d of input %q is %s, want a text", len(texts), in.Name, kind)
+		case len(texts) == n:
+			return badRequest("inputs", "data of input %q has more elements than the %d of its shape %v", in.Name, n, in.Shape)
 		}
-	default:
-		return badRequest("inputs", "data of input %q is not a list of strings", in.Name)
+		text, err := readText(element)
+		texts = append(texts, text)
+		return err
+	}
+	if kindOf(in.Data) != kindList {
+		return badRequest("inputs", "data of input %q is not a list of texts", in.Name)
+	}
+	if err := elements(in.Data, read); err != nil {
+		return err
 	}
 	if len(texts) != n {
 		return badRequest("inputs", "data of input %q has %d elements, its shape %v has %d", in.Name, len(texts), in.Shape, n)
