@@ -31,7 +31,7 @@ func (r *running) control() http.Handler {
 	handle := func(pattern string, f func(w http.ResponseWriter, req *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
 			if err := f(w, req); err != nil {
-				fail(w, err)
+				gateway.WriteError(w, statusOf(err), err)
 			}
 		})
 	}
@@ -74,19 +74,6 @@ func statusOf(err error) int {
 		return http.StatusGatewayTimeout
 	}
 	return http.StatusInternalServerError
-}
-
-// fail answers an error in the shape of the OpenAI API, as everywhere.
-func fail(w http.ResponseWriter, err error) {
-	status := statusOf(err)
-	kind := "server_error"
-	if status < http.StatusInternalServerError {
-		kind = "invalid_request_error"
-	}
-	setDeadline(w)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "type": kind, "param": nil, "code": nil}}) // the client is gone if this fails
 }
 
 // setDeadline lets a client take answerTimeout to read what is written now.
@@ -137,7 +124,7 @@ func (e *events) send(v api.Event) {
 // finish sends the end of the work.
 func (e *events) finish(last api.Event, err error) error {
 	if err != nil {
-		last = api.Event{Error: err.Error(), Status: statusOf(err)}
+		last = api.Event{Error: gateway.Clip(err.Error()), Status: statusOf(err)}
 	} else {
 		last.Done = true
 	}

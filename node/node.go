@@ -65,7 +65,7 @@ type running struct {
 	log     *slog.Logger
 	ctx     context.Context // of Run
 	started time.Time
-	key     string // of the owner's commands
+	key     string // of the owner: what the control API takes
 
 	creds    *host.Credentials
 	store    *store.Store
@@ -322,13 +322,10 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	if len(keys) > 0 { // the owner's commands get a key of their own
-		r.key = newKey()
-		keys = append(keys, sha256.Sum256([]byte(r.key)))
-	}
+	r.key = newKey()
 	r.gateway, err = gateway.New(gateway.Config{
-		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router, Version: r.cfg.Version,
-		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry,
+		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Owner: sha256.Sum256([]byte(r.key)), Origins: r.cfg.API.Origins, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router, Version: r.cfg.Version,
+		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry,
 	})
 	return err
 }

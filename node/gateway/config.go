@@ -108,14 +108,16 @@ var ErrNotFound = errors.New("model not found")
 
 // Config is what a Gateway needs.
 type Config struct {
-	Addr     string   // DefaultAddr if empty
-	Hosts    []string // further names the gateway may be asked for, without port
-	Keys     [][sha256.Size]byte
-	Insecure bool // allows an address beyond loopback without TLS
+	Addr     string              // DefaultAddr if empty
+	Hosts    []string            // further names the gateway may be asked for, without port
+	Keys     [][sha256.Size]byte // hashes of the clients' keys; none: models take no key
+	Owner    [sha256.Size]byte   // hash of the key that Control takes; required with it
+	Origins  []string            // sites whose pages may ask models, besides those of this machine
+	Insecure bool                // allows an address beyond loopback without TLS
 	Models   Models
 	Router   *router.Router
 	Version  string                // of the program
-	Control  http.Handler          // under /covey/v1/
+	Control  http.Handler          // under /covey/v1/, for the owner
 	Metrics  http.Handler          // under /metrics
 	Registry prometheus.Registerer // gets this package's metrics; nil: none
 	Log      *slog.Logger
@@ -141,6 +143,9 @@ type Gateway struct {
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Models == nil || cfg.Router == nil || cfg.Log == nil || cfg.Now == nil {
 		return nil, errors.New("new gateway: models, router, log and clock are required")
+	}
+	if cfg.Control != nil && cfg.Owner == [sha256.Size]byte{} {
+		return nil, errors.New("new gateway: the control API needs the owner's key")
 	}
 	if cfg.Addr == "" {
 		cfg.Addr = DefaultAddr
@@ -252,10 +257,10 @@ func NoRoute(mux *http.ServeMux) http.HandlerFunc {
 				allowed = append(allowed, method)
 			}
 		}
-		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}
+		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %.20s %.200s", r.Method, r.URL.Path)}
 		if len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
+			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %.20s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
 		}
 		writeError(w, e)
 	}
@@ -275,19 +280,23 @@ func (g *Gateway) awaited(h http.Handler) http.Handler {
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /v1", g.indexV1)
-	mux.HandleFunc("GET /v1/{$}", g.indexV1)
+	for _, path := range []string{"/{$}", "/v1", "/v1/{$}"} {
+		mux.HandleFunc("GET "+path, g.index)
+	}
 	mux.HandleFunc("GET /v1/models", g.listModels)
-	mux.HandleFunc("GET /v1/models/{name...}", g.getModel)
+	mux.Handle("GET /v1/models/{name...}", g.limited(g.getModel))
 	mux.Handle("POST /v1/chat/completions", g.limited(g.chatCompletions))
 	mux.Handle("POST /v1/completions", g.limited(g.completions))
 	mux.Handle("POST /v1/embeddings", g.limited(g.embeddings))
 	g.routesV2(mux)
 	if g.cfg.Control != nil {
-		mux.Handle("/covey/v1/", g.cfg.Control)
+		mux.Handle("/covey/v1/", g.owned(g.cfg.Control))
 	}
 	if g.cfg.Metrics != nil {
-		mux.Handle("GET /metrics", g.cfg.Metrics)
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // errors show at the write
+			g.cfg.Metrics.ServeHTTP(w, r)
+		})
 	}
 	mux.HandleFunc("/", NoRoute(mux))
 	return g.metrics.counted(mux, g.cfg.Now)

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -73,6 +74,9 @@ func (m models) Open(_ context.Context, name string) (*gateway.Model, error) {
 
 func (models) Serve(context.Context, *gateway.Model) error { return nil }
 
+// ownerKey is the key of the owner of the tests' gateways.
+const ownerKey = "owner"
+
 // newGateway makes a gateway in a swarm of nobody.
 func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.Gateway {
 	t.Helper()
@@ -86,7 +90,7 @@ func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.G
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Models: m, Router: r, Control: control, Log: log, Now: time.Now})
+	g, err := gateway.New(gateway.Config{Models: m, Router: r, Control: control, Owner: sha256.Sum256([]byte(ownerKey)), Log: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

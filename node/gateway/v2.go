@@ -42,7 +42,7 @@ func (g *Gateway) routesV2(mux *http.ServeMux) {
 	mux.Handle("GET /v2/models/{name}/ready", g.limited(g.readyV2))
 	mux.Handle("POST /v2/models/{name}/infer", g.limited(g.inferV2))
 	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, (&apiError{status: http.StatusNotFound, Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}).in(r))
+		writeError(w, (&apiError{status: http.StatusNotFound, Message: fmt.Sprintf("no route %.20s %.200s", r.Method, r.URL.Path)}).in(r))
 	})
 }
 
@@ -71,7 +71,7 @@ type tensorV2 struct {
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
 // alternatives; a model of tables wants all of them.
 func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 // readyV2 answers when a chain of peers covers the model; one that is here whole is loaded
 // for that, as for a request.
 func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err == nil {
 		err = g.cfg.Models.Serve(r.Context(), m)
 	}
@@ -115,7 +115,7 @@ func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
 
 // openV2 opens a model that these routes are for.
 func (g *Gateway) openV2(ctx context.Context, name string) (*Model, error) {
-	m, err := g.cfg.Models.Open(ctx, name)
+	m, err := g.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
