@@ -61,7 +61,12 @@ type statusError struct {
 // statusOf returns the HTTP status for an error.
 func statusOf(err error) int {
 	var known statusError
+	var long *http.MaxBytesError
 	switch {
+	case errors.As(err, &long):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, gateway.ErrSlow):
+		return http.StatusRequestTimeout
 	case errors.As(err, &known):
 		return known.status
 	case errors.Is(err, hosting.ErrRange):
@@ -97,10 +102,14 @@ func read(req *http.Request, v any) error {
 			err = errors.New("more than one JSON value")
 		}
 	}
-	if err != nil {
-		return statusError{http.StatusBadRequest, fmt.Errorf("read request: %w", err)}
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("read request: %w", err)
+	if statusOf(err) != http.StatusInternalServerError {
+		return err
+	}
+	return statusError{http.StatusBadRequest, err}
 }
 
 // events answers long work: progress lines, then the last event.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -13,11 +14,11 @@ import (
 
 type chatRequest struct {
 	sampling
-	Messages       []message       `json:"messages"`
+	Messages       json.RawMessage `json:"messages"`
 	Logprobs       bool            `json:"logprobs"`
 	TopLogprobs    *uint32         `json:"top_logprobs"`
-	Tools          []any           `json:"tools"`
-	Functions      []any           `json:"functions"` // what tools were called before
+	Tools          given           `json:"tools"`
+	Functions      given           `json:"functions"` // what tools were called before
 	ResponseFormat *responseFormat `json:"response_format"`
 }
 
@@ -71,12 +72,12 @@ func newID(prefix string) string {
 	return prefix + hex.EncodeToString(b[:])
 }
 
-func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req chatRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
-	n, err := g.prepareChat(r.Context(), &req)
+	n, err := g.prepareChat(r.Context(), b, &req)
 	if err != nil {
 		return err
 	}
@@ -106,18 +107,17 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) error 
 	return writeJSON(w, head)
 }
 
-func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generation, error) {
+// prepareChat checks a request and makes its prompt. Then the body is free: what is left of it
+// is the prompt's tokens.
+func (g *Gateway) prepareChat(ctx context.Context, b *body, req *chatRequest) (*generation, error) {
 	o, err := req.check()
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Messages) == 0 {
-		return nil, badRequest("messages", "messages is missing or empty")
-	}
-	if len(req.Tools) > 0 {
+	if req.Tools {
 		return nil, badRequest("tools", "tools are not supported")
 	}
-	if len(req.Functions) > 0 {
+	if req.Functions {
 		return nil, badRequest("functions", "functions are not supported")
 	}
 	if f := req.ResponseFormat; f != nil && f.Type != "" && f.Type != "text" {
@@ -134,11 +134,19 @@ func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generatio
 	if err != nil {
 		return nil, err
 	}
-	prompt, err := chatPrompt(m, req.Messages, g.cfg.Now)
+	n := &generation{g: g, model: m, param: "messages", opts: o}
+	err = b.work(ctx, func() error {
+		messages, err := readMessages(req.Messages)
+		if err == nil {
+			n.prompt, err = chatPrompt(m, messages, g.cfg.Now)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	n := &generation{g: g, model: m, prompt: prompt, param: "messages", opts: o}
+	req.Messages = nil
+	b.free()
 	return n, n.check()
 }
 

@@ -46,12 +46,12 @@ type completionResponse struct {
 	Usage   *usage             `json:"usage,omitempty"`
 }
 
-func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) completions(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req completionRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
-	all, err := g.prepareCompletion(r, &req)
+	all, err := g.prepareCompletion(r.Context(), b, &req)
 	if err != nil {
 		return err
 	}
@@ -89,8 +89,9 @@ func (n *generation) complete(ctx context.Context, index int, logprobs bool) (co
 	return completionChoice{Text: text.String(), Index: index, Logprobs: probs, Finish: &n.finish}, err
 }
 
-// prepareCompletion checks a request and returns an answer to be drawn for each prompt.
-func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) ([]*generation, error) {
+// prepareCompletion checks a request and returns an answer to be drawn for each prompt. Then
+// the body is free.
+func (g *Gateway) prepareCompletion(ctx context.Context, b *body, req *completionRequest) ([]*generation, error) {
 	o, err := req.check()
 	if err != nil {
 		return nil, err
@@ -109,12 +110,16 @@ func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) ([]
 		}
 		o.wire.Logprobs, o.wire.WantLogprob = *req.Logprobs, true
 	}
-	m, err := g.openModel(r.Context(), req.Model, TaskGenerate)
+	m, err := g.openModel(ctx, req.Model, TaskGenerate)
 	if err != nil {
 		return nil, err
 	}
 	in := inputs{model: m, param: "prompt", most: maxPrompts, blank: true}
-	prompts, err := in.read(req.Prompt)
+	var prompts [][]int32
+	err = b.work(ctx, func() (err error) {
+		prompts, err = in.read(req.Prompt)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +131,8 @@ func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) ([]
 		}
 		all = append(all, n)
 	}
+	req.Prompt = nil
+	b.free()
 	return all, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,11 +28,9 @@ import (
 const (
 	maxHeader      = 16 << 10
 	maxConns       = 1024
-	maxBody        = 4 << 20 // a prompt of 128k tokens and its JSON escapes
-	maxConcurrent  = 64      // requests to models at once; more wait
-	maxWaiting     = 64      // more are answered 429
+	maxConcurrent  = 64 // requests to models at once; more wait
+	maxWaiting     = 64 // more are answered 429
 	headerTimeout  = 5 * time.Second
-	bodyTimeout    = 30 * time.Second
 	idleTimeout    = 60 * time.Second
 	writeTimeout   = 30 * time.Second // of one event or answer
 	requestTimeout = 30 * time.Minute // of one generation
@@ -131,6 +130,8 @@ type Gateway struct {
 	server  *http.Server
 	slots   chan struct{} // maxConcurrent: requests that run
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
+	parsing chan struct{} // as many as processors: large bodies that are worked on
+	bodies  budget        // of the large bodies that are here
 	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
@@ -157,7 +158,10 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), loading: waits{by: map[string]int{}}, ready: make(chan struct{})}
+	g := &Gateway{
+		cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting),
+		parsing: make(chan struct{}, runtime.GOMAXPROCS(0)), bodies: budget{free: maxBodies}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
+	}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),

@@ -111,7 +111,7 @@ func TestSlowClients(t *testing.T) {
 		sends := dial()
 		fmt.Fprint(sends, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 		line, err := bufio.NewReader(sends).ReadString('\n')
-		if err != nil || !strings.Contains(line, "400") || time.Since(start) > time.Minute {
+		if err != nil || !strings.Contains(line, "408") || time.Since(start) > time.Minute {
 			t.Errorf("half a request: %q, %v after %s", line, err, time.Since(start))
 		}
 		sends.Close()

@@ -27,9 +27,9 @@ type embedding struct {
 	Embedding any    `json:"embedding"` // numbers, or base64 of little-endian float32
 }
 
-func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req embeddingRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
 	if req.Format != "" && req.Format != "float" && req.Format != "base64" {
@@ -43,7 +43,12 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	in := inputs{model: m, param: "input", most: maxInputs}
-	lists, err := in.read(req.Input)
+	var lists [][]int32
+	err = b.work(r.Context(), func() (err error) {
+		lists, err = in.read(req.Input)
+		req.Input = nil
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ type apiError struct {
 	Param   string `json:"-"`
 	Code    string `json:"-"`
 
-	v2 bool // in the shape of the Open Inference Protocol: the message alone
+	retry time.Duration // when to try again; 0: not told
+	v2    bool          // in the shape of the Open Inference Protocol: the message alone
 }
 
 // Error returns the message.
@@ -122,6 +124,12 @@ func writeError(w http.ResponseWriter, e *apiError) {
 	w.Header().Set("Content-Type", "application/json")
 	if e.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if e.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(e.retry.Seconds())))
+	}
+	if e.status == http.StatusRequestEntityTooLarge || e.status == http.StatusRequestTimeout { // there is more of the body
+		w.Header().Set("Connection", "close")
 	}
 	w.WriteHeader(e.status)
 	var shape any = e

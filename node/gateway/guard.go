@@ -14,18 +14,16 @@ import (
 func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		up := receive(w, r)
 		if g.crossOrigin(w, r) {
 			return
 		}
 		if err := g.admit(r); err != nil {
 			writeError(w, err.in(r))
-			return
+		} else {
+			next.ServeHTTP(w, r)
 		}
-		if r.ContentLength != 0 { // without a body the deadline would end the request
-			r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r))
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a connection without deadlines has the header's
-		}
-		next.ServeHTTP(w, r)
+		up.discard(r)
 	})
 }
 
@@ -127,29 +125,38 @@ func (g *Gateway) caller(r *http.Request) caller {
 	return stranger
 }
 
-// handler answers a request or returns what is wrong with it, before it has written.
-type handler func(w http.ResponseWriter, r *http.Request) error
+// handler answers a request with a body, which has been read, or returns what is wrong with
+// it, before it has written.
+type handler func(w http.ResponseWriter, r *http.Request, b *body) error
 
-// limited lets maxConcurrent requests run, maxWaiting wait, and refuses the rest at once.
+// limited lets maxConcurrent requests run, maxWaiting wait, and refuses the rest at once. A
+// request counts from when it is here whole: who sends slowly keeps nobody else waiting.
 func (g *Gateway) limited(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case g.waiting <- struct{}{}:
-			defer func() { <-g.waiting }()
-		default:
-			w.Header().Set("Retry-After", "2")
-			busy := &apiError{status: http.StatusTooManyRequests, Type: "rate_limit_error", Message: "too many requests at once, try again"}
-			writeError(w, busy.in(r))
-			return
+		b, err := g.readBody(r)
+		if err == nil {
+			defer b.free()
+			err = g.take(r, func() error { return h(w, r, b) })
 		}
-		select {
-		case g.slots <- struct{}{}:
-			defer func() { <-g.slots }()
-		case <-r.Context().Done():
-			return
-		}
-		if err := h(w, r); err != nil {
+		if err != nil {
 			writeError(w, asAPIError(err).in(r))
 		}
 	})
+}
+
+// take runs f when it is its turn.
+func (g *Gateway) take(r *http.Request, f func() error) error {
+	select {
+	case g.waiting <- struct{}{}:
+		defer func() { <-g.waiting }()
+	default:
+		return &apiError{status: http.StatusTooManyRequests, Type: "rate_limit_error", Message: "too many requests at once, try again", retry: 2 * time.Second}
+	}
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	return f()
 }

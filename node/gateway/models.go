@@ -36,7 +36,7 @@ func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request, _ *body) error {
 	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err

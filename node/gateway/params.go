@@ -34,7 +34,7 @@ type sampling struct {
 	Seed              *int64          `json:"seed"`
 	Stop              json.RawMessage `json:"stop"`
 	N                 *int            `json:"n"`
-	LogitBias         map[string]any  `json:"logit_bias"`
+	LogitBias         given           `json:"logit_bias"`
 }
 
 type streamOptions struct {
@@ -57,7 +57,7 @@ func (s *sampling) check() (*options, error) {
 	if s.N != nil && *s.N != 1 {
 		return nil, badRequest("n", "n must be 1")
 	}
-	if len(s.LogitBias) > 0 {
+	if s.LogitBias {
 		return nil, badRequest("logit_bias", "logit_bias is not supported")
 	}
 	o := &options{wire: wire.Sampling{

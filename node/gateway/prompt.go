@@ -18,6 +18,30 @@ type message struct {
 	Content json.RawMessage `json:"content"`
 }
 
+// maxMessages bounds the messages of a request, and the parts of one.
+const maxMessages = 1 << 14
+
+func readMessages(raw json.RawMessage) (out []message, err error) {
+	if kind := kindOf(raw); kind != kindList && kind != kindNull && kind != "" {
+		return nil, badRequest("messages", "messages is %s, want a list", kind)
+	}
+	err = elements(raw, func(i int, element []byte) error {
+		if i == maxMessages {
+			return badRequest("messages", "more than %d messages", maxMessages)
+		}
+		at := fmt.Sprintf("messages.[%d]", i)
+		if kind := kindOf(element); kind != kindObject {
+			return badRequest(at, "%s is %s, want an object", at, kind)
+		}
+		out = append(out, message{})
+		return unmarshal(at, element, &out[i])
+	})
+	if err == nil && len(out) == 0 {
+		err = badRequest("messages", "messages is missing or empty")
+	}
+	return out, err
+}
+
 // roles are those that a message may have.
 var roles = []string{"system", "developer", "user", "assistant", "tool"}
 
@@ -42,6 +66,9 @@ func (m *message) text(i int) (string, error) {
 func (m *message) parts(param string) (string, error) {
 	var out strings.Builder
 	err := elements(m.Content, func(i int, element []byte) error {
+		if i == maxMessages {
+			return badRequest(param, "content has more than %d parts", maxMessages)
+		}
 		var p struct {
 			Type string  `json:"type"`
 			Text *string `json:"text"`

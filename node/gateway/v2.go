@@ -13,18 +13,6 @@ import (
 // through it: images by their file or by prepared values, texts by themselves, rows of tables by
 // the values of their columns. So are models that predict a number for a row.
 
-// maxBodyV2 bounds a request for inference: a photo of 9 MB in base64, or the values of
-// several images.
-const maxBodyV2 = 12 << 20
-
-// bodyLimit returns the largest body of a request.
-func bodyLimit(r *http.Request) int64 {
-	if isV2(r) {
-		return maxBodyV2
-	}
-	return maxBody
-}
-
 func isV2(r *http.Request) bool { return r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") }
 
 // in returns the error in the shape of the API that a request is for.
@@ -70,7 +58,7 @@ type tensorV2 struct {
 
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
 // alternatives; a model of tables wants all of them.
-func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) error {
 	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
@@ -102,7 +90,7 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 
 // readyV2 answers when a chain of peers covers the model; one that is here whole is loaded
 // for that, as for a request.
-func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request, _ *body) error {
 	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err == nil {
 		err = g.cfg.Models.Serve(r.Context(), m)
