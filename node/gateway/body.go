@@ -53,6 +53,7 @@ func tooLong(r *http.Request) *apiError {
 type upload struct {
 	body  io.ReadCloser
 	rc    *http.ResponseController
+	conn  *conn
 	start time.Time
 	n     int64
 	ended bool
@@ -60,8 +61,10 @@ type upload struct {
 
 // receive puts what keeps the limits into the place of a request's body.
 func receive(w http.ResponseWriter, r *http.Request) *upload {
-	u := &upload{body: r.Body, rc: http.NewResponseController(w), start: time.Now(), ended: r.ContentLength == 0}
-	if !u.ended { // without a body a deadline would end the request
+	u := &upload{body: r.Body, rc: http.NewResponseController(w), conn: connOf(r), start: time.Now(), ended: r.ContentLength == 0}
+	if u.ended {
+		u.conn.busy()
+	} else { // without a body a deadline would end the request
 		r.Body = http.MaxBytesReader(w, u, bodyLimit(r))
 	}
 	return u
@@ -77,6 +80,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.n += int64(n)
 	if err != nil && !u.ended {
 		u.ended = true
+		u.conn.busy()
 		_ = u.rc.SetReadDeadline(time.Time{}) // the work on it may take longer
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -17,7 +17,6 @@ import (
 
 	cid "github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
 
 	"github.com/covey-network/covey/engine/chat"
 	"github.com/covey-network/covey/engine/token"
@@ -27,7 +26,6 @@ import (
 // Limits of requests.
 const (
 	maxHeader      = 16 << 10
-	maxConns       = 1024
 	maxConcurrent  = 64 // requests to models at once; more wait
 	maxWaiting     = 64 // more are answered 429
 	headerTimeout  = 5 * time.Second
@@ -132,6 +130,7 @@ type Gateway struct {
 	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
 	parsing chan struct{} // as many as processors: large bodies that are worked on
 	bodies  budget        // of the large bodies that are here
+	conns   conns
 	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
@@ -160,11 +159,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting),
-		parsing: make(chan struct{}, runtime.GOMAXPROCS(0)), bodies: budget{free: maxBodies}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
+		parsing: make(chan struct{}, runtime.GOMAXPROCS(0)), bodies: budget{free: maxBodies}, conns: conns{groups: map[string]*group{}}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
 	}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), ConnContext: withConn,
 	}
 	return g, nil
 }
@@ -224,13 +223,12 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("listen for the API: %w; choose another address with --api", err)
 	}
 	g.addr = l.Addr()
-	l = netutil.LimitListener(l, maxConns)
 	close(g.ready)
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
 	served := make(chan error, 1)
-	go func() { served <- g.server.Serve(l) }()
+	go func() { served <- g.serve(l) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve the API: %w", err)
@@ -249,6 +247,11 @@ func (g *Gateway) Run(ctx context.Context) error {
 	g.ended = true
 	g.running.Unlock()
 	return err
+}
+
+// serve answers on a listener, within the limits of connections.
+func (g *Gateway) serve(l net.Listener) error {
+	return g.server.Serve(&limitedListener{l, &g.conns})
 }
 
 // NoRoute answers requests for which mux has no route, in the shape of all errors. It

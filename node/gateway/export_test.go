@@ -8,7 +8,7 @@ import (
 )
 
 // Serve answers on a listener of the test's.
-func (g *Gateway) Serve(l net.Listener) error { return g.server.Serve(l) }
+func (g *Gateway) Serve(l net.Listener) error { return g.serve(l) }
 
 // Handler answers one request.
 func (g *Gateway) Handler() http.Handler { return g.server.Handler }

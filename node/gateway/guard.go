@@ -15,6 +15,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		up := receive(w, r)
+		defer up.conn.quiet()
 		if g.crossOrigin(w, r) {
 			return
 		}
