@@ -30,7 +30,7 @@ func (r *running) control() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(w http.ResponseWriter, req *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
-			if err := f(w, req); err != nil {
+			if err := because(req, f(w, req)); err != nil {
 				gateway.WriteError(w, statusOf(err), err)
 			}
 		})
@@ -50,6 +50,15 @@ func (r *running) control() http.Handler {
 	handle("POST /covey/v1/gc", r.postGC)
 	mux.HandleFunc("/", gateway.NoRoute(mux))
 	return mux
+}
+
+// because returns the reason of a failure of a request: what it was at fails with it when the
+// node ends.
+func because(req *http.Request, err error) error {
+	if err != nil && errors.Is(context.Cause(req.Context()), gateway.ErrStopping) {
+		return gateway.ErrStopping
+	}
+	return err
 }
 
 // statusError is an error with the HTTP status it is to be answered with.
@@ -73,7 +82,7 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return http.StatusNotFound
-	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
+	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
@@ -114,13 +123,14 @@ func read(req *http.Request, v any) error {
 
 // events answers long work: progress lines, then the last event.
 type events struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w   http.ResponseWriter
+	req *http.Request
+	rc  *http.ResponseController
 }
 
-func newEvents(w http.ResponseWriter) *events {
+func newEvents(w http.ResponseWriter, req *http.Request) *events {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	return &events{w: w, rc: http.NewResponseController(w)}
+	return &events{w: w, req: req, rc: http.NewResponseController(w)}
 }
 
 func (e *events) send(v api.Event) {
@@ -132,7 +142,7 @@ func (e *events) send(v api.Event) {
 
 // finish sends the end of the work.
 func (e *events) finish(last api.Event, err error) error {
-	if err != nil {
+	if err = because(e.req, err); err != nil {
 		last = api.Event{Error: gateway.Clip(err.Error()), Status: statusOf(err)}
 	} else {
 		last.Done = true

@@ -51,6 +51,7 @@ func tooLong(r *http.Request) *apiError {
 // upload is the body of a request while it comes in: it fails with ErrSlow if it comes too
 // slowly.
 type upload struct {
+	r     *http.Request
 	body  io.ReadCloser
 	rc    *http.ResponseController
 	conn  *conn
@@ -61,7 +62,7 @@ type upload struct {
 
 // receive puts what keeps the limits into the place of a request's body.
 func receive(w http.ResponseWriter, r *http.Request) *upload {
-	u := &upload{body: r.Body, rc: http.NewResponseController(w), conn: connOf(r), start: time.Now(), ended: r.ContentLength == 0}
+	u := &upload{r: r, body: r.Body, rc: http.NewResponseController(w), conn: connOf(r), start: time.Now(), ended: r.ContentLength == 0}
 	if u.ended {
 		u.conn.busy()
 	} else { // without a body a deadline would end the request
@@ -75,6 +76,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	if !u.ended {
 		due := u.start.Add(bodyGrace + time.Duration(u.n)*time.Second/bodyRate)
 		_ = u.rc.SetReadDeadline(due) // what has no deadlines has those of its connection
+		if u.r.Context().Err() != nil {
+			u.interrupt()
+		}
 	}
 	n, err := u.body.Read(p)
 	u.n += int64(n)
@@ -85,8 +89,16 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = ErrSlow
+		if cause := context.Cause(u.r.Context()); errors.Is(cause, ErrStopping) {
+			err = cause
+		}
 	}
 	return n, err
+}
+
+// interrupt ends a Read that waits.
+func (u *upload) interrupt() {
+	_ = u.rc.SetReadDeadline(time.Unix(1, 0)) // long ago; what has no deadlines has those of its connection
 }
 
 // Close closes the body.
@@ -94,8 +106,8 @@ func (u *upload) Close() error { return u.body.Close() }
 
 // discard drops what is left of the body after the answer has been written. A client that
 // waits to be told to send it is not told.
-func (u *upload) discard(r *http.Request) {
-	if u.ended || u.n == 0 && r.Header.Get("Expect") != "" {
+func (u *upload) discard() {
+	if u.ended || u.r.Context().Err() != nil || u.n == 0 && u.r.Header.Get("Expect") != "" {
 		return
 	}
 	_ = u.rc.SetReadDeadline(time.Now().Add(discardTime))       // what has no deadlines has those of its connection
@@ -161,6 +173,8 @@ func (b *body) read(r *http.Request) error {
 			return nil
 		case errors.As(err, &long):
 			return tooLong(r)
+		case errors.Is(err, ErrStopping):
+			return err
 		case errors.Is(err, ErrSlow):
 			return &apiError{status: http.StatusRequestTimeout, Type: "invalid_request_error", Message: ErrSlow.Error()}
 		case err != nil:

@@ -179,7 +179,7 @@ func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generati
 		err = e.send(head)
 	}
 	if err != nil {
-		return e.fail(err)
+		return e.fail(r.Context(), err)
 	}
 	return e.end()
 }

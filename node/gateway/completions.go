@@ -142,13 +142,13 @@ func (g *Gateway) streamCompletion(w http.ResponseWriter, r *http.Request, all [
 	defer e.close()
 	for i, n := range all {
 		if err := n.streamChoice(r.Context(), e, head, i, req.Logprobs != nil); err != nil {
-			return e.fail(err)
+			return e.fail(r.Context(), err)
 		}
 	}
 	if req.usage() {
 		head.Choices, head.Usage = []completionChoice{}, usageOf(all)
 		if err := e.send(head); err != nil {
-			return e.fail(err)
+			return e.fail(r.Context(), err)
 		}
 	}
 	return e.end()

@@ -32,7 +32,8 @@ const (
 	idleTimeout    = 60 * time.Second
 	writeTimeout   = 30 * time.Second // of one event or answer
 	requestTimeout = 30 * time.Minute // of one generation
-	drainTimeout   = 10 * time.Second
+	drainTimeout   = 10 * time.Second // running answers may finish
+	cutTimeout     = 2 * time.Second  // and then say that they do not
 	heartbeat      = 15 * time.Second // comments that keep a quiet stream open
 )
 
@@ -117,9 +118,14 @@ type Config struct {
 	Control  http.Handler          // under /covey/v1/, for the owner
 	Metrics  http.Handler          // under /metrics
 	Registry prometheus.Registerer // gets this package's metrics; nil: none
+	Hurry    <-chan struct{}       // closed: at the end running answers are cut off at once; may be nil
 	Log      *slog.Logger
 	Now      func() time.Time
 }
+
+// ErrStopping is why the context of a request ends when the gateway does, and what is
+// answered then.
+var ErrStopping = errors.New("this node is being stopped, and the answer did not finish in time: ask again, or another node")
 
 // Gateway serves HTTP.
 type Gateway struct {
@@ -213,7 +219,7 @@ func local(a net.Addr) net.Addr {
 }
 
 // Run serves until ctx ends, then gives running answers a moment to finish, and ends those
-// that do not. When it returns no request is being handled.
+// that do not, each with an error. When it returns no request is being handled.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
@@ -222,10 +228,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("listen for the API: %w; choose another address with --api", err)
 	}
+	return g.run(ctx, l)
+}
+
+func (g *Gateway) run(ctx context.Context, l net.Listener) error {
 	g.addr = l.Addr()
 	close(g.ready)
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
 	served := make(chan error, 1)
 	go func() { served <- g.serve(l) }()
@@ -234,19 +244,47 @@ func (g *Gateway) Run(ctx context.Context) error {
 		return fmt.Errorf("serve the API: %w", err)
 	case <-ctx.Done():
 	}
-	drain, stop := context.WithTimeout(base, drainTimeout)
-	defer stop()
-	err = g.server.Shutdown(drain)
-	cancel()
+	err := g.drain(base)
+	cancel(ErrStopping)
 	if err != nil {
-		g.cfg.Log.Warn("answers cut off", "after", drainTimeout)
-		err = g.server.Close()
+		g.cfg.Log.Warn("answers cut off")
+		err = g.cut(base)
 	}
 	<-served
 	g.running.Lock() // waits for those that were cut off
 	g.ended = true
 	g.running.Unlock()
 	return err
+}
+
+// drain takes no more requests and waits for those that run, for drainTimeout or until it is
+// to hurry.
+func (g *Gateway) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	var hurry sync.WaitGroup
+	defer hurry.Wait()
+	done := make(chan struct{})
+	defer close(done)
+	hurry.Go(func() {
+		select {
+		case <-g.cfg.Hurry:
+			cancel()
+		case <-done:
+		}
+	})
+	return g.server.Shutdown(ctx)
+}
+
+// cut waits for the requests that run to say that they were cut off, and closes connections
+// that do not take it.
+func (g *Gateway) cut(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTimeout)
+	defer cancel()
+	if g.server.Shutdown(ctx) == nil {
+		return nil
+	}
+	return g.server.Close()
 }
 
 // serve answers on a listener, within the limits of connections.
@@ -278,9 +316,11 @@ func (g *Gateway) awaited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.running.RLock()
 		defer g.running.RUnlock()
-		if !g.ended {
-			h.ServeHTTP(w, r)
+		if g.ended {
+			writeError(w, asAPIError(r.Context(), ErrStopping).in(r))
+			return
 		}
+		h.ServeHTTP(w, r)
 	})
 }
 

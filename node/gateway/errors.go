@@ -30,6 +30,9 @@ type apiError struct {
 // Error returns the message.
 func (e *apiError) Error() string { return e.Message }
 
+// statusGone is for the counters: the client left before it was answered.
+const statusGone = 499
+
 // codes are the codes of errors that have none of their own: programs branch on a code, and
 // some clients fail on null.
 var codes = map[int]string{
@@ -90,16 +93,21 @@ func badRequest(param, format string, args ...any) *apiError {
 	return &apiError{status: http.StatusBadRequest, Type: "invalid_request_error", Param: param, Message: fmt.Sprintf(format, args...)}
 }
 
-// asAPIError translates what went wrong behind the gateway.
-func asAPIError(err error) *apiError {
+// asAPIError translates what went wrong behind the gateway, for a request with a context.
+func asAPIError(ctx context.Context, err error) *apiError {
 	var api *apiError
 	var refusal *wire.Error
 	server := func(status int, code string) *apiError {
 		return &apiError{status: status, Type: "server_error", Code: code, Message: err.Error()}
 	}
+	stopping := errors.Is(err, ErrStopping) || errors.Is(context.Cause(ctx), ErrStopping)
 	switch {
-	case errors.As(err, &api):
+	case errors.As(err, &api) && (!stopping || api.status < http.StatusInternalServerError):
 		return api
+	case stopping:
+		return &apiError{status: http.StatusServiceUnavailable, Type: "server_error", Code: "stopping", Message: ErrStopping.Error()}
+	case errors.Is(err, context.Canceled):
+		return server(statusGone, "canceled")
 	case errors.Is(err, ErrNotFound):
 		return &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Param: "model", Code: "model_not_found", Message: err.Error()}
 	case errors.Is(err, router.ErrNoChain):

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"mime"
@@ -16,6 +17,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		up := receive(w, r)
 		defer up.conn.quiet()
+		defer context.AfterFunc(r.Context(), up.interrupt)()
 		if g.crossOrigin(w, r) {
 			return
 		}
@@ -24,7 +26,7 @@ func (g *Gateway) guard(next http.Handler) http.Handler {
 		} else {
 			next.ServeHTTP(w, r)
 		}
-		up.discard(r)
+		up.discard()
 	})
 }
 
@@ -140,7 +142,7 @@ func (g *Gateway) limited(h handler) http.Handler {
 			err = g.take(r, func() error { return h(w, r, b) })
 		}
 		if err != nil {
-			writeError(w, asAPIError(err).in(r))
+			writeError(w, asAPIError(r.Context(), err).in(r))
 		}
 	})
 }

@@ -82,17 +82,23 @@ const ownerKey = "owner"
 // newGateway makes a gateway in a swarm of nobody.
 func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.Gateway {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	r, err := router.New(router.Config{
+	return newGatewayWith(t, gateway.Config{Models: m, Control: control}, router.Config{
 		Adverts: func() []*wire.Advert { return nil },
-		RTT:     func(host.ID) (time.Duration, bool) { return 0, false },
 		Dial:    func(context.Context, wire.Hop) (host.Stream, error) { return nil, net.ErrClosed },
-		Log:     log, Now: time.Now,
 	})
+}
+
+// newGatewayWith makes a gateway with a router of a swarm.
+func newGatewayWith(t testing.TB, cfg gateway.Config, swarm router.Config) *gateway.Gateway {
+	t.Helper()
+	swarm.RTT = func(host.ID) (time.Duration, bool) { return 0, false }
+	swarm.Log, swarm.Now = slog.New(slog.DiscardHandler), time.Now
+	r, err := router.New(swarm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Models: m, Router: r, Control: control, Owner: sha256.Sum256([]byte(ownerKey)), Log: log, Now: time.Now})
+	cfg.Router, cfg.Owner, cfg.Log, cfg.Now = r, sha256.Sum256([]byte(ownerKey)), swarm.Log, time.Now
+	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

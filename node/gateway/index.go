@@ -65,7 +65,7 @@ func (g *Gateway) index(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	}
 	if err != nil {
-		writeError(w, asAPIError(err))
+		writeError(w, asAPIError(r.Context(), err))
 		return
 	}
 	_, _ = w.Write(page.Bytes()) // the client is gone if this fails

@@ -32,7 +32,7 @@ func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 		err = writeJSON(w, map[string]any{"object": "list", "data": data})
 	}
 	if err != nil {
-		writeError(w, asAPIError(err))
+		writeError(w, asAPIError(r.Context(), err))
 	}
 }
 

@@ -36,7 +36,7 @@ func (g *Gateway) routesV2(mux *http.ServeMux) {
 
 func (g *Gateway) serverV2(w http.ResponseWriter, r *http.Request) {
 	if err := writeJSON(w, map[string]any{"name": "covey", "version": g.cfg.Version, "extensions": []string{}}); err != nil {
-		writeError(w, asAPIError(err).in(r))
+		writeError(w, asAPIError(r.Context(), err).in(r))
 	}
 }
 
@@ -44,7 +44,7 @@ func (g *Gateway) serverV2(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) healthV2(what string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := writeJSON(w, map[string]bool{what: true}); err != nil {
-			writeError(w, asAPIError(err).in(r))
+			writeError(w, asAPIError(r.Context(), err).in(r))
 		}
 	}
 }
