@@ -18,7 +18,8 @@ const (
 	// Of each body smallBody bytes are read whatever others send. What is larger shares
 	// maxBodies, so that large bodies, many or slow, cannot take the memory of all.
 	smallBody = 64 << 10
-	maxBodies = 64 << 20
+	maxBodies = 48 << 20
+	maxWorked = 4 << 20
 	// A body may take bodyGrace, and from then on must have come with bodyRate bytes per
 	// second on the whole.
 	bodyGrace = 10 * time.Second
@@ -213,17 +214,16 @@ func (b *body) free() {
 	b.data, b.held = nil, 0
 }
 
-// work runs f, which takes memory in proportion to the body. Of large ones no more are worked
-// on at once than there are processors, which takes them no longer.
+// work runs f, which takes memory in proportion to the body, many times that for a text that
+// becomes tokens. So of large bodies maxWorked bytes in all are worked on at once.
 func (b *body) work(ctx context.Context, f func() error) error {
 	if !b.large {
 		return f()
 	}
-	select {
-	case b.g.parsing <- struct{}{}:
-		defer func() { <-b.g.parsing }()
-	case <-ctx.Done():
-		return ctx.Err()
+	n := min(b.held, maxWorked)
+	if err := b.g.worked.Acquire(ctx, n); err != nil {
+		return err
 	}
+	defer b.g.worked.Release(n)
 	return f()
 }

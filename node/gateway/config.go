@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	cid "github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/covey-network/covey/engine/chat"
 	"github.com/covey-network/covey/engine/token"
@@ -132,10 +132,10 @@ type Gateway struct {
 	cfg     Config
 	metrics *metrics
 	server  *http.Server
-	slots   chan struct{} // maxConcurrent: requests that run
-	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
-	parsing chan struct{} // as many as processors: large bodies that are worked on
-	bodies  budget        // of the large bodies that are here
+	slots   chan struct{}       // maxConcurrent: requests that run
+	waiting chan struct{}       // maxConcurrent+maxWaiting: requests that run or wait
+	bodies  budget              // of the large bodies that are here
+	worked  *semaphore.Weighted // bytes of these that are decoded and made tokens of
 	conns   conns
 	loading waits
 	ready   chan struct{}
@@ -165,7 +165,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting),
-		parsing: make(chan struct{}, runtime.GOMAXPROCS(0)), bodies: budget{free: maxBodies}, conns: conns{groups: map[string]*group{}}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
+		bodies: budget{free: maxBodies}, worked: semaphore.NewWeighted(maxWorked), conns: conns{groups: map[string]*group{}}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
 	}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
