@@ -18,7 +18,7 @@ const (
 	// Of each body smallBody bytes are read whatever others send. What is larger shares
 	// maxBodies, so that large bodies, many or slow, cannot take the memory of all.
 	smallBody = 64 << 10
-	maxBodies = 48 << 20
+	maxBodies = 40 << 20
 	maxWorked = 4 << 20
 	// A body may take bodyGrace, and from then on must have come with bodyRate bytes per
 	// second on the whole.
