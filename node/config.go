@@ -52,6 +52,7 @@ type API struct {
 	Addr     string   `toml:"addr"`
 	Hosts    []string `toml:"hosts"`    // further host names it may be asked for
 	Keys     []string `toml:"keys"`     // SHA-256 of API keys, in hex
+	Origins  []string `toml:"origins"`  // sites whose pages may ask models, as https://chat.example; "*": all
 	Insecure bool     `toml:"insecure"` // beyond loopback without TLS
 }
 
@@ -160,6 +161,11 @@ func (c *Config) Validate() error {
 	}
 	if _, err := c.keys(); err != nil {
 		errs = append(errs, err)
+	}
+	for i, o := range c.API.Origins {
+		if err := gateway.CheckOrigin(o); err != nil {
+			bad("api.origins[%d] in %s: %w", i, filepath.Join(c.DataDir, configFile), err)
+		}
 	}
 	if err := gateway.CheckAddr(c.API.Addr, len(c.API.Keys), c.API.Insecure); err != nil {
 		bad("%w (settings are in %s)", err, filepath.Join(c.DataDir, configFile))

@@ -30,8 +30,8 @@ func (r *running) control() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(w http.ResponseWriter, req *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
-			if err := f(w, req); err != nil {
-				fail(w, err)
+			if err := because(req, f(w, req)); err != nil {
+				gateway.WriteError(w, statusOf(err), err)
 			}
 		})
 	}
@@ -52,6 +52,15 @@ func (r *running) control() http.Handler {
 	return mux
 }
 
+// because returns the reason of a failure of a request: what it was at fails with it when the
+// node ends.
+func because(req *http.Request, err error) error {
+	if err != nil && errors.Is(context.Cause(req.Context()), gateway.ErrStopping) {
+		return gateway.ErrStopping
+	}
+	return err
+}
+
 // statusError is an error with the HTTP status it is to be answered with.
 type statusError struct {
 	status int
@@ -61,32 +70,24 @@ type statusError struct {
 // statusOf returns the HTTP status for an error.
 func statusOf(err error) int {
 	var known statusError
+	var long *http.MaxBytesError
 	switch {
+	case errors.As(err, &long):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, gateway.ErrSlow):
+		return http.StatusRequestTimeout
 	case errors.As(err, &known):
 		return known.status
 	case errors.Is(err, hosting.ErrRange):
 		return http.StatusBadRequest
 	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return http.StatusNotFound
-	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
+	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
 	return http.StatusInternalServerError
-}
-
-// fail answers an error in the shape of the OpenAI API, as everywhere.
-func fail(w http.ResponseWriter, err error) {
-	status := statusOf(err)
-	kind := "server_error"
-	if status < http.StatusInternalServerError {
-		kind = "invalid_request_error"
-	}
-	setDeadline(w)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": err.Error(), "type": kind, "param": nil, "code": nil}}) // the client is gone if this fails
 }
 
 // setDeadline lets a client take answerTimeout to read what is written now.
@@ -110,21 +111,26 @@ func read(req *http.Request, v any) error {
 			err = errors.New("more than one JSON value")
 		}
 	}
-	if err != nil {
-		return statusError{http.StatusBadRequest, fmt.Errorf("read request: %w", err)}
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("read request: %w", err)
+	if statusOf(err) != http.StatusInternalServerError {
+		return err
+	}
+	return statusError{http.StatusBadRequest, err}
 }
 
 // events answers long work: progress lines, then the last event.
 type events struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w   http.ResponseWriter
+	req *http.Request
+	rc  *http.ResponseController
 }
 
-func newEvents(w http.ResponseWriter) *events {
+func newEvents(w http.ResponseWriter, req *http.Request) *events {
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	return &events{w: w, rc: http.NewResponseController(w)}
+	return &events{w: w, req: req, rc: http.NewResponseController(w)}
 }
 
 func (e *events) send(v api.Event) {
@@ -136,8 +142,8 @@ func (e *events) send(v api.Event) {
 
 // finish sends the end of the work.
 func (e *events) finish(last api.Event, err error) error {
-	if err != nil {
-		last = api.Event{Error: err.Error(), Status: statusOf(err)}
+	if err = because(e.req, err); err != nil {
+		last = api.Event{Error: gateway.Clip(err.Error()), Status: statusOf(err)}
 	} else {
 		last.Done = true
 	}

@@ -172,7 +172,7 @@ func (r *running) postImport(w http.ResponseWriter, req *http.Request) error {
 	if !builtin && !filepath.IsAbs(in.Path) {
 		return statusError{http.StatusBadRequest, errors.New("path must be absolute")}
 	}
-	e := newEvents(w)
+	e := newEvents(w, req)
 	var total int64
 	progress := func(done, all int64) {
 		total = all
@@ -212,7 +212,7 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return statusError{http.StatusBadRequest, err}
 	}
-	e := newEvents(w)
+	e := newEvents(w, req)
 	total := r.catalog.PartBytes(m, rng)
 	st, err := r.catalog.Fetch(req.Context(), m, rng, exchange.Options{Progress: func(s exchange.Stats) {
 		e.send(api.Event{Stage: hosting.Fetching, Bytes: s.Bytes + s.Skipped, Total: total})
@@ -264,7 +264,7 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	r.worker.Evict(func(id cid.Cid, rng wire.Range) bool {
 		return r.hosting.Wanted(id, rng) || id == m.CID && in.Blocks == "all"
 	})
-	e := newEvents(w)
+	e := newEvents(w, req)
 	rng, st, err := r.hosting.Host(req.Context(), m, in.Blocks, func(state string, done, total int64) {
 		e.send(api.Event{Stage: state, Bytes: done, Total: total})
 	})

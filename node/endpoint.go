@@ -18,7 +18,7 @@ var ErrNotRunning = errors.New("no node is running")
 // owner only, while the node runs.
 type Endpoint struct {
 	URL     string `json:"url"`
-	Key     string `json:"key,omitempty"` // an API key for the owner's own commands
+	Key     string `json:"key"` // the owner's, for commands and the control API; new at each start
 	PID     int    `json:"pid"`
 	DataDir string `json:"data_dir"`
 }

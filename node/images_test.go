@@ -330,7 +330,7 @@ func TestGuardOfInference(t *testing.T) {
 			headers map[string]string
 			status  int
 		}{
-			"no key":       {nil, 401},
+			"no key":       {map[string]string{"Authorization": ""}, 401},
 			"other host":   {map[string]string{"Authorization": "Bearer " + key, "Host": "evil.example"}, 421},
 			"other origin": {map[string]string{"Authorization": "Bearer " + key, "Origin": "https://evil.example"}, 403},
 		} {

@@ -40,6 +40,8 @@ type Node struct {
 	cfg      Config
 	ready    chan struct{}
 	endpoint Endpoint // set before ready is closed
+	hurry    chan struct{}
+	hurried  sync.Once
 }
 
 // New checks the configuration. It starts and opens nothing.
@@ -50,11 +52,14 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Node{cfg: cfg, ready: make(chan struct{})}, nil
+	return &Node{cfg: cfg, ready: make(chan struct{}), hurry: make(chan struct{})}, nil
 }
 
 // Ready is closed when the node answers on its API.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Hurry lets the end of Run not wait for running answers: they end with an error.
+func (n *Node) Hurry() { n.hurried.Do(func() { close(n.hurry) }) }
 
 // Endpoint returns where the node answers, once it is ready.
 func (n *Node) Endpoint() *Endpoint { return &n.endpoint }
@@ -62,10 +67,11 @@ func (n *Node) Endpoint() *Endpoint { return &n.endpoint }
 // running is a node between the start and the end of Run.
 type running struct {
 	cfg     *Config
+	hurry   <-chan struct{} // closed: answers are not waited for at the end
 	log     *slog.Logger
 	ctx     context.Context // of Run
 	started time.Time
-	key     string // of the owner's commands
+	key     string // of the owner: what the control API takes
 
 	creds    *host.Credentials
 	store    *store.Store
@@ -105,7 +111,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.cancel()
 		base.cancel()
 	}()
-	r := &running{cfg: &n.cfg, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1), unpacking: make(chan struct{}, 1)}
+	r := &running{cfg: &n.cfg, hurry: n.hurry, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1), unpacking: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err
@@ -323,13 +329,10 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	if len(keys) > 0 { // the owner's commands get a key of their own
-		r.key = newKey()
-		keys = append(keys, sha256.Sum256([]byte(r.key)))
-	}
+	r.key = newKey()
 	r.gateway, err = gateway.New(gateway.Config{
-		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router, Version: r.cfg.Version,
-		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry,
+		Addr: r.cfg.API.Addr, Hosts: r.cfg.API.Hosts, Keys: keys, Owner: sha256.Sum256([]byte(r.key)), Origins: r.cfg.API.Origins, Insecure: r.cfg.API.Insecure, Models: models{r}, Router: r.router, Version: r.cfg.Version,
+		Control: r.control(), Metrics: promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}), Log: r.part("gateway"), Now: time.Now, Registry: r.registry, Hurry: r.hurry,
 	})
 	return err
 }

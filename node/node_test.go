@@ -72,6 +72,7 @@ func withDemo(t *testing.T) *api.Client {
 
 type completion struct {
 	Choices []struct {
+		Index    int
 		Text     string
 		Finish   string `json:"finish_reason"`
 		Message  struct{ Role, Content string }
@@ -353,7 +354,8 @@ func TestLogprobsShape(t *testing.T) {
 	t.Error("no answer with characters of several bytes")
 }
 
-// request sends raw bytes with headers; the header Host changes the host.
+// request sends raw bytes with headers, and with the owner's key unless there is a header
+// Authorization; the header Host changes the host.
 func request(t *testing.T, c *api.Client, method, path, body string, headers map[string]string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, c.Base+path, bytes.NewReader([]byte(body)))
@@ -361,6 +363,7 @@ func request(t *testing.T, c *api.Client, method, path, body string, headers map
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+c.Key)
 	for k, v := range headers {
 		if k == "Host" {
 			req.Host = v
@@ -411,7 +414,7 @@ func TestGuard(t *testing.T) {
 			headers map[string]string
 			status  int
 		}{
-			"no key":         {nil, 401},
+			"no key":         {map[string]string{"Authorization": ""}, 401},
 			"wrong key":      {map[string]string{"Authorization": "Bearer x"}, 401},
 			"other host":     {map[string]string{"Authorization": "Bearer " + key, "Host": "evil.example"}, 421},
 			"other origin":   {map[string]string{"Authorization": "Bearer " + key, "Origin": "https://evil.example"}, 403},

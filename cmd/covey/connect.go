@@ -100,7 +100,7 @@ func (o *options) running(ctx context.Context) (*api.Client, error) {
 		return nil, &api.StatusError{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("the node on %s (pid %d) did not answer within %s: it is busy or hangs", o.data, at.PID, probeTimeout)}
 	case errors.As(err, &dial) && dial.Op == "dial": // killed, and its file left behind
 		return nil, fmt.Errorf("%w: %v", node.ErrNotRunning, err)
-	case err == nil, errors.As(err, &status) && status.Status == http.StatusNotFound, errors.As(err, &syntax):
+	case err == nil, errors.As(err, &syntax), errors.As(err, &status) && (status.Status == http.StatusNotFound || status.Status == http.StatusUnauthorized): // 401: the key is another node's
 		return nil, fmt.Errorf("%w: another program answers at %s", node.ErrNotRunning, at.URL)
 	}
 	return nil, err
@@ -143,5 +143,5 @@ func (o *options) startLocal(ctx context.Context) (*api.Client, func() error, er
 		return nil, nil, errors.Join(ctx.Err(), stop())
 	case <-n.Ready():
 	}
-	return &api.Client{Base: n.Endpoint().URL}, stop, nil
+	return &api.Client{Base: n.Endpoint().URL, Key: n.Endpoint().Key}, stop, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -66,7 +67,10 @@ func run(o *options) error {
 	go func() {
 		for s := range signals { // until the process ends
 			if ctx.Err() != nil { // it was told to end, and does not: what is on disk stands a kill
-				os.Exit(exitInterrupted)
+				if !o.hurryUp() {
+					os.Exit(exitInterrupted)
+				}
+				continue
 			}
 			if s != os.Interrupt || !o.interrupt() {
 				cancel()
@@ -100,6 +104,20 @@ type options struct {
 	data   string
 	json   bool
 	answer atomic.Pointer[context.CancelFunc] // ends what an interrupt ends instead of the command; nil: nothing
+	hurry  atomic.Pointer[func()]             // makes the end of the command come sooner; nil: nothing does
+}
+
+// hurryTime is how long a command may take to end from when it was told to hurry.
+const hurryTime = 3 * time.Second
+
+// hurryUp makes the command end within hurryTime. It reports whether there was a way.
+func (o *options) hurryUp() bool {
+	hurry := o.hurry.Swap(nil)
+	if hurry != nil {
+		(*hurry)()
+		time.AfterFunc(hurryTime, func() { os.Exit(exitInterrupted) })
+	}
+	return hurry != nil
 }
 
 // interrupt ends the answer that is being given. It reports whether there was one that ends

@@ -154,6 +154,8 @@ func (u *upOptions) serve(ctx context.Context, cfg *node.Config, out io.Writer) 
 	if err != nil {
 		return err
 	}
+	hurry := n.Hurry
+	u.hurry.Store(&hurry)
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	select {

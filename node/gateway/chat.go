@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -13,12 +14,11 @@ import (
 
 type chatRequest struct {
 	sampling
-	Messages       []message       `json:"messages"`
-	MaxCompletion  *int            `json:"max_completion_tokens"`
+	Messages       json.RawMessage `json:"messages"`
 	Logprobs       bool            `json:"logprobs"`
 	TopLogprobs    *uint32         `json:"top_logprobs"`
-	Tools          []any           `json:"tools"`
-	Functions      []any           `json:"functions"` // what tools were called before
+	Tools          given           `json:"tools"`
+	Functions      given           `json:"functions"` // what tools were called before
 	ResponseFormat *responseFormat `json:"response_format"`
 }
 
@@ -72,12 +72,12 @@ func newID(prefix string) string {
 	return prefix + hex.EncodeToString(b[:])
 }
 
-func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req chatRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
-	n, err := g.prepareChat(r.Context(), &req)
+	n, err := g.prepareChat(r.Context(), b, &req)
 	if err != nil {
 		return err
 	}
@@ -103,25 +103,21 @@ func (g *Gateway) chatCompletions(w http.ResponseWriter, r *http.Request) error 
 	}
 	answer := text.String()
 	head.Choices = []chatChoice{{Message: &chatMessage{Role: "assistant", Content: &answer}, Logprobs: probs, Finish: &n.finish}}
-	head.Usage = n.usage()
+	head.Usage = usageOf([]*generation{n})
 	return writeJSON(w, head)
 }
 
-func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generation, error) {
-	if req.MaxTokens == nil {
-		req.MaxTokens = req.MaxCompletion
-	}
+// prepareChat checks a request and makes its prompt. Then the body is free: what is left of it
+// is the prompt's tokens.
+func (g *Gateway) prepareChat(ctx context.Context, b *body, req *chatRequest) (*generation, error) {
 	o, err := req.check()
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Messages) == 0 {
-		return nil, badRequest("messages", "messages is missing or empty")
-	}
-	if len(req.Tools) > 0 {
+	if req.Tools {
 		return nil, badRequest("tools", "tools are not supported")
 	}
-	if len(req.Functions) > 0 {
+	if req.Functions {
 		return nil, badRequest("functions", "functions are not supported")
 	}
 	if f := req.ResponseFormat; f != nil && f.Type != "" && f.Type != "text" {
@@ -138,8 +134,20 @@ func (g *Gateway) prepareChat(ctx context.Context, req *chatRequest) (*generatio
 	if err != nil {
 		return nil, err
 	}
-	prompt, err := chatPrompt(m, req.Messages, g.cfg.Now)
-	return &generation{g: g, model: m, prompt: prompt, opts: o}, err
+	n := &generation{g: g, model: m, param: "messages", opts: o}
+	err = b.work(ctx, func() error {
+		messages, err := readMessages(req.Messages)
+		if err == nil {
+			n.prompt, err = chatPrompt(m, messages, g.cfg.Now)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	req.Messages = nil
+	b.free()
+	return n, n.check()
 }
 
 func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generation, head chatResponse, req *chatRequest) error {
@@ -167,11 +175,11 @@ func (g *Gateway) streamChat(w http.ResponseWriter, r *http.Request, n *generati
 		err = send(chatChoice{Delta: &chatMessage{}, Finish: &n.finish})
 	}
 	if err == nil && req.usage() {
-		head.Choices, head.Usage = []chatChoice{}, n.usage()
+		head.Choices, head.Usage = []chatChoice{}, usageOf([]*generation{n})
 		err = e.send(head)
 	}
 	if err != nil {
-		return e.fail(err)
+		return e.fail(r.Context(), err)
 	}
 	return e.end()
 }

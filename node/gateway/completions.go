@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
+
+// maxPrompts is how many prompts one request may have; they are answered one after the other.
+const maxPrompts = 64
 
 type completionRequest struct {
 	sampling
@@ -42,24 +46,37 @@ type completionResponse struct {
 	Usage   *usage             `json:"usage,omitempty"`
 }
 
-func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) completions(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req completionRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
-	n, err := g.prepareCompletion(r, &req)
+	all, err := g.prepareCompletion(r.Context(), b, &req)
 	if err != nil {
 		return err
 	}
 	head := completionResponse{ID: newID("cmpl-"), Object: "text_completion", Created: g.cfg.Now().Unix(), Model: req.Model}
 	if req.Stream {
-		return g.streamCompletion(w, r, n, head, &req)
+		return g.streamCompletion(w, r, all, head, &req)
 	}
+	for i, n := range all {
+		c, err := n.complete(r.Context(), i, req.Logprobs != nil)
+		if err != nil {
+			return err
+		}
+		head.Choices = append(head.Choices, c)
+	}
+	head.Usage = usageOf(all)
+	return writeJSON(w, head)
+}
+
+// complete draws the whole answer to one prompt.
+func (n *generation) complete(ctx context.Context, index int, logprobs bool) (completionChoice, error) {
 	var text strings.Builder
 	var probs *completionLogprobs
 	length := 0
-	err = n.run(r.Context(), func(p piece) error {
-		if req.Logprobs != nil && p.sampled != nil {
+	err := n.run(ctx, func(p piece) error {
+		if logprobs && p.sampled != nil {
 			if probs == nil {
 				probs = &completionLogprobs{}
 			}
@@ -69,15 +86,12 @@ func (g *Gateway) completions(w http.ResponseWriter, r *http.Request) error {
 		text.WriteString(p.text)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	head.Choices = []completionChoice{{Text: text.String(), Logprobs: probs, Finish: &n.finish}}
-	head.Usage = n.usage()
-	return writeJSON(w, head)
+	return completionChoice{Text: text.String(), Index: index, Logprobs: probs, Finish: &n.finish}, err
 }
 
-func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) (*generation, error) {
+// prepareCompletion checks a request and returns an answer to be drawn for each prompt. Then
+// the body is free.
+func (g *Gateway) prepareCompletion(ctx context.Context, b *body, req *completionRequest) ([]*generation, error) {
 	o, err := req.check()
 	if err != nil {
 		return nil, err
@@ -96,27 +110,56 @@ func (g *Gateway) prepareCompletion(r *http.Request, req *completionRequest) (*g
 		}
 		o.wire.Logprobs, o.wire.WantLogprob = *req.Logprobs, true
 	}
-	m, err := g.openModel(r.Context(), req.Model, TaskGenerate)
+	m, err := g.openModel(ctx, req.Model, TaskGenerate)
 	if err != nil {
 		return nil, err
 	}
-	prompts, err := readInputs(m, "prompt", req.Prompt)
+	in := inputs{model: m, param: "prompt", most: maxPrompts, blank: true}
+	var prompts [][]int32
+	err = b.work(ctx, func() (err error) {
+		prompts, err = in.read(req.Prompt)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if len(prompts) != 1 {
-		return nil, badRequest("prompt", "%d prompts in a request, want 1", len(prompts))
+	var all []*generation
+	for _, p := range prompts {
+		n := &generation{g: g, model: m, prompt: p, param: "prompt", opts: o}
+		if err := n.check(); err != nil {
+			return nil, err
+		}
+		all = append(all, n)
 	}
-	return &generation{g: g, model: m, prompt: prompts[0], opts: o}, nil
+	req.Prompt = nil
+	b.free()
+	return all, nil
 }
 
-func (g *Gateway) streamCompletion(w http.ResponseWriter, r *http.Request, n *generation, head completionResponse, req *completionRequest) error {
+// streamCompletion streams the answers one after the other.
+func (g *Gateway) streamCompletion(w http.ResponseWriter, r *http.Request, all []*generation, head completionResponse, req *completionRequest) error {
 	e := newEvents(w)
 	defer e.close()
+	for i, n := range all {
+		if err := n.streamChoice(r.Context(), e, head, i, req.Logprobs != nil); err != nil {
+			return e.fail(r.Context(), err)
+		}
+	}
+	if req.usage() {
+		head.Choices, head.Usage = []completionChoice{}, usageOf(all)
+		if err := e.send(head); err != nil {
+			return e.fail(r.Context(), err)
+		}
+	}
+	return e.end()
+}
+
+// streamChoice streams the answer to one prompt.
+func (n *generation) streamChoice(ctx context.Context, e *events, head completionResponse, index int, logprobs bool) error {
 	offset := 0
-	err := n.run(r.Context(), func(p piece) error {
-		c := completionChoice{Text: p.text}
-		if req.Logprobs != nil && p.sampled != nil {
+	err := n.run(ctx, func(p piece) error {
+		c := completionChoice{Text: p.text, Index: index}
+		if logprobs && p.sampled != nil {
 			c.Logprobs = &completionLogprobs{}
 			c.Logprobs.add(n, *p.sampled, offset)
 		} else if p.text == "" {
@@ -126,18 +169,11 @@ func (g *Gateway) streamCompletion(w http.ResponseWriter, r *http.Request, n *ge
 		head.Choices = []completionChoice{c}
 		return e.send(head)
 	})
-	if err == nil {
-		head.Choices = []completionChoice{{Finish: &n.finish}}
-		err = e.send(head)
-	}
-	if err == nil && req.usage() {
-		head.Choices, head.Usage = []completionChoice{}, n.usage()
-		err = e.send(head)
-	}
 	if err != nil {
-		return e.fail(err)
+		return err
 	}
-	return e.end()
+	head.Choices = []completionChoice{{Index: index, Finish: &n.finish}}
+	return e.send(head)
 }
 
 func (l *completionLogprobs) add(n *generation, s wire.Sampled, offset int) {
@@ -150,36 +186,4 @@ func (l *completionLogprobs) add(n *generation, s wire.Sampled, offset int) {
 		top[name(a.Token)] = finite(a.Logprob)
 	}
 	l.Top = append(l.Top, top)
-}
-
-// readInputs reads a text, a list of texts, a list of token ids or a list of such lists.
-func readInputs(m *Model, param string, raw json.RawMessage) ([][]int32, error) {
-	var text string
-	var texts []string
-	var ids []int32
-	var lists [][]int32
-	switch {
-	case len(raw) == 0 || string(raw) == "null":
-		return nil, badRequest(param, "%s is missing", param)
-	case json.Unmarshal(raw, &text) == nil:
-		texts = []string{text}
-	case json.Unmarshal(raw, &texts) == nil:
-	case json.Unmarshal(raw, &ids) == nil:
-		lists = [][]int32{ids}
-	case json.Unmarshal(raw, &lists) == nil:
-	default:
-		return nil, badRequest(param, "%s must be a text, token ids, or a list of these", param)
-	}
-	for _, t := range texts {
-		// Special tokens in a raw prompt count: whoever writes one writes the whole text.
-		lists = append(lists, m.Tokenizer.Encode(t, true))
-	}
-	for _, l := range lists {
-		for _, id := range l {
-			if id < 0 || int(id) >= m.Tokenizer.Size() {
-				return nil, badRequest(param, "token %d is not in the vocabulary of %d", id, m.Tokenizer.Size())
-			}
-		}
-	}
-	return lists, nil
 }

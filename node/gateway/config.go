@@ -16,7 +16,7 @@ import (
 
 	cid "github.com/ipfs/go-cid"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/covey-network/covey/engine/chat"
 	"github.com/covey-network/covey/engine/token"
@@ -26,16 +26,14 @@ import (
 // Limits of requests.
 const (
 	maxHeader      = 16 << 10
-	maxConns       = 1024
-	maxBody        = 4 << 20 // a prompt of 128k tokens and its JSON escapes
-	maxConcurrent  = 64      // requests to models at once; more wait
-	maxWaiting     = 64      // more are answered 429
+	maxConcurrent  = 64 // requests to models at once; more wait
+	maxWaiting     = 64 // more are answered 429
 	headerTimeout  = 5 * time.Second
-	bodyTimeout    = 30 * time.Second
 	idleTimeout    = 60 * time.Second
 	writeTimeout   = 30 * time.Second // of one event or answer
 	requestTimeout = 30 * time.Minute // of one generation
-	drainTimeout   = 10 * time.Second
+	drainTimeout   = 10 * time.Second // running answers may finish
+	cutTimeout     = 2 * time.Second  // and then say that they do not
 	heartbeat      = 15 * time.Second // comments that keep a quiet stream open
 )
 
@@ -112,27 +110,37 @@ var ErrNotFound = errors.New("model not found")
 
 // Config is what a Gateway needs.
 type Config struct {
-	Addr     string   // DefaultAddr if empty
-	Hosts    []string // further names the gateway may be asked for, without port
-	Keys     [][sha256.Size]byte
-	Insecure bool // allows an address beyond loopback without TLS
+	Addr     string              // DefaultAddr if empty
+	Hosts    []string            // further names the gateway may be asked for, without port
+	Keys     [][sha256.Size]byte // hashes of the clients' keys; none: models take no key
+	Owner    [sha256.Size]byte   // hash of the key that Control takes; required with it
+	Origins  []string            // sites whose pages may ask models, besides those of this machine
+	Insecure bool                // allows an address beyond loopback without TLS
 	Models   Models
 	Router   *router.Router
 	Version  string                // of the program
-	Control  http.Handler          // under /covey/v1/
+	Control  http.Handler          // under /covey/v1/, for the owner
 	Metrics  http.Handler          // under /metrics
 	Registry prometheus.Registerer // gets this package's metrics; nil: none
+	Hurry    <-chan struct{}       // closed: at the end running answers are cut off at once; may be nil
 	Log      *slog.Logger
 	Now      func() time.Time
 }
+
+// ErrStopping is why the context of a request ends when the gateway does, and what is
+// answered then.
+var ErrStopping = errors.New("this node is being stopped, and the answer did not finish in time: ask again, or another node")
 
 // Gateway serves HTTP.
 type Gateway struct {
 	cfg     Config
 	metrics *metrics
 	server  *http.Server
-	slots   chan struct{} // maxConcurrent: requests that run
-	waiting chan struct{} // maxConcurrent+maxWaiting: requests that run or wait
+	slots   chan struct{}       // maxConcurrent: requests that run
+	waiting chan struct{}       // maxConcurrent+maxWaiting: requests that run or wait
+	bodies  budget              // of the large bodies that are here
+	worked  *semaphore.Weighted // bytes of these that are decoded and made tokens of
+	conns   conns
 	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
@@ -146,6 +154,9 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Models == nil || cfg.Router == nil || cfg.Log == nil || cfg.Now == nil {
 		return nil, errors.New("new gateway: models, router, log and clock are required")
 	}
+	if cfg.Control != nil && cfg.Owner == [sha256.Size]byte{} {
+		return nil, errors.New("new gateway: the control API needs the owner's key")
+	}
 	if cfg.Addr == "" {
 		cfg.Addr = DefaultAddr
 	}
@@ -156,10 +167,13 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new gateway: %w", err)
 	}
-	g := &Gateway{cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting), loading: waits{by: map[string]int{}}, ready: make(chan struct{})}
+	g := &Gateway{
+		cfg: cfg, metrics: m, slots: make(chan struct{}, maxConcurrent), waiting: make(chan struct{}, maxConcurrent+maxWaiting),
+		bodies: budget{free: maxBodies}, worked: semaphore.NewWeighted(maxWorked), conns: conns{groups: map[string]*group{}}, loading: waits{by: map[string]int{}}, ready: make(chan struct{}),
+	}
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), ConnContext: withConn,
 	}
 	return g, nil
 }
@@ -209,7 +223,7 @@ func local(a net.Addr) net.Addr {
 }
 
 // Run serves until ctx ends, then gives running answers a moment to finish, and ends those
-// that do not. When it returns no request is being handled.
+// that do not, each with an error. When it returns no request is being handled.
 func (g *Gateway) Run(ctx context.Context) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", g.cfg.Addr)
 	if err != nil {
@@ -218,32 +232,68 @@ func (g *Gateway) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("listen for the API: %w; choose another address with --api", err)
 	}
+	return g.run(ctx, l)
+}
+
+func (g *Gateway) run(ctx context.Context, l net.Listener) error {
 	g.addr = l.Addr()
-	l = netutil.LimitListener(l, maxConns)
 	close(g.ready)
-	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
+	base, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
 	g.server.BaseContext = func(net.Listener) context.Context { return base }
 	served := make(chan error, 1)
-	go func() { served <- g.server.Serve(l) }()
+	go func() { served <- g.serve(l) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve the API: %w", err)
 	case <-ctx.Done():
 	}
-	drain, stop := context.WithTimeout(base, drainTimeout)
-	defer stop()
-	err = g.server.Shutdown(drain)
-	cancel()
+	err := g.drain(base)
+	cancel(ErrStopping)
 	if err != nil {
-		g.cfg.Log.Warn("answers cut off", "after", drainTimeout)
-		err = g.server.Close()
+		g.cfg.Log.Warn("answers cut off")
+		err = g.cut(base)
 	}
 	<-served
 	g.running.Lock() // waits for those that were cut off
 	g.ended = true
 	g.running.Unlock()
 	return err
+}
+
+// drain takes no more requests and waits for those that run, for drainTimeout or until it is
+// to hurry.
+func (g *Gateway) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	var hurry sync.WaitGroup
+	defer hurry.Wait()
+	done := make(chan struct{})
+	defer close(done)
+	hurry.Go(func() {
+		select {
+		case <-g.cfg.Hurry:
+			cancel()
+		case <-done:
+		}
+	})
+	return g.server.Shutdown(ctx)
+}
+
+// cut waits for the requests that run to say that they were cut off, and closes connections
+// that do not take it.
+func (g *Gateway) cut(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cutTimeout)
+	defer cancel()
+	if g.server.Shutdown(ctx) == nil {
+		return nil
+	}
+	return g.server.Close()
+}
+
+// serve answers on a listener, within the limits of connections.
+func (g *Gateway) serve(l net.Listener) error {
+	return g.server.Serve(&limitedListener{l, &g.conns})
 }
 
 // NoRoute answers requests for which mux has no route, in the shape of all errors. It
@@ -256,10 +306,10 @@ func NoRoute(mux *http.ServeMux) http.HandlerFunc {
 				allowed = append(allowed, method)
 			}
 		}
-		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}
+		e := &apiError{status: http.StatusNotFound, Type: "invalid_request_error", Message: fmt.Sprintf("no route %.20s %.200s", r.Method, r.URL.Path)}
 		if len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
+			e.status, e.Message = http.StatusMethodNotAllowed, fmt.Sprintf("%.200s takes %s, not %.20s", r.URL.Path, strings.Join(allowed, " or "), r.Method)
 		}
 		writeError(w, e)
 	}
@@ -270,28 +320,34 @@ func (g *Gateway) awaited(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.running.RLock()
 		defer g.running.RUnlock()
-		if !g.ended {
-			h.ServeHTTP(w, r)
+		if g.ended {
+			writeError(w, asAPIError(r.Context(), ErrStopping).in(r))
+			return
 		}
+		h.ServeHTTP(w, r)
 	})
 }
 
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /v1", g.indexV1)
-	mux.HandleFunc("GET /v1/{$}", g.indexV1)
+	for _, path := range []string{"/{$}", "/v1", "/v1/{$}"} {
+		mux.HandleFunc("GET "+path, g.index)
+	}
 	mux.HandleFunc("GET /v1/models", g.listModels)
-	mux.HandleFunc("GET /v1/models/{name...}", g.getModel)
+	mux.Handle("GET /v1/models/{name...}", g.limited(g.getModel))
 	mux.Handle("POST /v1/chat/completions", g.limited(g.chatCompletions))
 	mux.Handle("POST /v1/completions", g.limited(g.completions))
 	mux.Handle("POST /v1/embeddings", g.limited(g.embeddings))
 	g.routesV2(mux)
 	if g.cfg.Control != nil {
-		mux.Handle("/covey/v1/", g.cfg.Control)
+		mux.Handle("/covey/v1/", g.owned(g.cfg.Control))
 	}
 	if g.cfg.Metrics != nil {
-		mux.Handle("GET /metrics", g.cfg.Metrics)
+		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // errors show at the write
+			g.cfg.Metrics.ServeHTTP(w, r)
+		})
 	}
 	mux.HandleFunc("/", NoRoute(mux))
 	return g.metrics.counted(mux, g.cfg.Now)

@@ -86,6 +86,7 @@ func TestLongRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+ownerKey)
 			res, err := c.Do(req)
 			if err != nil {
 				t.Fatal(err)
@@ -110,7 +111,7 @@ func TestSlowClients(t *testing.T) {
 		sends := dial()
 		fmt.Fprint(sends, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 		line, err := bufio.NewReader(sends).ReadString('\n')
-		if err != nil || !strings.Contains(line, "400") || time.Since(start) > time.Minute {
+		if err != nil || !strings.Contains(line, "408") || time.Since(start) > time.Minute {
 			t.Errorf("half a request: %q, %v after %s", line, err, time.Since(start))
 		}
 		sends.Close()
@@ -134,7 +135,7 @@ func TestDeadlinesEndWithTheirAnswer(t *testing.T) {
 		defer conn.Close()
 		in := bufio.NewReader(conn)
 		for _, path := range []string{"/v1/models", "/covey/v1/x"} {
-			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path)
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n", path, ownerKey)
 			res, err := http.ReadResponse(in, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)

@@ -2,43 +2,65 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"net/http"
 	"reflect"
 	"strings"
 )
 
-// maxDepth bounds how deep the JSON of a request is nested.
-const maxDepth = 32
+// Limits of the JSON of a request. They are checked before anything is built from it: three
+// bytes of it, such as "[],", may become hundreds.
+const (
+	maxDepth      = 32
+	maxKeys       = 1 << 16 // of all objects
+	maxContainers = 1 << 16 // lists and objects
+)
 
-// decode reads a request's JSON into v. Repeated keys, trailing data and deep nesting are
-// refused; keys it does not know are ignored, as clients send more than any server takes.
-func decode(r *http.Request, v any) error {
-	data, err := io.ReadAll(r.Body)
-	var long *http.MaxBytesError
-	if errors.As(err, &long) {
-		return &apiError{status: http.StatusRequestEntityTooLarge, Type: "invalid_request_error", Message: "request is longer than 4 MiB"}
+// decode reads a request's JSON into v. Repeated keys, trailing data, deep nesting and more
+// lists and objects than any request has are refused; keys it does not know are ignored, as
+// clients send more than any server takes.
+func decode(ctx context.Context, b *body, v any) error {
+	return b.work(ctx, func() error {
+		data := b.data
+		b.data = nil
+		if err := checkJSON(data, maxContainers); err != nil {
+			return err
+		}
+		return unmarshal("", data, v)
+	})
+}
+
+// unmarshal decodes checked JSON that stands at a place of a request, "" for the request.
+func unmarshal(at string, data []byte, v any) error {
+	err := json.Unmarshal(data, v)
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		return typeError(at, kind)
 	}
 	if err != nil {
-		return badRequest("", "read request: %v", err)
+		return badRequest(at, "parse request: %v", err)
 	}
-	if err := checkJSON(data); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) {
-			return typeError(kind)
-		}
-		return badRequest("", "parse request: %v", err)
+	return nil
+}
+
+// given tells whether a field that is not supported asks for something. What it holds is not
+// kept.
+type given bool
+
+// UnmarshalJSON looks whether there is anything.
+func (g *given) UnmarshalJSON(raw []byte) error {
+	*g = kindOf(raw) != kindNull
+	if kind := kindOf(raw); kind == kindList || kind == kindObject {
+		*g = skipBlanks(raw, 1) < len(raw)-1
 	}
 	return nil
 }
 
 // typeError tells in the words of the API that a field has another type than it should.
-func typeError(e *json.UnmarshalTypeError) *apiError {
+func typeError(at string, e *json.UnmarshalTypeError) *apiError {
 	want := "an object"
 	switch e.Type.Kind() {
 	case reflect.String:
@@ -70,69 +92,112 @@ func typeError(e *json.UnmarshalTypeError) *apiError {
 	if number != "" {
 		is = "the number " + number
 	}
-	if e.Field == "" {
-		return badRequest("", "request is %s, want %s", is, want)
-	}
 	param := strings.TrimPrefix(e.Field, "sampling.") // the name of our embedded struct
+	switch {
+	case param == "" && at == "":
+		return badRequest("", "request is %.60s, want %s", is, want)
+	case param == "":
+		param = at
+	case at != "":
+		param = at + "." + param
+	}
 	return badRequest(param, "%s is %.60s, want %s", param, is, want)
 }
 
-// checkJSON checks form: one value, no key twice in an object, at most maxDepth deep.
-func checkJSON(data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := checkValue(dec, 0); err != nil {
-		var api *apiError
-		var syntax *json.SyntaxError
-		switch {
-		case errors.As(err, &api):
-			return api
-		case len(bytes.TrimSpace(data)) == 0:
-			return badRequest("", "request is empty, want a JSON object")
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return badRequest("", "request is not valid JSON: it ends after %d bytes, in the middle of a value", len(data))
-		case errors.As(err, &syntax):
-			return badRequest("", "request is not valid JSON: at byte %d: %v", syntax.Offset, err)
-		}
-		return badRequest("", "request is not valid JSON: %v", err)
+// checkJSON checks form: one value, no key twice in an object, at most maxDepth deep, not more
+// than maxKeys keys and the given number of lists and objects. It builds nothing but the set
+// of keys of an object.
+func checkJSON(data []byte, containers int) error {
+	if err := json.Unmarshal(data, new(ignored)); err != nil {
+		return syntaxError(data)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return badRequest("", "request has more than one JSON value")
-	}
-	return nil
+	c := &checker{data: data, containers: containers, keys: maxKeys, most: containers}
+	_, err := c.value(skipBlanks(data, 0), 0)
+	return err
 }
 
-func checkValue(dec *json.Decoder, depth int) error {
-	t, err := dec.Token()
-	if err != nil {
-		return err
+// ignored is a value that is read over.
+type ignored struct{}
+
+// UnmarshalJSON does nothing.
+func (*ignored) UnmarshalJSON([]byte) error { return nil }
+
+// syntaxError tells what is wrong with data that is not one JSON value.
+func syntaxError(data []byte) *apiError {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return badRequest("", "request is empty, want a JSON object")
 	}
-	open, ok := t.(json.Delim)
-	if !ok {
-		return nil
+	err := json.NewDecoder(bytes.NewReader(data)).Decode(new(ignored))
+	var syntax *json.SyntaxError
+	switch {
+	case err == nil:
+		return badRequest("", "request has more than one JSON value")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return badRequest("", "request is not valid JSON: it ends after %d bytes, in the middle of a value", len(data))
+	case errors.As(err, &syntax):
+		return badRequest("", "request is not valid JSON: at byte %d: %v", syntax.Offset, err)
+	}
+	return badRequest("", "request is not valid JSON: %v", err)
+}
+
+// checker goes through JSON whose syntax is right.
+type checker struct {
+	data             []byte
+	containers, keys int // that may still come
+	most             int // containers at first
+}
+
+// value checks the value at data[at] and returns where it ends.
+func (c *checker) value(at, depth int) (int, error) {
+	open := c.data[at]
+	if open != '{' && open != '[' {
+		return skipValue(c.data, at), nil
 	}
 	if depth == maxDepth {
-		return badRequest("", "request is nested more than %d deep", maxDepth)
+		return 0, badRequest("", "request is nested more than %d deep", maxDepth)
 	}
-	seen := map[string]bool{}
-	for dec.More() {
+	if c.containers--; c.containers < 0 {
+		return 0, badRequest("", "request has more than %d lists and objects", c.most)
+	}
+	var seen map[string]bool
+	at = skipBlanks(c.data, at+1)
+	for c.data[at] != '}' && c.data[at] != ']' {
 		if open == '{' {
-			key, err := dec.Token()
-			if err != nil {
-				return err
+			end := skipText(c.data, at)
+			if err := c.key(&seen, c.data[at:end]); err != nil {
+				return 0, err
 			}
-			name, ok := key.(string)
-			if folded := fold(name); !ok || seen[folded] {
-				return badRequest(name, "request has the key %.100q twice", name)
-			} else {
-				seen[folded] = true
-			}
+			at = skipBlanks(c.data, skipBlanks(c.data, end)+1) // over the colon
 		}
-		if err := checkValue(dec, depth+1); err != nil {
-			return err
+		end, err := c.value(at, depth+1)
+		if err != nil {
+			return 0, err
+		}
+		if at = skipBlanks(c.data, end); c.data[at] == ',' {
+			at = skipBlanks(c.data, at+1)
 		}
 	}
-	_, err = dec.Token()
-	return err
+	return at + 1, nil
+}
+
+// key checks a key of an object that has those in seen.
+func (c *checker) key(seen *map[string]bool, raw []byte) error {
+	if c.keys--; c.keys < 0 {
+		return badRequest("", "request has more than %d keys", maxKeys)
+	}
+	name, err := readText(raw)
+	if err != nil {
+		return fmt.Errorf("read key: %w", err)
+	}
+	folded := fold(name)
+	if (*seen)[folded] {
+		return badRequest(name, "request has the key %.100q twice", name)
+	}
+	if *seen == nil {
+		*seen = map[string]bool{}
+	}
+	(*seen)[folded] = true
+	return nil
 }
 
 // fold makes keys equal that encoding/json takes for the same field: it ignores case, and

@@ -27,9 +27,9 @@ type embedding struct {
 	Embedding any    `json:"embedding"` // numbers, or base64 of little-endian float32
 }
 
-func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
+func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request, b *body) error {
 	var req embeddingRequest
-	if err := decode(r, &req); err != nil {
+	if err := decode(r.Context(), b, &req); err != nil {
 		return err
 	}
 	if req.Format != "" && req.Format != "float" && req.Format != "base64" {
@@ -42,19 +42,22 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	inputs, err := readInputs(m, "input", req.Input)
+	in := inputs{model: m, param: "input", most: maxInputs}
+	var lists [][]int32
+	err = b.work(r.Context(), func() (err error) {
+		lists, err = in.read(req.Input)
+		req.Input = nil
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if len(inputs) == 0 || len(inputs) > maxInputs {
-		return badRequest("input", "%d inputs, want 1 to %d", len(inputs), maxInputs)
-	}
-	for i, ids := range inputs {
+	for i, ids := range lists {
 		if len(ids) == 0 {
-			return badRequest("input", "input %d is empty", i)
+			return badRequest("input", "input %d gives no tokens", i)
 		}
 	}
-	vectors, tokens, err := g.embed(r.Context(), m, inputs)
+	vectors, tokens, err := g.embed(r.Context(), m, lists)
 	if err != nil {
 		return err
 	}

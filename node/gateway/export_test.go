@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -8,7 +9,10 @@ import (
 )
 
 // Serve answers on a listener of the test's.
-func (g *Gateway) Serve(l net.Listener) error { return g.server.Serve(l) }
+func (g *Gateway) Serve(l net.Listener) error { return g.serve(l) }
+
+// RunOn is Run on a listener of the test's.
+func (g *Gateway) RunOn(ctx context.Context, l net.Listener) error { return g.run(ctx, l) }
 
 // Handler answers one request.
 func (g *Gateway) Handler() http.Handler { return g.server.Handler }

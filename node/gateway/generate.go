@@ -28,6 +28,7 @@ type generation struct {
 	g      *Gateway
 	model  *Model
 	prompt []int32
+	param  string // the field of the request that the prompt is from
 	opts   *options
 	onStep func(*router.Session) // for the route of an answer; may be nil
 
@@ -35,20 +36,25 @@ type generation struct {
 	finish     string // set when run returns nil
 }
 
-// run draws tokens until the answer ends, and gives each piece to emit.
-func (n *generation) run(ctx context.Context, emit func(piece) error) error {
-	room := n.model.Context - len(n.prompt)
+// check refuses a prompt that no answer can follow.
+func (n *generation) check() error {
 	if len(n.prompt) == 0 {
-		return badRequest("prompt", "the prompt is empty")
+		return badRequest(n.param, "the prompt is empty")
 	}
-	if room < 1 {
-		return &apiError{status: 400, Type: "invalid_request_error", Param: "messages", Code: "context_length_exceeded", Message: fmt.Sprintf("the prompt has %d tokens, the model's context is %d", len(n.prompt), n.model.Context)}
+	if len(n.prompt) >= n.model.Context {
+		return &apiError{status: 400, Type: "invalid_request_error", Param: n.param, Code: "context_length_exceeded", Message: fmt.Sprintf("the prompt has %d tokens, the model's context is %d", len(n.prompt), n.model.Context)}
 	}
+	return nil
+}
+
+// run draws tokens until the answer ends, and gives each piece to emit. The prompt has been
+// checked.
+func (n *generation) run(ctx context.Context, emit func(piece) error) error {
 	most := n.opts.maxTokens
 	if most == 0 {
 		most = defaultTokens
 	}
-	most = min(most, room)
+	most = min(most, n.model.Context-len(n.prompt))
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := n.g.cfg.Router.Open(ctx, router.Request{
@@ -121,6 +127,13 @@ type usage struct {
 	Total      int `json:"total_tokens"`
 }
 
-func (n *generation) usage() *usage {
-	return &usage{len(n.prompt), n.completion, len(n.prompt) + n.completion}
+// usageOf counts the tokens of the answers to a request.
+func usageOf(all []*generation) *usage {
+	u := &usage{}
+	for _, n := range all {
+		u.Prompt += len(n.prompt)
+		u.Completion += n.completion
+	}
+	u.Total = u.Prompt + u.Completion
+	return u
 }

@@ -2,13 +2,16 @@ package gateway_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,22 +76,42 @@ func (m models) Open(_ context.Context, name string) (*gateway.Model, error) {
 
 func (models) Serve(context.Context, *gateway.Model) error { return nil }
 
+// ownerKey is the key of the owner of the tests' gateways.
+const ownerKey = "owner"
+
 // newGateway makes a gateway in a swarm of nobody.
 func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.Gateway {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	r, err := router.New(router.Config{
+	return newGatewayWith(t, gateway.Config{Models: m, Control: control}, router.Config{
 		Adverts: func() []*wire.Advert { return nil },
-		RTT:     func(host.ID) (time.Duration, bool) { return 0, false },
 		Dial:    func(context.Context, wire.Hop) (host.Stream, error) { return nil, net.ErrClosed },
-		Log:     log, Now: time.Now,
 	})
+}
+
+// newGatewayWith makes a gateway with a router of a swarm.
+func newGatewayWith(t testing.TB, cfg gateway.Config, swarm router.Config) *gateway.Gateway {
+	t.Helper()
+	swarm.RTT = func(host.ID) (time.Duration, bool) { return 0, false }
+	swarm.Log, swarm.Now = slog.New(slog.DiscardHandler), time.Now
+	r, err := router.New(swarm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := gateway.New(gateway.Config{Models: m, Router: r, Control: control, Log: log, Now: time.Now})
+	cfg.Router, cfg.Owner, cfg.Log, cfg.Now = r, sha256.Sum256([]byte(ownerKey)), swarm.Log, time.Now
+	g, err := gateway.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// ask sends a request to a handler.
+func ask(t testing.TB, h http.Handler, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), "POST", path, strings.NewReader(body))
+	req.Host = "127.0.0.1"
+	req.Header.Set("Content-Type", "application/json")
+	res := httptest.NewRecorder()
+	h.ServeHTTP(res, req)
+	return res
 }

@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
+
+	"github.com/covey-network/covey/protocol"
 )
 
 type modelEntry struct {
@@ -19,16 +22,6 @@ func entryOf(e Entry) modelEntry {
 	return modelEntry{ID: e.Name, Object: "model", Created: e.Created, Owner: e.Owner}
 }
 
-// indexV1 names the routes, for somebody who looks.
-func (g *Gateway) indexV1(w http.ResponseWriter, _ *http.Request) {
-	err := writeJSON(w, map[string]any{"name": "covey", "version": g.cfg.Version, "routes": []string{
-		"GET /v1/models", "GET /v1/models/{name}", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings",
-	}})
-	if err != nil {
-		writeError(w, asAPIError(err))
-	}
-}
-
 func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 	all, err := g.cfg.Models.List(r.Context())
 	if err == nil {
@@ -39,18 +32,28 @@ func (g *Gateway) listModels(w http.ResponseWriter, r *http.Request) {
 		err = writeJSON(w, map[string]any{"object": "list", "data": data})
 	}
 	if err != nil {
-		writeError(w, asAPIError(err))
+		writeError(w, asAPIError(r.Context(), err))
 	}
 }
 
-func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request) {
-	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
-	if err == nil {
-		err = writeJSON(w, entryOf(Entry{ID: m.ID, Name: m.Name, Created: m.Created, Owner: "covey"}))
-	}
+func (g *Gateway) getModel(w http.ResponseWriter, r *http.Request, _ *body) error {
+	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err != nil {
-		writeError(w, asAPIError(err))
+		return err
 	}
+	return writeJSON(w, entryOf(Entry{ID: m.ID, Name: m.Name, Created: m.Created, Owner: "covey"}))
+}
+
+// maxModelName bounds the name that a request may ask for, in bytes: twice a name's limit,
+// for what tells models of one name apart.
+const maxModelName = 2 * protocol.MaxTextName
+
+// open finds a model.
+func (g *Gateway) open(ctx context.Context, name string) (*Model, error) {
+	if len(name) > maxModelName {
+		return nil, fmt.Errorf("%w: its name has %d bytes, names have %d at most", ErrNotFound, len(name), maxModelName)
+	}
+	return g.cfg.Models.Open(ctx, name)
 }
 
 // openModel finds a model that does a task, and somebody who runs it.
@@ -58,7 +61,7 @@ func (g *Gateway) openModel(ctx context.Context, name, task string) (*Model, err
 	if name == "" {
 		return nil, badRequest("model", "model is missing")
 	}
-	m, err := g.cfg.Models.Open(ctx, name)
+	m, err := g.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}

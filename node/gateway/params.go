@@ -23,6 +23,7 @@ type sampling struct {
 	Stream            bool            `json:"stream"`
 	StreamOptions     *streamOptions  `json:"stream_options"`
 	MaxTokens         *int            `json:"max_tokens"`
+	MaxCompletion     *int            `json:"max_completion_tokens"` // its newer name, which counts if both are there
 	Temperature       *float32        `json:"temperature"`
 	TopP              *float32        `json:"top_p"`
 	TopK              *uint32         `json:"top_k"`
@@ -33,7 +34,7 @@ type sampling struct {
 	Seed              *int64          `json:"seed"`
 	Stop              json.RawMessage `json:"stop"`
 	N                 *int            `json:"n"`
-	LogitBias         map[string]any  `json:"logit_bias"`
+	LogitBias         given           `json:"logit_bias"`
 }
 
 type streamOptions struct {
@@ -56,7 +57,7 @@ func (s *sampling) check() (*options, error) {
 	if s.N != nil && *s.N != 1 {
 		return nil, badRequest("n", "n must be 1")
 	}
-	if len(s.LogitBias) > 0 {
+	if s.LogitBias {
 		return nil, badRequest("logit_bias", "logit_bias is not supported")
 	}
 	o := &options{wire: wire.Sampling{
@@ -89,9 +90,13 @@ func (s *sampling) check() (*options, error) {
 	if s.TopK != nil {
 		o.wire.TopK = *s.TopK
 	}
-	if s.MaxTokens != nil {
-		if o.maxTokens = *s.MaxTokens; o.maxTokens < 1 || o.maxTokens > protocol.MaxSessionTokens {
-			return nil, badRequest("max_tokens", "max_tokens is %d, want 1 to %d", o.maxTokens, protocol.MaxSessionTokens)
+	most, name := s.MaxCompletion, "max_completion_tokens"
+	if most == nil {
+		most, name = s.MaxTokens, "max_tokens"
+	}
+	if most != nil {
+		if o.maxTokens = *most; o.maxTokens < 1 || o.maxTokens > protocol.MaxSessionTokens {
+			return nil, badRequest(name, "%s is %d, want 1 to %d", name, o.maxTokens, protocol.MaxSessionTokens)
 		}
 	}
 	if s.Seed != nil {
@@ -105,22 +110,25 @@ func (s *sampling) check() (*options, error) {
 }
 
 func (o *options) readStops(raw json.RawMessage) error {
-	if len(raw) == 0 || string(raw) == "null" {
+	add := func(i int, element []byte) error {
+		if i == maxStops {
+			return badRequest("stop", "more than %d stop texts", maxStops)
+		}
+		text, err := readText(element)
+		if err != nil || kindOf(element) != kindText {
+			return badRequest("stop", "stop must be a text or a list of texts, not %s", kindOf(element))
+		}
+		if text == "" || len(text) > maxStopBytes {
+			return badRequest("stop", "stop text of %d bytes, want 1 to %d", len(text), maxStopBytes)
+		}
+		o.stops = append(o.stops, text)
 		return nil
 	}
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		o.stops = []string{one}
-	} else if err := json.Unmarshal(raw, &o.stops); err != nil {
-		return badRequest("stop", "stop must be a text or a list of texts")
+	switch kindOf(raw) {
+	case "", kindNull:
+		return nil
+	case kindList:
+		return elements(raw, add)
 	}
-	if len(o.stops) > maxStops {
-		return badRequest("stop", "%d stop texts, at most %d", len(o.stops), maxStops)
-	}
-	for _, s := range o.stops {
-		if s == "" || len(s) > maxStopBytes {
-			return badRequest("stop", "stop text of %d bytes, want 1 to %d", len(s), maxStopBytes)
-		}
-	}
-	return nil
+	return add(0, raw)
 }

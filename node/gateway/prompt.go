@@ -18,30 +18,74 @@ type message struct {
 	Content json.RawMessage `json:"content"`
 }
 
+// maxMessages bounds the messages of a request, and the parts of one.
+const maxMessages = 1 << 14
+
+func readMessages(raw json.RawMessage) (out []message, err error) {
+	if kind := kindOf(raw); kind != kindList && kind != kindNull && kind != "" {
+		return nil, badRequest("messages", "messages is %s, want a list", kind)
+	}
+	err = elements(raw, func(i int, element []byte) error {
+		if i == maxMessages {
+			return badRequest("messages", "more than %d messages", maxMessages)
+		}
+		at := fmt.Sprintf("messages.[%d]", i)
+		if kind := kindOf(element); kind != kindObject {
+			return badRequest(at, "%s is %s, want an object", at, kind)
+		}
+		out = append(out, message{})
+		return unmarshal(at, element, &out[i])
+	})
+	if err == nil && len(out) == 0 {
+		err = badRequest("messages", "messages is missing or empty")
+	}
+	return out, err
+}
+
 // roles are those that a message may have.
 var roles = []string{"system", "developer", "user", "assistant", "tool"}
 
-// text returns the content; other parts than text are refused, not dropped.
+// text returns the content; other parts than text are refused, not dropped. An assistant's
+// message may have none.
 func (m *message) text(i int) (string, error) {
 	param := fmt.Sprintf("messages.[%d].content", i)
-	var s string
-	if len(m.Content) == 0 || json.Unmarshal(m.Content, &s) == nil {
-		return s, nil
+	switch kind := kindOf(m.Content); {
+	case kind == kindText:
+		return readText(m.Content)
+	case kind == kindList:
+		return m.parts(param)
+	case kind != "" && kind != kindNull:
+		return "", badRequest(param, "content is %s, want a text or a list of text parts", kind)
+	case m.Role != "assistant":
+		return "", badRequest(param, "message %d has no content", i)
 	}
-	var parts []struct {
-		Type string `json:"type"`
-		Text string `json:"text"`
-	}
-	if err := json.Unmarshal(m.Content, &parts); err != nil {
-		return "", badRequest(param, "content must be a text or a list of text parts")
-	}
-	for _, p := range parts {
-		if p.Type != "text" {
-			return "", badRequest(param, "content parts of type %.40q are not supported, only text", p.Type)
+	return "", nil
+}
+
+// parts joins the text parts of the content.
+func (m *message) parts(param string) (string, error) {
+	var out strings.Builder
+	err := elements(m.Content, func(i int, element []byte) error {
+		if i == maxMessages {
+			return badRequest(param, "content has more than %d parts", maxMessages)
 		}
-		s += p.Text
-	}
-	return s, nil
+		var p struct {
+			Type string  `json:"type"`
+			Text *string `json:"text"`
+		}
+		if kindOf(element) != kindObject || json.Unmarshal(element, &p) != nil {
+			return badRequest(param, "content part %d is not an object with type and text", i)
+		}
+		if p.Type != "text" {
+			return badRequest(param, "content parts of type %.40q are not supported, only text", p.Type)
+		}
+		if p.Text == nil {
+			return badRequest(param, "content part %d has no text", i)
+		}
+		out.WriteString(*p.Text)
+		return nil
+	})
+	return out.String(), err
 }
 
 // The marks that stand for a text in a template's output. They are private-use characters

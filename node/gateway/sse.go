@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"sync"
@@ -15,30 +16,29 @@ type events struct {
 	rc    *http.ResponseController
 	mu    sync.Mutex // held while something is written
 	began bool
-	stop  chan struct{}
+	stop  func() // ends the comments; may be called more than once
 	done  sync.WaitGroup
 }
 
 func newEvents(w http.ResponseWriter) *events {
-	e := &events{w: w, rc: http.NewResponseController(w), stop: make(chan struct{})}
-	e.done.Add(1)
-	go e.beat()
+	stopped := make(chan struct{})
+	e := &events{w: w, rc: http.NewResponseController(w), stop: sync.OnceFunc(func() { close(stopped) })}
+	e.done.Go(func() { e.beat(stopped) })
 	return e
 }
 
-// close ends the comments. Nothing is sent after it.
+// close ends the comments. No comment is sent after it.
 func (e *events) close() {
-	close(e.stop)
+	e.stop()
 	e.done.Wait()
 }
 
-func (e *events) beat() {
-	defer e.done.Done()
+func (e *events) beat(stopped <-chan struct{}) {
 	t := time.NewTicker(heartbeat)
 	defer t.Stop()
 	for {
 		select {
-		case <-e.stop:
+		case <-stopped:
 			return
 		case <-t.C:
 			_ = e.write([]byte(": waiting\n\n")) // the request's context ends if the client is gone
@@ -78,14 +78,12 @@ func (e *events) end() error { return e.write([]byte("data: [DONE]\n\n")) }
 
 // fail answers err as long as nothing was sent; after that it sends an error event and
 // breaks the connection, so that a cut answer is never taken for a whole one.
-func (e *events) fail(err error) error {
-	e.mu.Lock()
-	began := e.began
-	e.mu.Unlock()
-	if !began {
+func (e *events) fail(ctx context.Context, err error) error {
+	e.close() // else a comment could come before an answer that is no stream
+	if !e.began {
 		return err
 	}
-	api := asAPIError(err)
+	api := asAPIError(ctx, err)
 	_ = e.send(map[string]any{"error": api, "status": api.status}) // the connection breaks in any case
 	panic(http.ErrAbortHandler)
 }

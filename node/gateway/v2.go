@@ -13,18 +13,6 @@ import (
 // through it: images by their file or by prepared values, texts by themselves, rows of tables by
 // the values of their columns. So are models that predict a number for a row.
 
-// maxBodyV2 bounds a request for inference: a photo of 9 MB in base64, or the values of
-// several images.
-const maxBodyV2 = 12 << 20
-
-// bodyLimit returns the largest body of a request.
-func bodyLimit(r *http.Request) int64 {
-	if isV2(r) {
-		return maxBodyV2
-	}
-	return maxBody
-}
-
 func isV2(r *http.Request) bool { return r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") }
 
 // in returns the error in the shape of the API that a request is for.
@@ -42,13 +30,13 @@ func (g *Gateway) routesV2(mux *http.ServeMux) {
 	mux.Handle("GET /v2/models/{name}/ready", g.limited(g.readyV2))
 	mux.Handle("POST /v2/models/{name}/infer", g.limited(g.inferV2))
 	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, (&apiError{status: http.StatusNotFound, Message: fmt.Sprintf("no route %s %.200s", r.Method, r.URL.Path)}).in(r))
+		writeError(w, (&apiError{status: http.StatusNotFound, Message: fmt.Sprintf("no route %.20s %.200s", r.Method, r.URL.Path)}).in(r))
 	})
 }
 
 func (g *Gateway) serverV2(w http.ResponseWriter, r *http.Request) {
 	if err := writeJSON(w, map[string]any{"name": "covey", "version": g.cfg.Version, "extensions": []string{}}); err != nil {
-		writeError(w, asAPIError(err).in(r))
+		writeError(w, asAPIError(r.Context(), err).in(r))
 	}
 }
 
@@ -56,7 +44,7 @@ func (g *Gateway) serverV2(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) healthV2(what string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := writeJSON(w, map[string]bool{what: true}); err != nil {
-			writeError(w, asAPIError(err).in(r))
+			writeError(w, asAPIError(r.Context(), err).in(r))
 		}
 	}
 }
@@ -70,8 +58,8 @@ type tensorV2 struct {
 
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
 // alternatives; a model of tables wants all of them.
-func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) error {
+	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err != nil {
 		return err
 	}
@@ -107,8 +95,8 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request) error {
 
 // readyV2 answers when a chain of peers covers the model; one that is here whole is loaded
 // for that, as for a request.
-func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
-	m, err := g.cfg.Models.Open(r.Context(), r.PathValue("name"))
+func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request, _ *body) error {
+	m, err := g.open(r.Context(), r.PathValue("name"))
 	if err == nil {
 		err = g.cfg.Models.Serve(r.Context(), m)
 	}
@@ -120,7 +108,7 @@ func (g *Gateway) readyV2(w http.ResponseWriter, r *http.Request) error {
 
 // openV2 opens a model that these routes are for.
 func (g *Gateway) openV2(ctx context.Context, name string) (*Model, error) {
-	m, err := g.cfg.Models.Open(ctx, name)
+	m, err := g.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}

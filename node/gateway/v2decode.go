@@ -3,7 +3,7 @@ package gateway
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -14,19 +14,19 @@ const (
 	maxCellsV2   = 1 << 20 // and its values
 	maxIDV2      = 256
 	maxRankV2    = 4
+	maxInputsV2  = 1 << 12 // the columns of a table
 	maxOutputsV2 = 16
+	// maxContainersV2 has room for values that are nested: a list around each cell.
+	maxContainersV2 = maxCellsV2 + maxContainers
 	// maxFloatsV2 bounds the values of a request; each takes two bytes of it at least.
 	maxFloatsV2 = maxBodyV2 / 2
 )
 
 // requestV2 is a request for inference.
 type requestV2 struct {
-	ID         string                     `json:"id"`
-	Parameters map[string]json.RawMessage `json:"parameters"`
-	Inputs     []inputV2                  `json:"inputs"`
-	Outputs    []struct {
-		Name string `json:"name"`
-	} `json:"outputs"`
+	ID      string
+	Inputs  []inputV2
+	Outputs []string // the names of those that are wanted; none: all
 
 	top       int      // parameter top_k, 0 if absent
 	rows      int      // images, texts or rows of a table
@@ -36,10 +36,10 @@ type requestV2 struct {
 
 // inputV2 is an input tensor. Data is decoded into one of the last four.
 type inputV2 struct {
-	Name     string          `json:"name"`
-	Datatype string          `json:"datatype"`
-	Shape    []int           `json:"shape"`
-	Data     json.RawMessage `json:"data"`
+	Name     string
+	Datatype string
+	Shape    []int
+	Data     json.RawMessage
 
 	files  [][]byte
 	texts  []string
@@ -51,31 +51,117 @@ type inputV2 struct {
 // decodeV2 reads a request, but not the data of its inputs: what these are, the model says.
 // Keys and parameters that it does not know are ignored.
 func decodeV2(data []byte) (*requestV2, error) {
-	if err := checkJSON(data); err != nil {
+	if err := checkJSON(data, maxContainersV2); err != nil {
 		return nil, err
 	}
-	req := new(requestV2)
-	if err := json.Unmarshal(data, req); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) && kind.Field != "" {
-			return nil, badRequest(kind.Field, "%s is a %.40s, want %s", kind.Field, kind.Value, kind.Type)
+	var raw struct {
+		ID         string          `json:"id"`
+		Parameters json.RawMessage `json:"parameters"`
+		Inputs     json.RawMessage `json:"inputs"`
+		Outputs    json.RawMessage `json:"outputs"`
+	}
+	if err := unmarshal("", data, &raw); err != nil {
+		return nil, err
+	}
+	req := &requestV2{ID: raw.ID}
+	if len(req.ID) > maxIDV2 {
+		return nil, badRequest("id", "id has %d bytes, at most %d", len(req.ID), maxIDV2)
+	}
+	if err := req.readParameters(raw.Parameters); err != nil {
+		return nil, err
+	}
+	err := objectsV2("inputs", raw.Inputs, maxInputsV2, func(at string, element []byte) error {
+		in, err := readInputV2(at, element)
+		req.Inputs = append(req.Inputs, in)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return req, objectsV2("outputs", raw.Outputs, maxOutputsV2, func(at string, element []byte) error {
+		var out struct {
+			Name string `json:"name"`
 		}
-		return nil, badRequest("", "parse request: %v", err)
+		err := unmarshal(at, element, &out)
+		req.Outputs = append(req.Outputs, out.Name)
+		return err
+	})
+}
+
+// objectsV2 calls each with the objects of a list, of which there are at most most.
+func objectsV2(param string, raw []byte, most int, each func(at string, element []byte) error) error {
+	switch kind := kindOf(raw); kind {
+	case "", kindNull:
+		return nil
+	case kindList:
+		return elements(raw, func(i int, element []byte) error {
+			at := fmt.Sprintf("%s.[%d]", param, i)
+			if i == most {
+				return badRequest(param, "more than %d %s", most, param)
+			}
+			if kind := kindOf(element); kind != kindObject {
+				return badRequest(param, "%s is %s, want an object", at, kind)
+			}
+			return each(at, element)
+		})
+	default:
+		return badRequest(param, "%s is %s, want a list", param, kind)
 	}
-	if len(req.ID) > maxIDV2 || len(req.Outputs) > maxOutputsV2 {
-		return nil, badRequest("", "id of %d bytes and %d outputs, at most %d and %d", len(req.ID), len(req.Outputs), maxIDV2, maxOutputsV2)
+}
+
+func (req *requestV2) readParameters(raw []byte) error {
+	if kind := kindOf(raw); kind == "" || kind == kindNull {
+		return nil
 	}
-	if raw, ok := req.Parameters["top_k"]; ok {
-		if err := json.Unmarshal(raw, &req.top); err != nil || req.top < 1 {
-			return nil, badRequest("parameters", "top_k is %.40s, want a number of 1 and more", raw)
+	var p struct {
+		Top       json.RawMessage `json:"top_k"`
+		RowErrors json.RawMessage `json:"row_errors"`
+	}
+	if err := unmarshal("parameters", raw, &p); err != nil {
+		return err
+	}
+	if p.Top != nil {
+		if err := json.Unmarshal(p.Top, &req.top); err != nil || req.top < 1 {
+			return badRequest("parameters", "top_k is %.40s, want a number of 1 and more", p.Top)
 		}
 	}
-	if raw, ok := req.Parameters["row_errors"]; ok {
-		if err := json.Unmarshal(raw, &req.rowErrors); err != nil {
-			return nil, badRequest("parameters", "row_errors is %.40s, want true or false", raw)
+	if p.RowErrors != nil {
+		if err := json.Unmarshal(p.RowErrors, &req.rowErrors); err != nil || kindOf(p.RowErrors) == kindNull {
+			return badRequest("parameters", "row_errors is %.40s, want true or false", p.RowErrors)
 		}
 	}
-	return req, nil
+	return nil
+}
+
+func readInputV2(at string, element []byte) (in inputV2, err error) {
+	var raw struct {
+		Name     string          `json:"name"`
+		Datatype string          `json:"datatype"`
+		Shape    json.RawMessage `json:"shape"`
+		Data     json.RawMessage `json:"data"`
+	}
+	if err := unmarshal(at, element, &raw); err != nil {
+		return in, err
+	}
+	in = inputV2{Name: raw.Name, Datatype: raw.Datatype, Data: raw.Data}
+	switch kind := kindOf(raw.Shape); kind {
+	case "": // told when the number of inputs is right
+		return in, nil
+	case kindList:
+	default:
+		return in, badRequest("inputs", "%s.shape is %s, want a list of 1 to %d dimensions", at, kind, maxRankV2)
+	}
+	return in, elements(raw.Shape, func(i int, element []byte) error {
+		if i == maxRankV2 {
+			return badRequest("inputs", "%s.shape has more than %d dimensions", at, maxRankV2)
+		}
+		d, err := readWhole(element)
+		if err != nil {
+			return badRequest("inputs", "%s.shape.[%d] is %.40s, want a whole number", at, i, element)
+		}
+		in.Shape = append(in.Shape, int(d))
+		return nil
+	})
 }
 
 // decodeInputs decodes the data of the inputs, which have the lengths of their shapes.
@@ -144,17 +230,26 @@ func (in *inputV2) length(maxRows int) (int, error) {
 // decodeBytes reads n texts, or n files in base64. They may be nested, as the protocol
 // allows for the data of a tensor.
 func (in *inputV2) decodeBytes(n int) error {
-	texts := make([]string, 0, n)
-	var nested [][]string
-	switch {
-	case json.Unmarshal(in.Data, &texts) == nil:
-	case json.Unmarshal(in.Data, &nested) == nil:
-		texts = texts[:0]
-		for _, row := range nested {
-			texts = append(texts, row...)
+	texts := make([]string, 0, min(n, len(in.Data)/2)) // two quotes each
+	var read func(i int, element []byte) error
+	read = func(_ int, element []byte) error {
+		switch kind := kindOf(element); {
+		case kind == kindList:
+			return elements(element, read)
+		case kind != kindText:
+			return badRequest("inputs", "element %d of input %q is %s, want a text", len(texts), in.Name, kind)
+		case len(texts) == n:
+			return badRequest("inputs", "data of input %q has more elements than the %d of its shape %v", in.Name, n, in.Shape)
 		}
-	default:
-		return badRequest("inputs", "data of input %q is not a list of strings", in.Name)
+		text, err := readText(element)
+		texts = append(texts, text)
+		return err
+	}
+	if kindOf(in.Data) != kindList {
+		return badRequest("inputs", "data of input %q is not a list of texts", in.Name)
+	}
+	if err := elements(in.Data, read); err != nil {
+		return err
 	}
 	if len(texts) != n {
 		return badRequest("inputs", "data of input %q has %d elements, its shape %v has %d", in.Name, len(texts), in.Shape, n)

@@ -3,8 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io"
 	"math"
 	"net/http"
 	"slices"
@@ -46,16 +44,13 @@ type outputV2 struct {
 // likeliest ones, likeliest first; or the number. With the parameter row_errors the output
 // errors has why a row of a table cannot be used, or nothing, for each; the other outputs have
 // the rest of the rows.
-func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
-	data, err := io.ReadAll(r.Body)
-	var long *http.MaxBytesError
-	if errors.As(err, &long) {
-		return &apiError{status: http.StatusRequestEntityTooLarge, Message: "request is longer than 12 MiB: send a smaller image, or fewer"}
-	}
-	if err != nil {
-		return badRequest("", "read request: %v", err)
-	}
-	req, err := decodeV2(data)
+func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request, b *body) error {
+	var req *requestV2
+	err := b.work(r.Context(), func() (err error) {
+		req, err = decodeV2(b.data)
+		b.data = nil
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -63,7 +58,7 @@ func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := req.decodeInputs(m); err != nil {
+	if err := b.work(r.Context(), func() error { return req.decodeInputs(m) }); err != nil {
 		return err
 	}
 	top := len(m.Labels)
@@ -211,9 +206,9 @@ func (req *requestV2) outputs(m *Model, results [][]float32, top int) ([]outputV
 	}
 	var out []outputV2
 	for _, want := range req.Outputs {
-		i := slices.Index(names, want.Name)
+		i := slices.Index(names, want)
 		if i < 0 {
-			return nil, badRequest("outputs", "output %.40q is not one of %q", want.Name, names)
+			return nil, badRequest("outputs", "output %.40q is not one of %q", want, names)
 		}
 		out = append(out, all[i])
 	}

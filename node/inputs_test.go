@@ -1,0 +1,218 @@
+package node_test
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/engine/token"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/demo"
+)
+
+// withEmbedder starts a node with engine/model's tiny BERT as a model of embeddings, and
+// returns texts as token ids and what transformers makes of them: the mean of the last
+// hidden states, brought to length 1.
+func withEmbedder(t *testing.T) (c *api.Client, texts [][]int, want [][]float64) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "bert")
+	unzip(t, "../engine/model/testdata/bert.zip", dir)
+	read := func(name string, v any) {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = json.Unmarshal(data, v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var ref struct {
+		Texts [][]int
+		Mean  [][]float64 `json:"mean_hidden"`
+	}
+	read("reference.json", &ref)
+	config := object{}
+	read("config.json", &config)
+	config["architectures"], config["id2label"] = []string{"BertForPreTraining"}, nil
+	delete(config, "label2id")
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "config.json"), string(text))
+	weights, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := 8 + binary.LittleEndian.Uint64(weights)
+	header := strings.ReplaceAll(string(weights[8:end]), `"classifier.`, `"cls.seq_relationship.`)
+	writeFile(t, filepath.Join(dir, "model.safetensors"), string(binary.LittleEndian.AppendUint64(nil, uint64(len(header))))+header+string(weights[end:]))
+	for _, m := range ref.Mean {
+		sum := 0.0
+		for _, v := range m {
+			sum += v * v
+		}
+		for i := range m {
+			m[i] /= math.Sqrt(sum)
+		}
+	}
+	c = start(t, t.TempDir(), nil)
+	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Path: dir}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	return c, ref.Texts, ref.Mean
+}
+
+type vectors struct {
+	Data  []struct{ Embedding []float64 }
+	Usage struct {
+		Prompt int `json:"prompt_tokens"`
+		Total  int `json:"total_tokens"`
+	}
+}
+
+// TestEmbeddingOfTokens gives ids to a model of embeddings, alone and in lists, and compares
+// with what transformers makes of the same ids.
+func TestEmbeddingOfTokens(t *testing.T) {
+	t.Parallel()
+	c, texts, want := withEmbedder(t)
+	ask := func(input any, want ...[]float64) (tokens int) {
+		var got vectors
+		if err := c.Post(t.Context(), "/v1/embeddings", object{"model": "bert", "input": input}, &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Data) != len(want) {
+			t.Fatalf("%d vectors for %d inputs", len(got.Data), len(want))
+		}
+		for i, w := range want {
+			for k := range w {
+				if !(math.Abs(got.Data[i].Embedding[k]-w[k]) <= 1e-3) {
+					t.Fatalf("number %d of vector %d is %g, transformers has %g", k, i, got.Data[i].Embedding[k], w[k])
+				}
+			}
+		}
+		if got.Usage.Prompt != got.Usage.Total {
+			t.Errorf("usage %+v", got.Usage)
+		}
+		return got.Usage.Total
+	}
+	sum := 0
+	for i, ids := range texts {
+		if n := ask(ids, want[i]); n != len(ids) {
+			t.Errorf("%d tokens counted of %d", n, len(ids))
+		}
+		sum += len(ids)
+	}
+	if n := ask(texts, want...); n != sum {
+		t.Errorf("%d tokens counted of %d", n, sum)
+	}
+	var two vectors
+	if err := c.Post(t.Context(), "/v1/embeddings", object{"model": "bert", "input": []string{"a", "b"}}, &two); err != nil || len(two.Data) != 2 {
+		t.Errorf("two texts: %d vectors, %v", len(two.Data), err)
+	}
+}
+
+// TestInputsThatAreNone sends what is neither texts nor token ids: an error names the place,
+// and nothing is taken for something else.
+func TestInputsThatAreNone(t *testing.T) {
+	t.Parallel()
+	c, _, _ := withEmbedder(t)
+	for input, want := range map[string]string{
+		`null`: "missing", `7`: "a number", `true`: "true or false", `{"a":1}`: "an object", `""`: "empty text", `[]`: "empty list", `[[]]`: "empty list",
+		`[""]`: "empty text", `[null]`: "input.[0] is null", `[1,null]`: "input.[1] is null", `["a",null]`: "input.[1] is null", `["a",1]`: "input.[1] is a number",
+		`[1,"a"]`: "input.[1] is a text", `[[1],2]`: "input.[1] is a number", `[[1],["a"]]`: "input.[1].[0] is a text", `[[1],[null]]`: "input.[1].[0] is null",
+		`[[[1]]]`: "input.[0].[0] is a list", `[1.5]`: "1.5, want a token id", `[1.0]`: "1.0, want a token id", `[1e1]`: "1e1, want a token id",
+		`[1e999]`: "1e999, want a token id", `[-1]`: "token -1, which is not in the vocabulary", `[30]`: "ids from 0 to 29",
+		`[99999999999999999999]`: "token 99999999999999999999, which is not", `[{}]`: "input.[0] is an object",
+		`[` + strings.Repeat(`"a",`, 2048) + `"a"]`: "more than 2048 inputs",
+	} {
+		status, body := request(t, c, "POST", "/v1/embeddings", `{"model":"bert","input":`+input+`}`, nil)
+		if status != 400 || !strings.Contains(body, want) || !strings.Contains(body, `"param":"input"`) {
+			t.Errorf("%.60s: %d %s, want %q", input, status, body, want)
+		}
+	}
+	classifier := filepath.Join(t.TempDir(), "bert-text")
+	unzip(t, "../engine/model/testdata/bert.zip", classifier)
+	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Path: classifier}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	for data, want := range map[string]string{
+		`["a",null]`: "element 1 of input \\\"text\\\" is null", `[["a"],[null]]`: "is null", `["a",1]`: "a number", `["a"]`: "1 elements", `["a","a","a"]`: "more elements",
+		`"a"`: "not a list", `null`: "not a list",
+	} {
+		body := `{"inputs":[{"name":"text","datatype":"BYTES","shape":[2],"data":` + data + `}]}`
+		if status, body := request(t, c, "POST", "/v2/models/bert-text/infer", body, nil); status != 400 || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s, want %q", data, status, body, want)
+		}
+	}
+}
+
+// TestPromptsOfTokens gives a prompt as text, as ids, and several at once: each has its
+// answer, the same in all of these ways.
+func TestPromptsOfTokens(t *testing.T) {
+	t.Parallel()
+	c := withDemo(t)
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := token.FromHF(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"// Reader implements", "func main() {"}
+	var ids [][]int32
+	var alone []completion
+	for _, text := range texts {
+		ids = append(ids, tok.Encode(text, true))
+		alone = append(alone, complete(t, c, map[string]any{"prompt": text, "logprobs": 0}))
+	}
+	if got := complete(t, c, map[string]any{"prompt": ids[0]}); got.Choices[0].Text != alone[0].Choices[0].Text || got.Usage != alone[0].Usage || got.Usage.Prompt != len(ids[0]) {
+		t.Errorf("by ids %+v, by text %+v", got, alone[0])
+	}
+	for name, prompts := range map[string]any{"ids": ids, "texts": texts} {
+		got := complete(t, c, map[string]any{"prompt": prompts, "logprobs": 0})
+		if len(got.Choices) != 2 || got.Usage.Total != alone[0].Usage.Total+alone[1].Usage.Total {
+			t.Fatalf("two prompts as %s: %+v", name, got)
+		}
+		for i, ch := range got.Choices {
+			want := alone[i].Choices[0]
+			if ch.Text != want.Text || ch.Index != i || ch.Finish != want.Finish || !slices.Equal(ch.Logprobs.Tokens, want.Logprobs.Tokens) {
+				t.Errorf("prompt %d as %s: %+v, alone %+v", i, name, ch, want)
+			}
+		}
+		res, err := c.Do(t.Context(), "POST", "/v1/completions", object{
+			"model": "demo", "prompt": prompts, "max_tokens": 12, "temperature": 0, "stream": true, "stream_options": object{"include_usage": true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var streamed, finish [2]string
+		used := 0
+		err = api.ReadEvents(res.Body, func(data []byte) error {
+			var e completion
+			err := json.Unmarshal(data, &e)
+			for _, ch := range e.Choices {
+				streamed[ch.Index] += ch.Text
+				finish[ch.Index] += ch.Finish
+			}
+			used += e.Usage.Total
+			return err
+		})
+		res.Body.Close()
+		for i := range alone {
+			if want := alone[i].Choices[0]; err != nil || streamed[i] != want.Text || finish[i] != want.Finish || used != got.Usage.Total {
+				t.Errorf("prompt %d streamed as %s: %q (%s, %d tokens), %v; want %q", i, name, streamed[i], finish[i], used, err, want.Text)
+			}
+		}
+	}
+}
