@@ -6,8 +6,9 @@ package protocol
 //
 //	1  2026-11-24  hello, blocks, infer 1.0.0; signed adverts; join tokens covey1
 //	2  2026-11-26  infer: a step of an image model brings its image as a tensor
+//	4  2026-11-29  renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos
 const (
-	Capability    = 2
+	Capability    = 4
 	MinCapability = 1
 )
 
@@ -23,5 +24,6 @@ func History() []Change {
 	return []Change{
 		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
 		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
+		{4, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
 	}
 }

@@ -13,8 +13,14 @@ const (
 	MaxTensorHeader = 2 + MaxTensorRank*10
 	// MaxTensorRank is enough for (batch, heads, positions, width).
 	MaxTensorRank = 4
-	// MaxHello bounds a hello: a membership is about 300 bytes, the rest is room to grow.
+	// MaxHello bounds a hello: a membership is 300 to 600 bytes, the rest is room to grow.
 	MaxHello = 4 << 10
+	// MaxGrantBytes bounds a signed grant, MaxIssuer that of the deputy who signed one: both
+	// and the rest of a hello fit into MaxHello.
+	MaxGrantBytes = 2 << 10
+	MaxIssuer     = 1 << 10
+	// MaxRevocation bounds a signed list of revocations: 1024 grants and as many peers.
+	MaxRevocation = 64 << 10
 	// MaxControl bounds the small control messages: errors, closes, acknowledgements.
 	MaxControl = 8 << 10
 	// MaxBlock is the largest block: 1 MiB keeps verification fine-grained and the loss of
@@ -116,4 +122,7 @@ const (
 	MaxInferTimeout = 24 * time.Hour
 	// MaxGrant bounds the life of a grant: a leaked one ends some day.
 	MaxGrant = 10 * 365 * 24 * time.Hour
+	// MembershipLife is how long a renewed membership lasts unless the swarm's owner says
+	// otherwise: a machine may be off for a season, and one that was sold is out in a quarter.
+	MembershipLife = 90 * 24 * time.Hour
 )
