@@ -104,6 +104,17 @@ func (g *gate) drop(id ID, connected func() bool) *member {
 	return e.member
 }
 
+// renew notes the longer grant of a member.
+func (g *gate) renew(id ID, grant wire.Grant) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e != nil && e.member != nil {
+		m := *e.member
+		m.grant = grant
+		g.entries[id] = &entry{done: e.done, member: &m}
+	}
+}
+
 // expel takes a member out, for an expired or revoked grant.
 func (g *gate) expel(id ID, err error) *member {
 	g.mu.Lock()

@@ -159,19 +159,22 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 
 // PublishAdvert gossips this peer's capacity. It fills in who, when and where; the caller
 // gives capacity, speeds, models and a TTL, and publishes again well before it is over and
-// whenever a peer joins or something changes.
+// whenever a peer joins or something changes. It does nothing while the membership is over.
 func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	r, err := h.running()
 	if err != nil {
 		return err
 	}
 	now := h.now()
+	if h.Membership().Over != nil {
+		return nil // nobody would take it
+	}
 	h.mu.Lock()
 	h.seq = max(h.seq+1, uint64(now.UnixMilli())) // grows over restarts, too
-	a.Seq = h.seq
+	a.Seq, a.Membership = h.seq, h.own.membership
 	h.mu.Unlock()
 	c := h.cfg.Credentials
-	a.Swarm, a.Peer, a.Issued, a.Membership = c.Swarm, c.ID, now.UnixMilli(), c.Membership
+	a.Swarm, a.Peer, a.Issued = c.Swarm, c.ID, now.UnixMilli()
 	a.Capability, a.Version = protocol.Capability, h.cfg.Version
 	a.Addrs, a.RTTs = nil, nil
 	for _, addr := range h.Addrs() {

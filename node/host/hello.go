@@ -16,12 +16,22 @@ import (
 // lingerTimeout is how long a refused peer may take to read why, before it is cut off.
 const lingerTimeout = 2 * time.Second
 
-// hello returns what this peer says first.
+// hello returns what this peer says first, with the membership that it started with.
 func (c *Config) hello() *wire.Hello {
 	return &wire.Hello{
 		Capability: protocol.Capability, MinCapability: protocol.MinCapability, Version: c.Version,
 		Swarm: c.Credentials.Swarm, Membership: c.Credentials.Membership, Roles: c.Roles,
 	}
+}
+
+// hello returns what this peer says first, now.
+func (h *Host) hello() *wire.Hello {
+	out := h.cfg.hello()
+	out.Time = h.now().UnixMilli()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out.Membership = h.own.membership
+	return out
 }
 
 // connected is called for each new connection. The side that dialled says hello; the
@@ -97,6 +107,7 @@ func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
 	if err != nil { // noted now, as the peer may close the connection from here on
 		r.refuse(id, err)
 	}
+	r.noteRefusal(refused)
 	// Closing tells a peer that refuses that we have read why. It may have closed its side
 	// by now, and over QUIC that makes our own close an error.
 	_ = s.Close()
@@ -108,7 +119,7 @@ func (r *running) askHello(s *stream) (*wire.Hello, error) {
 		return nil, err
 	}
 	w := frame.NewWriter(s)
-	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.hello()), w.Flush()); err != nil {
 		return nil, err
 	}
 	return readHello(s)
@@ -153,7 +164,7 @@ func (r *running) handleHello(s *stream) {
 		r.turnAway(s.Conn(), err)
 		return
 	}
-	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.hello()), w.Flush()); err != nil {
 		_ = s.Reset()
 		return
 	}
@@ -185,6 +196,16 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	return nil
 }
 
+// noteRefusal keeps why a peer turned this one away, or with nil that one did not.
+func (h *Host) noteRefusal(why *wire.Error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.own.refused = nil
+	if why != nil {
+		h.own.refused = why
+	}
+}
+
 // refusal makes the message that tells a peer why it does not get in.
 func refusal(err error) *wire.Error {
 	var e *wire.Error
@@ -195,6 +216,8 @@ func refusal(err error) *wire.Error {
 		return wire.Errorf(wire.CodeForeign, "%v", wire.ErrForeign)
 	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
 		return wire.Errorf(wire.CodeExpired, "%v", err)
+	case errors.Is(err, wire.ErrIssuer):
+		return wire.Errorf(wire.CodeForbidden, "%v", err)
 	case errors.Is(err, wire.ErrInvalid):
 		return wire.Errorf(wire.CodeBadRequest, "malformed hello")
 	}

@@ -44,6 +44,7 @@ type Host struct {
 	handlers map[string]Handler
 	revoke   *wire.Revocation // nil: nothing revoked
 	seq      uint64           // of the last advert of this peer
+	own      renewal          // of this peer's membership
 	run      *running         // nil unless Run is past its start
 	started  bool
 }
@@ -67,6 +68,7 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, log: cfg.Log.With("part", "host"), metrics: m, now: cfg.Now,
 		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), table: newTable(), events: newEvents(),
 		ready: make(chan struct{}), handlers: make(map[string]Handler),
+		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant},
 	}
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("make host: %w", err)
@@ -199,6 +201,7 @@ type Peer struct {
 	Capability uint32 // common to both sides
 	Roles      []string
 	Scopes     []string
+	Invitation []byte        // ID of the invitation that its grant goes back to
 	RTT        time.Duration // 0 if not measured yet
 	Since      time.Time
 	Expires    time.Time // of its grant
@@ -217,12 +220,23 @@ func (h *Host) Peers() []Peer {
 		rtt, _ := h.book.rtt(id)
 		out = append(out, Peer{
 			ID: id, Addrs: r.listenAddrs(id), Version: m.hello.Version, Capability: capability, Roles: m.hello.Roles,
-			Scopes: m.grant.Scopes, RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(),
+			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(),
 			Relayed: r.host.Network().Connectedness(native(id)) == network.Limited,
 		})
 	}
 	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out
+}
+
+// Grant names the invitation that the grant of a verified, connected peer goes back to: what
+// one token let in shares a name. Other peers have the name "".
+func (h *Host) Grant(id ID) string {
+	if r, err := h.running(); err == nil {
+		if m := r.gate.get(id); m != nil {
+			return string(m.grant.Invitation())
+		}
+	}
+	return ""
 }
 
 // RTT returns the measured round trip to a peer: the smallest of the last few.

@@ -97,6 +97,16 @@ func (t *table) live(now time.Time) []*wire.Advert {
 	return out
 }
 
+// of returns the live advert of a peer, nil if there is none.
+func (t *table) of(id ID, now time.Time) *wire.Advert {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.rows[id]; r != nil && r.advert != nil && now.Before(r.expires) {
+		return r.advert
+	}
+	return nil
+}
+
 // tell returns the live adverts that a peer has not been told of, as they were signed.
 func (t *table) tell(to ID, now time.Time) [][]byte {
 	t.mu.Lock()

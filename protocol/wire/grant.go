@@ -288,6 +288,33 @@ func memberBytes(grant Signed, peer PeerID) []byte {
 // protocol.MaxClockSkew before it begins, and returns the grant. Revocations are for the
 // caller to check. The error wraps one of the sentinels above or ErrInvalid.
 func (m *Membership) Verify(swarm SwarmID, peer PeerID, now time.Time) (*Grant, error) {
+	g, err := m.Open(swarm, peer)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.At(now); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// At returns why the grant does not count at a time: ErrExpired or ErrNotYet; nil if it does.
+func (g *Grant) At(now time.Time) error {
+	begins := g.NotBefore
+	if g.Issuer != nil { // it ends with its issuer's at the latest
+		begins = max(begins, g.Issuer.NotBefore)
+	}
+	switch {
+	case now.Unix() >= g.Expires:
+		return ErrExpired
+	case now.Add(protocol.MaxClockSkew).Unix() < begins:
+		return ErrNotYet
+	}
+	return nil
+}
+
+// Open is Verify but for the time.
+func (m *Membership) Open(swarm SwarmID, peer PeerID) (*Grant, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -304,16 +331,6 @@ func (m *Membership) Verify(swarm SwarmID, peer PeerID, now time.Time) (*Grant, 
 		}
 	} else if err := verify(domainMember, g.Holder, memberBytes(m.Grant, peer), m.Proof); err != nil {
 		return nil, ErrBound
-	}
-	if now.Unix() >= g.Expires {
-		return nil, ErrExpired
-	}
-	begins := g.NotBefore
-	if g.Issuer != nil { // it ends with its issuer's at the latest
-		begins = max(begins, g.Issuer.NotBefore)
-	}
-	if now.Add(protocol.MaxClockSkew).Unix() < begins {
-		return nil, ErrNotYet
 	}
 	return g, nil
 }

@@ -82,8 +82,8 @@ func specVectors(t *testing.T) map[string]map[string]string {
 			"Revocation, whole frame":           whole(wire.TypeRevocation, encode(&wire.SignedRevocation{Signed: revoked})),
 		},
 		"renew.md": {
-			"Renew, whole frame, from peer A with the membership of hello":                whole(wire.TypeRenew, made("membership")),
-			"Renewed, whole frame, from the founder: until 90 days later":                 whole(wire.TypeRenewed, made("renewed")),
+			"Renew, whole frame, from peer A with the membership of hello":                 whole(wire.TypeRenew, made("membership")),
+			"Renewed, whole frame, from the founder: until 90 days later":                  whole(wire.TypeRenewed, made("renewed")),
 			"Renewed, whole frame, from peer A as a deputy to peer B: until 30 days later": whole(wire.TypeRenewed, made("of deputy")),
 		},
 		"adverts.md": {
