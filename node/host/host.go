@@ -42,10 +42,10 @@ type Host struct {
 
 	mu       sync.Mutex
 	handlers map[string]Handler
-	revoke   *wire.Revocation // nil: nothing revoked
-	seq      uint64           // of the last advert of this peer
-	own      renewal          // of this peer's membership
-	run      *running         // nil unless Run is past its start
+	revoke   revocations // of the swarm
+	seq      uint64      // of the last advert of this peer
+	own      renewal     // of this peer's membership
+	run      *running    // nil unless Run is past its start
 	started  bool
 }
 

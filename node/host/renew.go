@@ -57,7 +57,7 @@ func (h *Host) Membership() Membership {
 		Grant: s.grant, Founder: h.cfg.Credentials.SwarmKey != nil, RenewsAt: renewsAt(&s.grant),
 		Reached: s.reached, Err: s.err, Refused: s.refused, Over: s.grant.At(h.now()),
 	}
-	if m.Over == nil && h.revoke.Revokes(&s.grant, h.ID()) {
+	if m.Over == nil && h.revoke.list.Revokes(&s.grant, h.ID()) {
 		m.Over = wire.ErrRevoked
 	}
 	return m

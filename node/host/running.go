@@ -108,6 +108,7 @@ func (r *running) start() (stop func(), err error) {
 	})
 	r.serve(protocol.Adverts, r.handleAdverts)
 	r.serveAll(protocol.Renew, r.handleRenew)
+	r.serveAll(protocol.Revoke, r.handleRevoke)
 
 	stopGossip, err := r.startGossip(&gatedHost{Host: r.host, r: r})
 	stops = append(stops, stopGossip)
@@ -284,7 +285,8 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures
-	wake(r.renews)                                              // it may be one that renews
+	r.tasks.start(func() { r.tellRevoked(id) })
+	wake(r.renews) // it may be one that renews
 	if len(r.gate.members()) <= smallSwarm {
 		wake(r.met)
 	}

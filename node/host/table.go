@@ -83,6 +83,17 @@ func (t *table) drop(id ID) bool {
 	return true
 }
 
+// dropAll forgets the adverts that which wants, but not their sequences.
+func (t *table) dropAll(which func(*wire.Advert) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.rows {
+		if r.advert != nil && which(r.advert) {
+			r.advert, r.raw = nil, nil
+		}
+	}
+}
+
 // live returns the adverts that count now, ordered by peer.
 func (t *table) live(now time.Time) []*wire.Advert {
 	t.mu.Lock()
