@@ -115,6 +115,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.run(r.host.Run)
 		inner.run(r.advertise)
 		inner.run(r.measure)
+		inner.run(r.watchMembership)
 	}
 	inner.run(r.worker.Run)
 	inner.run(r.hosting.Run)
@@ -246,8 +247,11 @@ func (r *running) openCredentials() (err error) {
 	if errors.Is(err, host.ErrOtherSwarm) {
 		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
 	}
-	if errors.Is(err, wire.ErrExpired) && token != nil {
-		return errors.New("the token has expired; make a new one with covey invite")
+	if errors.Is(err, wire.ErrExpired) {
+		return ErrTokenOver
+	}
+	if errors.Is(err, wire.ErrNotYet) {
+		return fmt.Errorf("%w: look at the clocks, this machine's says %s", err, time.Now().Format(time.DateTime))
 	}
 	return err
 }
