@@ -304,7 +304,7 @@ func (r *running) openServing() (err error) {
 	}
 	r.worker, err = worker.New(worker.Config{
 		Self: r.creds.ID, Models: r.catalog, Dialer: dialer{r}, Threads: r.cfg.Limits.Cores, MemoryBytes: r.memory,
-		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now, Registry: r.registry,
+		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now, Registry: r.registry, Grant: r.host.Grant,
 	})
 	if err != nil {
 		return err
