@@ -72,6 +72,15 @@ const (
 	MaxTextAddr = 256
 	// MaxAdverts bounds how many peers' adverts a peer keeps, and hands on at once.
 	MaxAdverts = 4096
+	// MaxAdvertBytes bounds the adverts a peer keeps, as they were sent: 4 KiB for each of 4096
+	// peers. They take about four times as much when they are read.
+	MaxAdvertBytes = 16 << 20
+	// MaxGrantAdverts, MaxGrantAdvertBytes and MaxGrantModels bound what a peer keeps of the
+	// peers that came with one invitation: one token cannot fill the table. A lecture hall is
+	// 256 machines, with 10 models each.
+	MaxGrantAdverts     = 512
+	MaxGrantAdvertBytes = 2 << 20
+	MaxGrantModels      = 4096
 	// MaxAdvertModels, MaxAdvertRanges and MaxAdvertRTTs bound the lists of an advert so
 	// that a full one stays below MaxAdvert.
 	MaxAdvertModels = 64

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -146,13 +147,14 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	if !g.Allows(wire.ScopeServe) {
 		a.Models = nil
 	}
-	// [IGNORE] not newer than what is known.
-	if !r.table.put(a, append([]byte(nil), data...), from == a.Peer, now) {
+	// [IGNORE] not newer than what is known, or
+	// [IGNORE] more than the peers of one invitation may tell.
+	if !r.table.put(a, string(g.Invitation()), slices.Clone(data), from == a.Peer, now) {
 		return verdictIgnore
 	}
 	if a.Peer != r.ID() {
 		r.AddAddrs(a.Peer, a.Addrs)
-		r.events.emit(EvtAdvertReceived{Advert: a})
+		r.events.emit(EvtAdvertReceived{Peer: a.Peer})
 	}
 	return verdictAccept
 }

@@ -66,10 +66,11 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Log.With("part", "host"), metrics: m, now: cfg.Now,
-		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), table: newTable(), events: newEvents(),
+		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), events: newEvents(),
 		ready: make(chan struct{}), handlers: make(map[string]Handler),
 		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant},
 	}
+	h.table = newTable(h.worth)
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("make host: %w", err)
 	}
@@ -92,6 +93,19 @@ func (h *Host) load() error {
 		}
 	}
 	return nil
+}
+
+// worth tells how well a peer has shown that it is one: 2 is connected now, 1 was before, 0
+// is only known by adverts.
+func (h *Host) worth(id ID) int {
+	r, err := h.running()
+	switch {
+	case id == h.ID(), err == nil && r.gate.get(id) != nil:
+		return 2
+	case h.book.met(id):
+		return 1
+	}
+	return 0
 }
 
 // ID returns this peer's id.

@@ -197,7 +197,7 @@ func TestEvents(t *testing.T) {
 	if err := b.PublishAdvert(t.Context(), capacity()); err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := next().(EvtAdvertReceived); !ok || e.Advert.Peer != b.ID() {
+	if e, ok := next().(EvtAdvertReceived); !ok || e.Peer != b.ID() {
 		t.Errorf("got %+v", e)
 	}
 	b.stop()

@@ -280,7 +280,7 @@ func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error)
 
 // joined is called once a peer is verified.
 func (r *running) joined(id ID, h *wire.Hello) {
-	r.host.ConnManager().TagPeer(native(id), "covey", 100) // strangers are cut off first
+	r.host.ConnManager().TagPeer(native(id), "covey", r.keep(id)) // strangers are cut off first
 	r.metrics.peers.Inc()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
@@ -290,6 +290,19 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	if len(r.gate.members()) <= smallSwarm {
 		wake(r.met)
 	}
+}
+
+// keep is how much a connection to a member is worth when there are too many: less, the more
+// came with the same invitation before.
+func (r *running) keep(id ID) int {
+	const most = 100
+	n, invitation := 0, r.Grant(id)
+	for _, m := range r.gate.members() {
+		if string(m.grant.Invitation()) == invitation {
+			n++
+		}
+	}
+	return max(1, most-n)
 }
 
 // left is called once a verified peer is gone or expelled.
