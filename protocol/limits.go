@@ -110,6 +110,17 @@ const (
 	MaxPartTensors = 4096
 )
 
+// Strangers: peers whose hello has not been accepted yet.
+const (
+	// MaxStrangers bounds connections of strangers; beyond it the oldest one is closed. An
+	// honest peer is none for longer than two round trips.
+	MaxStrangers = 128
+	// MaxStrangerStreams bounds the streams of one stranger that wait for its hello,
+	// MaxWaitingStreams those of all: each holds a goroutine and buffers.
+	MaxStrangerStreams = 16
+	MaxWaitingStreams  = 512
+)
+
 // Times.
 const (
 	// HelloTimeout is how long a new connection may stay without a verified hello.

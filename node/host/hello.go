@@ -39,24 +39,26 @@ func (h *Host) hello() *wire.Hello {
 func (r *running) connected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	r.gate.begin(id)
+	if conn.Stat().Direction == network.DirOutbound {
+		r.tasks.start(func() { r.sayHello(conn) })
+		return
+	}
+	oldest := r.gate.stranger(conn)
 	r.tasks.start(func() {
-		if conn.Stat().Direction == network.DirOutbound {
-			r.sayHello(conn)
+		defer r.gate.noStranger(conn)
+		if oldest != nil {
+			r.turnAway(oldest, ErrUnverified)
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
+		defer cancel()
+		if _, err := r.gate.wait(ctx, id); err == nil {
 			return
 		}
-		if _, err := r.gate.wait(r.ctx, id); err == nil {
-			return
-		}
-		// A hello on another connection was refused, or there was none so far. One that is
-		// being answered on this connection must not be cut off.
-		t := time.NewTimer(r.cfg.Times.Hello)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			if !conn.IsClosed() { // else a newer connection may be saying hello
-				r.turnAway(conn, ErrUnverified)
-			}
-		case <-r.ctx.Done():
+		// There was none so far, or one on another connection was refused: one that comes or
+		// is being answered on this connection must not be cut off before its time.
+		<-ctx.Done()
+		if r.ctx.Err() == nil && !conn.IsClosed() { // else a newer connection may be saying hello
+			r.turnAway(conn, ErrUnverified)
 		}
 	})
 }

@@ -216,7 +216,7 @@ func (r *running) serveScope(proto, scope string, f Handler) {
 	r.host.SetStreamHandler(libprotocol.ID(proto), func(ls network.Stream) {
 		served := r.tasks.run(func() {
 			s := r.newStream(ls)
-			m, err := r.gate.wait(r.ctx, s.Peer())
+			m, err := r.gate.waitStream(r.ctx, s.Peer())
 			if err != nil {
 				_ = s.Reset()
 				return
@@ -453,7 +453,7 @@ func (g *gatedHost) SetStreamHandlerMatch(proto libprotocol.ID, match func(libpr
 func (g *gatedHost) gate(f network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
 		served := g.r.tasks.run(func() {
-			if _, err := g.r.gate.wait(g.r.ctx, ID(s.Conn().RemotePeer())); err != nil {
+			if _, err := g.r.gate.waitStream(g.r.ctx, ID(s.Conn().RemotePeer())); err != nil {
 				_ = s.Reset()
 				return
 			}
