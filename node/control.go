@@ -154,7 +154,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
-		Loading: r.gateway.Loading(), Membership: r.membership(),
+		Loading: r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {
@@ -179,7 +179,7 @@ func (r *running) getPeers(w http.ResponseWriter, _ *http.Request) error {
 	}
 	out := []api.Peer{}
 	for _, p := range r.host.Peers() {
-		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed, Scopes: p.Scopes, Expires: p.Expires, Invitation: hex.EncodeToString(p.Invitation)}
+		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed, Clock: p.Clock, Scopes: p.Scopes, Expires: p.Expires, Invitation: hex.EncodeToString(p.Invitation)}
 		if a := known[p.ID]; a != nil {
 			v.Name, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
 		}

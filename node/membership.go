@@ -17,8 +17,8 @@ const (
 	// membershipWarning is how long before its end a membership that nobody renews is a
 	// problem to tell.
 	membershipWarning = 7 * 24 * time.Hour
-	// membershipLook is how often the log is told of a new problem.
-	membershipLook = time.Minute
+	// problemsLook is how often the log is told of a new problem.
+	problemsLook = time.Minute
 )
 
 // ErrTokenOver means that a new peer cannot join with a token any more.
@@ -74,17 +74,23 @@ func membershipProblem(m *host.Membership, now time.Time) string {
 	return ""
 }
 
-// watchMembership logs each new problem of the membership. A node that has just started may
-// still reach who renews it.
-func (r *running) watchMembership(ctx context.Context) error {
-	last := ""
+// watchProblems logs each new problem of the membership and of clocks. A node that has just
+// started may still reach who renews it.
+func (r *running) watchProblems(ctx context.Context) error {
+	var last [2]string
 	for first := true; ; first = false {
-		if m := r.membership(); m.Problem != last && (m.Ended() || !first) {
-			if last = m.Problem; last != "" {
-				r.log.Warn(last)
+		m := r.membership()
+		now := [...]string{m.Problem, clockProblem(r.host.Peers())}
+		if first && !m.Ended() {
+			now[0] = ""
+		}
+		for i, p := range now {
+			if p != last[i] && p != "" {
+				r.log.Warn(p)
 			}
 		}
-		if !sleep(ctx, membershipLook) {
+		last = now
+		if !sleep(ctx, problemsLook) {
 			return nil
 		}
 	}

@@ -115,7 +115,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.run(r.host.Run)
 		inner.run(r.advertise)
 		inner.run(r.measure)
-		inner.run(r.watchMembership)
+		inner.run(r.watchProblems)
 	}
 	inner.run(r.worker.Run)
 	inner.run(r.hosting.Run)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -60,6 +61,11 @@ func peersCommand(o *options) *cobra.Command {
 			}
 			if o.json {
 				return printJSON(c.OutOrStdout(), peers)
+			}
+			for _, p := range peers {
+				if p.Clock.Abs() > protocol.MaxClockSkew/2 {
+					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second))
+				}
 			}
 			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
 			for _, p := range peers {

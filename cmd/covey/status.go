@@ -47,6 +47,9 @@ func statusCommand(o *options) *cobra.Command {
 			if st.Membership.Problem != "" {
 				rows = append(rows, []string{"warning", st.Membership.Problem})
 			}
+			if st.Clock != "" {
+				rows = append(rows, []string{"warning", st.Clock})
+			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})
 			}

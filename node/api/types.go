@@ -29,6 +29,7 @@ type Status struct {
 	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
 	Damage     Damage        `json:"damage"`
 	Membership Membership    `json:"membership"`
+	Clock      string        `json:"clock,omitempty"` // which machine's clock seems to be wrong, and what to do
 }
 
 // Membership is by what right a node is in its swarm, and how long.
@@ -78,9 +79,10 @@ type Peer struct {
 	Models   []wire.ModelAdvert `json:"models"`
 	Expected bool               `json:"advert"` // has advertised its capacity
 
-	Scopes     []string  `json:"scopes"`
-	Expires    time.Time `json:"expires"`    // of its membership
-	Invitation string    `json:"invitation"` // that its membership goes back to, in hex
+	Clock      time.Duration `json:"clock_ahead_ns"` // of the node's own
+	Scopes     []string      `json:"scopes"`
+	Expires    time.Time     `json:"expires"`    // of its membership
+	Invitation string        `json:"invitation"` // that its membership goes back to, in hex
 }
 
 // Model is a model that this node holds, wholly or in part, or has heard of.

@@ -25,6 +25,7 @@ type member struct {
 	hello wire.Hello
 	grant wire.Grant
 	since time.Time
+	clock offset
 }
 
 // entry is what the gate knows of a connected peer.
@@ -118,6 +119,17 @@ func (g *gate) renew(id ID, grant wire.Grant) {
 	if e := g.entries[id]; e != nil && e.member != nil {
 		m := *e.member
 		m.grant = grant
+		g.entries[id] = &entry{done: e.done, member: &m}
+	}
+}
+
+// noteClock notes the offset of a member's clock, unless its hello told the time.
+func (g *gate) noteClock(id ID, o offset) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e != nil && e.member != nil && e.member.hello.Time == 0 {
+		m := *e.member
+		m.clock = o
 		g.entries[id] = &entry{done: e.done, member: &m}
 	}
 }

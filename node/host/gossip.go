@@ -130,6 +130,7 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	now := r.now()
 	// [IGNORE] issued in the future or run out, as clocks differ and messages linger.
 	if a.IssuedAt().After(now.Add(protocol.MaxClockSkew)) || now.After(a.IssuedAt().Add(a.TTL()+protocol.MaxClockSkew)) {
+		r.noteIssued(from, a, now)
 		return verdictIgnore
 	}
 	g, err := a.Grant(now)

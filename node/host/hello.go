@@ -84,27 +84,29 @@ func (r *running) isConnected(id ID) bool {
 // sayHello speaks the dialling side's part.
 func (r *running) sayHello(conn network.Conn) {
 	id := ID(conn.RemotePeer())
-	h, err := r.exchangeHello(id)
+	h, at, err := r.exchangeHello(id)
 	if err == nil {
-		err = r.verify(id, h)
+		err = r.verify(id, h, at)
 	}
 	if err != nil {
 		r.turnAway(conn, err)
 	}
 }
 
-func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
+// exchangeHello says hello and returns the answer, and the time here when it was given.
+func (r *running) exchangeHello(id ID) (h *wire.Hello, at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
 	defer cancel()
 	ls, err := r.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "hello"), noDial), native(id), protocol.Hello)
 	if err != nil {
-		return nil, err
+		return nil, at, err
 	}
-	s := r.newStream(ls)
-	h, err := r.askHello(s)
+	s, asked := r.newStream(ls), r.now()
+	h, err = r.askHello(s)
+	at = asked.Add(r.now().Sub(asked) / 2)
 	var refused *wire.Error
 	if err != nil && !errors.As(err, &refused) {
-		return nil, errors.Join(err, s.Reset())
+		return nil, at, errors.Join(err, s.Reset())
 	}
 	if err != nil { // noted now, as the peer may close the connection from here on
 		r.refuse(id, err)
@@ -113,7 +115,7 @@ func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
 	// Closing tells a peer that refuses that we have read why. It may have closed its side
 	// by now, and over QUIC that makes our own close an error.
 	_ = s.Close()
-	return h, err
+	return h, at, err
 }
 
 func (r *running) askHello(s *stream) (*wire.Hello, error) {
@@ -158,7 +160,7 @@ func (r *running) handleHello(s *stream) {
 		return
 	}
 	w := frame.NewWriter(s)
-	if err := r.verify(id, h); err != nil {
+	if err := r.verify(id, h, r.now()); err != nil {
 		err = errors.Join(err, writeMessage(w, wire.TypeError, refusal(err)), w.Flush(), s.CloseWrite())
 		_ = s.SetDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.Copy(io.Discard, io.LimitReader(s, protocol.MaxHello)) // until it has read and closed
@@ -173,8 +175,9 @@ func (r *running) handleHello(s *stream) {
 	_ = s.Close()
 }
 
-// verify decides on a hello and lets the peer in.
-func (r *running) verify(id ID, h *wire.Hello) error {
+// verify decides on a hello, which was made when it was so late here, and lets the peer in.
+func (r *running) verify(id ID, h *wire.Hello, at time.Time) error {
+	clock := offsetOf(h.Time, at)
 	if _, ok := h.Common(); !ok {
 		return wire.Errorf(wire.CodeVersion, "capability %d to %d here, %d to %d there",
 			protocol.MinCapability, protocol.Capability, h.MinCapability, h.Capability)
@@ -184,7 +187,7 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	}
 	g, err := h.Membership.Verify(r.cfg.Credentials.Swarm, id, r.now())
 	if err != nil {
-		return err
+		return clock.explain(err)
 	}
 	if r.revoked(g, id) {
 		return wire.ErrRevoked
@@ -192,7 +195,7 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	r.metrics.hellos.WithLabelValues("ok").Inc()
 	r.table.untell(id) // it may have restarted
 	r.book.verified(id, r.listenAddrs(id), r.now())
-	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now()}) {
+	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now(), clock: clock}) {
 		r.joined(id, h)
 	}
 	return nil

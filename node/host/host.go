@@ -220,6 +220,7 @@ type Peer struct {
 	Since      time.Time
 	Expires    time.Time // of its grant
 	Relayed    bool
+	Clock      time.Duration // how far its clock is ahead of this one's, by its hello or adverts
 }
 
 // Peers returns the connected, verified peers, ordered by id.
@@ -234,7 +235,7 @@ func (h *Host) Peers() []Peer {
 		rtt, _ := h.book.rtt(id)
 		out = append(out, Peer{
 			ID: id, Addrs: r.listenAddrs(id), Version: m.hello.Version, Capability: capability, Roles: m.hello.Roles,
-			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(),
+			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(), Clock: m.clock.by,
 			Relayed: r.host.Network().Connectedness(native(id)) == network.Limited,
 		})
 	}

@@ -284,11 +284,11 @@ func (r *running) saveMembership() {
 
 // helloAgain shows a member the membership that this peer has now.
 func (r *running) helloAgain(id ID) error {
-	h, err := r.exchangeHello(id)
+	h, at, err := r.exchangeHello(id)
 	if err != nil {
 		return err
 	}
-	return r.verify(id, h)
+	return r.verify(id, h, at)
 }
 
 // renewed returns the grant that a member shows in its adverts if it is valid and outlasts
