@@ -150,8 +150,10 @@ func (r *running) advert() wire.Advert {
 	if r.forbidden() != nil {
 		a.Models = nil
 	}
+	offered := r.worker.Offered()
 	for i := range a.Models {
 		m := &a.Models[i]
+		m.Served = offered[m.Model][:min(len(offered[m.Model]), protocol.MaxAdvertRanges)]
 		m.Served = slices.DeleteFunc(m.Served, func(s wire.Served) bool { return !r.hosting.Serving(m.Model, s.Range) })
 	}
 	return a

@@ -37,7 +37,7 @@ type Config struct {
 	Limits  Limits  `toml:"limits"`
 
 	DataDir string       `toml:"-"`
-	Join    string       `toml:"-"` // join token
+	Join    string       `toml:"-"` // join token; needed once, see host.OpenCredentials
 	Offline bool         `toml:"-"` // no network: a node for one command
 	Version string       `toml:"-"` // of the program
 	Log     *slog.Logger `toml:"-"` // nil discards
@@ -116,7 +116,7 @@ func (c *Config) readEnv() error {
 	for _, e := range []struct {
 		name string
 		to   *string
-	}{{"COVEY_JOIN", &c.Join}, {"COVEY_NAME", &c.Name}, {"COVEY_API", &c.API.Addr}} {
+	}{{"COVEY_NAME", &c.Name}, {"COVEY_API", &c.API.Addr}} {
 		if v := os.Getenv(e.name); v != "" {
 			*e.to = v
 		}

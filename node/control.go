@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ func (r *running) control() http.Handler {
 	handle("DELETE /covey/v1/host/{name}", r.deleteHost)
 	handle("GET /covey/v1/route", r.getRoute)
 	handle("POST /covey/v1/invite", r.postInvite)
+	handle("POST /covey/v1/revoke", r.postRevoke)
 	handle("POST /covey/v1/gc", r.postGC)
 	mux.HandleFunc("/", gateway.NoRoute(mux))
 	return mux
@@ -158,7 +160,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
-		Loading: r.gateway.Loading(),
+		Loading: r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {
@@ -183,7 +185,7 @@ func (r *running) getPeers(w http.ResponseWriter, _ *http.Request) error {
 	}
 	out := []api.Peer{}
 	for _, p := range r.host.Peers() {
-		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed}
+		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed, Clock: p.Clock, Scopes: p.Scopes, Expires: p.Expires, Invitation: hex.EncodeToString(p.Invitation)}
 		if a := known[p.ID]; a != nil {
 			v.Name, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
 		}
@@ -226,12 +228,12 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 	if len(addrs) > protocol.MaxAddrs {
 		addrs = addrs[:protocol.MaxAddrs]
 	}
-	token, err := r.creds.Invite(host.Invitation{Name: r.creds.Name, Addrs: addrs, Scopes: in.Scopes, TTL: in.TTL}, time.Now())
+	token, err := r.host.Invite(host.Invitation{Name: r.creds.Name, Addrs: addrs, Scopes: in.Scopes, TTL: in.TTL, Life: in.Life})
 	if errors.Is(err, host.ErrScope) {
 		return statusError{http.StatusBadRequest, err}
 	}
 	if errors.Is(err, host.ErrNotOwner) {
-		return statusError{http.StatusForbidden, errors.New("only the node that founded the swarm can invite")}
+		return statusError{http.StatusForbidden, errors.New("only the node that founded the swarm can invite, and its deputies: nodes that joined with the scope admit")}
 	}
 	if err != nil {
 		return statusError{http.StatusForbidden, err}
@@ -244,7 +246,7 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, api.Invite{Token: text, Expires: g.ExpiresAt()})
+	return answer(w, api.Invite{Token: text, Expires: g.ExpiresAt(), ID: hex.EncodeToString(g.ID)})
 }
 
 func (r *running) postGC(w http.ResponseWriter, req *http.Request) error {

@@ -121,6 +121,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		inner.run(r.host.Run)
 		inner.run(r.advertise)
 		inner.run(r.measure)
+		inner.run(r.watchProblems)
 	}
 	inner.run(r.worker.Run)
 	inner.run(r.router.Run)
@@ -253,8 +254,11 @@ func (r *running) openCredentials() (err error) {
 	if errors.Is(err, host.ErrOtherSwarm) {
 		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
 	}
-	if errors.Is(err, wire.ErrExpired) && token != nil {
-		return errors.New("the token has expired; make a new one with covey invite")
+	if errors.Is(err, wire.ErrExpired) {
+		return ErrTokenOver
+	}
+	if errors.Is(err, wire.ErrNotYet) {
+		return fmt.Errorf("%w: look at the clocks, this machine's says %s", err, time.Now().Format(time.DateTime))
 	}
 	return err
 }
@@ -307,7 +311,7 @@ func (r *running) openServing() (err error) {
 	}
 	r.worker, err = worker.New(worker.Config{
 		Self: r.creds.ID, Models: r.catalog, Dialer: dialer{r}, Threads: r.cfg.Limits.Cores, MemoryBytes: r.memory,
-		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now, Registry: r.registry,
+		Draw: worker.SampleDraw, Log: r.part("worker"), Now: time.Now, Registry: r.registry, Grant: r.host.Grant,
 	})
 	if err != nil {
 		return err

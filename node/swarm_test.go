@@ -13,6 +13,7 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -197,6 +198,118 @@ func TestInvitations(t *testing.T) {
 	if err := n.Run(t.Context()); err == nil || err.Error() != "the token has expired; make a new one with covey invite" {
 		t.Errorf("joined with a token that is over: %v", err)
 	}
+}
+
+// TestTokenIsNeededOnce starts a member with a token that is over, as a unit file does.
+func TestTokenIsNeededOnce(t *testing.T) {
+	t.Parallel()
+	dir, ownerDir := t.TempDir(), t.TempDir()
+	founder, err := host.OpenCredentials(ownerDir, nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := founder.Invite(host.Invitation{TTL: time.Hour}, time.Now().Add(-2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := old.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := start(t, ownerDir, online(""))
+	var in api.Invite
+	if err := owner.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Hour}, &in); err != nil {
+		t.Fatal(err)
+	}
+	c, stop := startStop(t, dir, online(in.Token))
+	until(t, "renewed", func() bool { return status(t, c).Membership.State == "member" })
+	m := status(t, c).Membership
+	if m.Expires.Before(time.Now().Add(80*24*time.Hour)) || m.RenewsAt.Before(time.Now().Add(20*24*time.Hour)) || m.Reached.IsZero() || m.Problem != "" || m.Invitation != in.ID {
+		t.Errorf("membership: %+v", m)
+	}
+	if own := status(t, owner).Membership; own.State != "founder" || own.Problem != "" {
+		t.Errorf("the founder's membership: %+v", own)
+	}
+	for _, token := range []string{in.Token, over, ""} {
+		stop()
+		c, stop = startStop(t, dir, online(token))
+		until(t, "the owner is there", func() bool { return status(t, c).Peers == 1 })
+		if again := status(t, c).Membership; again.Expires != m.Expires || again.State != "member" {
+			t.Errorf("after a restart: %+v, before %+v", again, m)
+		}
+	}
+}
+
+// TestMembershipOver starts a node whose membership has ended: it stays up for its owner,
+// over restarts, and says what is wrong; a new token mends it.
+func TestMembershipOver(t *testing.T) {
+	t.Parallel()
+	ownerDir, dir, past := t.TempDir(), t.TempDir(), time.Now().Add(-48*time.Hour)
+	founder, err := host.OpenCredentials(ownerDir, nil, past)
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := func(ttl time.Duration) string {
+		token, err := founder.Invite(host.Invitation{TTL: ttl}, past)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := host.OpenCredentials(dir, token, past); err != nil {
+			t.Fatal(err)
+		}
+		text, err := token.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	joined(72 * time.Hour)
+	c, stop := startStop(t, dir, online(""))
+	if m := status(t, c).Membership; m.State != "joining" || !strings.Contains(m.Problem, "no peer that renews it was reached") {
+		t.Errorf("membership: %+v", m)
+	}
+	stop()
+	over := joined(time.Hour)
+	for _, token := range []string{over, ""} {
+		c, stop := startStop(t, dir, online(token))
+		if m := status(t, c).Membership; m.State != "over" || !strings.Contains(m.Problem, "covey up --join") {
+			t.Errorf("membership: %+v", m)
+		}
+		importAs(t, c, "demo", "")
+		complete(t, c, nil)
+		stop()
+	}
+	owner, _ := startStop(t, ownerDir, online(""))
+	c, _ = startStop(t, dir, online(invite(t, owner)))
+	until(t, "a member again", func() bool { return status(t, c).Membership.State == "member" })
+}
+
+// TestRevoke takes back an invitation and a peer over the control API.
+func TestRevoke(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	var in api.Invite
+	if err := owner.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Hour}, &in); err != nil {
+		t.Fatal(err)
+	}
+	first := start(t, t.TempDir(), online(in.Token))
+	second := start(t, t.TempDir(), online(invite(t, owner)))
+	until(t, "both are there", func() bool { return status(t, owner).Peers == 2 })
+	if code, body := request(t, second, "POST", "/covey/v1/revoke", `{"invitations":["`+in.ID+`"]}`, nil); code != 403 || !strings.Contains(body, "founded") {
+		t.Errorf("revoked by a member: %d %s", code, body)
+	}
+	if code, body := request(t, owner, "POST", "/covey/v1/revoke", `{"invitations":["xyz"]}`, nil); code != 400 || !strings.Contains(body, "hex") {
+		t.Errorf("no invitation: %d %s", code, body)
+	}
+	if err := owner.Post(t.Context(), "/covey/v1/revoke", api.RevokeRequest{Invitations: []string{in.ID}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first is out", func() bool { return status(t, owner).Peers == 1 && status(t, first).Peers == 0 })
+	if err := owner.Post(t.Context(), "/covey/v1/revoke", api.RevokeRequest{Peers: []wire.PeerID{status(t, second).Peer}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the second is out", func() bool { return status(t, owner).Peers == 0 })
+	until(t, "it knows", func() bool { return strings.Contains(status(t, second).Membership.Problem, "turned this node away") })
 }
 
 // TestHostOffWithoutAModel turns off a range of a model of which nothing is here.

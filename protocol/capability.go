@@ -7,8 +7,9 @@ package protocol
 //	1  2026-11-24  hello, blocks, infer 1.0.0; signed adverts; join tokens covey1
 //	2  2026-11-26  infer: a step of an image model brings its image as a tensor
 //	3  2026-11-29  infer: progress while a peer is at work; errors model and bad_input
+//	4  2026-11-29  renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos
 const (
-	Capability    = 3
+	Capability    = 4
 	MinCapability = 1
 )
 
@@ -28,5 +29,6 @@ func History() []Change {
 		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
 		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
 		{ProgressCapability, "2026-11-29", "infer: progress while a peer is at work; errors model and bad_input"},
+		{4, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
 	}
 }

@@ -13,6 +13,10 @@ const (
 	Infer = "/covey/infer/1.0.0"
 	// Adverts hands the adverts that a peer knows to one that has just arrived.
 	Adverts = "/covey/adverts/1.0.0"
+	// Renew gives a member a grant of its own that lasts longer, since capability 4.
+	Renew = "/covey/renew/1.0.0"
+	// Revoke hands on the list of the grants and peers that were taken off, since capability 4.
+	Revoke = "/covey/revoke/1.0.0"
 	// DHTPrefix keeps our routing table apart from every other network's.
 	DHTPrefix = "/covey"
 )

@@ -13,8 +13,14 @@ const (
 	MaxTensorHeader = 2 + MaxTensorRank*10
 	// MaxTensorRank is enough for (batch, heads, positions, width).
 	MaxTensorRank = 4
-	// MaxHello bounds a hello: a membership is about 300 bytes, the rest is room to grow.
+	// MaxHello bounds a hello: a membership is 300 to 600 bytes, the rest is room to grow.
 	MaxHello = 4 << 10
+	// MaxGrantBytes bounds a signed grant, MaxIssuer that of the deputy who signed one: both
+	// and the rest of a hello fit into MaxHello.
+	MaxGrantBytes = 2 << 10
+	MaxIssuer     = 1 << 10
+	// MaxRevocation bounds a signed list of revocations: 1024 grants and as many peers.
+	MaxRevocation = 64 << 10
 	// MaxControl bounds the small control messages: errors, closes, acknowledgements.
 	MaxControl = 8 << 10
 	// MaxBlock is the largest block: 1 MiB keeps verification fine-grained and the loss of
@@ -66,6 +72,15 @@ const (
 	MaxTextAddr = 256
 	// MaxAdverts bounds how many peers' adverts a peer keeps, and hands on at once.
 	MaxAdverts = 4096
+	// MaxAdvertBytes bounds the adverts a peer keeps, as they were sent: 4 KiB for each of 4096
+	// peers. They take about four times as much when they are read.
+	MaxAdvertBytes = 16 << 20
+	// MaxGrantAdverts, MaxGrantAdvertBytes and MaxGrantModels bound what a peer keeps of the
+	// peers that came with one invitation: one token cannot fill the table. A lecture hall is
+	// 256 machines, with 10 models each.
+	MaxGrantAdverts     = 512
+	MaxGrantAdvertBytes = 2 << 20
+	MaxGrantModels      = 4096
 	// MaxAdvertModels, MaxAdvertRanges and MaxAdvertRTTs bound the lists of an advert so
 	// that a full one stays below MaxAdvert.
 	MaxAdvertModels = 64
@@ -95,6 +110,17 @@ const (
 	MaxPartTensors = 4096
 )
 
+// Strangers: peers whose hello has not been accepted yet.
+const (
+	// MaxStrangers bounds connections of strangers; beyond it the oldest one is closed. An
+	// honest peer is none for longer than two round trips.
+	MaxStrangers = 128
+	// MaxStrangerStreams bounds the streams of one stranger that wait for its hello,
+	// MaxWaitingStreams those of all: each holds a goroutine and buffers.
+	MaxStrangerStreams = 16
+	MaxWaitingStreams  = 512
+)
+
 // Times.
 const (
 	// HelloTimeout is how long a new connection may stay without a verified hello.
@@ -119,4 +145,7 @@ const (
 	MaxInferTimeout = 24 * time.Hour
 	// MaxGrant bounds the life of a grant: a leaked one ends some day.
 	MaxGrant = 10 * 365 * 24 * time.Hour
+	// MembershipLife is how long a renewed membership lasts unless the swarm's owner says
+	// otherwise: a machine may be off for a season, and one that was sold is out in a quarter.
+	MembershipLife = 90 * 24 * time.Hour
 )

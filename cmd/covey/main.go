@@ -20,7 +20,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/covey-network/covey/engine/kernel"
+	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/store"
 )
 
@@ -33,11 +35,13 @@ const (
 	exitUsage       = 2
 	exitNotFound    = 3
 	exitUnavailable = 4
+	exitNotAdmitted = 5
 	exitInterrupted = 130
 )
 
 const exitHelp = `Exit codes: 0 done; 1 failed; 2 wrong usage; 3 model or file not found;
-4 the node or the swarm cannot answer now; 130 interrupted.`
+4 the node or the swarm cannot answer now; 5 the join token has expired or is of another swarm;
+130 interrupted.`
 
 func main() {
 	o := &options{}
@@ -93,6 +97,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, os.ErrNotExist), errors.As(err, &status) && status.Status == 404:
 		return exitNotFound
+	case errors.Is(err, node.ErrTokenOver), errors.Is(err, host.ErrOtherSwarm):
+		return exitNotAdmitted
 	case errors.Is(err, store.ErrInUse), errors.As(err, &status) && (status.Status == 429 || status.Status >= 502):
 		return exitUnavailable
 	}

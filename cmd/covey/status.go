@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +37,18 @@ func statusCommand(o *options) *cobra.Command {
 				{"api", st.API + "/v1"},
 				{"data", st.DataDir},
 				{"up for", st.Uptime.Round(time.Second).String()},
+				{"member", membershipText(&st.Membership, time.Now())},
 				{"peers", fmt.Sprint(st.Peers)},
 				{"sessions", fmt.Sprint(st.Sessions)},
 				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
 				{"memory", spaceText(st.Memory)},
 				{"disk", spaceText(st.Disk)},
+			}
+			if st.Membership.Problem != "" {
+				rows = append(rows, []string{"warning", st.Membership.Problem})
+			}
+			if st.Clock != "" {
+				rows = append(rows, []string{"warning", st.Clock})
 			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})
@@ -84,78 +90,6 @@ func rangeText(r wire.Range) string {
 		text += ", head"
 	}
 	return text
-}
-
-func peersCommand(o *options) *cobra.Command {
-	return &cobra.Command{
-		Use: "peers", Short: "List the peers of the swarm and what they serve", Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := o.needRunning(c.Context())
-			if err != nil {
-				return err
-			}
-			var peers []api.Peer
-			if err := client.Get(c.Context(), "/covey/v1/peers", nil, &peers); err != nil {
-				return err
-			}
-			if o.json {
-				return printJSON(c.OutOrStdout(), peers)
-			}
-			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
-			for _, p := range peers {
-				var serves []string
-				for _, m := range p.Models {
-					for _, s := range m.Served {
-						serves = append(serves, m.Name+" "+rangeText(s.Range))
-					}
-				}
-				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), bytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
-			}
-			return table(c.OutOrStdout(), rows)
-		},
-	}
-}
-
-func inviteCommand(o *options) *cobra.Command {
-	var ttl time.Duration
-	var scopes, addrs []string
-	c := &cobra.Command{
-		Use: "invite", Short: "Print a token with which another machine joins this swarm",
-		Long: "Print a join token: where to find this node, and the swarm's signed permission to join until it\nexpires. Whoever has the token can join. Only the node that founded the swarm can invite.",
-		Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if ttl <= 0 {
-				return usageError{fmt.Errorf("--ttl is %s, want a time such as 168h", ttl)}
-			}
-			for _, s := range scopes {
-				if !slices.Contains(wire.Scopes(), s) {
-					return usageError{fmt.Errorf("unknown scope %q, there are %s", s, strings.Join(wire.Scopes(), ", "))}
-				}
-			}
-			client, err := o.needRunning(c.Context())
-			if err != nil {
-				return err
-			}
-			req := api.InviteRequest{TTL: ttl, Scopes: scopes}
-			for _, a := range addrs {
-				req.Addrs = append(req.Addrs, wire.Addr(a))
-			}
-			var in api.Invite
-			if err := client.Post(c.Context(), "/covey/v1/invite", req, &in); err != nil {
-				return err
-			}
-			if o.json {
-				return printJSON(c.OutOrStdout(), in)
-			}
-			fmt.Fprintln(c.OutOrStdout(), in.Token)
-			fmt.Fprintf(c.ErrOrStderr(), "valid until %s; on the other machine: covey up --join TOKEN\n", in.Expires.Local().Format(time.DateTime))
-			return nil
-		},
-	}
-	c.Flags().DurationVar(&ttl, "ttl", 7*24*time.Hour, "how long the token is valid")
-	c.Flags().StringSliceVar(&scopes, "scope", nil, "what the peer may do: use, serve, publish (default all)")
-	c.Flags().StringSliceVar(&addrs, "addr", nil, "further multiaddrs under which this node can be reached")
-	return c
 }
 
 func routeCommand(o *options) *cobra.Command {

@@ -32,12 +32,13 @@ const (
 
 type upOptions struct {
 	*options
-	join, name, api, logLevel, logFormat string
-	listen, bootstrap                    []string
-	cores                                int
-	memory, disk, upload                 string
-	mdns, dht, nat, printConfig          bool
-	cmd                                  *cobra.Command
+	join, joinFile                 string
+	name, api, logLevel, logFormat string
+	listen, bootstrap              []string
+	cores                          int
+	memory, disk, upload           string
+	mdns, dht, nat, printConfig    bool
+	cmd                            *cobra.Command
 }
 
 func upCommand(o *options) *cobra.Command {
@@ -46,15 +47,17 @@ func upCommand(o *options) *cobra.Command {
 		Use:   "up",
 		Short: "Run a node: join a swarm, lend this machine, answer on the local API",
 		Long: `Run a node. Without --join it founds a swarm of its own on the first start, and goes on in the
-swarm it belongs to later. Settings come from flags, then COVEY_… variables, then config.toml
+swarm it belongs to later. A token is needed once: a node that has joined renews its membership, and
+starts with the same --join as before even if the token has expired. Settings come from flags, then COVEY_… variables, then config.toml
 in the data directory, then the defaults; --print-config shows the result.`,
 		Example: "  covey up\n  covey up --join covey1abc… --memory 4GiB --cores 2",
 		Args:    args(0, 0, "no arguments"),
-		RunE:    func(c *cobra.Command, _ []string) error { return u.run(c.Context(), c.OutOrStdout()) },
+		RunE:    func(c *cobra.Command, _ []string) error { return u.run(c.Context(), c.InOrStdin(), c.OutOrStdout()) },
 	}
 	u.cmd = c
 	f := c.Flags()
-	f.StringVar(&u.join, "join", "", "join token from covey invite (environment: COVEY_JOIN)")
+	f.StringVar(&u.join, "join", "", "join token from covey invite, or @FILE or - (environment: COVEY_JOIN)")
+	f.StringVar(&u.joinFile, "join-file", "", "file with the join token, which then does not show in lists of processes; - is standard input")
 	f.StringVar(&u.name, "name", "", "name of this machine, for people; default: its host name")
 	f.StringVar(&u.api, "api", "", "address of the API (default 127.0.0.1:8420)")
 	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers; port 0 is one that this node chooses once and keeps (default: that port on all addresses, TCP and QUIC)")
@@ -84,7 +87,6 @@ func (u *upOptions) config() (*node.Config, error) {
 			*to = from
 		}
 	}
-	set("join", u.join, &cfg.Join)
 	set("name", u.name, &cfg.Name)
 	set("api", u.api, &cfg.API.Addr)
 	if given("listen") {
@@ -121,9 +123,12 @@ func (u *upOptions) config() (*node.Config, error) {
 	return cfg, err
 }
 
-func (u *upOptions) run(ctx context.Context, out io.Writer) (err error) {
+func (u *upOptions) run(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	cfg, err := u.config()
 	if err != nil {
+		return err
+	}
+	if cfg.Join, err = u.joinToken(in); err != nil {
 		return err
 	}
 	if u.printConfig {
@@ -166,13 +171,11 @@ func (u *upOptions) serve(ctx context.Context, cfg *node.Config, out io.Writer) 
 	case <-n.Ready():
 	}
 	fmt.Fprintf(out, "covey is up: %s/v1 speaks the OpenAI API\n", n.Endpoint().URL)
-	if cfg.Join != "" {
-		ctx, done := context.WithCancel(ctx)
-		var told sync.WaitGroup
-		told.Go(func() { u.tellJoin(ctx, cfg.Join, n.Endpoint(), out) })
-		defer told.Wait()
-		defer done()
-	}
+	telling, done := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	told.Go(func() { u.tellMembership(telling, cfg.Join, n.Endpoint(), out) })
+	defer told.Wait()
+	defer done()
 	select {
 	case err := <-ended:
 		return err
@@ -195,14 +198,21 @@ func stopped(ended <-chan error) error {
 	return <-ended
 }
 
-// tellJoin says when no peer of the swarm that a token leads to can be reached, and when one
-// can then.
-func (u *upOptions) tellJoin(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
-	token, err := wire.ParseToken(join)
-	if err != nil {
-		return // the node has refused it
-	}
+// tellMembership says what is wrong with the node's membership, or else when no peer of the
+// swarm that a token leads to can be reached, and when one can then.
+func (u *upOptions) tellMembership(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
 	c := &api.Client{Base: at.URL, Key: at.Key}
+	var st api.Status
+	if err := c.Get(ctx, "/covey/v1/status", nil, &st); err == nil && st.Membership.Ended() {
+		fmt.Fprintln(out, st.Membership.Problem)
+		return
+	}
+	if token, err := wire.ParseToken(join); err == nil { // the node has refused a bad one
+		tellJoin(ctx, token, c, out)
+	}
+}
+
+func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writer) {
 	t := time.NewTicker(joinPoll)
 	defer t.Stop()
 	start, told := time.Now(), false

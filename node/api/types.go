@@ -28,7 +28,24 @@ type Status struct {
 	Hosted     []Hosted      `json:"hosted"`
 	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
 	Damage     Damage        `json:"damage"`
+	Membership Membership    `json:"membership"`
+	Clock      string        `json:"clock,omitempty"` // which machine's clock seems to be wrong, and what to do
 }
+
+// Membership is by what right a node is in its swarm, and how long.
+type Membership struct {
+	State      string      `json:"state"` // founder, deputy, member, joining (no renewal yet), over, revoked
+	Scopes     []string    `json:"scopes"`
+	Expires    time.Time   `json:"expires"`
+	RenewsAt   time.Time   `json:"renews_at"`
+	GrantedBy  wire.PeerID `json:"granted_by,omitempty"`     // the deputy; empty: the founder, or an invitation of its
+	Invitation string      `json:"invitation"`               // its id in hex: what covey invite --revoke takes
+	Reached    time.Time   `json:"granter_reached,omitzero"` // when a peer that renews last answered, since the start
+	Problem    string      `json:"problem,omitempty"`        // what is wrong and what to do
+}
+
+// Ended reports whether other peers no longer take the node for a member.
+func (m *Membership) Ended() bool { return m.State == "over" || m.State == "revoked" }
 
 // Damage is what this node's disk has lost or changed.
 type Damage struct {
@@ -61,6 +78,11 @@ type Peer struct {
 	Speeds   wire.Speeds        `json:"speeds"`
 	Models   []wire.ModelAdvert `json:"models"`
 	Expected bool               `json:"advert"` // has advertised its capacity
+
+	Clock      time.Duration `json:"clock_ahead_ns"` // of the node's own
+	Scopes     []string      `json:"scopes"`
+	Expires    time.Time     `json:"expires"`    // of its membership
+	Invitation string        `json:"invitation"` // that its membership goes back to, in hex
 }
 
 // Model is a model that this node holds, wholly or in part, or has heard of.
@@ -128,6 +150,7 @@ type PinRequest struct {
 // InviteRequest asks for a join token.
 type InviteRequest struct {
 	TTL    time.Duration `json:"ttl_ns"`
+	Life   time.Duration `json:"renewal_ns,omitempty"` // most that a renewal of a membership lasts; 0: the default
 	Scopes []string      `json:"scopes,omitempty"`
 	Addrs  []wire.Addr   `json:"addrs,omitempty"` // besides the node's own
 }
@@ -136,6 +159,14 @@ type InviteRequest struct {
 type Invite struct {
 	Token   string    `json:"token"`
 	Expires time.Time `json:"expires"`
+	ID      string    `json:"id"` // what a revocation names
+}
+
+// RevokeRequest asks to take back invitations, with all memberships that go back to them,
+// and the memberships of peers.
+type RevokeRequest struct {
+	Invitations []string      `json:"invitations,omitempty"` // ids in hex
+	Peers       []wire.PeerID `json:"peers,omitempty"`
 }
 
 // Event is a line of the answer to long work. The last one has Done or Error set.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,9 @@ import (
 const (
 	// maxBook bounds the peers remembered: enough to find a swarm again.
 	maxBook = 1024
+	// maxUnmet bounds those among them of which others only told: they never push out a peer
+	// that was met.
+	maxUnmet = 512
 	// rttSamples is how many round trips the smallest is taken of: single ones are late by
 	// whatever else the machines do, the smallest is the network's.
 	rttSamples = 5
@@ -64,7 +68,7 @@ func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
 	defer b.mu.Unlock()
 	k := b.peers[id]
 	if k == nil {
-		if len(b.peers) >= maxBook && !b.evict() {
+		if b.full() && !b.evict() {
 			return
 		}
 		k = new(known)
@@ -84,7 +88,19 @@ func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
 	k.addrs = k.addrs[:min(len(k.addrs), protocol.MaxAddrs)]
 }
 
-// evict makes room: the peer longest not seen goes.
+// full reports whether there are too many peers, or too many that were never met: those
+// anybody can make up.
+func (b *book) full() bool {
+	unmet := 0
+	for _, k := range b.peers {
+		if k.seen.IsZero() && !k.sticky {
+			unmet++
+		}
+	}
+	return len(b.peers) >= maxBook || unmet >= maxUnmet
+}
+
+// evict makes room: a peer that was never met goes, else the one longest not seen.
 func (b *book) evict() bool {
 	var oldest ID
 	for id, k := range b.peers {
@@ -101,6 +117,14 @@ func (b *book) has(id ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.peers[id] != nil
+}
+
+// met reports whether a peer was ever verified.
+func (b *book) met(id ID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	return k != nil && !k.seen.IsZero()
 }
 
 // remove forgets a peer that is no longer a member: it is its turn to come with a new
@@ -173,26 +197,31 @@ type target struct {
 	id     ID
 	addrs  []wire.Addr
 	sticky bool
+	met    bool
 }
 
-// due returns the peers that may be dialled now, bootstrap peers first, then by id.
+// due returns the peers that may be dialled now: bootstrap peers first, then those that were
+// met, by id.
 func (b *book) due(now time.Time) []target {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []target
 	for id, k := range b.peers {
 		if len(k.addrs) > 0 && !now.Before(k.next) {
-			out = append(out, target{id, slices.Clone(k.addrs), k.sticky})
+			out = append(out, target{id, slices.Clone(k.addrs), k.sticky, !k.seen.IsZero()})
 		}
 	}
-	slices.SortFunc(out, func(x, y target) int {
-		if x.sticky != y.sticky {
-			if x.sticky {
-				return -1
-			}
+	rank := func(t target) int {
+		switch {
+		case t.sticky:
+			return 0
+		case t.met:
 			return 1
 		}
-		return strings.Compare(string(x.id), string(y.id))
+		return 2
+	}
+	slices.SortFunc(out, func(x, y target) int {
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), strings.Compare(string(x.id), string(y.id)))
 	})
 	return out
 }

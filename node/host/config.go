@@ -41,6 +41,7 @@ type Times struct {
 	Backoff  time.Duration // first wait after a failed dial; doubles to MaxBackoff
 	Ping     time.Duration // measures round trips, and finds dead connections
 	Save     time.Duration // writes the peers book, checks expiries
+	Renew    time.Duration // looks whether the membership is to be renewed; first wait after a failure
 	Discover time.Duration // asks the DHT for peers of the swarm and announces this one
 }
 
@@ -57,7 +58,7 @@ func Default() Config {
 		Times: Times{
 			Hello: protocol.HelloTimeout,
 			Dial:  2 * time.Second, Backoff: time.Second, Ping: 3 * time.Second,
-			Save: 30 * time.Second, Discover: time.Minute,
+			Save: 30 * time.Second, Renew: time.Minute, Discover: time.Minute,
 		},
 	}
 }
@@ -86,7 +87,7 @@ func (c *Config) Validate() error {
 		bad("peers per address %d", c.PeersPerIP)
 	}
 	t := c.Times
-	if min(t.Hello, t.Dial, t.Backoff, t.Ping, t.Save, t.Discover) <= 0 {
+	if min(t.Hello, t.Dial, t.Backoff, t.Ping, t.Save, t.Renew, t.Discover) <= 0 {
 		bad("an interval is not positive: %+v", t)
 	}
 	if c.Credentials != nil {

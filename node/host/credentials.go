@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -30,22 +31,22 @@ const (
 // ErrOtherSwarm means that the data directory belongs to another swarm than the token.
 var ErrOtherSwarm = errors.New("already a member of another swarm")
 
-// ErrNotOwner means that an invitation needs the swarm's key, which only the peer that
-// founded the swarm has.
-var ErrNotOwner = errors.New("this peer does not hold the swarm's key")
+// ErrNotOwner means that this peer neither founded the swarm nor is a deputy of who did.
+var ErrNotOwner = errors.New("this peer neither holds the swarm's key nor is a deputy")
 
-// ErrScope means that an invitation is for a scope that does not exist.
+// ErrScope means that an invitation is for a scope that does not exist, or that this peer
+// cannot give.
 var ErrScope = errors.New("unknown scope")
 
 // Credentials are who this peer is and by what right. They are read-only after
-// OpenCredentials.
+// OpenCredentials: a Host goes on from them to renewed memberships.
 type Credentials struct {
 	Key        ed25519.PrivateKey
 	ID         ID
 	Swarm      wire.SwarmID
 	SwarmKey   ed25519.PrivateKey // nil unless this peer founded the swarm
 	Membership wire.Membership
-	Grant      wire.Grant // within Membership
+	Grant      wire.Grant // within Membership; its time may be over
 	Name       string     // of the swarm, for people
 	Bootstrap  []wire.Addr
 }
@@ -70,8 +71,12 @@ func (s *stored) Validate() error {
 
 // OpenCredentials reads the credentials in dir and makes what is missing: an identity on
 // first use, then with a token the membership of the token's swarm, and without one a new
-// swarm of its own. A token of the swarm that dir belongs to already renews the
-// membership; one of another swarm is ErrOtherSwarm.
+// swarm of its own.
+//
+// A token is needed once. With one that dir's membership came from, or that has expired, a
+// member of that swarm goes on with its membership; another one replaces it. A token of
+// another swarm is ErrOtherSwarm. A membership whose time is over is no error: its peer is
+// of no swarm's use, but still of its owner's.
 func OpenCredentials(dir string, token *wire.Token, now time.Time) (*Credentials, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open credentials: %w", err)
@@ -89,7 +94,7 @@ func OpenCredentials(dir string, token *wire.Token, now time.Time) (*Credentials
 	case token != nil:
 		err = c.join(dir, s, token, now)
 	default:
-		err = c.resume(dir, s, now)
+		err = c.resume(dir, s, nil, now)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open credentials: %w", err)
@@ -150,7 +155,7 @@ func EphemeralCredentials(now time.Time) (*Credentials, error) {
 	c := &Credentials{Key: key, ID: wire.PeerIDOf(public(key)), SwarmKey: ed25519.NewKeyFromSeed(randomBytes(ed25519.SeedSize))}
 	s, err := c.start(now)
 	if err == nil {
-		err = c.adopt("", s, now, false)
+		err = c.adopt(s)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make credentials: %w", err)
@@ -169,13 +174,13 @@ func (c *Credentials) found(dir string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return c.adopt(dir, s, now, true)
+	return c.begin(dir, s)
 }
 
 // start makes this peer's membership of the swarm whose key it holds.
 func (c *Credentials) start(now time.Time) (*stored, error) {
 	g := &wire.Grant{
-		Swarm: wire.SwarmIDOf(public(c.SwarmKey)), ID: randomBytes(wire.GrantIDSize), Scopes: wire.Scopes(), Peer: c.ID,
+		Swarm: wire.SwarmIDOf(public(c.SwarmKey)), ID: randomBytes(wire.GrantIDSize), Scopes: wire.AllScopes(), Peer: c.ID,
 		NotBefore: now.Add(-protocol.MaxClockSkew).Unix(),
 	}
 	g.Expires = g.NotBefore + int64(protocol.MaxGrant/time.Second)
@@ -192,90 +197,88 @@ func (c *Credentials) join(dir string, old *stored, token *wire.Token, now time.
 	if err != nil {
 		return err
 	}
-	if old != nil && old.Swarm != g.Swarm {
-		return ErrOtherSwarm
+	if old != nil {
+		if old.Swarm != g.Swarm {
+			return ErrOtherSwarm
+		}
+		if c.stays(dir, old, g, now) {
+			return c.resume(dir, old, token.Bootstrap, now)
+		}
 	}
-	return c.adopt(dir, &stored{Swarm: g.Swarm, Membership: token.Admit(c.ID), Name: token.Name, Bootstrap: token.Bootstrap}, now, true)
+	if err := g.At(now); err != nil {
+		return fmt.Errorf("token of swarm %s: %w", g.Swarm, err)
+	}
+	return c.begin(dir, &stored{Swarm: g.Swarm, Membership: token.Admit(c.ID), Name: token.Name, Bootstrap: token.Bootstrap})
 }
 
-// resume takes up what the directory holds. The founder renews its own grant.
-func (c *Credentials) resume(dir string, s *stored, now time.Time) error {
+// stays reports whether a member goes on with the membership that it has, although it was
+// given the token of a grant of the same swarm.
+func (c *Credentials) stays(dir string, old *stored, g *wire.Grant, now time.Time) bool {
+	has, err := old.Membership.Open(old.Swarm, c.ID)
+	switch {
+	case err != nil:
+		return false
+	case c.ownsSwarm(dir, old.Swarm):
+		return true
+	case has.At(now) == nil && bytes.Equal(has.Invitation(), g.ID):
+		return true
+	}
+	return errors.Is(g.At(now), wire.ErrExpired)
+}
+
+// ownsSwarm reports whether dir has the key of a swarm.
+func (c *Credentials) ownsSwarm(dir string, swarm wire.SwarmID) bool {
+	key, err := openKey(filepath.Join(dir, swarmFile), false)
+	return err == nil && wire.SwarmIDOf(public(key)) == swarm
+}
+
+// resume takes up what the directory holds, and further addresses to dial. The founder
+// renews its own grant.
+func (c *Credentials) resume(dir string, s *stored, more []wire.Addr, now time.Time) error {
 	key, err := openKey(filepath.Join(dir, swarmFile), false)
 	if err == nil && wire.SwarmIDOf(public(key)) == s.Swarm {
 		c.SwarmKey = key
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err = c.adopt(dir, s, now, false)
-	if errors.Is(err, wire.ErrExpired) && c.SwarmKey != nil {
+	for _, a := range more {
+		if !slices.Contains(s.Bootstrap, a) && len(s.Bootstrap) < protocol.MaxAddrs {
+			s.Bootstrap = append(s.Bootstrap, a)
+		}
+	}
+	if err := c.adopt(s); err != nil {
+		return err
+	}
+	if c.SwarmKey != nil && (c.Grant.Peer == "" || !c.Grant.Admits() || !now.Before(renewsAt(&c.Grant))) {
 		return c.found(dir, now)
 	}
-	return err
+	return nil
 }
 
-// adopt checks a membership and takes it over.
-func (c *Credentials) adopt(dir string, s *stored, now time.Time, write bool) error {
-	g, err := s.Membership.Verify(s.Swarm, c.ID, now)
+// adopt checks a membership, but for its time, and takes it over.
+func (c *Credentials) adopt(s *stored) error {
+	g, err := s.Membership.Open(s.Swarm, c.ID)
 	if err != nil {
 		return fmt.Errorf("membership of swarm %s: %w", s.Swarm, err)
-	}
-	if write {
-		b, err := wire.Encode(s)
-		if err != nil {
-			return err
-		}
-		if err := writeFile(filepath.Join(dir, membershipFile), b); err != nil {
-			return err
-		}
 	}
 	c.Swarm, c.Membership, c.Grant, c.Name, c.Bootstrap = s.Swarm, s.Membership, *g, s.Name, s.Bootstrap
 	return nil
 }
 
-// Invitation says what an invitation allows. The zero value of each field has a default.
-type Invitation struct {
-	Name   string        // of the swarm, for people; may be empty
-	Addrs  []wire.Addr   // where to find this peer; see Host.Addrs
-	Scopes []string      // all, if empty
-	TTL    time.Duration // a week, if 0
+// begin takes up a new membership.
+func (c *Credentials) begin(dir string, s *stored) error {
+	if err := c.adopt(s); err != nil {
+		return err
+	}
+	return writeMembership(dir, s)
 }
 
-// DefaultInvitation is how long an invitation lasts unless told otherwise.
-const DefaultInvitation = 7 * 24 * time.Hour
-
-// Invite makes a join token. Whoever has its text can join until it expires, and peers that
-// joined with it stay members until then.
-func (c *Credentials) Invite(in Invitation, now time.Time) (*wire.Token, error) {
-	if c.SwarmKey == nil {
-		return nil, fmt.Errorf("invite: %w", ErrNotOwner)
-	}
-	if in.TTL == 0 {
-		in.TTL = DefaultInvitation
-	}
-	scopes := slices.Clone(in.Scopes)
-	if len(scopes) == 0 {
-		scopes = wire.Scopes()
-	}
-	slices.Sort(scopes)
-	for _, s := range scopes {
-		if !slices.Contains(wire.Scopes(), s) {
-			return nil, fmt.Errorf("invite: %w: %.40q, there are %s", ErrScope, s, strings.Join(wire.Scopes(), ", "))
-		}
-	}
-	seed := randomBytes(ed25519.SeedSize)
-	g := &wire.Grant{
-		Swarm: c.Swarm, ID: randomBytes(wire.GrantIDSize), Scopes: slices.Compact(scopes),
-		NotBefore: now.Unix(), Expires: now.Add(in.TTL).Unix(), Holder: public(ed25519.NewKeyFromSeed(seed)),
-	}
-	signed, err := wire.SignGrant(c.SwarmKey, g)
+func writeMembership(dir string, s *stored) error {
+	b, err := wire.Encode(s)
 	if err != nil {
-		return nil, fmt.Errorf("invite: %w", err)
+		return err
 	}
-	t := &wire.Token{Name: in.Name, Bootstrap: in.Addrs, Grant: signed, Seed: seed}
-	if err := t.Validate(); err != nil {
-		return nil, fmt.Errorf("invite: %w", err)
-	}
-	return t, nil
+	return writeFile(filepath.Join(dir, membershipFile), b)
 }
 
 // randomBytes returns n bytes of the system's generator, which does not fail.

@@ -18,8 +18,9 @@ type EvtPeerJoined struct {
 // EvtPeerLeft tells that the last connection to a verified peer has ended.
 type EvtPeerLeft struct{ Peer ID }
 
-// EvtAdvertReceived tells that a newer advert of another peer is in the table.
-type EvtAdvertReceived struct{ Advert *wire.Advert } // read-only
+// EvtAdvertReceived tells that a newer advert of another peer is in the table. It does not
+// hold the advert: a subscriber that falls behind would keep them all.
+type EvtAdvertReceived struct{ Peer ID }
 
 // EvtAdvertExpired tells that a peer's advert no longer counts: it was not renewed, or the
 // peer can no longer be reached.

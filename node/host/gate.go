@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -21,10 +25,12 @@ type member struct {
 	hello wire.Hello
 	grant wire.Grant
 	since time.Time
+	clock offset
 }
 
 // entry is what the gate knows of a connected peer.
 type entry struct {
+	waits  int           // streams that wait for the outcome
 	done   chan struct{} // closed when the outcome is known
 	member *member       // set before done is closed, nil if refused
 	err    error         // why it was refused
@@ -34,8 +40,10 @@ type entry struct {
 type gate struct {
 	timeout time.Duration // for a hello
 
-	mu      sync.Mutex
-	entries map[ID]*entry
+	mu        sync.Mutex
+	entries   map[ID]*entry
+	waits     int            // streams of all peers that wait
+	strangers []network.Conn // that came in and whose peer is no member, oldest first
 }
 
 func newGate(timeout time.Duration) *gate {
@@ -104,6 +112,28 @@ func (g *gate) drop(id ID, connected func() bool) *member {
 	return e.member
 }
 
+// renew notes the longer grant of a member.
+func (g *gate) renew(id ID, grant wire.Grant) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e != nil && e.member != nil {
+		m := *e.member
+		m.grant = grant
+		g.entries[id] = &entry{done: e.done, member: &m}
+	}
+}
+
+// noteClock notes the offset of a member's clock, unless its hello told the time.
+func (g *gate) noteClock(id ID, o offset) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.entries[id]; e != nil && e.member != nil && e.member.hello.Time == 0 {
+		m := *e.member
+		m.clock = o
+		g.entries[id] = &entry{done: e.done, member: &m}
+	}
+}
+
 // expel takes a member out, for an expired or revoked grant.
 func (g *gate) expel(id ID, err error) *member {
 	g.mu.Lock()
@@ -138,6 +168,51 @@ func (g *gate) wait(ctx context.Context, id ID) (*member, error) {
 		return nil, fmt.Errorf("peer %s: %w", id, e.err)
 	}
 	return e.member, nil
+}
+
+// waitStream is wait for a stream that came in. It does not wait if too many do.
+func (g *gate) waitStream(ctx context.Context, id ID) (*member, error) {
+	g.mu.Lock()
+	e := g.entries[id]
+	if e != nil && e.member == nil && e.err == nil {
+		if e.waits >= protocol.MaxStrangerStreams || g.waits >= protocol.MaxWaitingStreams {
+			g.mu.Unlock()
+			return nil, fmt.Errorf("peer %s: %w, and too many streams wait", id, ErrUnverified)
+		}
+		e.waits++
+		g.waits++
+		defer func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			e.waits--
+			g.waits--
+		}()
+	}
+	g.mu.Unlock()
+	return g.wait(ctx, id)
+}
+
+// stranger notes a connection that came in from a peer that is no member yet, and returns
+// one that has to go for it, nil if none has.
+func (g *gate) stranger(c network.Conn) network.Conn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.strangers = append(g.strangers, c)
+	if len(g.strangers) <= protocol.MaxStrangers {
+		return nil
+	}
+	oldest := g.strangers[0]
+	g.strangers = slices.Delete(g.strangers, 0, 1)
+	return oldest
+}
+
+// noStranger takes stranger back.
+func (g *gate) noStranger(c network.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.strangers, c); i >= 0 {
+		g.strangers = slices.Delete(g.strangers, i, i+1)
+	}
 }
 
 // get returns a verified peer, nil if it is none.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -129,6 +130,7 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	now := r.now()
 	// [IGNORE] issued in the future or run out, as clocks differ and messages linger.
 	if a.IssuedAt().After(now.Add(protocol.MaxClockSkew)) || now.After(a.IssuedAt().Add(a.TTL()+protocol.MaxClockSkew)) {
+		r.noteIssued(from, a, now)
 		return verdictIgnore
 	}
 	g, err := a.Grant(now)
@@ -146,32 +148,36 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	if !g.Allows(wire.ScopeServe) {
 		a.Models = nil
 	}
-	// [IGNORE] not newer than what is known.
-	if !r.table.put(a, append([]byte(nil), data...), from == a.Peer, now) {
+	// [IGNORE] not newer than what is known, or
+	// [IGNORE] more than the peers of one invitation may tell.
+	if !r.table.put(a, string(g.Invitation()), slices.Clone(data), from == a.Peer, now) {
 		return verdictIgnore
 	}
 	if a.Peer != r.ID() {
 		r.AddAddrs(a.Peer, a.Addrs)
-		r.events.emit(EvtAdvertReceived{Advert: a})
+		r.events.emit(EvtAdvertReceived{Peer: a.Peer})
 	}
 	return verdictAccept
 }
 
 // PublishAdvert gossips this peer's capacity. It fills in who, when and where; the caller
 // gives capacity, speeds, models and a TTL, and publishes again well before it is over and
-// whenever a peer joins or something changes.
+// whenever a peer joins or something changes. It does nothing while the membership is over.
 func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	r, err := h.running()
 	if err != nil {
 		return err
 	}
 	now := h.now()
+	if h.Membership().Over != nil {
+		return nil // nobody would take it
+	}
 	h.mu.Lock()
 	h.seq = max(h.seq+1, uint64(now.UnixMilli())) // grows over restarts, too
-	a.Seq = h.seq
+	a.Seq, a.Membership = h.seq, h.own.membership
 	h.mu.Unlock()
 	c := h.cfg.Credentials
-	a.Swarm, a.Peer, a.Issued, a.Membership = c.Swarm, c.ID, now.UnixMilli(), c.Membership
+	a.Swarm, a.Peer, a.Issued = c.Swarm, c.ID, now.UnixMilli()
 	a.Capability, a.Version = protocol.Capability, h.cfg.Version
 	a.Addrs, a.RTTs = nil, nil
 	for _, addr := range h.Addrs() {

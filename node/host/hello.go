@@ -16,7 +16,7 @@ import (
 // lingerTimeout is how long a refused peer may take to read why, before it is cut off.
 const lingerTimeout = 2 * time.Second
 
-// hello returns what this peer says first.
+// hello returns what this peer says first, with the membership that it started with.
 func (c *Config) hello() *wire.Hello {
 	return &wire.Hello{
 		Capability: protocol.Capability, MinCapability: protocol.MinCapability, Version: c.Version,
@@ -24,29 +24,41 @@ func (c *Config) hello() *wire.Hello {
 	}
 }
 
+// hello returns what this peer says first, now.
+func (h *Host) hello() *wire.Hello {
+	out := h.cfg.hello()
+	out.Time = h.now().UnixMilli()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out.Membership = h.own.membership
+	return out
+}
+
 // connected is called for each new connection. The side that dialled says hello; the
 // other gives it Times.Hello to do so.
 func (r *running) connected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	r.gate.begin(id)
+	if conn.Stat().Direction == network.DirOutbound {
+		r.tasks.start(func() { r.sayHello(conn) })
+		return
+	}
+	oldest := r.gate.stranger(conn)
 	r.tasks.start(func() {
-		if conn.Stat().Direction == network.DirOutbound {
-			r.sayHello(conn)
+		defer r.gate.noStranger(conn)
+		if oldest != nil {
+			r.turnAway(oldest, ErrUnverified)
+		}
+		ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
+		defer cancel()
+		if _, err := r.gate.wait(ctx, id); err == nil {
 			return
 		}
-		if _, err := r.gate.wait(r.ctx, id); err == nil {
-			return
-		}
-		// A hello on another connection was refused, or there was none so far. One that is
-		// being answered on this connection must not be cut off.
-		t := time.NewTimer(r.cfg.Times.Hello)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			if !conn.IsClosed() { // else a newer connection may be saying hello
-				r.turnAway(conn, ErrUnverified)
-			}
-		case <-r.ctx.Done():
+		// There was none so far, or one on another connection was refused: one that comes or
+		// is being answered on this connection must not be cut off before its time.
+		<-ctx.Done()
+		if r.ctx.Err() == nil && !conn.IsClosed() { // else a newer connection may be saying hello
+			r.turnAway(conn, ErrUnverified)
 		}
 	})
 }
@@ -72,35 +84,38 @@ func (r *running) isConnected(id ID) bool {
 // sayHello speaks the dialling side's part.
 func (r *running) sayHello(conn network.Conn) {
 	id := ID(conn.RemotePeer())
-	h, err := r.exchangeHello(id)
+	h, at, err := r.exchangeHello(id)
 	if err == nil {
-		err = r.verify(id, h)
+		err = r.verify(id, h, at)
 	}
 	if err != nil {
 		r.turnAway(conn, err)
 	}
 }
 
-func (r *running) exchangeHello(id ID) (*wire.Hello, error) {
+// exchangeHello says hello and returns the answer, and the time here when it was given.
+func (r *running) exchangeHello(id ID) (h *wire.Hello, at time.Time, err error) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Times.Hello)
 	defer cancel()
 	ls, err := r.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, "hello"), noDial), native(id), protocol.Hello)
 	if err != nil {
-		return nil, err
+		return nil, at, err
 	}
-	s := r.newStream(ls)
-	h, err := r.askHello(s)
+	s, asked := r.newStream(ls), r.now()
+	h, err = r.askHello(s)
+	at = asked.Add(r.now().Sub(asked) / 2)
 	var refused *wire.Error
 	if err != nil && !errors.As(err, &refused) {
-		return nil, errors.Join(err, s.Reset())
+		return nil, at, errors.Join(err, s.Reset())
 	}
 	if err != nil { // noted now, as the peer may close the connection from here on
 		r.refuse(id, err)
 	}
+	r.noteRefusal(refused)
 	// Closing tells a peer that refuses that we have read why. It may have closed its side
 	// by now, and over QUIC that makes our own close an error.
 	_ = s.Close()
-	return h, err
+	return h, at, err
 }
 
 func (r *running) askHello(s *stream) (*wire.Hello, error) {
@@ -108,7 +123,7 @@ func (r *running) askHello(s *stream) (*wire.Hello, error) {
 		return nil, err
 	}
 	w := frame.NewWriter(s)
-	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.hello()), w.Flush()); err != nil {
 		return nil, err
 	}
 	return readHello(s)
@@ -145,7 +160,7 @@ func (r *running) handleHello(s *stream) {
 		return
 	}
 	w := frame.NewWriter(s)
-	if err := r.verify(id, h); err != nil {
+	if err := r.verify(id, h, r.now()); err != nil {
 		err = errors.Join(err, writeMessage(w, wire.TypeError, refusal(err)), w.Flush(), s.CloseWrite())
 		_ = s.SetDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.Copy(io.Discard, io.LimitReader(s, protocol.MaxHello)) // until it has read and closed
@@ -153,15 +168,16 @@ func (r *running) handleHello(s *stream) {
 		r.turnAway(s.Conn(), err)
 		return
 	}
-	if err := errors.Join(writeMessage(w, wire.TypeHello, r.cfg.hello()), w.Flush()); err != nil {
+	if err := errors.Join(writeMessage(w, wire.TypeHello, r.hello()), w.Flush()); err != nil {
 		_ = s.Reset()
 		return
 	}
 	_ = s.Close()
 }
 
-// verify decides on a hello and lets the peer in.
-func (r *running) verify(id ID, h *wire.Hello) error {
+// verify decides on a hello, which was made when it was so late here, and lets the peer in.
+func (r *running) verify(id ID, h *wire.Hello, at time.Time) error {
+	clock := offsetOf(h.Time, at)
 	if _, ok := h.Common(); !ok {
 		return wire.Errorf(wire.CodeVersion, "capability %d to %d here, %d to %d there",
 			protocol.MinCapability, protocol.Capability, h.MinCapability, h.Capability)
@@ -171,7 +187,7 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	}
 	g, err := h.Membership.Verify(r.cfg.Credentials.Swarm, id, r.now())
 	if err != nil {
-		return err
+		return clock.explain(err)
 	}
 	if r.revoked(g, id) {
 		return wire.ErrRevoked
@@ -179,10 +195,20 @@ func (r *running) verify(id ID, h *wire.Hello) error {
 	r.metrics.hellos.WithLabelValues("ok").Inc()
 	r.table.untell(id) // it may have restarted
 	r.book.verified(id, r.listenAddrs(id), r.now())
-	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now()}) {
+	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now(), clock: clock}) {
 		r.joined(id, h)
 	}
 	return nil
+}
+
+// noteRefusal keeps why a peer turned this one away, or with nil that one did not.
+func (h *Host) noteRefusal(why *wire.Error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.own.refused = nil
+	if why != nil {
+		h.own.refused = why
+	}
 }
 
 // refusal makes the message that tells a peer why it does not get in.
@@ -195,6 +221,8 @@ func refusal(err error) *wire.Error {
 		return wire.Errorf(wire.CodeForeign, "%v", wire.ErrForeign)
 	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
 		return wire.Errorf(wire.CodeExpired, "%v", err)
+	case errors.Is(err, wire.ErrIssuer):
+		return wire.Errorf(wire.CodeForbidden, "%v", err)
 	case errors.Is(err, wire.ErrInvalid):
 		return wire.Errorf(wire.CodeBadRequest, "malformed hello")
 	}

@@ -42,9 +42,10 @@ type Host struct {
 
 	mu       sync.Mutex
 	handlers map[string]Handler
-	revoke   *wire.Revocation // nil: nothing revoked
-	seq      uint64           // of the last advert of this peer
-	run      *running         // nil unless Run is past its start
+	revoke   revocations // of the swarm
+	seq      uint64      // of the last advert of this peer
+	own      renewal     // of this peer's membership
+	run      *running    // nil unless Run is past its start
 	started  bool
 }
 
@@ -65,9 +66,11 @@ func New(cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Log.With("part", "host"), metrics: m, now: cfg.Now,
-		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), table: newTable(), events: newEvents(),
+		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), events: newEvents(),
 		ready: make(chan struct{}), handlers: make(map[string]Handler),
+		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant},
 	}
+	h.table = newTable(h.worth)
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("make host: %w", err)
 	}
@@ -90,6 +93,19 @@ func (h *Host) load() error {
 		}
 	}
 	return nil
+}
+
+// worth tells how well a peer has shown that it is one: 2 is connected now, 1 was before, 0
+// is only known by adverts.
+func (h *Host) worth(id ID) int {
+	r, err := h.running()
+	switch {
+	case id == h.ID(), err == nil && r.gate.get(id) != nil:
+		return 2
+	case h.book.met(id):
+		return 1
+	}
+	return 0
 }
 
 // ID returns this peer's id.
@@ -199,10 +215,12 @@ type Peer struct {
 	Capability uint32 // common to both sides
 	Roles      []string
 	Scopes     []string
+	Invitation []byte        // ID of the invitation that its grant goes back to
 	RTT        time.Duration // 0 if not measured yet
 	Since      time.Time
 	Expires    time.Time // of its grant
 	Relayed    bool
+	Clock      time.Duration // how far its clock is ahead of this one's, by its hello or adverts
 }
 
 // Peers returns the connected, verified peers, ordered by id.
@@ -217,12 +235,23 @@ func (h *Host) Peers() []Peer {
 		rtt, _ := h.book.rtt(id)
 		out = append(out, Peer{
 			ID: id, Addrs: r.listenAddrs(id), Version: m.hello.Version, Capability: capability, Roles: m.hello.Roles,
-			Scopes: m.grant.Scopes, RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(),
+			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(), Clock: m.clock.by,
 			Relayed: r.host.Network().Connectedness(native(id)) == network.Limited,
 		})
 	}
 	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out
+}
+
+// Grant names the invitation that the grant of a verified, connected peer goes back to: what
+// one token let in shares a name. Other peers have the name "".
+func (h *Host) Grant(id ID) string {
+	if r, err := h.running(); err == nil {
+		if m := r.gate.get(id); m != nil {
+			return string(m.grant.Invitation())
+		}
+	}
+	return ""
 }
 
 // RTT returns the measured round trip to a peer: the smallest of the last few.

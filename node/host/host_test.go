@@ -135,7 +135,10 @@ func TestExpiredMemberIsCutOff(t *testing.T) {
 	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Now = clock.now })
 	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{TTL: time.Hour}), nil)
 	until(t, "joined", knows(a, b))
-	clock.add(2 * time.Hour)
+	until(t, "renewed", func() bool { return b.Membership().Grant.Peer == b.ID() })
+	clock.add(2 * time.Hour) // b did not tell a yet, perhaps
+	until(t, "told", func() bool { return a.isMember(b.ID()) && a.Peers()[0].Expires.After(clock.now()) })
+	clock.add(100 * 24 * time.Hour)
 	until(t, "cut off", func() bool { return !a.isMember(b.ID()) })
 }
 
@@ -194,7 +197,7 @@ func TestEvents(t *testing.T) {
 	if err := b.PublishAdvert(t.Context(), capacity()); err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := next().(EvtAdvertReceived); !ok || e.Advert.Peer != b.ID() {
+	if e, ok := next().(EvtAdvertReceived); !ok || e.Peer != b.ID() {
 		t.Errorf("got %+v", e)
 	}
 	b.stop()

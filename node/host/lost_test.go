@@ -199,14 +199,14 @@ func TestDroppedAdvertIsTakenFromItsPeerOnly(t *testing.T) {
 		{"the same from its peer", a, true, true},
 		{"a newer one from another", newer, false, true},
 	} {
-		tab := newTable()
-		if !tab.put(a, []byte{1}, false, now) || tab.put(a, []byte{1}, true, now) {
+		tab := newTable(func(ID) int { return 0 })
+		if !tab.put(a, "g", []byte{1}, false, now) || tab.put(a, "g", []byte{1}, true, now) {
 			t.Fatal("the first one")
 		}
 		if !tab.drop("p") || tab.drop("p") || len(tab.live(now)) != 0 || len(tab.tell("q", now)) != 0 {
 			t.Fatal("not dropped")
 		}
-		if got := tab.put(c.a, []byte{1}, c.direct, now); got != c.want || (len(tab.live(now)) == 1) != c.want {
+		if got := tab.put(c.a, "g", []byte{1}, c.direct, now); got != c.want || (len(tab.live(now)) == 1) != c.want {
 			t.Errorf("%s: got %v", c.name, got)
 		}
 	}

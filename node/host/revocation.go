@@ -1,37 +1,54 @@
 package host
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"time"
 
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// storedRevocation is the revocations file: a signed list.
-type storedRevocation struct{ wire.Signed }
+// ErrTooManyRevoked means that a list of revocations is full.
+var ErrTooManyRevoked = fmt.Errorf("a swarm revokes at most %d invitations and %d peers", wire.MaxRevoked, wire.MaxRevoked)
 
-// Validate leaves the check to wire.OpenRevocation.
-func (*storedRevocation) Validate() error { return nil }
+// revocations are what was taken back in the swarm: the list, and as it was signed. The
+// zero value is nothing.
+type revocations struct {
+	list   *wire.Revocation
+	signed wire.Signed
+}
 
 // Revoke takes over a list of revocations signed with the swarm's key, if it is newer than
-// the one before, keeps it and cuts off the peers on it.
-func (h *Host) Revoke(s wire.Signed) error {
+// the one before, keeps it, cuts off the peers on it and tells the others.
+func (h *Host) Revoke(s wire.Signed) error { return h.revokeFrom(s, h.ID()) }
+
+// revokeFrom is Revoke of a list that a peer has sent.
+func (h *Host) revokeFrom(s wire.Signed, from ID) error {
 	list, err := wire.OpenRevocation(s, h.Swarm())
 	if err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
 	h.mu.Lock()
-	if h.revoke != nil && list.Seq <= h.revoke.Seq {
+	if h.revoke.list != nil && list.Seq <= h.revoke.list.Seq {
 		h.mu.Unlock()
 		return nil
 	}
-	h.revoke = list
+	h.revoke = revocations{list, s}
 	r := h.run
 	h.mu.Unlock()
+	h.log.Info("revocations", "sequence", list.Seq, "invitations", len(list.Grants), "peers", len(list.Peers))
+	if r != nil {
+		r.obey(list, from)
+	}
 	if h.cfg.Dir != "" {
-		b, err := wire.Encode(&storedRevocation{s})
+		b, err := wire.Encode(&wire.SignedRevocation{Signed: s})
 		if err == nil {
 			err = writeFile(filepath.Join(h.cfg.Dir, revokedFile), b)
 		}
@@ -39,14 +56,108 @@ func (h *Host) Revoke(s wire.Signed) error {
 			return fmt.Errorf("revoke: %w", err)
 		}
 	}
-	if r != nil {
-		for id, m := range r.gate.members() {
-			if list.Revokes(&m.grant, id) {
-				r.expel(id, wire.ErrRevoked)
-			}
+	return nil
+}
+
+// obey cuts off the members on a list and passes it on to the others.
+func (r *running) obey(list *wire.Revocation, from ID) {
+	for id, m := range r.gate.members() {
+		if list.Revokes(&m.grant, id) {
+			r.expel(id, wire.ErrRevoked)
+		} else if id != from {
+			r.tasks.start(func() { r.tellRevoked(id) })
 		}
 	}
-	return nil
+	r.table.dropAll(func(a *wire.Advert) bool { return r.advertRevoked(a) })
+}
+
+// advertRevoked reports whether who sent an advert was taken off.
+func (r *running) advertRevoked(a *wire.Advert) bool {
+	g, err := a.Membership.Open(a.Swarm, a.Peer)
+	return err != nil || r.revoked(g, a.Peer)
+}
+
+// RevokeMore takes back invitations, with all memberships that go back to them, and the
+// memberships of peers. Only the founder can: else the error is ErrNotOwner.
+func (h *Host) RevokeMore(invitations [][]byte, peers []ID) error {
+	c := h.cfg.Credentials
+	if c.SwarmKey == nil {
+		return fmt.Errorf("revoke: %w", ErrNotOwner)
+	}
+	next := &wire.Revocation{Swarm: h.Swarm(), Seq: uint64(h.now().UnixMilli()), Grants: slices.Clone(invitations), Peers: slices.Clone(peers)}
+	h.mu.Lock()
+	if old := h.revoke.list; old != nil {
+		next.Seq = max(next.Seq, old.Seq+1)
+		next.Grants, next.Peers = append(next.Grants, old.Grants...), append(next.Peers, old.Peers...)
+	}
+	own := h.own.grant
+	h.mu.Unlock()
+	slices.SortFunc(next.Grants, bytes.Compare)
+	slices.Sort(next.Peers)
+	next.Grants, next.Peers = slices.CompactFunc(next.Grants, bytes.Equal), slices.Compact(next.Peers)
+	switch {
+	case next.Revokes(&own, h.ID()):
+		return errors.New("revoke: that would be this node, the swarm's founder")
+	case len(next.Grants) > wire.MaxRevoked || len(next.Peers) > wire.MaxRevoked:
+		return fmt.Errorf("revoke: %w", ErrTooManyRevoked)
+	}
+	signed, err := wire.SignRevocation(c.SwarmKey, next)
+	if err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	return h.Revoke(signed)
+}
+
+// tellRevoked sends a member the list of revocations, if there is one.
+func (r *running) tellRevoked(id ID) {
+	m := r.gate.get(id)
+	r.mu.Lock()
+	list, signed := r.revoke.list, r.revoke.signed
+	r.mu.Unlock()
+	if list == nil || m == nil || m.hello.Capability < renewCapability {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
+	defer cancel()
+	s, err := r.open(ctx, id, protocol.Revoke)
+	if err == nil {
+		w := frame.NewWriter(s)
+		err = errors.Join(s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)),
+			writeMessage(w, wire.TypeRevocation, &wire.SignedRevocation{Signed: signed}), w.Flush(), s.CloseWrite())
+		if err == nil {
+			_, err = s.Read(make([]byte, 1)) // the end comes when it has the list
+		}
+		_ = s.Close()
+	}
+	if err != nil {
+		r.log.Debug("revocations told", "peer", id, "end", err)
+	}
+}
+
+// handleRevoke takes the list that a member passes on.
+func (r *running) handleRevoke(_ context.Context, s Stream) {
+	err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello))
+	var list wire.SignedRevocation
+	if err == nil {
+		var typ frame.Type
+		var payload []byte
+		typ, payload, err = frame.NewReader(s, wire.RevokeLimits()).Next()
+		if err == nil && typ != wire.TypeRevocation {
+			err = fmt.Errorf("frame of type %d, want a revocation", typ)
+		}
+		if err == nil {
+			err = wire.Decode(payload, &list)
+		}
+	}
+	if err == nil {
+		err = r.revokeFrom(list.Signed, s.Peer())
+	}
+	if err != nil {
+		r.log.Warn("revocations not taken", "from", s.Peer(), "err", err)
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
 }
 
 // loadRevocation reads the list of an earlier run. A damaged list is an error: starting
@@ -59,13 +170,15 @@ func (h *Host) loadRevocation() error {
 	if err != nil {
 		return err
 	}
-	var s storedRevocation
+	var s wire.SignedRevocation
 	if err := wire.Decode(b, &s); err != nil {
 		return fmt.Errorf("read revocations: %w", err)
 	}
-	if h.revoke, err = wire.OpenRevocation(s.Signed, h.Swarm()); err != nil {
+	list, err := wire.OpenRevocation(s.Signed, h.Swarm())
+	if err != nil {
 		return fmt.Errorf("read revocations: %w", err)
 	}
+	h.revoke = revocations{list, s.Signed}
 	return nil
 }
 
@@ -73,5 +186,5 @@ func (h *Host) loadRevocation() error {
 func (h *Host) revoked(g *wire.Grant, id ID) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.revoke.Revokes(g, id)
+	return h.revoke.list.Revokes(g, id)
 }

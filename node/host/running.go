@@ -50,6 +50,7 @@ type running struct {
 	topic  *pubsub.Topic
 	dials  chan struct{} // one entry for each dial under way
 	met    chan struct{} // wakes discovery; size 1, as one look finds all
+	renews chan struct{} // wakes the renewal of the membership; size 1, as it asks all
 }
 
 // Run joins the network and blocks until ctx ends, which is no error. It may be called
@@ -65,7 +66,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1)}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1)}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
@@ -106,6 +107,8 @@ func (r *running) start() (stop func(), err error) {
 		r.tasks.run(func() { r.handleHello(r.newStream(ls)) })
 	})
 	r.serve(protocol.Adverts, r.handleAdverts)
+	r.serveAll(protocol.Renew, r.handleRenew)
+	r.serveAll(protocol.Revoke, r.handleRevoke)
 
 	stopGossip, err := r.startGossip(&gatedHost{Host: r.host, r: r})
 	stops = append(stops, stopGossip)
@@ -177,6 +180,7 @@ func (r *running) loops() error {
 	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
 	loop(nil, func(ctx context.Context) time.Duration { r.pingAll(ctx); return times.Ping })
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
+	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
 	if r.dht != nil {
 		loop(r.met, func(ctx context.Context) time.Duration {
 			if !r.discover(ctx) {
@@ -202,19 +206,24 @@ func (r *running) newStream(ls network.Stream) *stream {
 	return newStream(ls, func() { r.metrics.resets.WithLabelValues(proto).Inc() })
 }
 
-// serve hands streams of a protocol to f once their peer is verified.
-func (r *running) serve(proto string, f Handler) {
+// serve hands streams of a protocol to f once their peer is verified and may use this one.
+func (r *running) serve(proto string, f Handler) { r.serveScope(proto, wire.ScopeUse, f) }
+
+// serveAll hands streams of a protocol to f once their peer is verified.
+func (r *running) serveAll(proto string, f Handler) { r.serveScope(proto, "", f) }
+
+func (r *running) serveScope(proto, scope string, f Handler) {
 	r.host.SetStreamHandler(libprotocol.ID(proto), func(ls network.Stream) {
 		served := r.tasks.run(func() {
 			s := r.newStream(ls)
-			m, err := r.gate.wait(r.ctx, s.Peer())
+			m, err := r.gate.waitStream(r.ctx, s.Peer())
 			if err != nil {
 				_ = s.Reset()
 				return
 			}
-			if !m.grant.Allows(wire.ScopeUse) {
+			if scope != "" && !m.grant.Allows(scope) {
 				w := frame.NewWriter(s)
-				_ = errors.Join(writeMessage(w, wire.TypeError, wire.Errorf(wire.CodeForbidden, "the grant lacks %q", wire.ScopeUse)), w.Flush(), s.Close())
+				_ = errors.Join(writeMessage(w, wire.TypeError, wire.Errorf(wire.CodeForbidden, "the grant lacks %q", scope)), w.Flush(), s.Close())
 				return
 			}
 			f(r.ctx, s)
@@ -271,14 +280,29 @@ func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error)
 
 // joined is called once a peer is verified.
 func (r *running) joined(id ID, h *wire.Hello) {
-	r.host.ConnManager().TagPeer(native(id), "covey", 100) // strangers are cut off first
+	r.host.ConnManager().TagPeer(native(id), "covey", r.keep(id)) // strangers are cut off first
 	r.metrics.peers.Inc()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures
+	r.tasks.start(func() { r.tellRevoked(id) })
+	wake(r.renews) // it may be one that renews
 	if len(r.gate.members()) <= smallSwarm {
 		wake(r.met)
 	}
+}
+
+// keep is how much a connection to a member is worth when there are too many: less, the more
+// came with the same invitation before.
+func (r *running) keep(id ID) int {
+	const most = 100
+	n, invitation := 0, r.Grant(id)
+	for _, m := range r.gate.members() {
+		if string(m.grant.Invitation()) == invitation {
+			n++
+		}
+	}
+	return max(1, most-n)
 }
 
 // left is called once a verified peer is gone or expelled.
@@ -347,6 +371,10 @@ func (r *running) housekeeping(context.Context) {
 	for id, m := range r.gate.members() {
 		switch {
 		case now.Unix() >= m.grant.Expires:
+			if g := r.renewed(id, m, now); g != nil { // it has said so by its adverts
+				r.gate.renew(id, *g)
+				continue
+			}
 			r.expel(id, wire.ErrExpired)
 		case r.revoked(&m.grant, id):
 			r.expel(id, wire.ErrRevoked)
@@ -425,7 +453,7 @@ func (g *gatedHost) SetStreamHandlerMatch(proto libprotocol.ID, match func(libpr
 func (g *gatedHost) gate(f network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
 		served := g.r.tasks.run(func() {
-			if _, err := g.r.gate.wait(g.r.ctx, ID(s.Conn().RemotePeer())); err != nil {
+			if _, err := g.r.gate.waitStream(g.r.ctx, ID(s.Conn().RemotePeer())); err != nil {
 				_ = s.Reset()
 				return
 			}

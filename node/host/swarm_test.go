@@ -65,7 +65,7 @@ func testConfig(t *testing.T, c *Credentials, edit func(*Config)) Config {
 	cfg.Credentials, cfg.Version = c, "test"
 	cfg.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	cfg.MDNS, cfg.DHT, cfg.NAT = false, false, false
-	cfg.Times = Times{Hello: 5 * time.Second, Dial: 50 * time.Millisecond, Backoff: 50 * time.Millisecond, Ping: 200 * time.Millisecond, Save: 200 * time.Millisecond, Discover: 300 * time.Millisecond}
+	cfg.Times = Times{Hello: 5 * time.Second, Dial: 50 * time.Millisecond, Backoff: 50 * time.Millisecond, Ping: 200 * time.Millisecond, Save: 200 * time.Millisecond, Renew: 50 * time.Millisecond, Discover: 300 * time.Millisecond}
 	if os.Getenv("COVEY_TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 // row is the latest advert of a peer.
 type row struct {
 	advert  *wire.Advert // nil once it has run out; the sequence stays for a while
+	grant   string       // the invitation that the peer came with
+	size    size         // of the advert; zero if it has run out
 	raw     []byte
 	seq     uint64
 	version uint64 // of the table when it came
@@ -22,35 +25,142 @@ type row struct {
 	forget  time.Time // when a copy of any older advert is refused by its date anyway
 }
 
-// table keeps the latest advert of each peer: soft state.
-type table struct {
-	mu      sync.Mutex
-	rows    map[ID]*row
-	version uint64        // counts adverts taken in
-	told    map[ID]uint64 // up to which version each connected peer has been told
+// size is what adverts take.
+type size struct{ rows, bytes, models int }
+
+func (s size) plus(o size) size { return size{s.rows + o.rows, s.bytes + o.bytes, s.models + o.models} }
+func (s size) less(o size) size { return size{s.rows - o.rows, s.bytes - o.bytes, s.models - o.models} }
+
+// over reports whether s is more than a limit in any way.
+func (s size) over(limit size) bool {
+	return s.rows > limit.rows || s.bytes > limit.bytes || s.models > limit.models
 }
 
-func newTable() *table { return &table{rows: make(map[ID]*row), told: make(map[ID]uint64)} }
+// The limits of all adverts, and of those of peers that came with one invitation. Models are
+// only counted for each invitation.
+var (
+	tableLimit = size{protocol.MaxAdverts, protocol.MaxAdvertBytes, protocol.MaxAdverts * protocol.MaxAdvertModels}
+	grantLimit = size{protocol.MaxGrantAdverts, protocol.MaxGrantAdvertBytes, protocol.MaxGrantModels}
+)
 
-// put takes an advert in and reports whether it is newer than what is there. direct means
-// that it comes from its own peer: then one that was dropped counts again. It keeps a and
-// raw.
-func (t *table) put(a *wire.Advert, raw []byte, direct bool, now time.Time) bool {
+// table keeps the latest advert of each peer: soft state.
+type table struct {
+	worth func(ID) int // of a peer: 0 was never met, 1 was once connected, 2 is
+
+	mu      sync.Mutex
+	rows    map[ID]*row
+	all     size            // of rows
+	grants  map[string]size // of rows by invitation
+	version uint64          // counts adverts taken in
+	told    map[ID]uint64   // up to which version each connected peer has been told
+}
+
+func newTable(worth func(ID) int) *table {
+	return &table{worth: worth, rows: make(map[ID]*row), grants: make(map[string]size), told: make(map[ID]uint64)}
+}
+
+// put takes an advert in, of a peer that came with a grant, and reports whether it is newer
+// than what is there and has room. direct means that it comes from its own peer: then one
+// that was dropped counts again. It keeps a and raw.
+func (t *table) put(a *wire.Advert, grant string, raw []byte, direct bool, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.rows[a.Peer]
 	if old != nil && (a.Seq < old.seq || a.Seq == old.seq && (old.advert != nil || !direct)) {
 		return false
 	}
-	if old == nil && len(t.rows) >= protocol.MaxAdverts {
-		return false // peers that are here stay; the others are heard once some leave
-	}
-	t.version++
-	t.rows[a.Peer] = &row{
-		advert: a, raw: raw, seq: a.Seq, version: t.version, expires: now.Add(a.TTL()),
+	next := &row{
+		advert: a, grant: grant, size: size{1, len(raw), len(a.Models)}, raw: raw, seq: a.Seq, expires: now.Add(a.TTL()),
 		forget: a.IssuedAt().Add(a.TTL() + 2*protocol.MaxClockSkew),
 	}
+	if old != nil {
+		t.count(old, -1)
+	}
+	if !t.makeRoom(next) {
+		if old != nil {
+			t.count(old, 1)
+		}
+		return false
+	}
+	t.version++
+	next.version = t.version
+	t.rows[a.Peer] = next
+	t.count(next, 1)
 	return true
+}
+
+// count adds a row to the sums, or takes it out.
+func (t *table) count(r *row, sign int) {
+	add := func(to size) size {
+		if sign < 0 {
+			return to.less(r.size)
+		}
+		return to.plus(r.size)
+	}
+	t.all = add(t.all)
+	if s := add(t.grants[r.grant]); s != (size{}) {
+		t.grants[r.grant] = s
+	} else {
+		delete(t.grants, r.grant)
+	}
+}
+
+// makeRoom lets go what the limits do not allow beside next, and reports whether next has
+// room then. Who makes it too much pays: first the invitation of next, if it has too much,
+// then those that have most.
+func (t *table) makeRoom(next *row) bool {
+	tooMuch := func() bool { return t.grants[next.grant].plus(next.size).over(grantLimit) }
+	t.evict(next, next.grant, tooMuch)
+	if tooMuch() {
+		return false
+	}
+	full := func() bool {
+		return t.all.plus(next.size).over(tableLimit) || len(t.rows) >= 2*protocol.MaxAdverts // some of them sequences only
+	}
+	if !full() {
+		return true
+	}
+	for _, g := range slices.SortedFunc(maps.Keys(t.grants), func(a, b string) int { return cmp.Compare(t.grants[b].bytes, t.grants[a].bytes) }) {
+		t.evict(next, g, full)
+	}
+	return !full()
+}
+
+// evict drops adverts of an invitation until it is no longer too much: those of peers that
+// are worth less than that of next, the oldest first.
+func (t *table) evict(next *row, grant string, tooMuch func() bool) {
+	peer := next.advert.Peer
+	worth := t.worth(peer)
+	if worth == 0 || !tooMuch() {
+		return // nobody has to go for a peer that may not exist
+	}
+	type victim struct {
+		*row
+		worth int
+	}
+	var victims []victim
+	for id, r := range t.rows {
+		if id == peer || r.grant != grant || r.advert == nil {
+			continue
+		}
+		if w := t.worth(id); w < worth {
+			victims = append(victims, victim{r, w})
+		}
+	}
+	slices.SortFunc(victims, func(a, b victim) int { return cmp.Or(cmp.Compare(a.worth, b.worth), cmp.Compare(a.version, b.version)) })
+	for _, v := range victims {
+		if !tooMuch() {
+			return
+		}
+		delete(t.rows, v.advert.Peer)
+		t.count(v.row, -1)
+	}
+}
+
+// clear drops the advert of a row but not its sequence.
+func (t *table) clear(r *row) {
+	t.count(r, -1)
+	r.advert, r.raw, r.size = nil, nil, size{}
 }
 
 // sweep drops what has run out and returns the peers whose advert did.
@@ -60,7 +170,7 @@ func (t *table) sweep(now time.Time) []ID {
 	var out []ID
 	for id, r := range t.rows {
 		if r.advert != nil && !now.Before(r.expires) {
-			r.advert, r.raw = nil, nil
+			t.clear(r)
 			out = append(out, id)
 		}
 		if r.advert == nil && now.After(r.forget) {
@@ -79,8 +189,19 @@ func (t *table) drop(id ID) bool {
 	if r == nil || r.advert == nil {
 		return false
 	}
-	r.advert, r.raw = nil, nil
+	t.clear(r)
 	return true
+}
+
+// dropAll forgets the adverts that which wants, but not their sequences.
+func (t *table) dropAll(which func(*wire.Advert) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.rows {
+		if r.advert != nil && which(r.advert) {
+			t.clear(r)
+		}
+	}
 }
 
 // live returns the adverts that count now, ordered by peer.
@@ -95,6 +216,16 @@ func (t *table) live(now time.Time) []*wire.Advert {
 	}
 	slices.SortFunc(out, func(a, b *wire.Advert) int { return strings.Compare(string(a.Peer), string(b.Peer)) })
 	return out
+}
+
+// of returns the live advert of a peer, nil if there is none.
+func (t *table) of(id ID, now time.Time) *wire.Advert {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.rows[id]; r != nil && r.advert != nil && now.Before(r.expires) {
+		return r.advert
+	}
+	return nil
 }
 
 // tell returns the live adverts that a peer has not been told of, as they were signed.

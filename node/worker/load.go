@@ -126,8 +126,9 @@ func (c *countedWeights) Tensor(ctx context.Context, p model.Part, name string) 
 	return x, err
 }
 
-// Needs returns a function that tells how much memory a stage of a model takes with one
-// session of usual length, as far as that can be told before it is loaded.
+// Needs returns a function that tells how much memory a stage of a model takes with room for
+// one session of usual length of another peer, as far as that can be told before it is
+// loaded.
 func (w *Worker) Needs(ctx context.Context, id cid.Cid) (func(wire.Range) int64, error) {
 	cfg, weights, err := w.cfg.Models.Model(ctx, id)
 	if err != nil {
@@ -135,7 +136,7 @@ func (w *Worker) Needs(ctx context.Context, id cid.Cid) (func(wire.Range) int64,
 	}
 	session := min(usualSession, cfg.ContextLen())
 	return func(r wire.Range) int64 {
-		return estimate(ctx, cfg, r, weights) + cfg.SessionBytes(engineRange(r), session)
+		return estimate(ctx, cfg, r, weights) + forOthers(cfg.SessionBytes(engineRange(r), session))
 	}, nil
 }
 

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -30,6 +29,7 @@ type session struct {
 	r        *frame.Reader
 	out      *frame.Writer
 	stage    *stage
+	client   client
 	open     wire.InferOpen
 	deadline time.Time      // of the session
 	memory   *model.Session // nil for encoders
@@ -167,10 +167,11 @@ func (ses *session) begin() error {
 		return wire.Errorf(wire.CodeNotHosting, "%s of model %s is not served here", Describe(o.Range), o.Model)
 	}
 	ses.bytes = ses.stage.loaded.SessionBytes(int(o.MaxTokens))
-	if err := w.enter(ses.s.Peer(), ses.stage); err != nil {
+	ses.client = w.client(ses.s.Peer())
+	if err := w.enter(ses.client, ses.stage); err != nil {
 		return err
 	}
-	err := w.reserve(ses.bytes)
+	err := w.reserveFor(ses.client, ses.bytes)
 	if err != nil {
 		ses.bytes = 0
 		err = wire.Errorf(wire.CodeNoMemory, "%v", err)
@@ -190,41 +191,35 @@ func (ses *session) end() {
 	if ses.memory != nil {
 		ses.memory.Close()
 	}
-	ses.w.release(ses.bytes)
-	ses.w.leave(ses.s.Peer(), ses.stage)
+	ses.w.releaseFor(ses.client, ses.bytes)
+	ses.w.leave(ses.client, ses.stage)
 }
 
-// enter counts a session in. A peer may have all but a quarter of the sessions, so that one
-// gateway can use most of a worker, and none can shut out the others. This peer's own
-// requests may take the last ones.
-func (w *Worker) enter(peer host.ID, s *stage) error {
+// enter counts a session in, if the client may have one more.
+func (w *Worker) enter(c client, s *stage) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	most := w.cfg.MaxSessions
-	if peer != w.cfg.Self {
-		most -= w.cfg.MaxSessions / 4
+	if err := w.refuseSession(c); err != nil {
+		return err
 	}
-	switch {
-	case w.sessions >= w.cfg.MaxSessions:
-		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions are taken", w.cfg.MaxSessions), RetryAfterMs: 1000}
-	case w.peers[peer] >= most:
-		return &wire.Error{Code: wire.CodeBusy, Message: fmt.Sprintf("all %d sessions that one peer may have are taken", most), RetryAfterMs: 1000}
-	case s.life.Err() != nil: // since it was found
+	if s.life.Err() != nil { // since it was found
 		return wire.Errorf(wire.CodeNotHosting, "%v", errStopped)
 	}
 	w.sessions++
-	w.peers[peer]++
+	if c.peer != w.cfg.Self {
+		w.others.add(c, use{sessions: 1})
+	}
 	s.sessions++
 	return nil
 }
 
 // leave counts a session out.
-func (w *Worker) leave(peer host.ID, s *stage) {
+func (w *Worker) leave(c client, s *stage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sessions--
-	if w.peers[peer]--; w.peers[peer] == 0 {
-		delete(w.peers, peer)
+	if c.peer != w.cfg.Self {
+		w.others.add(c, use{sessions: -1})
 	}
 	if s.sessions--; s.sessions == 0 && s.life.Err() != nil {
 		w.used -= s.bytes
@@ -386,7 +381,7 @@ func (ses *session) reserveInput(tokens int) error {
 	if more <= 0 {
 		return nil
 	}
-	if err := ses.w.reserve(2 * more); err != nil {
+	if err := ses.w.reserveFor(ses.client, 2*more); err != nil {
 		return wire.Errorf(wire.CodeNoMemory, "%v", err)
 	}
 	ses.bytes += 2 * more

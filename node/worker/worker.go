@@ -47,6 +47,9 @@ type Config struct {
 	MaxSessions int   // at once on all stages; 0 is 64
 	MaxQueue    int   // steps that wait for a stage; 0 is 64
 	Draw        Draw  // samples tokens on a last stage
+	// Grant names what a peer came with: all of one invitation have one name, and share what
+	// the peers of one may have. Nil, or "" for a peer: it is alone.
+	Grant func(host.ID) string
 
 	Registry prometheus.Registerer // gets the metrics; nil: none
 }
@@ -63,8 +66,8 @@ type Worker struct {
 	loading  map[stageKey]*loading
 	used     int64 // bytes of weights, activations and sessions
 	sessions int
-	peers    map[host.ID]int // sessions of each other peer
-	tasks    sync.WaitGroup  // the stages' loops
+	others   usage          // of sessions and their memory by other peers
+	tasks    sync.WaitGroup // the stages' loops
 }
 
 // New checks the configuration and makes the threads, which wait until there is work. Close
@@ -86,7 +89,7 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("new worker: %w", err)
 	}
-	return &Worker{cfg: cfg, metrics: m, pool: kernel.NewPool(cfg.Threads), loading: map[stageKey]*loading{}, peers: map[host.ID]int{}}, nil
+	return &Worker{cfg: cfg, metrics: m, pool: kernel.NewPool(cfg.Threads), loading: map[stageKey]*loading{}, others: newUsage()}, nil
 }
 
 // Close ends the threads, after Run and all calls have returned.
@@ -151,16 +154,30 @@ func (w *Worker) remove(which func(*stage) bool) {
 	})
 }
 
-// Served describes the stages of each model, for adverts.
+// Served describes the stages of each model, with the room for this peer's own sessions.
 func (w *Worker) Served() map[cid.Cid][]wire.Served {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.served(w.cfg.MemoryBytes-w.used, w.cfg.MaxSessions-w.sessions)
+}
+
+// Offered describes the stages of each model, with the room for sessions of other peers.
+func (w *Worker) Offered() map[cid.Cid][]wire.Served {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pool := int(share(int64(w.cfg.MaxSessions), ownerShare))
+	return w.served(w.roomForOthers(), min(w.cfg.MaxSessions-w.sessions, pool-w.others.all.sessions))
+}
+
+// served describes the stages where there is room for so many bytes and sessions more. The
+// caller holds mu.
+func (w *Worker) served(free int64, sessions int) map[cid.Cid][]wire.Served {
 	out := make(map[cid.Cid][]wire.Served)
-	free := max(0, w.cfg.MemoryBytes-w.used)
+	free = max(0, free)
 	for _, s := range w.stages {
 		v := wire.Served{
 			Range: s.rng, StepNs: uint64(min(s.stepTime(), protocol.MaxStepTime)), PrefillNs: uint64(min(s.prefillTime(), protocol.MaxStepTime)),
-			FreeSessions: uint32(max(0, w.cfg.MaxSessions-w.sessions)), Queue: uint32(len(s.queue)),
+			FreeSessions: uint32(max(0, sessions)), Queue: uint32(len(s.queue)),
 			FreeTokens: uint64(1) << 20,
 		}
 		if per := s.loaded.TokenBytes(); per > 0 {

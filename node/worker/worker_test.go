@@ -251,6 +251,60 @@ func TestSessionsOfOnePeer(t *testing.T) {
 	}
 }
 
+// TestMemoryOfOnePeer has one peer, and then all of one invitation, reserve what they may:
+// others find room, and the owner of the machine has the last.
+func TestMemoryOfOnePeer(t *testing.T) {
+	t.Parallel()
+	probe := newBench(t, nil)
+	probe.load(t, whole)
+	_, weights := probe.Memory()
+	if _, err := probe.open(t, peer(2), 8); err != nil {
+		t.Fatal(err)
+	}
+	_, used := probe.Memory()
+	session := used - weights // of 8 tokens
+	b := newBench(t, func(c *worker.Config) {
+		c.MemoryBytes, c.MaxSessions = weights+64*session, 1000
+		c.Grant = func(id host.ID) string {
+			if id == peer(2) || id == peer(3) || id == peer(4) {
+				return "one invitation"
+			}
+			return ""
+		}
+	})
+	b.load(t, whole)
+	fill := func(from host.ID) (n int) {
+		for ; ; n++ {
+			_, err := b.open(t, from, 8)
+			if code(err) == wire.CodeNoMemory {
+				return n
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// Of 64: 8 are the owner's. Of the other 56, 14 are kept for other peers, 7 for other
+	// invitations.
+	for _, tc := range []struct {
+		from host.ID
+		want int
+	}{{peer(2), 42}, {peer(3), 7}, {peer(4), 0}, {peer(5), 7}, {peer(6), 0}} {
+		if n := fill(tc.from); n != tc.want {
+			t.Errorf("%s opens %d sessions, want %d", tc.from, n, tc.want)
+		}
+		if offered := b.Offered()[b.src.id][0].FreeTokens; tc.from == peer(6) && offered != 0 {
+			t.Errorf("room for %d tokens of others is offered", offered)
+		}
+	}
+	if room := b.Served()[b.src.id][0].FreeTokens; room < 8*8 {
+		t.Errorf("the owner's requests see room for %d tokens", room)
+	}
+	if n := fill(peer(1)); n != 8 {
+		t.Errorf("the owner opens %d sessions, want 8", n)
+	}
+}
+
 // TestMalformedSteps breaks the protocol in one way each.
 func TestMalformedSteps(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,49 @@ func token(tb testing.TB) *wire.Token {
 	}
 }
 
+// renewed is what the founder gives peer A for the membership of the token.
+func renewed(edit func(*wire.Grant)) *wire.Grant {
+	return grant(func(g *wire.Grant) {
+		g.Origin, g.ID, g.Holder, g.Peer = g.ID, bytes.Repeat([]byte{8}, wire.GrantIDSize), nil, wire.PeerIDOf(public(peerA))
+		g.Expires = start.Add(90 * 24 * time.Hour).Unix()
+		if edit != nil {
+			edit(g)
+		}
+	})
+}
+
+// deputy is the grant of peer A as a deputy, who gives shorter memberships than usual.
+func deputy(edit func(*wire.Grant)) *wire.Grant {
+	return renewed(func(g *wire.Grant) {
+		g.Scopes, g.Life = append([]string{wire.ScopeAdmit}, g.Scopes...), 30*24*3600
+		if edit != nil {
+			edit(g)
+		}
+	})
+}
+
+// issued is what the deputy gives peer B.
+func issued(edit func(*wire.Grant)) *wire.Grant {
+	return renewed(func(g *wire.Grant) {
+		g.ID, g.Peer, g.Life = bytes.Repeat([]byte{9}, wire.GrantIDSize), wire.PeerIDOf(public(peerB)), 30*24*3600
+		g.Expires = start.Add(30 * 24 * time.Hour).Unix()
+		if edit != nil {
+			edit(g)
+		}
+	})
+}
+
+// byDeputy signs a grant with the key of peer A, whether it may or not.
+func byDeputy(tb testing.TB, own, g *wire.Grant) wire.Membership {
+	tb.Helper()
+	payload, err := wire.Encode(g)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	issuer := signed(tb, own)
+	return wire.Membership{Grant: wire.Signed{Payload: payload, Signature: ed25519.Sign(key(peerA), append([]byte("covey/grant/1\x00"), payload...))}, Issuer: &issuer}
+}
+
 func advert() *wire.Advert {
 	grant, err := wire.SignGrant(key(swarmKey), grant(nil))
 	if err != nil {
@@ -87,9 +130,13 @@ func examples(tb testing.TB) map[string]example {
 	tb.Helper()
 	session, a, b := bytes.Repeat([]byte{9}, wire.SessionIDSize), wire.PeerIDOf(public(peerA)), wire.PeerIDOf(public(peerB))
 	member := wire.Admit(signed(tb, grant(nil)), key(holderKey), a)
+	again := wire.Membership{Grant: signed(tb, renewed(nil))}
+	ofDeputy := byDeputy(tb, deputy(nil), issued(nil))
 	return map[string]example{
 		"grant":      {grant(nil), new(wire.Grant)},
 		"membership": {&member, new(wire.Membership)},
+		"renewed":    {&again, new(wire.Membership)},
+		"of deputy":  {&ofDeputy, new(wire.Membership)},
 		"hello": {&wire.Hello{
 			Capability: 1, MinCapability: 1, Version: "0.1.0", Swarm: wire.SwarmIDOf(public(swarmKey)),
 			Membership: member, Roles: []string{wire.RoleServe, wire.RoleStore},

@@ -39,7 +39,7 @@ func FuzzDecode(f *testing.F) {
 
 func empties() []wire.Message {
 	return []wire.Message{
-		new(wire.Grant), new(wire.Membership), new(wire.Hello), new(wire.Token), new(wire.Revocation), new(wire.Error),
+		new(wire.Grant), new(wire.Membership), new(wire.Hello), new(wire.Token), new(wire.Revocation), new(wire.SignedRevocation), new(wire.Error),
 		new(wire.BlocksRequest), new(wire.BlocksMissing), new(wire.InferOpen), new(wire.InferOpened), new(wire.InferStep),
 		new(wire.InferResult), new(wire.InferClose), new(wire.Advert),
 	}

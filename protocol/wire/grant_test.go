@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -53,6 +54,92 @@ func TestMembershipVerify(t *testing.T) {
 	}
 	if _, err := wire.SignGrant(key(peerA), grant(nil)); !errors.Is(err, wire.ErrForeign) {
 		t.Errorf("signing with another key: %v", err)
+	}
+}
+
+// TestDeputies checks what a peer with the scope admit may give, and that a chain has one
+// link.
+func TestDeputies(t *testing.T) {
+	t.Parallel()
+	a, b, swarm := wire.PeerIDOf(public(peerA)), wire.PeerIDOf(public(peerB)), wire.SwarmIDOf(public(swarmKey))
+	chain := byDeputy(t, deputy(nil), issued(nil))
+	second := signed(t, deputy(nil))
+	payload, err := wire.Encode(issued(func(g *wire.Grant) { g.Peer = wire.PeerIDOf(public(5)) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := signed(t, deputy(func(g *wire.Grant) { g.Peer = b }))
+	for _, c := range []struct {
+		name string
+		m    wire.Membership
+		peer wire.PeerID
+		at   time.Time
+		want error
+	}{
+		{"good", chain, b, start, nil},
+		{"over", chain, b, start.Add(30 * 24 * time.Hour), wire.ErrExpired},
+		{"another peer's", chain, a, start, wire.ErrBound},
+		{"of a deputy whose time has not come", byDeputy(t, deputy(func(g *wire.Grant) { g.NotBefore += 3600 }), issued(nil)), b, start, wire.ErrNotYet},
+		{"of a peer that is no deputy", byDeputy(t, renewed(nil), issued(nil)), b, start, wire.ErrIssuer},
+		{"of an invitation to be a deputy", byDeputy(t, grant(func(g *wire.Grant) { g.Scopes = wire.AllScopes() }), issued(nil)), b, start, wire.ErrIssuer},
+		{"another deputy", byDeputy(t, deputy(nil), issued(func(g *wire.Grant) { g.Scopes = wire.AllScopes() })), b, start, wire.ErrIssuer},
+		{"outlasts its issuer", byDeputy(t, deputy(func(g *wire.Grant) { g.Expires = start.Add(time.Hour).Unix() }), issued(nil)), b, start, wire.ErrIssuer},
+		{"longer than renewals may be", byDeputy(t, deputy(nil), issued(func(g *wire.Grant) { g.Expires += 3600 })), b, start, wire.ErrIssuer},
+		{"signed by another than its issuer", wire.Membership{Grant: chain.Grant, Issuer: &other}, b, start, wire.ErrSignature},
+		{"without its issuer", wire.Membership{Grant: chain.Grant}, b, start, wire.ErrSignature},
+		{"a second link", wire.Membership{Grant: wire.Signed{Payload: payload, Signature: chain.Grant.Signature}, Issuer: &chain.Grant}, wire.PeerIDOf(public(5)), start, wire.ErrSignature},
+		{"the swarm's grant with an issuer", wire.Membership{Grant: signed(t, issued(nil)), Issuer: &second}, b, start, wire.ErrSignature},
+	} {
+		g, err := c.m.Verify(swarm, c.peer, c.at)
+		if !errors.Is(err, c.want) || (err == nil) != (g != nil) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+		if err == nil && (g.Issuer == nil || g.Issuer.Peer != a) {
+			t.Errorf("%s: issuer %+v", c.name, g.Issuer)
+		}
+	}
+	if _, err := wire.IssueGrant(key(peerA), deputy(nil), issued(nil)); err != nil {
+		t.Error(err)
+	}
+	for name, err := range map[string]error{
+		"too long":    errOf(wire.IssueGrant(key(peerA), deputy(nil), issued(func(g *wire.Grant) { g.Expires += 3600 }))),
+		"another key": errOf(wire.IssueGrant(key(peerB), deputy(nil), issued(nil))),
+	} {
+		if !errors.Is(err, wire.ErrIssuer) {
+			t.Errorf("issue, %s: %v", name, err)
+		}
+	}
+}
+
+func errOf(_ wire.Signed, err error) error { return err }
+
+// TestRevocationOfAnInvitation ends what came of an invitation: renewals, and what a deputy
+// gave.
+func TestRevocationOfAnInvitation(t *testing.T) {
+	t.Parallel()
+	swarm, a, b := wire.SwarmIDOf(public(swarmKey)), wire.PeerIDOf(public(peerA)), wire.PeerIDOf(public(peerB))
+	chain := byDeputy(t, deputy(nil), issued(func(g *wire.Grant) { g.Origin = bytes.Repeat([]byte{5}, wire.GrantIDSize) }))
+	of, err := chain.Verify(swarm, b, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(grants [][]byte, peers ...wire.PeerID) *wire.Revocation {
+		return &wire.Revocation{Swarm: swarm, Seq: 1, Grants: grants, Peers: peers}
+	}
+	for _, c := range []struct {
+		name string
+		list *wire.Revocation
+		want bool
+	}{
+		{"the invitation of its own", list([][]byte{of.Origin}), true},
+		{"itself", list([][]byte{of.ID}), true},
+		{"its deputy's invitation", list([][]byte{grant(nil).ID}), true},
+		{"its deputy", list(nil, a), true},
+		{"another", list([][]byte{bytes.Repeat([]byte{1}, wire.GrantIDSize)}, wire.PeerIDOf(public(5))), false},
+	} {
+		if got := c.list.Revokes(of, b); got != c.want {
+			t.Errorf("%s: revokes %v", c.name, got)
+		}
 	}
 }
 

@@ -16,7 +16,8 @@ type Hello struct {
 	Version       string     `cbor:"3,keyasint"` // of the program, for people
 	Swarm         SwarmID    `cbor:"4,keyasint"`
 	Membership    Membership `cbor:"5,keyasint"`
-	Roles         []string   `cbor:"6,keyasint"` // sorted, unique
+	Roles         []string   `cbor:"6,keyasint"`           // sorted, unique
+	Time          int64      `cbor:"7,keyasint,omitempty"` // Unix milliseconds by the sender's clock; 0: not told
 }
 
 // Validate checks form; Membership.Verify decides.
@@ -26,6 +27,9 @@ func (h *Hello) Validate() error {
 	}
 	if err := validLine("version", h.Version, protocol.MaxTextVersion); err != nil {
 		return err
+	}
+	if h.Time < 0 {
+		return invalid("time %d", h.Time)
 	}
 	if err := validWords("role", h.Roles, protocol.MaxRoles); err != nil {
 		return err

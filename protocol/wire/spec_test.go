@@ -79,6 +79,12 @@ func specVectors(t *testing.T) map[string]map[string]string {
 			"Token, text":                       text,
 			"Revocation, bytes that are signed": hex.EncodeToString(revoked.Payload),
 			"Revocation, signature":             hex.EncodeToString(revoked.Signature),
+			"Revocation, whole frame":           whole(wire.TypeRevocation, encode(&wire.SignedRevocation{Signed: revoked})),
+		},
+		"renew.md": {
+			"Renew, whole frame, from peer A with the membership of hello":                 whole(wire.TypeRenew, made("membership")),
+			"Renewed, whole frame, from the founder: until 90 days later":                  whole(wire.TypeRenewed, made("renewed")),
+			"Renewed, whole frame, from peer A as a deputy to peer B: until 30 days later": whole(wire.TypeRenewed, made("of deputy")),
 		},
 		"adverts.md": {
 			"Advert, bytes that are signed": hex.EncodeToString(made("advert")),
@@ -163,6 +169,7 @@ func TestSpecVectorsDecode(t *testing.T) {
 	v := specVectors(t)
 	limits := frame.Limits{
 		wire.TypeHello: 1 << 12, wire.TypeError: 1 << 13, wire.TypeInferOpen: 1 << 16, wire.TypeInferOpened: 1 << 13,
+		wire.TypeRenew: 1 << 12, wire.TypeRenewed: 1 << 12, wire.TypeRevocation: 1 << 16,
 		wire.TypeInferStep: 1 << 15, wire.TypeInferResult: 1 << 18, wire.TypeInferClose: 1 << 13,
 	}
 	for _, c := range []struct {
@@ -171,6 +178,8 @@ func TestSpecVectorsDecode(t *testing.T) {
 	}{
 		{"hello.md", "Hello of peer A, whole frame", new(wire.Hello)},
 		{"hello.md", "Error foreign, whole frame", new(wire.Error)},
+		{"renew.md", "Renewed, whole frame, from peer A as a deputy to peer B: until 30 days later", new(wire.Membership)},
+		{"token.md", "Revocation, whole frame", new(wire.SignedRevocation)},
 		{"infer.md", "Open to peer A", new(wire.InferOpen)},
 		{"infer.md", "Opened", new(wire.InferOpened)},
 		{"infer.md", "Step 1 of three tokens, which wants the next one", new(wire.InferStep)},

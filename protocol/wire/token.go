@@ -26,6 +26,8 @@ type Token struct {
 	Bootstrap []Addr `cbor:"2,keyasint"`           // each ends in /p2p/…
 	Grant     Signed `cbor:"3,keyasint"`
 	Seed      []byte `cbor:"4,keyasint"` // Ed25519 seed of the grant's holder key
+
+	Issuer *Signed `cbor:"5,keyasint,omitempty"` // grant of the deputy who invites; nil: the founder does
 }
 
 // Validate checks form and that the grant and the seed belong together.
@@ -55,21 +57,14 @@ func (t *Token) Validate() error {
 	return nil
 }
 
-// Open returns the grant after checking the swarm's signature, not the time.
-func (t *Token) Open() (*Grant, error) {
-	if err := t.Grant.validate(protocol.MaxHello / 2); err != nil {
-		return nil, err
-	}
-	g := new(Grant)
-	if err := Decode(t.Grant.Payload, g); err != nil {
-		return nil, err
-	}
-	return g, verify(domainGrant, g.Swarm.PublicKey(), t.Grant.Payload, t.Grant.Signature)
-}
+// Open returns the grant after checking its signatures, not the time.
+func (t *Token) Open() (*Grant, error) { return openGrant(t.Grant, t.Issuer, nil) }
 
 // Admit makes the membership of a peer.
 func (t *Token) Admit(peer PeerID) Membership {
-	return Admit(t.Grant, ed25519.NewKeyFromSeed(t.Seed), peer)
+	m := Admit(t.Grant, ed25519.NewKeyFromSeed(t.Seed), peer)
+	m.Issuer = t.Issuer
+	return m
 }
 
 // Text returns the token as it is passed on: TokenPrefix and base32 of the canonical

@@ -23,6 +23,11 @@ const (
 	TypeProgress    frame.Type = 38 // InferProgress
 
 	TypeAdvert frame.Type = 48 // a signed advert, as it is gossiped
+
+	TypeRenew   frame.Type = 64 // Membership: the one to renew
+	TypeRenewed frame.Type = 65 // Membership: the new one
+
+	TypeRevocation frame.Type = 66 // SignedRevocation
 )
 
 // HelloLimits returns what either side of a hello stream accepts.
@@ -33,6 +38,21 @@ func HelloLimits() frame.Limits {
 // AdvertsLimits returns what the asking side of an adverts stream accepts.
 func AdvertsLimits() frame.Limits {
 	return frame.Limits{TypeAdvert: protocol.MaxAdvert, TypeError: protocol.MaxControl}
+}
+
+// RenewServerLimits returns what the granting side of a renew stream accepts.
+func RenewServerLimits() frame.Limits {
+	return frame.Limits{TypeRenew: protocol.MaxHello, TypeError: protocol.MaxControl}
+}
+
+// RenewClientLimits returns what the asking side of a renew stream accepts.
+func RenewClientLimits() frame.Limits {
+	return frame.Limits{TypeRenewed: protocol.MaxHello, TypeError: protocol.MaxControl}
+}
+
+// RevokeLimits returns what the receiving side of a revoke stream accepts.
+func RevokeLimits() frame.Limits {
+	return frame.Limits{TypeRevocation: protocol.MaxRevocation, TypeError: protocol.MaxControl}
 }
 
 // BlocksServerLimits returns what the serving side of a blocks stream accepts.

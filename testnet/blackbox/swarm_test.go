@@ -17,6 +17,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -313,8 +314,8 @@ func TestExitCodes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"version"}, 0, "capability 2"},
-		{[]string{"--version"}, 0, "capability 2"},
+		{[]string{"version"}, 0, fmt.Sprintf("capability %d", protocol.Capability)},
+		{[]string{"--version"}, 0, fmt.Sprintf("capability %d", protocol.Capability)},
 		{[]string{"nothing"}, 2, "unknown command"},
 		{[]string{"ls"}, 2, "did you mean covey model ls?"},
 		{[]string{"list"}, 2, "did you mean covey model ls?"},

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// membershipText tells a membership in a line.
+func membershipText(m *api.Membership, now time.Time) string {
+	text := m.State
+	if m.GrantedBy != "" {
+		text += " by deputy " + m.GrantedBy.String()
+	}
+	text += ", may " + strings.Join(m.Scopes, ", ")
+	if m.State == "founder" {
+		return text
+	}
+	verb := "ends"
+	if !m.Expires.After(now) {
+		verb = "ended"
+	}
+	text += fmt.Sprintf("; %s %s", verb, m.Expires.Local().Format(time.DateTime))
+	if m.Expires.After(now) && m.State != "revoked" {
+		when := "now, at the founder's or a deputy's"
+		if m.RenewsAt.After(now) {
+			when = "from " + m.RenewsAt.Local().Format(time.DateOnly) + " on"
+		}
+		text += ", renews " + when
+	}
+	return text
+}
+
+func peersCommand(o *options) *cobra.Command {
+	var revoked []string
+	c := &cobra.Command{
+		Use: "peers", Short: "List the peers of the swarm and what they serve, or take peers off",
+		Long: "List the peers that this node is connected to. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke).",
+		Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			var peers []api.Peer
+			if err := client.Get(c.Context(), "/covey/v1/peers", nil, &peers); err != nil {
+				return err
+			}
+			if len(revoked) > 0 {
+				return o.revokePeers(c, client, peers, revoked)
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), peers)
+			}
+			for _, p := range peers {
+				if p.Clock.Abs() > protocol.MaxClockSkew/2 {
+					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second))
+				}
+			}
+			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
+			for _, p := range peers {
+				var serves []string
+				for _, m := range p.Models {
+					for _, s := range m.Served {
+						serves = append(serves, m.Name+" "+rangeText(s.Range))
+					}
+				}
+				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), bytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
+			}
+			return table(c.OutOrStdout(), rows)
+		},
+	}
+	c.Flags().StringSliceVar(&revoked, "revoke", nil, "take these peers off the swarm")
+	return c
+}
+
+// revokePeers takes peers off the swarm, which are named by what the list of peers shows.
+func (o *options) revokePeers(c *cobra.Command, client *api.Client, peers []api.Peer, names []string) error {
+	var req api.RevokeRequest
+	var came []string // the invitations that the peers came with
+	for _, name := range names {
+		found := slices.DeleteFunc(slices.Clone(peers), func(p api.Peer) bool { return p.Name != name && p.ID.String() != name })
+		if len(found) > 1 {
+			return usageError{fmt.Errorf("%d peers have the name %q: give the identity", len(found), name)}
+		}
+		if len(found) == 1 {
+			req.Peers = append(req.Peers, found[0].ID)
+			came = append(came, found[0].Invitation)
+			continue
+		}
+		id, err := wire.ParsePeerID(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--revoke %s: no connected peer has this name, and it is no peer's identity; see covey peers", name)}
+		}
+		req.Peers = append(req.Peers, id)
+	}
+	if err := client.Post(c.Context(), "/covey/v1/revoke", req, nil); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(c.OutOrStdout(), req)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s off the swarm\n", countText(len(req.Peers), "peer"))
+	slices.Sort(came)
+	for _, id := range slices.Compact(came) {
+		fmt.Fprintf(c.ErrOrStderr(), "a peer came with invitation %s; covey invite --revoke %s ends that and all who came with it\n", id, id)
+	}
+	return nil
+}
+
+func inviteCommand(o *options) *cobra.Command {
+	ttl := duration(host.DefaultInvitation)
+	var life duration
+	var scopes, addrs, revoked []string
+	c := &cobra.Command{
+		Use: "invite", Short: "Print a token with which another machine joins this swarm, or end one",
+		Long: `Print a join token: where to find this node, and the swarm's signed permission to join until it
+expires. Whoever has the token can join; who has joined stays, as memberships renew themselves at the
+node that founded the swarm or at a deputy's. A deputy is a node that joined with --scope
+use,serve,publish,admit: it renews memberships and invites when the founder's node is gone. With
+--revoke the founder ends an invitation, by its token or the ID that was told with it, and with it the
+memberships of all who came with it.`,
+		Example: "  covey invite --ttl 2w\n  covey invite --scope use,serve,publish,admit\n  covey invite --revoke 0a1b2c…",
+		Args:    args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(revoked) > 0 {
+				return o.revokeInvitations(c, revoked)
+			}
+			for _, f := range []struct {
+				flag  string
+				d     duration
+				least duration
+			}{{"ttl", ttl, 1}, {"renewal", life, 0}} {
+				if f.d < f.least || f.d > duration(protocol.MaxGrant) {
+					return usageError{fmt.Errorf("--%s is %s, want a time such as 12h, 7d or 2w, at most %d days", f.flag, f.d.String(), protocol.MaxGrant/(24*time.Hour))}
+				}
+			}
+			for _, s := range scopes {
+				if !slices.Contains(wire.AllScopes(), s) {
+					return usageError{fmt.Errorf("unknown scope %q, there are %s", s, strings.Join(wire.AllScopes(), ", "))}
+				}
+			}
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			req := api.InviteRequest{TTL: time.Duration(ttl), Life: time.Duration(life), Scopes: scopes}
+			for _, a := range addrs {
+				req.Addrs = append(req.Addrs, wire.Addr(a))
+			}
+			var in api.Invite
+			if err := client.Post(c.Context(), "/covey/v1/invite", req, &in); err != nil {
+				return err
+			}
+			if o.json {
+				return printJSON(c.OutOrStdout(), in)
+			}
+			fmt.Fprintln(c.OutOrStdout(), in.Token)
+			fmt.Fprintf(c.ErrOrStderr(), "new machines can join until %s, with: covey up --join TOKEN\nif the token is lost: covey invite --revoke %s\n", in.Expires.Local().Format(time.DateTime), in.ID)
+			return nil
+		},
+	}
+	c.Flags().Var(&ttl, "ttl", "how long new machines can join with the token: 12h, 7d, 2w")
+	c.Flags().Var(&life, "renewal", "how long a renewed membership lasts at most: 30d (default 90d)")
+	c.Flags().StringSliceVar(&scopes, "scope", nil, "what the peer may do: use, serve, publish, admit (default all but admit)")
+	c.Flags().StringSliceVar(&addrs, "addr", nil, "further multiaddrs under which this node can be reached")
+	c.Flags().StringSliceVar(&revoked, "revoke", nil, "end these invitations, given as tokens or IDs, and the memberships that came of them")
+	return c
+}
+
+// revokeInvitations ends invitations, which are named by their tokens or ids.
+func (o *options) revokeInvitations(c *cobra.Command, names []string) error {
+	var req api.RevokeRequest
+	for _, name := range names {
+		id := strings.ToLower(strings.TrimSpace(name))
+		if token, err := wire.ParseToken(name); err == nil {
+			g, err := token.Open()
+			if err != nil {
+				return usageError{fmt.Errorf("--revoke: %w", err)}
+			}
+			id = hex.EncodeToString(g.ID)
+		} else if b, err := hex.DecodeString(id); err != nil || len(b) != wire.GrantIDSize {
+			return usageError{fmt.Errorf("--revoke %.16q is neither a token nor the ID of one (%d hex digits)", name, 2*wire.GrantIDSize)}
+		}
+		req.Invitations = append(req.Invitations, id)
+	}
+	client, err := o.needRunning(c.Context())
+	if err != nil {
+		return err
+	}
+	if err := client.Post(c.Context(), "/covey/v1/revoke", req, nil); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(c.OutOrStdout(), req)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s ended, and the memberships that came of them\n", countText(len(req.Invitations), "invitation"))
+	return nil
+}

@@ -1,0 +1,306 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/frame"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// maxRenewWait is the longest wait between two askings for a renewal.
+	maxRenewWait = time.Hour
+	// grantersAsked bounds the peers that are asked at one time.
+	grantersAsked = 8
+	// renewCapability is the least capability of a peer that renews memberships, and takes
+	// revocations.
+	renewCapability = 4
+)
+
+// errNoGranter means that nobody who may renew a membership was there to ask.
+var errNoGranter = errors.New("no peer that renews memberships was reached: the founder's, or one invited with the scope admit")
+
+// renewal is how it stands with this peer's own membership.
+type renewal struct {
+	membership wire.Membership
+	grant      wire.Grant // within membership
+	unsaved    bool       // the file has an older one
+	next       time.Time  // no asking before
+	wait       time.Duration
+	reached    time.Time // when a peer that renews last answered
+	err        error     // of the last asking
+	refused    error     // why a peer turned this one away, nil if one let it in since
+}
+
+// Membership is by what right this peer is in its swarm, and how it renews that.
+type Membership struct {
+	Grant    wire.Grant // read-only
+	Founder  bool       // holds the swarm's key: renews its own
+	RenewsAt time.Time  // from then on a longer one is asked for
+	Reached  time.Time  // when a peer that renews memberships last answered; zero: not since the start
+	Over     error      // why it does not count: wire.ErrExpired, ErrNotYet or ErrRevoked; nil if it does
+	Err      error      // why the last asking failed, nil if it did not
+	Refused  error      // why a peer turned this one away since one last let it in, nil if none did
+}
+
+// Membership returns how it stands with this peer's membership.
+func (h *Host) Membership() Membership {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &h.own
+	m := Membership{
+		Grant: s.grant, Founder: h.cfg.Credentials.SwarmKey != nil, RenewsAt: renewsAt(&s.grant),
+		Reached: s.reached, Err: s.err, Refused: s.refused, Over: s.grant.At(h.now()),
+	}
+	if m.Over == nil && h.revoke.list.Revokes(&s.grant, h.ID()) {
+		m.Over = wire.ErrRevoked
+	}
+	return m
+}
+
+// Invite makes a join token that leads to this peer and further addresses.
+func (h *Host) Invite(in Invitation) (*wire.Token, error) { return h.granter().invite(in, h.now()) }
+
+// granter returns who gives grants here, nil if this peer may not.
+func (h *Host) granter() *granter {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	own := h.own.grant
+	return h.cfg.Credentials.granter(&own, &wire.Membership{Grant: h.own.membership.Grant})
+}
+
+// handleRenew gives a member a longer grant.
+func (r *running) handleRenew(_ context.Context, s Stream) {
+	if err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)); err != nil {
+		_ = s.Reset()
+		return
+	}
+	typ, payload, err := frame.NewReader(s, wire.RenewServerLimits()).Next()
+	if err != nil || typ != wire.TypeRenew {
+		_ = s.Reset()
+		return
+	}
+	var has wire.Membership
+	var m *wire.Membership
+	if err = wire.Decode(payload, &has); err == nil {
+		m, err = r.renewFor(s.Peer(), &has)
+	}
+	w := frame.NewWriter(s)
+	if err != nil {
+		r.log.Info("membership not renewed", "peer", s.Peer(), "err", err)
+		err = writeMessage(w, wire.TypeError, refusal(err))
+	} else {
+		err = writeMessage(w, wire.TypeRenewed, m)
+	}
+	if errors.Join(err, w.Flush()) != nil {
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
+// renewFor makes a longer membership for the one that a peer has.
+func (r *running) renewFor(peer ID, has *wire.Membership) (*wire.Membership, error) {
+	if over := r.Membership().Over; over != nil {
+		return nil, wire.Errorf(wire.CodeClosed, "the membership of this peer is over: %v", over)
+	}
+	g, err := has.Verify(r.Swarm(), peer, r.now())
+	if err != nil {
+		return nil, err
+	}
+	if r.revoked(g, peer) {
+		return nil, wire.ErrRevoked
+	}
+	m, err := r.granter().renew(g, peer, r.now())
+	if err == nil {
+		r.log.Info("membership renewed", "peer", peer)
+	}
+	return m, err
+}
+
+// renewOwn asks for a longer membership when that is due.
+func (r *running) renewOwn(ctx context.Context) {
+	r.saveMembership()
+	now := r.now()
+	r.mu.Lock()
+	due := r.cfg.Credentials.SwarmKey == nil && !now.Before(renewsAt(&r.own.grant)) && !now.Before(r.own.next)
+	r.mu.Unlock()
+	if !due {
+		return
+	}
+	err, asked := errNoGranter, false
+	for _, id := range r.granters(now) {
+		if ctx.Err() != nil {
+			return
+		}
+		answered, failed := r.askRenewal(ctx, id)
+		if failed == nil {
+			return
+		}
+		if answered || !asked {
+			err = fmt.Errorf("peer %s: %w", id, failed)
+		}
+		asked = asked || answered
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own.err = err
+	if asked { // who was not there is asked when it comes
+		r.own.wait = min(max(2*r.own.wait, r.cfg.Times.Renew), maxRenewWait)
+		r.own.next = now.Add(r.own.wait)
+		r.log.Warn("membership not renewed", "err", err, "ends", r.own.grant.ExpiresAt())
+	}
+}
+
+// granters returns the peers that may renew memberships: first those that are connected.
+func (r *running) granters(now time.Time) []ID {
+	var out []ID
+	for id, m := range r.gate.members() {
+		if m.grant.Admits() && m.hello.Capability >= renewCapability {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	for _, a := range r.table.live(now) {
+		if a.Capability < renewCapability || a.Peer == r.ID() || slices.Contains(out, a.Peer) {
+			continue
+		}
+		if g, err := a.Grant(now); err == nil && g.Admits() {
+			out = append(out, a.Peer)
+		}
+	}
+	return out[:min(len(out), grantersAsked)]
+}
+
+// askRenewal asks a peer for a longer membership and takes it. answered tells that the peer
+// was there.
+func (r *running) askRenewal(ctx context.Context, id ID) (answered bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, protocol.StreamOpenTimeout)
+	defer cancel()
+	if _, err := r.reach(ctx, id); err != nil {
+		return false, err
+	}
+	s, err := r.open(ctx, id, protocol.Renew)
+	if err != nil {
+		return false, err
+	}
+	m, err := r.exchangeRenewal(s)
+	r.mu.Lock()
+	r.own.reached = r.now()
+	r.mu.Unlock()
+	var refused *wire.Error
+	if err != nil && !errors.As(err, &refused) {
+		return true, errors.Join(err, s.Reset())
+	}
+	_ = s.Close() // the answer is read
+	if err == nil {
+		err = r.takeMembership(m, id)
+	}
+	return true, err
+}
+
+func (r *running) exchangeRenewal(s Stream) (*wire.Membership, error) {
+	if err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	has := r.own.membership
+	r.mu.Unlock()
+	w := frame.NewWriter(s)
+	if err := errors.Join(writeMessage(w, wire.TypeRenew, &has), w.Flush(), s.CloseWrite()); err != nil {
+		return nil, err
+	}
+	typ, payload, err := frame.NewReader(s, wire.RenewClientLimits()).Next()
+	if err != nil {
+		return nil, err
+	}
+	if typ == wire.TypeError {
+		e := new(wire.Error)
+		if err := wire.Decode(payload, e); err != nil {
+			return nil, err
+		}
+		return nil, e
+	}
+	m := new(wire.Membership)
+	return m, wire.Decode(payload, m)
+}
+
+// takeMembership takes over a membership that a peer gave, if it is better than the one
+// there is, keeps it and shows it to the connected peers.
+func (r *running) takeMembership(m *wire.Membership, from ID) error {
+	now := r.now()
+	g, err := m.Verify(r.Swarm(), r.ID(), now)
+	if err != nil {
+		return fmt.Errorf("check renewed membership: %w", err)
+	}
+	r.mu.Lock()
+	has := &r.own.grant
+	switch {
+	case slices.ContainsFunc(has.Scopes, func(s string) bool { return !g.Allows(s) }):
+		err = errors.New("renewed membership lacks a scope")
+	case g.Peer == "" || has.Peer != "" && g.Expires <= has.Expires:
+		err = errors.New("renewed membership is no longer than the one there is")
+	default:
+		r.own = renewal{membership: *m, grant: *g, unsaved: true, reached: now}
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	r.log.Info("membership renewed", "by", from, "ends", g.ExpiresAt())
+	r.saveMembership()
+	for id := range r.gate.members() {
+		r.tasks.start(func() {
+			if err := r.helloAgain(id); err != nil { // it learns from the next advert
+				r.log.Debug("renewed membership not shown", "peer", id, "err", err)
+			}
+		})
+	}
+	return nil
+}
+
+// saveMembership writes down a membership that is not yet: the disk may have been full.
+func (r *running) saveMembership() {
+	r.mu.Lock()
+	unsaved, m := r.own.unsaved, r.own.membership
+	r.mu.Unlock()
+	if !unsaved || r.cfg.Dir == "" {
+		return
+	}
+	c := r.cfg.Credentials
+	if err := writeMembership(r.cfg.Dir, &stored{Swarm: c.Swarm, Membership: m, Name: c.Name, Bootstrap: c.Bootstrap}); err != nil {
+		r.log.Warn("renewed membership not saved", "err", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own.unsaved = false // only this loop renews
+}
+
+// helloAgain shows a member the membership that this peer has now.
+func (r *running) helloAgain(id ID) error {
+	h, at, err := r.exchangeHello(id)
+	if err != nil {
+		return err
+	}
+	return r.verify(id, h, at)
+}
+
+// renewed returns the grant that a member shows in its adverts if it is valid and outlasts
+// the one of its hello, else nil.
+func (r *running) renewed(id ID, m *member, now time.Time) *wire.Grant {
+	a := r.table.of(id, now)
+	if a == nil {
+		return nil
+	}
+	g, err := a.Grant(now)
+	if err != nil || g.Expires <= m.grant.Expires || r.revoked(g, id) {
+		return nil
+	}
+	return g
+}

@@ -1,0 +1,76 @@
+package host
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// TestRevocationTravels takes back an invitation of which a peer that the founder does not
+// talk to is a member, over a member between them and one that comes later.
+func TestRevocationTravels(t *testing.T) {
+	t.Parallel()
+	few := func(dir string) func(*Config) {
+		return func(c *Config) { c.Dir, c.PeersLow, c.PeersHigh = dir, 1, 8 }
+	}
+	aDir := t.TempDir()
+	a := startPeer(t, foundSwarm(t, aDir), few(aDir))
+	lost, err := a.creds.Invite(Invitation{}, a.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs := []string{t.TempDir(), t.TempDir()}
+	b := startPeer(t, invited(t, a, dirs[0], Invitation{}), few(dirs[0]))
+	until(t, "renewed", bound(b, a.now().Add(60*day)))
+	lateCreds := invited(t, a, dirs[1], Invitation{})
+	thief, err := OpenCredentials(t.TempDir(), lost, a.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startPeer(t, thief, few(""))
+	until(t, "c has a membership of its own", func() bool {
+		return c.Connect(t.Context(), a.Addrs()[0]) == nil && bound(c, a.now().Add(60*day))()
+	})
+	until(t, "c is b's peer", func() bool { return c.Connect(t.Context(), b.Addrs()[0]) == nil && b.isMember(c.ID()) })
+	if err := b.RevokeMore(nil, []ID{c.ID()}); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("revoked by a member: %v", err)
+	}
+	if err := a.RevokeMore(nil, []ID{a.ID()}); err == nil {
+		t.Error("the founder revokes itself")
+	}
+	if err := a.RevokeMore([][]byte{openToken(t, lost).ID}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "cut off by all", func() bool { return !a.isMember(c.ID()) && !b.isMember(c.ID()) && b.isMember(a.ID()) })
+
+	// A second list has both; b keeps it over a restart, and tells a peer that was not there.
+	if err := a.RevokeMore(nil, []ID{c.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "b has both", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		l := b.revoke.list
+		return l != nil && len(l.Grants) == 1 && len(l.Peers) == 1
+	})
+	b.stop()
+	a.stop()
+	creds, err := OpenCredentials(dirs[0], nil, a.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = startPeer(t, creds, few(dirs[0]))
+	late := startPeer(t, withoutBootstrap(lateCreds), few(dirs[1]))
+	until(t, "the late one meets b", func() bool { return late.Connect(t.Context(), b.Addrs()[0]) == nil })
+	until(t, "the late one knows", func() bool { return late.revoked(&c.creds.Grant, c.ID()) })
+	for _, p := range []*peerOf{b, late} {
+		var e *wire.Error
+		if err := c.Connect(t.Context(), p.Addrs()[0]); !errors.As(err, &e) || e.Code != wire.CodeRefused {
+			t.Errorf("connect after revocation: %v", err)
+		}
+	}
+	if m := c.Membership(); m.Refused == nil {
+		t.Error("a peer that was taken off does not know")
+	}
+}

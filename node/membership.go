@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// membershipWarning is how long before its end a membership that nobody renews is a
+	// problem to tell.
+	membershipWarning = 7 * 24 * time.Hour
+	// problemsLook is how often the log is told of a new problem.
+	problemsLook = time.Minute
+)
+
+// ErrTokenOver means that a new peer cannot join with a token any more.
+var ErrTokenOver = errors.New("the token has expired; make a new one with covey invite")
+
+// membership describes by what right this peer is in its swarm.
+func (r *running) membership() api.Membership {
+	m := r.host.Membership()
+	out := api.Membership{
+		State: "member", Scopes: m.Grant.Scopes, Expires: m.Grant.ExpiresAt(), RenewsAt: m.RenewsAt,
+		Invitation: hex.EncodeToString(m.Grant.Invitation()), Reached: m.Reached, Problem: membershipProblem(&m, time.Now()),
+	}
+	if m.Grant.Issuer != nil {
+		out.GrantedBy = m.Grant.Issuer.Peer
+	}
+	switch {
+	case errors.Is(m.Over, wire.ErrRevoked):
+		out.State = "revoked"
+	case m.Over != nil:
+		out.State = "over"
+	case m.Founder:
+		out.State = "founder"
+	case m.Grant.Admits():
+		out.State = "deputy"
+	case m.Grant.Peer == "":
+		out.State = "joining"
+	}
+	return out
+}
+
+// membershipProblem returns what is wrong with a membership and what to do; nothing is "".
+func membershipProblem(m *host.Membership, now time.Time) string {
+	const local = "other peers do not talk to this node, it answers its owner alone"
+	const token = "start it with covey up --join and a token of covey invite from the founder or a deputy"
+	end := m.Grant.ExpiresAt().Local().Format(time.DateTime)
+	var refused *wire.Error
+	switch left := m.Grant.ExpiresAt().Sub(now); {
+	case errors.Is(m.Over, wire.ErrRevoked):
+		return "the founder has taken the membership back: " + local
+	case errors.Is(m.Over, wire.ErrNotYet):
+		return "the membership has not begun by this machine's clock, which says " + now.Format(time.DateTime) + ": set the clock"
+	case m.Over != nil:
+		return fmt.Sprintf("the membership ended on %s: %s; %s", end, local, token)
+	case errors.As(m.Refused, &refused) && (refused.Code == wire.CodeRefused || refused.Code == wire.CodeExpired):
+		return fmt.Sprintf("a peer turned this node away: %s; if that is not a matter of clocks, %s", refused.Message, token)
+	case !m.Founder && left < membershipWarning && (m.Reached.IsZero() || m.Err != nil):
+		why := "no peer that renews it was reached"
+		if m.Err != nil && !m.Reached.IsZero() {
+			why = m.Err.Error()
+		}
+		return fmt.Sprintf("the membership ends on %s and is not renewed: %s; let the founder's node or a deputy's run", end, why)
+	}
+	return ""
+}
+
+// watchProblems logs each new problem of the membership and of clocks. A node that has just
+// started may still reach who renews it.
+func (r *running) watchProblems(ctx context.Context) error {
+	var last [2]string
+	for first := true; ; first = false {
+		m := r.membership()
+		now := [...]string{m.Problem, clockProblem(r.host.Peers())}
+		if first && !m.Ended() {
+			now[0] = ""
+		}
+		for i, p := range now {
+			if p != last[i] && p != "" {
+				r.log.Warn(p)
+			}
+		}
+		last = now
+		if !sleep(ctx, problemsLook) {
+			return nil
+		}
+	}
+}
+
+// postRevoke takes back invitations and memberships.
+func (r *running) postRevoke(w http.ResponseWriter, req *http.Request) error {
+	var in api.RevokeRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	var ids [][]byte
+	for _, text := range in.Invitations {
+		id, err := hex.DecodeString(text)
+		if err != nil || len(id) != wire.GrantIDSize {
+			return statusError{http.StatusBadRequest, fmt.Errorf("invitation %.40q: want the %d hex digits that covey invite tells", text, 2*wire.GrantIDSize)}
+		}
+		ids = append(ids, id)
+	}
+	if len(ids)+len(in.Peers) == 0 {
+		return statusError{http.StatusBadRequest, errors.New("nothing to revoke: name an invitation or a peer")}
+	}
+	err := r.host.RevokeMore(ids, in.Peers)
+	if errors.Is(err, host.ErrNotOwner) {
+		err = statusError{http.StatusForbidden, errors.New("only the node that founded the swarm can revoke")}
+	}
+	if err != nil {
+		return err
+	}
+	return answer(w, in)
+}
