@@ -61,6 +61,7 @@ type statusError struct {
 // statusOf returns the HTTP status for an error.
 func statusOf(err error) int {
 	var known statusError
+	var full *store.SpaceError
 	switch {
 	case errors.As(err, &known):
 		return known.status
@@ -70,6 +71,8 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
 		return http.StatusServiceUnavailable
+	case errors.As(err, &full):
+		return http.StatusInsufficientStorage
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
@@ -152,7 +155,8 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
-		Loading: r.gateway.Loading(),
+		DiskFull: r.store.Stat().Full,
+		Loading:  r.gateway.Loading(),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {

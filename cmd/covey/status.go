@@ -44,6 +44,9 @@ func statusCommand(o *options) *cobra.Command {
 				{"memory", spaceText(st.Memory)},
 				{"disk", spaceText(st.Disk)},
 			}
+			if st.DiskFull != "" {
+				rows = append(rows, []string{"disk full", "read-only: " + st.DiskFull + "; remove models or make room"})
+			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})
 			}

@@ -24,6 +24,7 @@ type Status struct {
 	Sessions   int           `json:"sessions"`
 	Memory     wire.Space    `json:"memory"`
 	Disk       wire.Space    `json:"disk"`
+	DiskFull   string        `json:"disk_full,omitempty"` // why nothing can be stored now; empty if something can
 	Speeds     wire.Speeds   `json:"speeds"`
 	Hosted     []Hosted      `json:"hosted"`
 	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -55,7 +56,7 @@ func (c *Catalog) ImportFiles(ctx context.Context, path, name, quantize string, 
 // model of that name loses the name and stays. An empty name means the checkpoint's. The
 // name goes into the manifest: the same files under the same name are the same model, and
 // what of it is here already is not written again. p may be nil. After an error nothing
-// is left but blocks for the next GC.
+// of it is left.
 func (c *Catalog) Import(ctx context.Context, ck *model.Checkpoint, name string, p Progress) (*Model, error) {
 	if name == "" {
 		name = cleanName(ck.Name)
@@ -84,12 +85,7 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 			c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
 		}
 	}
-	im := &importer{c: c, hold: c.store.Hold(), progress: p}
-	defer im.hold.Release()
-	if err := im.all(ctx, ck, m); err != nil {
-		return nil, err
-	}
-	id, err := im.finish(ctx, m)
+	id, err := c.importBlocks(ctx, ck, m, p)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +98,22 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 		return nil, err
 	}
 	return c.local(id)
+}
+
+// importBlocks stores and pins a model, or leaves nothing of it.
+func (c *Catalog) importBlocks(ctx context.Context, ck *model.Checkpoint, m *wire.Manifest, p Progress) (id cid.Cid, err error) {
+	draft, err := c.store.Draft()
+	if err != nil {
+		return cid.Undef, err
+	}
+	im := &importer{c: c, draft: draft, progress: p}
+	if err = im.all(ctx, ck, m); err == nil {
+		id, err = im.finish(ctx, m)
+	}
+	if err != nil {
+		return cid.Undef, errors.Join(err, draft.Discard(context.WithoutCancel(ctx)))
+	}
+	return id, draft.Keep()
 }
 
 // newManifest returns the manifest of a checkpoint without digests.
@@ -150,7 +162,7 @@ func newManifest(ck *model.Checkpoint, name string) (*wire.Manifest, error) {
 // importer stores the blocks of one checkpoint.
 type importer struct {
 	c           *Catalog
-	hold        *store.Hold
+	draft       *store.Draft
 	progress    Progress
 	done, total int64
 }
@@ -170,6 +182,9 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 	for _, j := range jobs {
 		im.total += j.size
 		largest = max(largest, j.size)
+	}
+	if err := im.c.checkRoom(im.total, m); err != nil {
+		return err
 	}
 	rounds := 2
 	if largest > pairedBytes {
@@ -349,7 +364,7 @@ func (im *importer) put(ctx context.Context, blocks []store.Block) error {
 		ids[i] = b.CID()
 		size += int64(len(b.Data()))
 	}
-	if err := im.hold.Add(ids...); err != nil {
+	if err := im.draft.Add(ids...); err != nil {
 		return err
 	}
 	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
@@ -374,7 +389,7 @@ func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, erro
 		if err != nil {
 			return cid.Undef, err
 		}
-		if err := im.hold.Add(b.CID()); err != nil {
+		if err := im.draft.Add(b.CID()); err != nil {
 			return cid.Undef, err
 		}
 		blocks = append(blocks, b)

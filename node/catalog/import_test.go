@@ -13,6 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
 )
@@ -141,10 +142,36 @@ func TestImportRefuses(t *testing.T) {
 			if len(c.List()) != 0 || len(s.Pins()) != 0 {
 				t.Error("it is listed")
 			}
+			if n := s.Stat().Blocks; n != 0 {
+				t.Errorf("%d blocks are left", n)
+			}
 		})
 	}
-	if _, err := s.GC(t.Context()); err != nil || s.Stat().Blocks != 0 {
-		t.Errorf("%d blocks left, %v", s.Stat().Blocks, err)
+}
+
+// TestImportWithoutRoom refuses a model that does not fit before it reads a byte of it.
+func TestImportWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(store.Config{Dir: t.TempDir(), Links: wire.Links, Limit: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ck := *demoCheckpoint(t)
+	ck.Tensors = slices.Clone(ck.Tensors)
+	for i := range ck.Tensors {
+		ck.Tensors[i].Read = func([]byte) error {
+			t.Error("a tensor is read")
+			return nil
+		}
+	}
+	_, err = newCatalog(t, catalog.Config{Store: s}).Import(t.Context(), &ck, "", nil)
+	var full *store.SpaceError
+	if !errors.As(err, &full) || full.Need < ck.Bytes() || !strings.Contains(err.Error(), "covey model rm") {
+		t.Errorf("got %v", err)
+	}
+	if n := s.Stat().Blocks; n != 0 {
+		t.Errorf("%d blocks are left", n)
 	}
 }
 

@@ -42,33 +42,29 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	if err != nil {
 		return st, err
 	}
-	doomed := s.unmarked(marked)
-	for len(doomed) > 0 {
-		if err := ctx.Err(); err != nil {
-			return st, err
-		}
-		n := min(sweepBlocks, len(doomed))
-		blocks, bytes, err := s.sweepRun(doomed[:n])
-		st.Removed += blocks
-		st.RemovedBytes += bytes
-		if err != nil {
-			return st, err
-		}
-		doomed = doomed[n:]
+	if st.Removed, st.RemovedBytes, err = s.sweepAll(ctx, s.unmarked(marked)); err != nil {
+		return st, err
 	}
 	s.metrics.collected(st.Removed)
 	s.mu.RLock()
 	st.Kept = len(s.index)
 	s.mu.RUnlock()
+	st.Reclaimed, err = s.giveBack(ctx)
+	return st, err
+}
+
+// giveBack gives the space of deleted blocks back to the disk, and returns how many files it
+// took to that.
+func (s *Store) giveBack(ctx context.Context) (files int, err error) {
 	if s.stale.Load() && !s.stuck.Load() {
 		if err := s.compact(); err != nil {
-			return st, err
+			return 0, err
 		}
 	}
-	st.Reclaimed, err = s.reclaim(ctx)
+	files, err = s.reclaim(ctx)
 	s.measure()
 	s.watch()
-	return st, err
+	return files, err
 }
 
 // setRecent begins or ends the record of what is put.
@@ -138,6 +134,21 @@ func (s *Store) unmarked(marked map[digest]struct{}) []digest {
 	return out
 }
 
+// sweepAll deletes blocks, some at a time.
+func (s *Store) sweepAll(ctx context.Context, doomed []digest) (blocks int, bytes int64, err error) {
+	for run := range slices.Chunk(doomed, sweepBlocks) {
+		if err := ctx.Err(); err != nil {
+			return blocks, bytes, err
+		}
+		n, size, err := s.sweepRun(run)
+		blocks, bytes = blocks+n, bytes+size
+		if err != nil {
+			return blocks, bytes, err
+		}
+	}
+	return blocks, bytes, nil
+}
+
 // sweepRun deletes those of keys that nothing has come to protect.
 func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
 	if err := s.makeWritable(true); err != nil {
@@ -205,6 +216,7 @@ func (s *Store) renew() error {
 	return nil
 }
 
+// reopen opens the database that was closed, if it has come to its end.
 func (s *Store) reopen() (*badger.DB, error) {
 	select {
 	case <-s.closing:

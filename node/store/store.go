@@ -126,6 +126,7 @@ func (s *Store) open() (err error) {
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
 		s.cfg.Log.Warn("blocks taken over from the damaged database", "blocks", n, "err", err)
 	}
+	s.discardDrafts()
 	return nil
 }
 
