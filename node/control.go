@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/hosting"
@@ -71,6 +72,8 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, catalog.ErrNameTaken):
+		return http.StatusConflict
 	case errors.As(err, &full):
 		return http.StatusInsufficientStorage
 	case errors.Is(err, context.DeadlineExceeded):

@@ -52,8 +52,8 @@ func (c *Catalog) ImportFiles(ctx context.Context, path, name, quantize string, 
 	return c.Import(ctx, ck, name, p)
 }
 
-// Import takes a checkpoint into the store, pins the model and lets name stand for it; a
-// model of that name loses the name and stays. An empty name means the checkpoint's. The
+// Import takes a checkpoint into the store, pins the model and lets name stand for it. It is
+// ErrNameTaken if the name stands for another model. An empty name means the checkpoint's. The
 // name goes into the manifest: the same files under the same name are the same model, and
 // what of it is here already is not written again. p may be nil. After an error nothing
 // of it is left.
@@ -61,6 +61,7 @@ func (c *Catalog) Import(ctx context.Context, ck *model.Checkpoint, name string,
 	if name == "" {
 		name = cleanName(ck.Name)
 	}
+	name = CutLatest(name)
 	m, err := c.importAs(ctx, ck, name, p)
 	if err != nil {
 		return nil, fmt.Errorf("import model %q: %w", name, err)
@@ -85,16 +86,13 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 			c.log.Warn("chat template cannot be used", "model", name, "err", text.TemplateErr)
 		}
 	}
+	if other, taken := c.store.Name(name); taken { // tell before much is read, if they cannot be the same
+		if o, err := c.open(other); err == nil && !alike(o.manifest, m) {
+			return nil, c.taken(name, other)
+		}
+	}
 	id, err := c.importBlocks(ctx, ck, m, p)
 	if err != nil {
-		return nil, err
-	}
-	c.naming.Lock()
-	defer c.naming.Unlock()
-	if other, taken := c.store.Name(name); taken && other != id {
-		c.log.Info("name moved to another model", "name", name, "from", other, "to", id)
-	}
-	if err := c.store.SetName(name, id); err != nil {
 		return nil, err
 	}
 	return c.local(id)
@@ -110,10 +108,31 @@ func (c *Catalog) importBlocks(ctx context.Context, ck *model.Checkpoint, m *wir
 	if err = im.all(ctx, ck, m); err == nil {
 		id, err = im.finish(ctx, m)
 	}
+	if err == nil {
+		err = c.nameImported(m.Name, id)
+	}
 	if err != nil {
 		return cid.Undef, errors.Join(err, draft.Discard(context.WithoutCancel(ctx)))
 	}
 	return id, draft.Keep()
+}
+
+// nameImported lets a name stand for a model and pins it.
+func (c *Catalog) nameImported(name string, id cid.Cid) error {
+	c.naming.Lock()
+	defer c.naming.Unlock()
+	if other, taken := c.store.Name(name); taken && other != id {
+		return c.taken(name, other)
+	}
+	pinned := c.store.Pinned(id)
+	err := c.store.Pin(id)
+	if err == nil {
+		err = c.store.SetName(name, id)
+	}
+	if err != nil && !pinned {
+		err = errors.Join(err, c.store.Unpin(id))
+	}
+	return err
 }
 
 // newManifest returns the manifest of a checkpoint without digests.
@@ -377,7 +396,7 @@ func (im *importer) put(ctx context.Context, blocks []store.Block) error {
 	return nil
 }
 
-// finish stores the manifest and pins it.
+// finish stores the manifest.
 func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, error) {
 	packed, err := m.Pack()
 	if err != nil {
@@ -397,5 +416,5 @@ func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, erro
 	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
 		return cid.Undef, err
 	}
-	return packed.CID(), im.c.store.Pin(packed.CID())
+	return packed.CID(), nil
 }

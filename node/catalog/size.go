@@ -36,11 +36,17 @@ func (c *Catalog) Size(m *Model) (bytes, here int64) {
 // of the same tensors is here, which may have its blocks.
 func (c *Catalog) checkRoom(bytes int64, m *wire.Manifest) error {
 	for _, known := range c.List() {
-		if known.Manifest.Bytes == m.Bytes && known.Manifest.Quantization == m.Quantization && len(known.Manifest.Parts) == len(m.Parts) {
+		if alike(known.Manifest, m) {
 			return nil
 		}
 	}
 	return roomHint(c.store.CheckRoom(bytes))
+}
+
+// alike reports whether two models may have the same blocks, from what is known of them
+// before their tensors are read.
+func alike(a, b *wire.Manifest) bool {
+	return a.Bytes == b.Bytes && a.Quantization == b.Quantization && a.Arch == b.Arch && len(a.Parts) == len(b.Parts)
 }
 
 // roomHint adds what to do to an error of a full disk.
