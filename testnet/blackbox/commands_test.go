@@ -124,7 +124,7 @@ func TestInterrupts(t *testing.T) {
 
 func TestChatJSON(t *testing.T) {
 	t.Parallel()
-	out, messages, code := covey(t, t.TempDir(), "hi\n\nhow are you?\n", "run", "demo", "--json", "--max-tokens", "5")
+	out, messages, code := covey(t, t.TempDir(), "hi\n\nhow are you?\n", "run", "demo", "--chat", "--json", "--max-tokens", "5")
 	if code != 0 {
 		t.Fatalf("exit code %d, %s", code, messages)
 	}
@@ -138,6 +138,61 @@ func TestChatJSON(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("%d lines for 2 questions: %q", n, out)
+	}
+}
+
+// TestPipedPrompt pipes a prompt of several lines in, alone and after one that is given.
+func TestPipedPrompt(t *testing.T) {
+	t.Parallel()
+	var asked []struct{ Role, Content string }
+	var raw string
+	dir := fakeNode(t, map[string]http.HandlerFunc{
+		"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+			var q struct {
+				Messages []struct{ Role, Content string }
+			}
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+				t.Error(err)
+			}
+			asked = append(asked, q.Messages...)
+			say(w, "yes")
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		},
+		"POST /v1/completions": func(w http.ResponseWriter, r *http.Request) {
+			var q struct{ Prompt string }
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+				t.Error(err)
+			}
+			raw = q.Prompt
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		},
+	})
+	for _, c := range []struct {
+		args     []string
+		in, want string
+	}{
+		{[]string{"run", "demo"}, "hi\n", "hi"},
+		{[]string{"run", "demo"}, "one\ntwo\n\nthree", "one\ntwo\n\nthree"},
+		{[]string{"run", "demo", "Summarise:"}, "one\r\ntwo\r\n", "Summarise:\n\none\r\ntwo"},
+		{[]string{"run", "demo", "hi"}, "", "hi"},
+		{[]string{"run", "demo", "hi"}, "\n", "hi"},
+	} {
+		asked = nil
+		out, messages, code := covey(t, dir, c.in, c.args...)
+		if code != 0 || out != "yes\n" {
+			t.Errorf("%q with %q: exit code %d, %q, %s", c.args, c.in, code, out, messages)
+		}
+		if len(asked) != 1 || asked[0].Role != "user" || strings.TrimSuffix(asked[0].Content, "\n") != c.want {
+			t.Errorf("%q with %q asks %+v", c.args, c.in, asked)
+		}
+	}
+	if _, messages, code := covey(t, dir, "// Copyright", "run", "demo", "--raw"); code != 0 || raw != "// Copyright" {
+		t.Errorf("exit code %d, asks %q, %s", code, raw, messages)
+	}
+	for _, in := range []string{"\xff\xfe", strings.Repeat("long", 1<<20)} {
+		if _, messages, code := covey(t, dir, in, "run", "demo"); code != 2 || !strings.Contains(messages, "the input is") {
+			t.Errorf("exit code %d, %s", code, messages)
+		}
 	}
 }
 

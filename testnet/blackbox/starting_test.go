@@ -95,7 +95,7 @@ func TestReadmeSwarm(t *testing.T) {
 // holdData starts a chat that uses a data directory without a node, and returns what ends it.
 func holdData(t *testing.T, dir string) (end func()) {
 	t.Helper()
-	chat := command(t, dir, "run", "demo")
+	chat := command(t, dir, "run", "demo", "--chat")
 	in, err := chat.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
