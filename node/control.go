@@ -44,6 +44,7 @@ func (r *running) control() http.Handler {
 	handle("POST /covey/v1/models/import", r.postImport)
 	handle("POST /covey/v1/models/pull", r.postPull)
 	handle("POST /covey/v1/models/pin", r.postPin)
+	handle("POST /covey/v1/models/bench", r.postBench)
 	handle("POST /covey/v1/host", r.postHost)
 	handle("DELETE /covey/v1/host/{name}", r.deleteHost)
 	handle("GET /covey/v1/route", r.getRoute)

@@ -205,6 +205,26 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, err)
 }
 
+func (r *running) postBench(w http.ResponseWriter, req *http.Request) error {
+	var in api.BenchRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	m, err := r.find(req.Context(), in.Model)
+	if err != nil {
+		return err
+	}
+	if !r.complete(m) {
+		return statusError{http.StatusConflict, fmt.Errorf("not all of %s is here: covey model pull %s", m.Name, shell.Quote(m.Name))}
+	}
+	e := newEvents(w)
+	report, err := r.catalog.Bench(req.Context(), m, catalog.BenchOptions{
+		Threads: in.Threads, Prompt: in.Prompt, Tokens: in.Tokens, Streams: in.Streams, Repeat: in.Repeat,
+		Progress: func(what string) { e.send(api.Event{Stage: what}) },
+	})
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Report: report}, err)
+}
+
 func from(st exchange.Stats) map[string]int64 {
 	out := map[string]int64{}
 	for p, n := range st.From {

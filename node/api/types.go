@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/covey-network/covey/protocol/wire"
@@ -108,6 +109,16 @@ type ImportRequest struct {
 	Quantize string `json:"quantize,omitempty"` // q8_0 or q4_0
 }
 
+// BenchRequest asks for a model that is here to be measured. Zero values are the defaults.
+type BenchRequest struct {
+	Model   string `json:"model"`
+	Threads int    `json:"threads,omitempty"`
+	Prompt  int    `json:"prompt,omitempty"`
+	Tokens  int    `json:"tokens,omitempty"`
+	Streams int    `json:"streams,omitempty"`
+	Repeat  int    `json:"repeat,omitempty"`
+}
+
 // PullRequest asks for a model, or some of its blocks, to be fetched from peers.
 type PullRequest struct {
 	Model  string `json:"model"`
@@ -151,6 +162,7 @@ type Event struct {
 	Model  string           `json:"model,omitempty"`
 	Name   string           `json:"name,omitempty"`
 	Range  *wire.Range      `json:"range,omitempty"`
+	Report json.RawMessage  `json:"report,omitempty"` // of a bench
 }
 
 // GCRequest asks for the space of what no model needs.
