@@ -40,7 +40,7 @@ func (c *Catalog) checkRoom(bytes int64, m *wire.Manifest) error {
 			return nil
 		}
 	}
-	return roomHint(c.store.CheckRoom(bytes))
+	return c.store.CheckRoom(bytes)
 }
 
 // alike reports whether two models may have the same blocks, from what is known of them

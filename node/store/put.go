@@ -98,7 +98,13 @@ func (s *Store) waitRoom(blocks []Block) error {
 	if !slices.ContainsFunc(blocks, func(b Block) bool { return len(b.data) > 0 && !s.Has(b.CID()) }) {
 		return nil
 	}
-	return s.makeWritable(false)
+	err := s.makeWritable(false)
+	if full := new(SpaceError); errors.As(err, &full) {
+		for _, b := range blocks {
+			full.Need += int64(len(b.data))
+		}
+	}
+	return err
 }
 
 // commit writes n entries in as few transactions as they fit into. A transaction is one

@@ -11,7 +11,7 @@ import (
 
 // The reserve is a file that does nothing but occupy room. On a full disk it goes first, so
 // that there is room for what frees more: the database opens, deletes, and rewrites its log
-// files. It is made again as soon as there is room for it beside the margin.
+// files. It is made again as soon as it leaves as much free: it is part of what must stay free.
 const reserveName = "reserve"
 
 // startBytes is taken off the reserve where a disk is so full that a node could not even
@@ -36,8 +36,7 @@ func (s *Store) makeReserve() {
 	if info, err := os.Stat(path); err == nil && info.Size() >= s.openBytes() {
 		return
 	}
-	left, _, err := s.diskRoom()
-	if err != nil || left < s.reserveBytes() {
+	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < 2*s.reserveBytes() {
 		return
 	}
 	if err := s.writeReserve(path); err != nil {

@@ -79,8 +79,8 @@ func (s *Store) watch() {
 		if err := s.makeWritable(false); err != nil {
 			s.cfg.Log.Warn("database stays read-only", "err", err)
 		}
-		s.makeReserve()
 	}
+	s.makeReserve()
 	s.tell()
 }
 
