@@ -29,7 +29,8 @@ func runCommand(o *options) *cobra.Command {
 		Use: "run MODEL [PROMPT | IMAGE... | TABLE.csv]", Short: "Ask a model, chat with it in the terminal, or let it classify images, a text or rows",
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. What is piped in is the prompt, after the one
-that is given; with --chat its lines are the turns of a chat. The model demo is in the program itself and needs no network.`,
+that is given; with --chat its lines are the turns of a chat, and < /dev/null keeps covey run from an input that is not for it, such as
+that of a loop. The model demo is in the program itself and needs no network.`,
 		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"\n  covey run demo \"Summarise:\" < notes.txt",
 		Args:    args(1, -1, "a model, and a prompt or nothing"), ValidArgsFunction: r.modelNames,
 		RunE: func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
