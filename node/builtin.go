@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -55,14 +56,11 @@ func (r *running) fallback(ctx context.Context, m *catalog.Model) (bool, error) 
 	if !r.carries(m.Name) || r.served(m.CID) {
 		return false, nil
 	}
-	own, err := r.importBuiltin(ctx, m.Name, "", nil)
-	if err != nil || own.CID == m.CID {
-		return err == nil, err
+	_, err := r.importBuiltin(ctx, m.Name, "", nil)
+	if errors.Is(err, catalog.ErrNameTaken) { // it is another one
+		return false, nil
 	}
-	if err := r.catalog.Remove(own.CID); err != nil { // it took the name of the other one
-		return false, err
-	}
-	return false, r.catalog.Rename(m.CID, m.Name)
+	return err == nil, err
 }
 
 // served reports whether a peer serves some of a model.

@@ -140,6 +140,9 @@ func (c *Config) Print(w io.Writer) error {
 	return e.Encode(c)
 }
 
+// leastMemory is the least that can be meant as memory to lend.
+const leastMemory = 1 << 20
+
 // Validate reports all problems.
 func (c *Config) Validate() error {
 	var errs []error
@@ -155,6 +158,10 @@ func (c *Config) Validate() error {
 	}
 	if c.Limits.Cores < 0 || c.Limits.Cores > runtime.NumCPU() {
 		bad("limits.cores is %d, the machine has %d", c.Limits.Cores, runtime.NumCPU())
+	}
+	if m := c.Limits.Memory; m > 0 && m < leastMemory {
+		text, _ := m.MarshalText()
+		bad("limits.memory is %s: no model fits into less than %d MiB", text, leastMemory>>20)
 	}
 	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload) < 0 {
 		bad("a limit is negative")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/hosting"
@@ -44,6 +45,7 @@ func (r *running) control() http.Handler {
 	handle("POST /covey/v1/models/import", r.postImport)
 	handle("POST /covey/v1/models/pull", r.postPull)
 	handle("POST /covey/v1/models/pin", r.postPin)
+	handle("POST /covey/v1/models/bench", r.postBench)
 	handle("POST /covey/v1/host", r.postHost)
 	handle("DELETE /covey/v1/host/{name}", r.deleteHost)
 	handle("GET /covey/v1/route", r.getRoute)
@@ -73,6 +75,7 @@ type statusError struct {
 func statusOf(err error) int {
 	var known statusError
 	var long *http.MaxBytesError
+	var full *store.SpaceError
 	switch {
 	case errors.As(err, &long):
 		return http.StatusRequestEntityTooLarge
@@ -86,6 +89,10 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, catalog.ErrNameTaken):
+		return http.StatusConflict
+	case errors.As(err, &full):
+		return http.StatusInsufficientStorage
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout
 	}
@@ -160,7 +167,8 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
-		Loading: r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()),
+		DiskFull: r.store.Stat().Full,
+		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {

@@ -15,6 +15,7 @@ import (
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -49,24 +50,11 @@ func count(v *api.Model, ad wire.ModelAdvert) {
 
 func (r *running) getModels(w http.ResponseWriter, _ *http.Request) error {
 	out := []api.Model{}
-	known := map[cid.Cid]int{}
 	for _, m := range r.catalog.List() {
-		known[m.CID] = len(out)
 		out = append(out, r.describe(m))
 	}
-	local := len(out)
-	for _, a := range r.host.Adverts() {
-		for _, ad := range a.Models {
-			i, ok := known[ad.Model]
-			if !ok {
-				i = len(out)
-				known[ad.Model] = i
-				out = append(out, api.Model{Name: advertName(ad), CID: ad.Model.String()})
-			}
-			if i >= local {
-				count(&out[i], ad)
-			}
-		}
+	for _, f := range r.foreign() {
+		out = append(out, api.Model{Name: f.name, CID: f.id.String(), Peers: f.peers, Serving: f.serving})
 	}
 	if r.carries(BuiltinModel) && !slices.ContainsFunc(out, func(m api.Model) bool { return m.Name == BuiltinModel }) {
 		out = append(out, api.Model{Name: BuiltinModel, Builtin: true})
@@ -143,7 +131,7 @@ func (r *running) checkRemove(id cid.Cid, req *http.Request) error {
 	}
 	for _, h := range r.hosting.Hosted() {
 		if h.Model == id && h.State == hosting.Serving {
-			return statusError{http.StatusBadRequest, fmt.Errorf("this node serves blocks %d-%d of %s; use `covey host %s --off` first, or --force", h.Range.First, int(h.Range.Last)-1, h.Name, h.Name)}
+			return statusError{http.StatusBadRequest, fmt.Errorf("this node serves blocks %d-%d of %s; use `covey host %s --off` first, or --force", h.Range.First, int(h.Range.Last)-1, h.Name, shell.Quote(h.Name))}
 		}
 	}
 	return nil
@@ -219,6 +207,26 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	}})
 	r.changes()
 	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, err)
+}
+
+func (r *running) postBench(w http.ResponseWriter, req *http.Request) error {
+	var in api.BenchRequest
+	if err := read(req, &in); err != nil {
+		return err
+	}
+	m, err := r.find(req.Context(), in.Model)
+	if err != nil {
+		return err
+	}
+	if !r.complete(m) {
+		return statusError{http.StatusConflict, fmt.Errorf("not all of %s is here: covey model pull %s", m.Name, shell.Quote(m.Name))}
+	}
+	e := newEvents(w, req)
+	report, err := r.catalog.Bench(req.Context(), m, catalog.BenchOptions{
+		Threads: in.Threads, Prompt: in.Prompt, Tokens: in.Tokens, Streams: in.Streams, Repeat: in.Repeat,
+		Progress: func(what string) { e.send(api.Event{Stage: what}) },
+	})
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Report: report}, err)
 }
 
 func from(st exchange.Stats) map[string]int64 {

@@ -12,6 +12,7 @@ import (
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -21,20 +22,16 @@ type models struct{ r *running }
 
 var _ gateway.Models = models{}
 
-// List names the models that are here, served by somebody, or in the program.
+// List names the models that are here, served by somebody, or in the program. No two have one
+// name.
 func (m models) List(context.Context) ([]gateway.Entry, error) {
-	seen := map[cid.Cid]bool{}
 	var out []gateway.Entry
 	for _, c := range m.r.catalog.List() {
-		seen[c.CID] = true
 		out = append(out, gateway.Entry{ID: c.CID, Name: c.Name, Created: c.Manifest.Created, Owner: "covey"})
 	}
-	for _, a := range m.r.host.Adverts() {
-		for _, ad := range a.Models {
-			if !seen[ad.Model] && len(ad.Served) > 0 {
-				seen[ad.Model] = true
-				out = append(out, gateway.Entry{ID: ad.Model, Name: advertName(ad), Owner: "covey"})
-			}
+	for _, f := range m.r.foreign() {
+		if f.serving > 0 {
+			out = append(out, gateway.Entry{ID: f.id, Name: f.name, Owner: "covey"})
 		}
 	}
 	if m.r.carries(BuiltinModel) && !slices.ContainsFunc(out, func(e gateway.Entry) bool { return e.Name == BuiltinModel }) {
@@ -42,13 +39,6 @@ func (m models) List(context.Context) ([]gateway.Entry, error) {
 	}
 	slices.SortFunc(out, func(a, b gateway.Entry) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
-}
-
-func advertName(m wire.ModelAdvert) string {
-	if m.Name != "" {
-		return m.Name
-	}
-	return m.Model.String()
 }
 
 // Open finds a model and what the gateway needs of it, from peers if it is not here.
@@ -101,7 +91,7 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		}
 	}
 	if !here {
-		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, g.Name)
+		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, shell.Quote(g.Name))
 	}
 	whole := c.Manifest.Whole()
 	err = m.r.worker.Load(ctx, c.CID, whole, nil)
@@ -135,6 +125,9 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	if err != nil {
 		return nil, err
 	}
+	if same := r.named(name); len(same) > 1 {
+		r.log.Warn("peers use a name for several models; ask by identifier for another one", "name", name, "taken", id, "all", same)
+	}
 	from := r.providers(ctx, id)
 	if len(from) == 0 {
 		return nil, fmt.Errorf("%w: %s is not here, and no peer is known to have it", gateway.ErrNotFound, name)
@@ -142,29 +135,36 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	return r.catalog.Get(ctx, id, from)
 }
 
-// resolve finds the identifier of a name in the adverts. Names are not unique in a swarm:
-// if peers use one for different models, the caller must say which.
+// resolve finds the identifier of a name in the adverts: of a name, of NAME:TAG as List tells
+// models of one name apart, of an identifier or the first characters of one.
 func (r *running) resolve(name string) (cid.Cid, error) {
 	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
 		return id, nil
 	}
-	found := r.named(name)
-	switch len(found) {
+	name = catalog.CutLatest(name)
+	var prefixed []cid.Cid
+	for _, f := range r.foreign() {
+		if f.name == name || catalog.Tagged(f.called, f.id) == name {
+			return f.id, nil
+		}
+		if len(name) >= catalog.MinPrefix && strings.HasPrefix(f.id.String(), name) {
+			prefixed = append(prefixed, f.id)
+		}
+	}
+	switch len(prefixed) {
 	case 0:
 		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it (see covey model ls)", gateway.ErrNotFound, name)
 	case 1:
-		return found[0], nil
+		return prefixed[0], nil
 	}
-	return cid.Undef, fmt.Errorf("%w: peers use the name %s for %d models: %v; ask for one of these", gateway.ErrNotFound, name, len(found), found)
+	return cid.Undef, fmt.Errorf("%w: the identifiers of %d models begin with %s", gateway.ErrNotFound, len(prefixed), name)
 }
 
 // named lists the models that peers advertise under a name.
 func (r *running) named(name string) (found []cid.Cid) {
-	for _, a := range r.host.Adverts() {
-		for _, m := range a.Models {
-			if m.Name == name && !slices.Contains(found, m.Model) {
-				found = append(found, m.Model)
-			}
+	for _, f := range r.foreign() {
+		if f.called == name {
+			found = append(found, f.id)
 		}
 	}
 	return found

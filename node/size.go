@@ -7,30 +7,38 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes that is written with a unit: 512MiB, 4GiB, 10MB, 1000. 0 means
-// the default of whatever it sizes.
+// Size is a number of bytes that is written with a unit, as people do: 512MiB, 4GiB, 4G, 10 MB,
+// 512m. A letter alone is the unit of 1024, as memory has it. 0 means the default of whatever
+// it sizes.
 type Size int64
+
+// units are the factors of units in lower case.
+var units = map[string]float64{
+	"b": 1, "byte": 1, "bytes": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
+	"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40,
+	"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40,
+}
 
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(b []byte) error {
 	text := strings.TrimSpace(string(b))
 	number, unit := text, ""
 	if i := strings.IndexFunc(text, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }); i >= 0 {
-		number, unit = text[:i], strings.TrimSpace(text[i:])
+		number, unit = text[:i], strings.ToLower(strings.TrimSpace(text[i:]))
 	}
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil {
-		return fmt.Errorf("size %q: want a number and a unit, such as 4GiB", text)
+		return fmt.Errorf("size %.40q: want a number and a unit, such as 4GiB", text)
 	}
-	factor, ok := map[string]float64{
-		"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
-		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-	}[unit]
-	if !ok {
-		return fmt.Errorf("size %q: unit %q is not one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB", text, unit)
+	if unit == "" && n != 0 {
+		return fmt.Errorf("size %.40q: %.40s what? a size has a unit, such as %.40sGiB", text, number, number)
+	}
+	factor, ok := units[unit]
+	if !ok && n != 0 {
+		return fmt.Errorf("size %.40q: unit %.20q is not one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, or K, M, G, T", text, unit)
 	}
 	if n *= factor; n > math.MaxInt64/2 {
-		return fmt.Errorf("size %q is too large", text)
+		return fmt.Errorf("size %.40q is too large", text)
 	}
 	*s = Size(n)
 	return nil
@@ -38,11 +46,11 @@ func (s *Size) UnmarshalText(b []byte) error {
 
 // MarshalText writes a size in the largest unit that holds it exactly.
 func (s Size) MarshalText() ([]byte, error) {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	names := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	n, i := int64(s), 0
-	for n != 0 && n%1024 == 0 && i < len(units)-1 {
+	for n != 0 && n%1024 == 0 && i < len(names)-1 {
 		n /= 1024
 		i++
 	}
-	return []byte(fmt.Sprintf("%d%s", n, units[i])), nil
+	return []byte(fmt.Sprintf("%d%s", n, names[i])), nil
 }

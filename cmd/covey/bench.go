@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,17 +13,18 @@ import (
 
 	"github.com/covey-network/covey/engine/bench"
 	"github.com/covey-network/covey/engine/tensor"
+	"github.com/covey-network/covey/node/api"
 )
 
 func benchCommand(o *options) *cobra.Command {
 	var cfg bench.Config
 	var kind string
 	c := &cobra.Command{
-		Use: "bench [PATH]", Short: "Measure how fast this machine runs a model, beside what it gives at most",
-		Long: `Measure decoding and prompt processing of a model: a GGUF file, a Hugging Face directory, or without
-a path a made-up Llama of 1.1 billion parameters. Beside the rates stand memory traffic and arithmetic as a share
+		Use: "bench [PATH | MODEL]", Short: "Measure how fast this machine runs a model, beside what it gives at most",
+		Long: `Measure decoding and prompt processing of a model: a GGUF file, a Hugging Face directory, the name of a
+model that is here, or without either a made-up Llama of 1.1 billion parameters. Beside the rates stand memory traffic and arithmetic as a share
 of what this machine's memory and instructions give, measured in the same run.`,
-		Args: args(0, 1, "a path or nothing"),
+		Args: args(0, 1, "a path, a model or nothing"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			for _, name := range []string{"prompt", "tokens", "streams", "repeat"} {
 				if n, err := c.Flags().GetInt(name); err != nil || n < 1 {
@@ -44,6 +47,9 @@ of what this machine's memory and instructions give, measured in the same run.`,
 				}
 				cfg.Type = d
 			}
+			if _, err := os.Stat(cfg.Path); cfg.Path != "" && errors.Is(err, os.ErrNotExist) {
+				return o.benchModel(c, cfg.Path, kind, cfg)
+			}
 			if !o.json {
 				cfg.Progress = func(what string) { fmt.Fprintln(os.Stderr, what) }
 			}
@@ -51,10 +57,7 @@ of what this machine's memory and instructions give, measured in the same run.`,
 			if err != nil {
 				return err
 			}
-			if o.json {
-				return printJSON(c.OutOrStdout(), r)
-			}
-			return printReport(c.OutOrStdout(), r)
+			return o.showReport(c, r)
 		},
 	}
 	f := c.Flags()
@@ -66,6 +69,43 @@ of what this machine's memory and instructions give, measured in the same run.`,
 	f.IntVar(&cfg.Repeat, "repeat", 3, "how often each is measured")
 	c.AddCommand(benchTrainCommand(o))
 	return c
+}
+
+func (o *options) showReport(c *cobra.Command, r bench.Report) error {
+	if o.json {
+		return printJSON(c.OutOrStdout(), r)
+	}
+	return printReport(c.OutOrStdout(), r)
+}
+
+// benchModel has the node measure a model that it has.
+func (o *options) benchModel(c *cobra.Command, name, kind string, cfg bench.Config) error {
+	if kind != "" {
+		return usageError{errors.New("--type is for a path or the made-up model: a model of the node is measured as it is")}
+	}
+	client, stop, err := o.connect(c.Context())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	req := api.BenchRequest{Model: name, Threads: cfg.Threads, Prompt: cfg.Prompt, Tokens: cfg.Tokens, Streams: cfg.Streams, Repeat: cfg.Repeat}
+	last, err := client.Watch(c.Context(), "/covey/v1/models/bench", req, func(e api.Event) {
+		if !o.json {
+			fmt.Fprintln(os.Stderr, e.Stage)
+		}
+	})
+	var status *api.StatusError
+	if errors.As(err, &status) && status.Status == 404 {
+		return fmt.Errorf("no file and no model is called %s: %w", name, err)
+	}
+	if err != nil {
+		return err
+	}
+	var r bench.Report
+	if err := json.Unmarshal(last.Report, &r); err != nil {
+		return fmt.Errorf("read report of the node: %w", err)
+	}
+	return o.showReport(c, r)
 }
 
 func printReport(w io.Writer, r bench.Report) error {

@@ -64,7 +64,9 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, promp
 	if m.Task == taskClassifyImage {
 		results, err = r.classifyImages(ctx, client, model, c.Flags().Args()[1:])
 	} else {
-		results, err = r.classifyText(ctx, client, model, prompt)
+		if prompt, err = r.piped(ctx, prompt); err == nil {
+			results, err = r.classifyText(ctx, client, model, prompt)
+		}
 	}
 	if err != nil {
 		return true, err

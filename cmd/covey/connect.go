@@ -13,6 +13,7 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/testnet/demo"
 )
@@ -106,11 +107,19 @@ func (o *options) running(ctx context.Context) (*api.Client, error) {
 	return nil, err
 }
 
+// dataFlag is what a command to paste needs to use the same data directory.
+func (o *options) dataFlag() string {
+	if o.data == defaultDataDir() {
+		return ""
+	}
+	return " --data " + shell.Quote(o.data)
+}
+
 // needRunning is starting with advice.
 func (o *options) needRunning(ctx context.Context) (*api.Client, error) {
 	c, err := o.starting(ctx, newWait(startingTime))
 	if errors.Is(err, node.ErrNotRunning) {
-		return nil, &api.StatusError{Status: 503, Message: fmt.Sprintf("no node runs on %s: start one with covey up", o.data)}
+		return nil, &api.StatusError{Status: 503, Message: fmt.Sprintf("no node runs on %s: start one with covey up%s", o.data, o.dataFlag())}
 	}
 	return c, err
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
 
 // maxLine bounds a line of the input.
@@ -14,6 +17,47 @@ const maxLine = 1 << 20
 
 // errLongLine is a line over maxLine. The lines after it can be read.
 var errLongLine = fmt.Errorf("this line is too long: %d bytes at most", maxLine)
+
+// maxInput bounds a piped prompt; requests of a node end at 4 MiB.
+const maxInput = 3 << 20
+
+// inputNote is after what time it is told that the input is waited for.
+const inputNote = 2 * time.Second
+
+// pipedInput reads all of an input that is a pipe or a file, as it is in "echo hi | covey run
+// demo". Of a terminal or /dev/null it reads nothing. The end of a line at its end does not
+// count.
+func pipedInput(ctx context.Context, f *os.File) (string, error) {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice != 0 {
+		return "", nil // closed, or nobody's
+	}
+	note := time.AfterFunc(inputNote, func() {
+		fmt.Fprintln(os.Stderr, "reading the prompt from the input until it ends (< /dev/null if there is none)")
+	})
+	defer note.Stop()
+	var data []byte
+	done := make(chan error, 1) // 1: nobody may be there to take it
+	go func() {                 // a read cannot be broken off, so this may live as long as the process
+		all, err := io.ReadAll(io.LimitReader(f, maxInput+1))
+		data = all
+		done <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case err = <-done:
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read input: %w", err)
+	case len(data) > maxInput:
+		return "", usageError{fmt.Errorf("the input is too long for a prompt: %d MiB at most", maxInput>>20)}
+	case !utf8.Valid(data):
+		return "", usageError{errors.New("the input is no text in UTF-8")}
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r"), nil
+}
 
 // input gives the lines of a reader to somebody who may stop waiting for them.
 type input struct {

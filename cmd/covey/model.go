@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
@@ -101,8 +103,12 @@ func (o *options) watch(c *cobra.Command, client *api.Client, path string, req a
 	return err
 }
 
+// listRows is how many models that only peers have are listed without --all.
+const listRows = 50
+
 func listCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	c := &cobra.Command{
 		Use: "ls", Short: "List the models that this node holds or that peers serve", Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, stop, err := o.connect(c.Context())
@@ -117,13 +123,46 @@ func listCommand(o *options) *cobra.Command {
 			if o.json {
 				return printJSON(c.OutOrStdout(), models)
 			}
+			shown, more := models, 0
+			if !all {
+				shown, more = summary(models)
+			}
 			rows := [][]string{{"NAME", "TASK", "SIZE", "HERE", "PEERS", "CID"}}
-			for _, m := range models {
+			for _, m := range shown {
 				rows = append(rows, listRow(m))
 			}
-			return table(c.OutOrStdout(), rows)
+			if err := table(c.OutOrStdout(), rows); err != nil || more == 0 {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "and %d more that peers have: covey model ls --all\n", more)
+			return err
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, fmt.Sprintf("also if peers have more than %d others", listRows))
+	return c
+}
+
+// summary leaves out most of the models that only peers have, if they are many, and returns
+// how many it leaves out: those that fewest peers serve and hold.
+func summary(models []api.Model) (shown []api.Model, more int) {
+	foreign := func(m api.Model) bool { return m.Task == "" && !m.Builtin }
+	var peers []api.Model
+	for _, m := range models {
+		if foreign(m) {
+			peers = append(peers, m)
+		}
+	}
+	slices.SortStableFunc(peers, func(a, b api.Model) int { return cmp.Or(b.Serving-a.Serving, b.Peers-a.Peers) })
+	kept := map[string]bool{}
+	for _, m := range peers[:min(listRows, len(peers))] {
+		kept[m.CID] = true
+	}
+	for _, m := range models {
+		if !foreign(m) || kept[m.CID] {
+			shown = append(shown, m)
+		}
+	}
+	return shown, len(models) - len(shown)
 }
 
 // listRow is the line of a model. Of one that only peers have nothing but the name and the

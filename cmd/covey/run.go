@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ type runOptions struct {
 	q      question
 	system string
 	raw    bool
+	lines  bool // chat with the lines of the input, whatever it is
 	seed   int64
 	top    int // labels, of a model that classifies
 }
@@ -26,8 +28,10 @@ func runCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run MODEL [PROMPT | IMAGE... | TABLE.csv]", Short: "Ask a model, chat with it in the terminal, or let it classify images, a text or rows",
 		Long: `Ask a model of the swarm, or one that is here. Without a prompt it chats: type a line and Enter,
-end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model demo is in the program itself and needs no network.`,
-		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"",
+end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. What is piped in is the prompt, after the one
+that is given; with --chat its lines are the turns of a chat, and < /dev/null keeps covey run from an input that is not for it, such as
+that of a loop. The model demo is in the program itself and needs no network.`,
+		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"\n  covey run demo \"Summarise:\" < notes.txt",
 		Args:    args(1, -1, "a model, and a prompt or nothing"), ValidArgsFunction: r.modelNames,
 		RunE: func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
 	}
@@ -39,15 +43,13 @@ end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. The model d
 	f.Int64Var(&r.seed, "seed", 0, "seed of the draws")
 	f.StringArrayVar(&r.q.Stop, "stop", nil, "text that ends the answer; may be given again")
 	f.StringVar(&r.system, "system", "", "system message of the chat")
+	f.BoolVar(&r.lines, "chat", false, "chat also if the input is no terminal: each line of it is a turn")
 	f.BoolVar(&r.raw, "raw", false, "complete the prompt as it is, without the chat template")
 	return c
 }
 
 func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	ctx := c.Context()
-	if r.raw && prompt == "" {
-		return usageError{errors.New("--raw needs a prompt")}
-	}
 	client, stop, err := r.connectToAsk(ctx)
 	if err != nil {
 		return err
@@ -55,6 +57,14 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	defer stop()
 	if done, err := r.classify(c, client, model, prompt); done {
 		return err
+	}
+	if !r.lines {
+		if prompt, err = r.piped(ctx, prompt); err != nil {
+			return err
+		}
+	}
+	if r.raw && prompt == "" {
+		return usageError{errors.New("--raw needs a prompt")}
 	}
 	r.q.Model = model
 	if c.Flags().Changed("seed") {
@@ -68,6 +78,15 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
 	return r.chat(c, client, show)
+}
+
+// piped returns a prompt with what is piped in after it.
+func (r *runOptions) piped(ctx context.Context, prompt string) (string, error) {
+	text, err := pipedInput(ctx, os.Stdin)
+	if err != nil || strings.TrimSpace(text) == "" || prompt == "" {
+		return prompt + text, err
+	}
+	return prompt + "\n\n" + text, nil
 }
 
 func (r *runOptions) once(ctx context.Context, out io.Writer, client *api.Client, prompt string, show func(string)) error {

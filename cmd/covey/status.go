@@ -50,6 +50,9 @@ func statusCommand(o *options) *cobra.Command {
 			if st.Clock != "" {
 				rows = append(rows, []string{"warning", st.Clock})
 			}
+			if st.DiskFull != "" {
+				rows = append(rows, []string{"disk full", "read-only: " + st.DiskFull + "; remove models or make room"})
+			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})
 			}

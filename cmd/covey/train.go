@@ -11,6 +11,7 @@ import (
 
 	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/shell"
 )
 
 // trainOptions are the flags of covey train.
@@ -71,6 +72,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	if t.steps > 0 {
 		j.Train.Steps, j.Train.Epochs = t.steps, 0
 	}
+	t.noteTaken(c)
 	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
 	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
 	p.end()
@@ -103,14 +105,35 @@ func (t *trainOptions) usage(err error) error {
 
 // command is what goes on with an interrupted run.
 func (t *trainOptions) command(path string) string {
-	out := "covey train " + path + " --resume"
+	out := "covey train " + shell.Quote(path) + " --resume"
 	if t.steps > 0 {
 		out += fmt.Sprintf(" --steps %d", t.steps)
 	}
 	if t.publish != "" {
-		out += " --publish " + t.publish
+		out += " --publish " + shell.Quote(t.publish)
 	}
 	return out
+}
+
+// noteTaken tells before the training that its name is in use: the model that comes out is
+// refused under it, unless it is the same one again.
+func (t *trainOptions) noteTaken(c *cobra.Command) {
+	if t.publish == "" {
+		return
+	}
+	client, err := t.running(c.Context())
+	if err != nil {
+		return // it is found out at the end
+	}
+	var models []api.Model
+	if client.Get(c.Context(), "/covey/v1/models", nil, &models) != nil {
+		return
+	}
+	for _, m := range models {
+		if m.Name == t.publish && m.Task != "" {
+			fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here; another one cannot be published under its name, but under %s\n", t.publish, shell.Quote(t.publish+":2"))
+		}
+	}
 }
 
 // publishModel imports the export into the node.
@@ -128,7 +151,7 @@ func (t *trainOptions) publishModel(c *cobra.Command, path string) error {
 		return fmt.Sprintf("published as %s: %s", e.Name, e.Model)
 	})
 	if err != nil {
-		return fmt.Errorf("publish: %w (the model is in %s)", err, path)
+		return fmt.Errorf("publish: %w (the model is in %s: covey model import %s)", err, path, shell.Quote(path))
 	}
 	return nil
 }

@@ -24,6 +24,12 @@ type Config struct {
 	Path     string        // a GGUF file or a Hugging Face directory; "" measures a made-up model
 	Quantize *tensor.DType // as in model.ImportOptions, for Path
 
+	// Weights, if not nil, are of the model to measure, with its configuration in Shape and
+	// its tensors, of which only what they are counts.
+	Weights model.Weights
+	Tensors []model.TensorSource
+	Name    string // of that model
+
 	Shape model.Config // of the made-up model; zero is Shape1B
 	Type  tensor.DType // of its matrices: F32, F16, BF16, Q8_0 or Q4_0; 0 is Q4_0
 
@@ -43,7 +49,7 @@ func (c Config) Default() Config {
 			*v = to
 		}
 	}
-	if c.Path == "" && c.Shape.Arch == "" {
+	if c.Path == "" && c.Weights == nil && c.Shape.Arch == "" {
 		c.Shape = Shape1B()
 	}
 	if c.Type == 0 {

@@ -20,6 +20,11 @@ type source struct {
 }
 
 func open(cfg Config) (*source, error) {
+	if cfg.Weights != nil {
+		s := &source{name: cfg.Name, config: cfg.Shape, weights: cfg.Weights, close: func() {}}
+		s.count(cfg.Tensors)
+		return s, nil
+	}
 	if cfg.Path == "" {
 		return synthetic(cfg.Shape, cfg.Type)
 	}

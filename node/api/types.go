@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/covey-network/covey/protocol/wire"
@@ -24,6 +25,7 @@ type Status struct {
 	Sessions   int           `json:"sessions"`
 	Memory     wire.Space    `json:"memory"`
 	Disk       wire.Space    `json:"disk"`
+	DiskFull   string        `json:"disk_full,omitempty"` // why nothing can be stored now; empty if something can
 	Speeds     wire.Speeds   `json:"speeds"`
 	Hosted     []Hosted      `json:"hosted"`
 	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
@@ -129,6 +131,16 @@ type ImportRequest struct {
 	Quantize string `json:"quantize,omitempty"` // q8_0 or q4_0
 }
 
+// BenchRequest asks for a model that is here to be measured. Zero values are the defaults.
+type BenchRequest struct {
+	Model   string `json:"model"`
+	Threads int    `json:"threads,omitempty"`
+	Prompt  int    `json:"prompt,omitempty"`
+	Tokens  int    `json:"tokens,omitempty"`
+	Streams int    `json:"streams,omitempty"`
+	Repeat  int    `json:"repeat,omitempty"`
+}
+
 // PullRequest asks for a model, or some of its blocks, to be fetched from peers.
 type PullRequest struct {
 	Model  string `json:"model"`
@@ -181,6 +193,7 @@ type Event struct {
 	Model  string           `json:"model,omitempty"`
 	Name   string           `json:"name,omitempty"`
 	Range  *wire.Range      `json:"range,omitempty"`
+	Report json.RawMessage  `json:"report,omitempty"` // of a bench
 
 	Warnings  []string    `json:"warnings,omitempty"`   // of an import that is done
 	NotFinite []NotFinite `json:"not_finite,omitempty"` // of these, in figures

@@ -62,7 +62,7 @@ type opened struct {
 // Model is a model whose manifest is here. It is read-only.
 type Model struct {
 	CID      cid.Cid
-	Name     string // the local name, else the manifest's
+	Name     string // the local name, else the manifest's with a tag: no two models have one
 	Manifest *wire.Manifest
 	Config   model.Config
 	Findings Findings // of its import, where it was imported just now
@@ -86,9 +86,10 @@ func New(cfg Config) (*Catalog, error) {
 	return c, nil
 }
 
-// Find returns a model whose manifest is here, by local name, by the text of its
+// Find returns a model whose manifest is here, by local name, as NAME or NAME:TAG, by the text of its
 // identifier, or by the first 8 or more characters of it if only one model has them.
 func (c *Catalog) Find(name string) (*Model, bool) {
+	name = CutLatest(name)
 	if id, ok := c.store.Name(name); ok {
 		if m, err := c.local(id); err == nil {
 			return m, true
@@ -98,11 +99,14 @@ func (c *Catalog) Find(name string) (*Model, bool) {
 		m, err := c.local(id)
 		return m, err == nil
 	}
-	if len(name) < minPrefix {
+	if len(name) < MinPrefix {
 		return nil, false
 	}
 	var found *Model
 	for _, m := range c.List() {
+		if m.Name == name {
+			return m, true
+		}
 		if strings.HasPrefix(m.CID.String(), name) {
 			if found != nil {
 				return nil, false
@@ -113,8 +117,8 @@ func (c *Catalog) Find(name string) (*Model, bool) {
 	return found, found != nil
 }
 
-// minPrefix is the shortest prefix of an identifier that Find takes.
-const minPrefix = 8
+// MinPrefix is the shortest prefix of an identifier that stands for a model.
+const MinPrefix = 8
 
 // List returns the models that are pinned or named and whose manifests are here, by name.
 func (c *Catalog) List() []*Model {
@@ -148,9 +152,11 @@ func (c *Catalog) List() []*Model {
 }
 
 func newModel(id cid.Cid, o *opened, names []string) *Model {
-	m := &Model{CID: id, Name: o.manifest.Name, Manifest: o.manifest, Config: o.config}
+	m := &Model{CID: id, Manifest: o.manifest, Config: o.config}
 	if len(names) > 0 {
 		m.Name = names[0]
+	} else {
+		m.Name = Tagged(cleanName(o.manifest.Name), id)
 	}
 	return m
 }

@@ -346,7 +346,8 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// TestGetKeepsNames checks that a stranger's model does not take a name that is in use.
+// TestGetKeepsNames checks that a stranger's model does not take a name that is in use: it
+// gets one with a tag, by which it is found.
 func TestGetKeepsNames(t *testing.T) {
 	t.Parallel()
 	_, m, empty, f := pair(t)
@@ -358,8 +359,12 @@ func TestGetKeepsNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id, _ := f.to.Name("demo"); id != mine || got.Name != "demo" || !empty.Pinned(m.CID) {
-		t.Errorf("the name is %v now", id)
+	want := catalog.Tagged("demo", m.CID)
+	if id, _ := f.to.Name("demo"); id != mine || got.Name != want || !empty.Pinned(m.CID) {
+		t.Errorf("the name is %v now, the new one is %s", id, got.Name)
+	}
+	if found, ok := empty.Find(want); !ok || found.CID != m.CID {
+		t.Errorf("%s is %v", want, found)
 	}
 }
 

@@ -30,6 +30,9 @@ func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.
 		}
 		return here, ctx.Err()
 	}
+	if err := c.store.CheckRoom(c.Missing(m, r)); err != nil {
+		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, roomHint(err))
+	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
 	if err != nil {
 		return st, fmt.Errorf("fetch model %s: %w", m.CID, err)

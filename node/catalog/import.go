@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -51,18 +52,19 @@ func (c *Catalog) ImportFiles(ctx context.Context, path, name, quantize string, 
 	return c.Import(ctx, ck, name, p)
 }
 
-// Import takes a checkpoint into the store, pins the model and lets name stand for it; a
-// model of that name loses the name and stays. An empty name means the checkpoint's. The
+// Import takes a checkpoint into the store, pins the model and lets name stand for it. It is
+// ErrNameTaken if the name stands for another model. An empty name means the checkpoint's. The
 // name goes into the manifest: the same files under the same name are the same model, and
 // what of it is here already is not written again. p may be nil. After an error nothing
-// is left but blocks for the next GC.
+// of it is left.
 func (c *Catalog) Import(ctx context.Context, ck *model.Checkpoint, name string, p Progress) (*Model, error) {
 	if name == "" {
 		name = cleanName(ck.Name)
 	}
+	name = CutLatest(name)
 	m, err := c.importAs(ctx, ck, name, p)
 	if err != nil {
-		return nil, fmt.Errorf("import model %q: %w", name, err)
+		return nil, fmt.Errorf("import model %q: %w", name, roomHint(err))
 	}
 	return m, nil
 }
@@ -83,26 +85,18 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 		}
 		found.Template = text.TemplateErr
 	}
-	im := &importer{c: c, hold: c.store.Hold(), progress: p}
-	defer im.hold.Release()
-	if err := im.all(ctx, ck, m); err != nil {
-		return nil, err
+	if other, taken := c.store.Name(name); taken { // tell before much is read, if they cannot be the same
+		if o, err := c.open(other); err == nil && !alike(o.manifest, m) {
+			return nil, c.taken(name, other)
+		}
 	}
-	id, err := im.finish(ctx, m)
+	id, notFinite, err := c.importBlocks(ctx, ck, m, p)
 	if err != nil {
 		return nil, err
 	}
-	found.NotFinite = im.notFinite
+	found.NotFinite = notFinite
 	for _, w := range found.Warnings() {
 		c.log.Warn("import found a fault in the model", "model", name, "fault", w)
-	}
-	c.naming.Lock()
-	defer c.naming.Unlock()
-	if other, taken := c.store.Name(name); taken && other != id {
-		c.log.Info("name moved to another model", "name", name, "from", other, "to", id)
-	}
-	if err := c.store.SetName(name, id); err != nil {
-		return nil, err
 	}
 	imported, err := c.local(id)
 	if err != nil {
@@ -110,6 +104,44 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 	}
 	imported.Findings = found
 	return imported, nil
+}
+
+// importBlocks stores and pins a model, or leaves nothing of it. It returns the tensors with
+// values that are not finite, too.
+func (c *Catalog) importBlocks(ctx context.Context, ck *model.Checkpoint, m *wire.Manifest, p Progress) (id cid.Cid, bad []NotFinite, err error) {
+	draft, err := c.store.Draft()
+	if err != nil {
+		return cid.Undef, nil, err
+	}
+	im := &importer{c: c, draft: draft, progress: p}
+	if err = im.all(ctx, ck, m); err == nil {
+		id, err = im.finish(ctx, m)
+	}
+	if err == nil {
+		err = c.nameImported(m.Name, id)
+	}
+	if err != nil {
+		return cid.Undef, nil, errors.Join(err, draft.Discard(context.WithoutCancel(ctx)))
+	}
+	return id, im.notFinite, draft.Keep()
+}
+
+// nameImported lets a name stand for a model and pins it.
+func (c *Catalog) nameImported(name string, id cid.Cid) error {
+	c.naming.Lock()
+	defer c.naming.Unlock()
+	if other, taken := c.store.Name(name); taken && other != id {
+		return c.taken(name, other)
+	}
+	pinned := c.store.Pinned(id)
+	err := c.store.Pin(id)
+	if err == nil {
+		err = c.store.SetName(name, id)
+	}
+	if err != nil && !pinned {
+		err = errors.Join(err, c.store.Unpin(id))
+	}
+	return err
 }
 
 // newManifest returns the manifest of a checkpoint without digests.
@@ -158,7 +190,7 @@ func newManifest(ck *model.Checkpoint, name string) (*wire.Manifest, error) {
 // importer stores the blocks of one checkpoint.
 type importer struct {
 	c           *Catalog
-	hold        *store.Hold
+	draft       *store.Draft
 	progress    Progress
 	done, total int64
 	notFinite   []NotFinite
@@ -191,6 +223,9 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 	for _, j := range jobs {
 		im.total += j.size
 		largest = max(largest, j.size)
+	}
+	if err := im.c.checkRoom(im.total, m); err != nil {
+		return err
 	}
 	rounds := 2
 	if largest > pairedBytes {
@@ -375,7 +410,7 @@ func (im *importer) put(ctx context.Context, blocks []store.Block) error {
 		ids[i] = b.CID()
 		size += int64(len(b.Data()))
 	}
-	if err := im.hold.Add(ids...); err != nil {
+	if err := im.draft.Add(ids...); err != nil {
 		return err
 	}
 	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
@@ -388,7 +423,7 @@ func (im *importer) put(ctx context.Context, blocks []store.Block) error {
 	return nil
 }
 
-// finish stores the manifest and pins it.
+// finish stores the manifest.
 func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, error) {
 	packed, err := m.Pack()
 	if err != nil {
@@ -400,7 +435,7 @@ func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, erro
 		if err != nil {
 			return cid.Undef, err
 		}
-		if err := im.hold.Add(b.CID()); err != nil {
+		if err := im.draft.Add(b.CID()); err != nil {
 			return cid.Undef, err
 		}
 		blocks = append(blocks, b)
@@ -408,5 +443,5 @@ func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, erro
 	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
 		return cid.Undef, err
 	}
-	return packed.CID(), im.c.store.Pin(packed.CID())
+	return packed.CID(), nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
 )
@@ -74,27 +75,55 @@ func TestImportTwice(t *testing.T) {
 	}
 }
 
-// TestImportMovesName checks that the latest import of a name has it.
-func TestImportMovesName(t *testing.T) {
+// TestImportNameTaken refuses a second model of a name, whether it can be told before its
+// tensors are read or not, and tells what to do; a tag tells the two apart.
+func TestImportNameTaken(t *testing.T) {
 	t.Parallel()
-	c := newCatalog(t, catalog.Config{Store: openStore(t)})
+	s := openStore(t)
+	c := newCatalog(t, catalog.Config{Store: s})
 	dir := t.TempDir()
 	if err := demo.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	float, err := c.ImportFiles(t.Context(), dir, "m", "", nil)
+	float, err := c.ImportFiles(t.Context(), dir, "my model", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	quantized, err := c.ImportFiles(t.Context(), dir, "m", "q8_0", nil)
+	blocks := s.Stat().Blocks
+	ck := *demoCheckpoint(t)
+	ck.Tensors = slices.Clone(ck.Tensors)
+	ck.Tensors[0].Read = func(dst []byte) error {
+		clear(dst)
+		return nil
+	}
+	_, quantized := c.ImportFiles(t.Context(), dir, "my model", "q8_0", nil)
+	_, other := c.Import(t.Context(), &ck, "my model:latest", nil)
+	for _, err := range []error{quantized, other} {
+		if !errors.Is(err, catalog.ErrNameTaken) || !strings.Contains(err.Error(), "--name 'my model:2'") || !strings.Contains(err.Error(), "covey model rm 'my model'") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if got := s.Stat().Blocks; got != blocks {
+		t.Errorf("%d blocks became %d", blocks, got)
+	}
+	again, err := c.ImportFiles(t.Context(), dir, "my model:latest", "", nil)
+	if err != nil || again.CID != float.CID {
+		t.Errorf("the same model again: %v, %v", again, err)
+	}
+	tagged, err := c.ImportFiles(t.Context(), dir, "my model:q8", "q8_0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if float.CID == quantized.CID || quantized.Manifest.Quantization != "Q8_0" {
-		t.Errorf("got %v and %v of %s", float.CID, quantized.CID, quantized.Manifest.Quantization)
+	for name, want := range map[string]*catalog.Model{"my model": float, "my model:latest": float, "my model:q8": tagged} {
+		if m, ok := c.Find(name); !ok || m.CID != want.CID {
+			t.Errorf("%s is %v", name, m)
+		}
 	}
-	if m, ok := c.Find("m"); !ok || m.CID != quantized.CID || !c.Pinned(float.CID) {
-		t.Errorf("found %v, %v", m, ok)
+	if m, ok := c.Find("my model:q4"); ok {
+		t.Errorf("a tag that nothing has finds %v", m)
+	}
+	if err := c.Rename(tagged.CID, "my model:latest"); !errors.Is(err, catalog.ErrNameTaken) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -141,10 +170,36 @@ func TestImportRefuses(t *testing.T) {
 			if len(c.List()) != 0 || len(s.Pins()) != 0 {
 				t.Error("it is listed")
 			}
+			if n := s.Stat().Blocks; n != 0 {
+				t.Errorf("%d blocks are left", n)
+			}
 		})
 	}
-	if _, err := s.GC(t.Context()); err != nil || s.Stat().Blocks != 0 {
-		t.Errorf("%d blocks left, %v", s.Stat().Blocks, err)
+}
+
+// TestImportWithoutRoom refuses a model that does not fit before it reads a byte of it.
+func TestImportWithoutRoom(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(store.Config{Dir: t.TempDir(), Links: wire.Links, Limit: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ck := *demoCheckpoint(t)
+	ck.Tensors = slices.Clone(ck.Tensors)
+	for i := range ck.Tensors {
+		ck.Tensors[i].Read = func([]byte) error {
+			t.Error("a tensor is read")
+			return nil
+		}
+	}
+	_, err = newCatalog(t, catalog.Config{Store: s}).Import(t.Context(), &ck, "", nil)
+	var full *store.SpaceError
+	if !errors.As(err, &full) || full.Need < ck.Bytes() || !strings.Contains(err.Error(), "covey model rm") {
+		t.Errorf("got %v", err)
+	}
+	if n := s.Stat().Blocks; n != 0 {
+		t.Errorf("%d blocks are left", n)
 	}
 }
 

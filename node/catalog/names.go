@@ -10,6 +10,7 @@ import (
 
 	cid "github.com/ipfs/go-cid"
 
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/protocol"
 )
 
@@ -33,6 +34,42 @@ func CheckName(name string) error {
 		return fmt.Errorf("model name %q looks like an identifier", name)
 	}
 	return nil
+}
+
+// latest is the tag that a name without one stands for: NAME and NAME:latest are the same.
+const latest = ":latest"
+
+// CutLatest returns a name without the tag that it has anyway.
+func CutLatest(name string) string {
+	if base, ok := strings.CutSuffix(name, latest); ok && base != "" {
+		return base
+	}
+	return name
+}
+
+// shortID is how many characters of an identifier tell it from others of a name.
+const shortID = 8
+
+// Tagged returns the name of a model whose plain name stands for another one: NAME:TAG, with
+// a tag of its identifier.
+func Tagged(name string, id cid.Cid) string {
+	sep := ":"
+	if strings.Contains(name, sep) {
+		sep = "-"
+	}
+	tag := sep + strings.TrimPrefix(id.String(), cidPrefix)[:shortID]
+	return cut(name, protocol.MaxTextName-len(tag)) + tag
+}
+
+// taken tells that a name stands for another model, and what to do.
+func (c *Catalog) taken(name string, by cid.Cid) error {
+	what := by.String()
+	if m, err := c.local(by); err == nil {
+		what = fmt.Sprintf("%s of %s", m.Config.Arch, what)
+	}
+	q := shell.Quote(name)
+	return fmt.Errorf("%w: %q is %s; give the new one another name (--name %s), or remove that one first (covey model rm %s)",
+		ErrNameTaken, name, what, shell.Quote(name+":2"), q)
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
@@ -67,6 +104,7 @@ func cut(text string, n int) string {
 // Rename makes name the only local name of a model that is here. It is ErrNameTaken if the
 // name stands for another one.
 func (c *Catalog) Rename(id cid.Cid, name string) error {
+	name = CutLatest(name)
 	if err := CheckName(name); err != nil {
 		return err
 	}
@@ -76,7 +114,7 @@ func (c *Catalog) Rename(id cid.Cid, name string) error {
 	c.naming.Lock()
 	defer c.naming.Unlock()
 	if other, taken := c.store.Name(name); taken && other != id {
-		return fmt.Errorf("rename model: %w: %q is %s", ErrNameTaken, name, other)
+		return fmt.Errorf("rename model: %w", c.taken(name, other))
 	}
 	if err := c.store.SetName(name, id); err != nil {
 		return fmt.Errorf("rename model: %w", err)

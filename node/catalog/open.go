@@ -17,8 +17,8 @@ import (
 )
 
 // Get returns a model. If its manifest is not here, it is fetched from the given peers, or
-// from Providers if there are none, pinned, and named as it calls itself if that name is
-// free. The error is or wraps ErrNotHere if there is nobody to ask.
+// from Providers if there are none, pinned, and named as it calls itself, with a tag if that
+// name stands for another model. The error is or wraps ErrNotHere if there is nobody to ask.
 func (c *Catalog) Get(ctx context.Context, id cid.Cid, from []host.ID) (*Model, error) {
 	if err := wire.ValidCID(id); err != nil {
 		return nil, fmt.Errorf("get model: %w", err)
@@ -93,11 +93,13 @@ func (c *Catalog) keep(id cid.Cid) error {
 	if err != nil {
 		return err
 	}
-	name := m.Manifest.Name
+	name := CutLatest(cleanName(m.Manifest.Name))
 	c.naming.Lock()
 	defer c.naming.Unlock()
-	if _, taken := c.store.Name(name); taken || CheckName(name) != nil {
-		return nil
+	if other, taken := c.store.Name(name); taken && other != id {
+		tagged := Tagged(name, id)
+		c.log.Warn("name stands for another model here: the new one is told apart by a tag", "name", name, "stands_for", other, "new", id, "called", tagged)
+		name = tagged
 	}
 	return c.store.SetName(name, id)
 }

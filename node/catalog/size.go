@@ -1,8 +1,12 @@
 package catalog
 
 import (
+	"errors"
+	"fmt"
+
 	cid "github.com/ipfs/go-cid"
 
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -26,6 +30,35 @@ func (c *Catalog) Size(m *Model) (bytes, here int64) {
 		here = 0
 	}
 	return bytes, here
+}
+
+// checkRoom says at once that there is no room for a model of so many bytes, unless a model
+// of the same tensors is here, which may have its blocks.
+func (c *Catalog) checkRoom(bytes int64, m *wire.Manifest) error {
+	for _, known := range c.List() {
+		if alike(known.Manifest, m) {
+			return nil
+		}
+	}
+	return c.store.CheckRoom(bytes)
+}
+
+// alike reports whether two models may have the same blocks, from what is known of them
+// before their tensors are read.
+func alike(a, b *wire.Manifest) bool {
+	return a.Bytes == b.Bytes && a.Quantization == b.Quantization && a.Arch == b.Arch && len(a.Parts) == len(b.Parts)
+}
+
+// roomHint adds what to do to an error of a full disk.
+func roomHint(err error) error {
+	var full *store.SpaceError
+	if !errors.As(err, &full) {
+		return err
+	}
+	if full.Margin == 0 {
+		return fmt.Errorf("%w; remove a model (covey model ls, covey model rm MODEL) or raise the limit (covey up --disk, or limits.disk in config.toml)", err)
+	}
+	return fmt.Errorf("%w; make room on the disk, or remove a model (covey model ls, covey model rm MODEL)", err)
 }
 
 // PartSizes returns what each part of a model takes, in their order: blocks of its own, and

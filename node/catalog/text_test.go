@@ -66,7 +66,7 @@ func TestTextTemplate(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			ck := *demoCheckpoint(t)
 			ck.ChatTemplate = tt.template
-			m, err := c.Import(t.Context(), &ck, "", nil)
+			m, err := c.Import(t.Context(), &ck, tt.name, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,8 @@ type Config struct {
 	// Limit is how many bytes the store may occupy on disk; 0 is no limit.
 	Limit int64
 	// MarginBytes and MarginPercent say how much of the disk stays free whatever the
-	// limit: the greater of the two. Zero values mean 512 MiB and 5 %.
+	// limit: the greater of the two, and not less than the database needs for files of its
+	// own. Zero values mean 512 MiB and 5 %.
 	MarginBytes   int64
 	MarginPercent float64
 	// Links returns what a block of structure refers to: further blocks of structure and
@@ -41,7 +42,7 @@ type Config struct {
 	tuning *tuning // nil is the default; benchmarks compare others
 }
 
-// The least that stays free on a disk (Badger cannot even reopen a full one).
+// The least that stays free on a disk, for its other users too.
 const (
 	defaultMarginBytes   = 512 << 20
 	defaultMarginPercent = 5

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -78,11 +80,10 @@ func isDamage(err error) bool {
 
 // tryOpen opens Badger in dir, checks the layout and reads the index.
 func (s *Store) tryOpen(dir string) error {
-	opt := s.cfg.tuning.options(dir, s.cfg.Log)
-	if err := checkTables(opt); err != nil {
+	if err := checkTables(s.cfg.tuning.options(dir, s.cfg.Log)); err != nil {
 		return err
 	}
-	db, err := openBadger(opt)
+	db, err := s.openFitting()
 	if err != nil {
 		return err
 	}
@@ -91,6 +92,118 @@ func (s *Store) tryOpen(dir string) error {
 	}
 	s.db = db
 	return nil
+}
+
+// openFitting opens the database as the room on the disk allows: for reading only if there is
+// too little for the files that it would write. The reserve stays, for what frees room, unless
+// the last run was cut off: then the database must write to open.
+func (s *Store) openFitting() (*badger.DB, error) {
+	opt := s.cfg.tuning.options(s.databaseDir(), s.cfg.Log)
+	open := func(readOnly bool) (*badger.DB, error) {
+		db, err := openBadger(opt.WithReadOnly(readOnly))
+		if err == nil {
+			s.stuck.Store(readOnly)
+		}
+		return db, err
+	}
+	kept := exists(filepath.Join(opt.Dir, badger.ManifestFilename))
+	if free, _, err := s.cfg.Space(s.cfg.Dir); kept && err == nil && free < s.openBytes() && !s.freeing {
+		db, err := open(true)
+		if err == nil {
+			return db, nil
+		}
+		releaseReserve(s.cfg.Dir)
+	}
+	db, err := open(false)
+	if kept && isFull(err) {
+		readErr := cutEmptyLogs(opt.Dir) // that it has just made: they must not be cut when it is open for reading
+		if readErr == nil {
+			var db *badger.DB
+			if db, readErr = open(true); readErr == nil {
+				return db, nil
+			}
+		}
+		s.cfg.Log.Warn("database does not open for reading", "err", readErr)
+		free, _, _ := s.cfg.Space(s.cfg.Dir)
+		return nil, &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: err}
+	}
+	if err == nil {
+		openDatabases.Store(s.realDir(), true)
+	}
+	return db, err
+}
+
+// cutEmptyLogs cuts the logs of changes that have no entry to what Badger takes for whole.
+func cutEmptyLogs(dir string) error {
+	const head, entry = 20, 64 // bytes of a log's head, and less than of an entry
+	names, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		var begin [head + entry]byte
+		n, _ := f.ReadAt(begin[:], 0)
+		if n == len(begin) && [entry]byte(begin[head:]) == [entry]byte{} {
+			err = f.Truncate(head)
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// realDir is the directory of the database as the system names it.
+func (s *Store) realDir() string {
+	dir, err := filepath.Abs(s.databaseDir())
+	if err != nil {
+		return s.databaseDir()
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	return dir
+}
+
+const (
+	closePoll  = time.Second // looks at the room on the disk while the database closes
+	closeTries = 10          // that find none, before that is given up
+)
+
+// errUnclosed tells that the database waits for room to write what it has in memory, which
+// is in its logs too.
+var errUnclosed = errors.New("the disk is full; the database is put in order at its next start")
+
+// closeDatabase closes the database. Badger tries without end to write its last table: on a
+// full disk that is not waited for.
+func (s *Store) closeDatabase(db *badger.DB) error {
+	openDatabases.Delete(s.realDir())
+	ended := make(chan struct{})
+	s.closing = ended
+	var err error
+	go func() {
+		defer close(ended)
+		err = closeBadger(db)
+	}()
+	poll := time.NewTicker(closePoll)
+	defer poll.Stop()
+	for full := 0; ; {
+		select {
+		case <-ended:
+			return err
+		case <-poll.C:
+		}
+		if free, _, err := s.cfg.Space(s.cfg.Dir); err == nil && free < 2*s.cfg.tuning.memTable {
+			full++
+		}
+		if full >= closeTries {
+			return errUnclosed
+		}
+	}
 }
 
 func closeAfter(db *badger.DB, err error) error {
@@ -120,9 +233,6 @@ func openBadger(opt badger.Options) (db *badger.DB, err error) {
 		}
 	}()
 	db, err = badger.Open(opt)
-	if err != nil && isLocked(err) {
-		return db, ErrInUse
-	}
 	if err != nil && !environmental(err) {
 		err = &damageError{err}
 	}
@@ -131,17 +241,15 @@ func openBadger(opt badger.Options) (db *badger.DB, err error) {
 
 // environmental reports whether an error of opening has nothing to do with the data.
 func environmental(err error) bool {
-	for _, e := range []error{fs.ErrPermission, syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EROFS} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return isFull(err) || isAny(err, fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EROFS)
 }
 
-// isLocked reports whether another process has the database open: Badger has no sentinel for it.
-func isLocked(err error) bool {
-	return strings.Contains(err.Error(), "directory lock") || strings.Contains(err.Error(), "Another process")
+// isAny reports whether an error is or tells of one of others: Badger passes most errors on
+// as text.
+func isAny(err error, others ...error) bool {
+	return err != nil && slices.ContainsFunc(others, func(e error) bool {
+		return errors.Is(err, e) || strings.Contains(err.Error(), e.Error())
+	})
 }
 
 // blockLen returns the length of a block from Badger's estimate, which is off by a few

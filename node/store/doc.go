@@ -4,7 +4,9 @@
 // bytes without an error after disk damage, so a block that is missing, empty or other than
 // its identifier says is quarantined (recorded, deleted, reported) and the caller gets a
 // [CorruptError], which means: fetch it from a peer. Every write first asks whether there
-// is room, because Badger's memory-mapped writes end the process on a full disk.
+// is room. Badger's memory-mapped writes end the process on a full disk, so on Linux each of
+// its files gets its room before it is mapped; without room the store is read-only, and what
+// frees room has a reserve to work with.
 //
 // Pins and names live in a small checksummed file beside the database, so that they
 // survive the loss of the database. [Store.GC] keeps what pins reach, what a [Hold]

@@ -24,6 +24,9 @@ var (
 	ErrUnsupported = errors.New("unsupported block")
 )
 
+// errNoDatabase tells that the database was closed and found no room to open again.
+var errNoDatabase = errors.New("the disk is full: blocks can be read again when there is room")
+
 // Reason says what was wrong with a quarantined block.
 type Reason string
 
@@ -59,15 +62,19 @@ type SpaceError struct {
 	Need   int64 // bytes of the write
 	Free   int64 // bytes on the disk, or left of the owner's limit
 	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
+	Cause  error // of the operating system, if it was asked
 }
 
 // Error tells what is short: the disk or the owner's limit.
 func (e *SpaceError) Error() string {
 	if e.Margin == 0 {
-		return fmt.Sprintf("store %d bytes: %d are left of the disk limit", e.Need, e.Free)
+		return fmt.Sprintf("no room for %s: %s are left of the disk limit", bytesText(e.Need), bytesText(e.Free))
 	}
-	return fmt.Sprintf("store %d bytes: the disk has %d free, %d of them must stay so", e.Need, e.Free, e.Margin)
+	return fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", bytesText(e.Need), bytesText(e.Free), bytesText(e.Margin))
 }
+
+// Unwrap returns the error of the operating system, if there was one.
+func (e *SpaceError) Unwrap() error { return e.Cause }
 
 // LayoutError tells that the data directory was written by another version.
 type LayoutError struct{ Got, Want uint32 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
@@ -43,32 +42,29 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	if err != nil {
 		return st, err
 	}
-	doomed := s.unmarked(marked)
-	for len(doomed) > 0 {
-		if err := ctx.Err(); err != nil {
-			return st, err
-		}
-		n := min(sweepBlocks, len(doomed))
-		blocks, bytes, err := s.sweepRun(doomed[:n])
-		st.Removed += blocks
-		st.RemovedBytes += bytes
-		if err != nil {
-			return st, err
-		}
-		doomed = doomed[n:]
+	if st.Removed, st.RemovedBytes, err = s.sweepAll(ctx, s.unmarked(marked)); err != nil {
+		return st, err
 	}
 	s.metrics.collected(st.Removed)
 	s.mu.RLock()
 	st.Kept = len(s.index)
 	s.mu.RUnlock()
-	if s.stale.Load() {
+	st.Reclaimed, err = s.giveBack(ctx)
+	return st, err
+}
+
+// giveBack gives the space of deleted blocks back to the disk, and returns how many files it
+// took to that.
+func (s *Store) giveBack(ctx context.Context) (files int, err error) {
+	if s.stale.Load() && !s.stuck.Load() {
 		if err := s.compact(); err != nil {
-			return st, err
+			return 0, err
 		}
 	}
-	st.Reclaimed, err = s.reclaim(ctx)
+	files, err = s.reclaim(ctx)
 	s.measure()
-	return st, err
+	s.watch()
+	return files, err
 }
 
 // setRecent begins or ends the record of what is put.
@@ -138,8 +134,26 @@ func (s *Store) unmarked(marked map[digest]struct{}) []digest {
 	return out
 }
 
+// sweepAll deletes blocks, some at a time.
+func (s *Store) sweepAll(ctx context.Context, doomed []digest) (blocks int, bytes int64, err error) {
+	for run := range slices.Chunk(doomed, sweepBlocks) {
+		if err := ctx.Err(); err != nil {
+			return blocks, bytes, err
+		}
+		n, size, err := s.sweepRun(run)
+		blocks, bytes = blocks+n, bytes+size
+		if err != nil {
+			return blocks, bytes, err
+		}
+	}
+	return blocks, bytes, nil
+}
+
 // sweepRun deletes those of keys that nothing has come to protect.
 func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
+	if err := s.makeWritable(true); err != nil {
+		return 0, 0, fmt.Errorf("collect garbage: %w", err)
+	}
 	release, err := s.use()
 	if err != nil {
 		return 0, 0, err
@@ -162,42 +176,53 @@ func (s *Store) compact() error {
 	if s.closed {
 		return ErrClosed
 	}
+	if s.db == nil {
+		return errNoDatabase
+	}
 	err := s.db.View(func(*badger.Txn) error { return nil })
 	if err := errors.Join(err, s.db.Sync()); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
-	if err := closeBadger(s.db); err != nil {
-		s.cfg.Log.Warn("database not closed cleanly", "err", err)
+	if free, _, err := s.cfg.Space(s.cfg.Dir); err == nil && free < s.openBytes() {
+		releaseReserve(s.cfg.Dir)
 	}
-	db, err := s.reopen()
-	if err != nil {
-		s.closed = true
-		s.cfg.Log.Error("database does not open again", "err", err)
-		return fmt.Errorf("reopen database: %w", err)
+	if err := s.renew(); err != nil || s.stuck.Load() {
+		return err
 	}
-	s.db = db
-	if err := db.Flatten(1); err != nil {
-		return fmt.Errorf("compact database: %w", err)
+	if err := s.db.Flatten(1); err != nil {
+		return fmt.Errorf("compact database: %w", s.wrote(err))
 	}
 	s.stale.Store(false)
 	return nil
 }
 
-// reopen opens the database that was just closed. Its lock may outlive it for a moment, in
-// a child process between fork and exec.
+// renew closes the database and opens it again, for reading if the disk is full. s.life must
+// be held for writing.
+func (s *Store) renew() error {
+	if s.db != nil {
+		if err := s.closeDatabase(s.db); err != nil {
+			s.cfg.Log.Warn("database not closed cleanly", "err", err)
+		}
+		s.db = nil
+	}
+	s.restartTail()
+	db, err := s.reopen()
+	if err != nil {
+		s.stuck.Store(true) // and tried again
+		s.cfg.Log.Error("database does not open again", "err", err)
+		return fmt.Errorf("reopen database: %w", err)
+	}
+	s.db = db
+	return nil
+}
+
+// reopen opens the database that was closed, if it has come to its end.
 func (s *Store) reopen() (*badger.DB, error) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(5 * time.Second); ; {
-		db, err := openBadger(s.cfg.tuning.options(s.databaseDir(), s.cfg.Log))
-		if err == nil || !isLocked(err) {
-			return db, err
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			return nil, err
-		}
+	select {
+	case <-s.closing:
+		return s.openFitting()
+	default:
+		return nil, errUnclosed
 	}
 }
 
@@ -222,13 +247,12 @@ func (s *Store) reclaimOne() error {
 		return err
 	}
 	defer release()
-	if err := s.checkDisk(); err != nil { // what a rewrite writes is less than the file it frees
-		s.cfg.Log.Warn("no room to reclaim space", "err", err)
+	if s.stuck.Load() {
 		return badger.ErrNoRewrite
 	}
 	// Badger looks at its newest table without a lock while it rewrites a file, so nothing
-	// is written meanwhile; a file has 256 MiB.
+	// is written meanwhile; a file has 32 MiB.
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
-	return s.db.RunValueLogGC(rewriteRatio)
+	return s.wrote(s.db.RunValueLogGC(rewriteRatio))
 }

@@ -39,6 +39,12 @@ func newMetrics(r prometheus.Registerer, s *Store) (*metrics, error) {
 		gauge("blocks", "Blocks held.", func(st Stat) float64 { return float64(st.Blocks) }),
 		gauge("block_bytes", "Bytes of blocks held.", func(st Stat) float64 { return float64(st.Bytes) }),
 		gauge("disk_bytes", "Bytes occupied on disk.", func(st Stat) float64 { return float64(st.DiskBytes) }),
+		gauge("read_only", "1 while nothing can be stored for lack of room.", func(st Stat) float64 {
+			if st.Full != "" {
+				return 1
+			}
+			return 0
+		}),
 		gauge("free_bytes", "Bytes that may still be written.", func(st Stat) float64 { return float64(st.Free) }),
 	}
 	if r == nil {

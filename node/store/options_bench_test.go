@@ -28,7 +28,7 @@ func candidates() map[string]tuning {
 			t.valueThreshold, t.memTable, t.blockCache, t.compression = 1<<20, 64<<20, 64<<20, options.Snappy
 		}),
 		"4-sync":          with(func(t *tuning) { t.syncWrites = true }),
-		"5-vlog-64MiB":    with(func(t *tuning) { t.vlogFile = 64 << 20 }),
+		"5-vlog-256MiB":   with(func(t *tuning) { t.vlogFile = 256 << 20 }),
 		"6-vlog-1GiB":     with(func(t *tuning) { t.vlogFile = 1<<30 - 1 }),
 		"7-memtable-64M":  with(func(t *tuning) { t.memTable = 64 << 20 }),
 		"8-threshold-32K": with(func(t *tuning) { t.valueThreshold = 32 << 10 }),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
@@ -28,6 +29,11 @@ func (s *Store) Put(ctx context.Context, data []byte) (cid.Cid, error) {
 // there if the process is killed; Sync makes them survive a loss of power too. It does not
 // keep the blocks' data.
 func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err error) {
+	if s.stuck.Load() {
+		if err := s.waitRoom(blocks); err != nil {
+			return 0, err
+		}
+	}
 	release, err := s.use()
 	if err != nil {
 		return 0, err
@@ -63,23 +69,21 @@ func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
 	if len(fresh) == 0 {
 		return 0, nil
 	}
-	if err := s.checkRoom(size); err != nil {
+	if err := s.CheckRoom(size); err != nil {
 		return 0, err
 	}
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	written := int64(0)
-	for _, b := range fresh {
-		entry := badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data)))
-		if err := wb.SetEntry(entry); err != nil {
-			return 0, putError(err)
-		}
-		written += int64(len(b.data))
-	}
-	if err := wb.Flush(); err != nil {
+	err := s.commit(len(fresh), func(txn *badger.Txn, i int) error {
+		b := fresh[i]
+		return txn.SetEntry(badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data))))
+	})
+	if err != nil {
 		return 0, putError(err)
 	}
-	s.used.Add(written)
+	written := int64(0)
+	for _, b := range fresh {
+		written += int64(len(b.data))
+	}
+	s.count(written)
 	s.metrics.put(written)
 	for _, b := range fresh {
 		if s.setIndex(b.key, len(b.data)) {
@@ -87,6 +91,51 @@ func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
 		}
 	}
 	return written, nil
+}
+
+// waitRoom makes the database take writes again if there is room for blocks, or none needed.
+func (s *Store) waitRoom(blocks []Block) error {
+	if !slices.ContainsFunc(blocks, func(b Block) bool { return len(b.data) > 0 && !s.Has(b.CID()) }) {
+		return nil
+	}
+	err := s.makeWritable(false)
+	if full := new(SpaceError); errors.As(err, &full) {
+		for _, b := range blocks {
+			full.Need += int64(len(b.data))
+		}
+	}
+	return err
+}
+
+// commit writes n entries in as few transactions as they fit into. A transaction is one
+// write of Badger's, and the next one begins after it: Badger goes on after an error, and
+// would write where a full disk gave no room.
+func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for i := 0; i < n; {
+		if s.stuck.Load() {
+			return s.CheckRoom(0)
+		}
+		txn := s.db.NewTransaction(true)
+		first := i
+		var err error
+		for ; i < n && err == nil; i++ {
+			err = set(txn, i)
+		}
+		if err != nil && i-1 > first && errors.Is(err, badger.ErrTxnTooBig) {
+			i-- // it is the first of the next one
+			err = nil
+		}
+		if err == nil {
+			err = txn.Commit()
+		}
+		txn.Discard()
+		if err != nil {
+			return s.wrote(err)
+		}
+	}
+	return nil
 }
 
 // admit tells a running GC about blocks, and returns those that must be written.
@@ -114,6 +163,9 @@ func putError(err error) error {
 
 // Delete removes blocks, whether pinned or not. Absent ones are no error.
 func (s *Store) Delete(ctx context.Context, cids ...cid.Cid) error {
+	if err := s.makeWritable(true); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
 	release, err := s.use()
 	if err != nil {
 		return err
@@ -141,13 +193,8 @@ func (s *Store) Delete(ctx context.Context, cids ...cid.Cid) error {
 // remove deletes the blocks among keys that doomed confirms while no put is under way, and
 // returns how many they were and their bytes.
 func (s *Store) remove(keys []digest, doomed func(digest) bool) (blocks int, bytes int64, err error) {
-	if err := s.checkDisk(); err != nil {
-		return 0, 0, fmt.Errorf("delete blocks: %w", err)
-	}
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
 	var gone []digest
 	s.mu.RLock()
 	for _, d := range keys {
@@ -157,12 +204,8 @@ func (s *Store) remove(keys []digest, doomed func(digest) bool) (blocks int, byt
 		}
 	}
 	s.mu.RUnlock()
-	for _, d := range gone {
-		if err := wb.Delete(blockKey(d)); err != nil {
-			return 0, 0, fmt.Errorf("delete blocks: %w", err)
-		}
-	}
-	if err := wb.Flush(); err != nil {
+	err = s.commit(len(gone), func(txn *badger.Txn, i int) error { return txn.Delete(blockKey(gone[i])) })
+	if err != nil {
 		return 0, 0, fmt.Errorf("delete blocks: %w", err)
 	}
 	for _, d := range gone {

@@ -43,7 +43,7 @@ func (s *Store) quarantine(d digest, version uint64, bad *CorruptError, size int
 	if _, _, err := s.load(nil, d); err == nil {
 		return nil, errChanged
 	}
-	err = s.db.Update(func(txn *badger.Txn) error {
+	err = s.commit(1, func(txn *badger.Txn, _ int) error {
 		item, err := txn.Get(blockKey(d))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
@@ -84,7 +84,7 @@ func (s *Store) announce(q Quarantined) {
 
 // unquarantine removes the record of a block that was put again.
 func (s *Store) unquarantine(d digest) {
-	err := s.db.Update(func(txn *badger.Txn) error { return txn.Delete(quarantineKey(d)) })
+	err := s.commit(1, func(txn *badger.Txn, _ int) error { return txn.Delete(quarantineKey(d)) })
 	if err != nil {
 		s.cfg.Log.Warn("quarantine record not removed", "block", d.cid(), "err", err)
 	}

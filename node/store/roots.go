@@ -131,7 +131,8 @@ func (f *rootsFile) update(change func(*roots) error) error {
 	sum := sha256.Sum256(body)
 	content := append(append(body, '\n'), hex.EncodeToString(sum[:])...)
 	for _, name := range rootsNames() {
-		if err := writeThrough(f.dir, name, append(content, '\n')); err != nil {
+		err := withReserve(f.dir, func() error { return writeThrough(f.dir, name, append(content, '\n')) })
+		if err != nil {
 			return err
 		}
 	}

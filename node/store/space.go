@@ -1,19 +1,28 @@
 package store
 
 import (
+	"fmt"
 	"io/fs"
 	"path/filepath"
 )
 
-// room returns how many bytes may still be written, and by which bound: a margin of 0
-// means the owner's limit.
-func (s *Store) room() (left, margin int64, err error) {
+// diskRoom returns how many bytes of the disk may still be written, and how many must stay
+// free: the owner's margin, at least what the database needs for files of its own.
+func (s *Store) diskRoom() (left, margin int64, err error) {
 	free, total, err := s.cfg.Space(s.cfg.Dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	margin = max(s.cfg.MarginBytes, int64(float64(total)*s.cfg.MarginPercent/100))
-	left = free - margin
+	margin = max(s.cfg.MarginBytes, int64(float64(total)*s.cfg.MarginPercent/100), s.openBytes())
+	return free - margin, margin, nil
+}
+
+// room returns how many bytes may still be written, and by which bound: a margin of 0
+// means the owner's limit.
+func (s *Store) room() (left, margin int64, err error) {
+	if left, margin, err = s.diskRoom(); err != nil {
+		return 0, 0, err
+	}
 	if s.cfg.Limit > 0 {
 		if l := s.cfg.Limit - s.used.Load(); l < left {
 			return l, 0, nil
@@ -22,42 +31,124 @@ func (s *Store) room() (left, margin int64, err error) {
 	return left, margin, nil
 }
 
-// checkRoom returns a SpaceError if size bytes must not be written. A full disk kills the
-// process (Badger writes through memory maps), so this comes before every write.
-func (s *Store) checkRoom(size int64) error {
+// CheckRoom returns a SpaceError if size bytes may not be written now.
+func (s *Store) CheckRoom(size int64) error {
 	left, margin, err := s.room()
 	if err != nil {
 		return err
 	}
-	if size <= left {
+	if size <= left && !s.stuck.Load() {
 		return nil
 	}
+	s.tell()
 	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin}
 }
 
-// checkDisk returns a SpaceError if the disk is so full that Badger's own files (logs of
-// changes in memory, tables, a value log file rewritten) might not fit. Operations that
-// free space need no more than that.
-func (s *Store) checkDisk() error {
+// full tells why nothing can be stored now, "" if something can.
+func (s *Store) full() string {
+	left, margin, err := s.room()
+	switch {
+	case err != nil:
+		return err.Error()
+	case left <= 0 && margin == 0:
+		return fmt.Sprintf("the disk limit of %s is used up", bytesText(s.cfg.Limit))
+	case left <= 0:
+		return fmt.Sprintf("the disk has %s free, and %s must stay free", bytesText(left+margin), bytesText(margin))
+	case s.stuck.Load():
+		return "the disk was full"
+	}
+	return ""
+}
+
+// tell logs when the store begins and ends to take no blocks for lack of room.
+func (s *Store) tell() {
+	why := s.full()
+	if s.told.Swap(why != "") == (why != "") {
+		return
+	}
+	if why != "" {
+		s.cfg.Log.Warn("no room: the store is read-only", "why", why)
+		return
+	}
+	s.cfg.Log.Info("there is room again: the store takes blocks")
+}
+
+// watch goes back to writing when there is room again, and fills the reserve up.
+func (s *Store) watch() {
+	if left, _, err := s.diskRoom(); err == nil && left > 0 {
+		if err := s.makeWritable(false); err != nil {
+			s.cfg.Log.Warn("database stays read-only", "err", err)
+		}
+	}
+	s.makeReserve()
+	s.tell()
+}
+
+// makeWritable opens the database again if it was opened for reading only, or a write to it
+// met a full disk. Who is about to free room may use the reserve.
+func (s *Store) makeWritable(freeing bool) error {
+	if !s.stuck.Load() {
+		return nil
+	}
+	s.life.Lock()
+	defer s.life.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if !s.stuck.Load() {
+		return nil
+	}
 	free, _, err := s.cfg.Space(s.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if need := s.cfg.tuning.vlogFile/2 + 8*s.cfg.tuning.memTable; free < need {
-		return &SpaceError{Need: need, Free: free, Margin: need}
+	if free < s.openBytes() && !freeing {
+		return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
+	}
+	if free < s.openBytes() {
+		releaseReserve(s.cfg.Dir)
+	}
+	s.freeing = freeing
+	err = s.renew()
+	s.freeing = false
+	if err != nil {
+		return err
+	}
+	if s.stuck.Load() {
+		return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
 	}
 	return nil
 }
 
-// measure counts the bytes that the database occupies on disk.
+// wrote takes note of an error of writing: after one of a full disk the database must be
+// opened again before it is written to.
+func (s *Store) wrote(err error) error {
+	if !isFull(err) {
+		return err
+	}
+	s.stuck.Store(true)
+	s.tell()
+	free, _, _ := s.cfg.Space(s.cfg.Dir)
+	return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: err}
+}
+
+// measure counts the bytes that the database occupies on disk. Of the files that it writes
+// now, which have their room in advance, what was written counts.
 func (s *Store) measure() {
-	var sum int64
-	err := filepath.WalkDir(s.databaseDir(), func(_ string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+	var sum, last int64
+	var newest string
+	err := filepath.WalkDir(s.databaseDir(), func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(name) == ".mem" {
 			return nil // files come and go
 		}
-		if info, err := e.Info(); err == nil {
-			sum += occupied(info)
+		info, err := e.Info()
+		if err != nil {
+			return nil
+		}
+		n := occupied(info)
+		sum += n
+		if filepath.Ext(name) == ".vlog" && name > newest {
+			newest, last = name, n
 		}
 		return nil
 	})
@@ -65,5 +156,25 @@ func (s *Store) measure() {
 		s.cfg.Log.Warn("disk use not measured", "err", err)
 		return
 	}
-	s.used.Store(sum)
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	if newest != s.newest {
+		s.newest, s.tail = newest, s.tail%s.cfg.tuning.vlogFile // it begins after so much
+	}
+	s.used.Store(sum - last + s.tail)
+}
+
+// restartTail takes note that the database goes on in a new file.
+func (s *Store) restartTail() {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	s.tail = 0
+}
+
+// count adds what was written to the bytes on disk.
+func (s *Store) count(n int64) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	s.tail += n
+	s.used.Add(n)
 }

@@ -23,19 +23,31 @@ type Store struct {
 	roots   *rootsFile
 	moved   string       // where a damaged database was put at Open
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
+	stuck   atomic.Bool  // the database takes no writes until it is opened again
+	told    atomic.Bool  // that there is no room
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
 	lock    *filelock.Lock
 
 	// life is held for reading by every operation, for writing by Close and reopening.
-	life   sync.RWMutex
-	db     *badger.DB // nil after Close
-	closed bool
+	life    sync.RWMutex
+	db      *badger.DB // nil while it does not open again, for want of room
+	closed  bool
+	closing chan struct{} // closed when the database that was closed last has ended
+	// freeing is set while the database is opened for what frees room: it must take writes.
+	freeing bool
 
 	// sweep is held for reading by puts, and for writing where blocks are deleted, I/O
 	// included: a put that finds its block in the index is acknowledged without a write,
 	// so the block must not be on its way out.
 	sweep sync.RWMutex
-	gcing sync.Mutex // held while GC, Pin or Unpin runs
+	// writing is held while a transaction is written, so that none comes after one that met
+	// a full disk.
+	writing sync.Mutex
+	gcing   sync.Mutex // held while GC, Pin or Unpin runs
+
+	counting sync.Mutex
+	newest   string // the log file of values that is written
+	tail     int64  // bytes written to it, about
 
 	mu     sync.RWMutex
 	index  map[digest]uint32   // sizes of all blocks; what reading a block finds may differ
@@ -63,10 +75,13 @@ type Stat struct {
 	Limit       int64 `json:"limit"`       // the owner's; 0 is none
 	Free        int64 `json:"free"`        // that may still be written
 	Quarantined int   `json:"quarantined"` // blocks found damaged and not put again
+	// Full tells why nothing can be stored now; it is empty if something can.
+	Full string `json:"full,omitempty"`
 }
 
 // Open opens the store in cfg.Dir, or makes one. If the database is damaged so that Badger
-// cannot open it, it is moved aside and a new one started: see Moved.
+// cannot open it, it is moved aside and a new one started: see Moved. On a full disk it is
+// opened for reading, until there is room or something is to be removed: see Stat.Full.
 func Open(cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
@@ -95,9 +110,7 @@ func (s *Store) open() (err error) {
 			err = releaseAfter(s.lock, err)
 		}
 	}()
-	if err := s.checkDisk(); err != nil {
-		return err
-	}
+	s.easeStart()
 	if s.roots, err = loadRoots(s.cfg.Dir, s.cfg.Log); err != nil {
 		return err
 	}
@@ -108,9 +121,12 @@ func (s *Store) open() (err error) {
 		return closeAfter(s.db, err)
 	}
 	s.measure()
+	s.makeReserve()
+	s.tell()
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
 		s.cfg.Log.Warn("blocks taken over from the damaged database", "blocks", n, "err", err)
 	}
+	s.discardDrafts()
 	return nil
 }
 
@@ -133,6 +149,7 @@ func (s *Store) Moved() string { return s.moved }
 
 // Close closes the database. Operations that run are waited for; later ones fail.
 func (s *Store) Close() error {
+	openDatabases.Delete(s.realDir()) // who waits for room fails
 	s.life.Lock()
 	defer s.life.Unlock()
 	if s.closed {
@@ -140,20 +157,33 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.metrics.unregister()
-	if err := errors.Join(closeBadger(s.db), s.lock.Release()); err != nil {
+	var err error
+	if s.db != nil {
+		err = s.closeDatabase(s.db)
+	}
+	if err := errors.Join(err, s.lock.Release()); err != nil {
 		return fmt.Errorf("close store %q: %w", s.cfg.Dir, err)
 	}
 	return nil
 }
 
-// Run reclaims the space of deleted blocks from time to time, until ctx ends.
+// watchEvery is how often Run looks at the room on the disk.
+const watchEvery = 5 * time.Second
+
+// Run reclaims the space of deleted blocks from time to time, and goes back to writing after
+// the disk was full, until ctx ends.
 func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.Every)
 	defer tick.Stop()
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			s.watch()
+			continue
 		case <-tick.C:
 		}
 		if _, err := s.reclaim(ctx); err != nil && ctx.Err() == nil {
@@ -169,6 +199,10 @@ func (s *Store) use() (release func(), err error) {
 	if s.closed {
 		s.life.RUnlock()
 		return nil, ErrClosed
+	}
+	if s.db == nil {
+		s.life.RUnlock()
+		return nil, errNoDatabase
 	}
 	return s.life.RUnlock, nil
 }
@@ -199,7 +233,10 @@ func (s *Store) Stat() Stat {
 	s.mu.RUnlock()
 	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
 	st.Free, _, _ = s.room()
-	st.Free = max(0, st.Free)
+	st.Free, st.Full = max(0, st.Free), s.full()
+	if s.stuck.Load() {
+		st.Free = 0
+	}
 	return st
 }
 

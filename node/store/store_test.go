@@ -26,6 +26,7 @@ import (
 
 func TestMain(m *testing.M) {
 	childOfCrashTest()
+	childOfDiskTest()
 	// Badger leaves these behind when it fails to open a damaged database.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
 		goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"))

@@ -148,7 +148,11 @@ func (s *Store) opening() (damaged bool, err error) {
 	if damaged {
 		n = 0
 	}
-	return damaged, os.WriteFile(s.openingFile(), []byte(strconv.Itoa(n+1)), 0o600)
+	err = os.WriteFile(s.openingFile(), []byte(strconv.Itoa(n+1)), 0o600)
+	if isFull(err) {
+		err = nil
+	}
+	return damaged, err
 }
 
 // opened ends what opening began.

@@ -25,7 +25,7 @@ type tuning struct {
 func defaultTuning() tuning {
 	return tuning{
 		valueThreshold: 4 << 10,
-		vlogFile:       256 << 20,
+		vlogFile:       32 << 20,
 		memTable:       8 << 20,
 		blockCache:     0,
 		compression:    options.None,
@@ -46,6 +46,7 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithNumCompactors(2).       // the least Badger takes
 		WithNumGoroutines(2).
 		WithMetricsEnabled(false).
+		WithBypassLockGuard(true). // the store's own lock is given back even where a child has its file
 		WithLogger(badgerLog{log.With("part", "badger")})
 }
 

@@ -19,7 +19,7 @@ func TestChatOutgrowsContext(t *testing.T) {
 		fmt.Fprintf(&in, "What does strings.Contains number %d do in this program, and why?\n", i)
 	}
 	in.WriteString(long + "\n" + huge + "\nWhat is Go?\n")
-	out, messages, code := covey(t, t.TempDir(), in.String(), "run", "demo", "--json", "--system", "Be short.", "--max-tokens", "60")
+	out, messages, code := covey(t, t.TempDir(), in.String(), "run", "demo", "--chat", "--json", "--system", "Be short.", "--max-tokens", "60")
 	if code != 0 || strings.Count(messages, "oldest turns") != 1 {
 		t.Errorf("exit code %d, messages %q", code, messages)
 	}
@@ -62,7 +62,7 @@ func TestChatDropsOldTurns(t *testing.T) {
 		say(w, "yes")
 		fmt.Fprint(w, "data: [DONE]\n\n")
 	}})
-	_, messages, code := covey(t, dir, "one\ntwo\nthree\n"+strings.Repeat("long", 9)+"\nfour\n", "run", "demo", "--system", "S")
+	_, messages, code := covey(t, dir, "one\ntwo\nthree\n"+strings.Repeat("long", 9)+"\nfour\n", "run", "demo", "--chat", "--system", "S")
 	if code != 0 || last != "s:S u:three a:yes u:four " || strings.Count(messages, "oldest turns") != 1 || strings.Count(messages, "too long") != 1 {
 		t.Errorf("exit code %d, %q, asked last with %q", code, messages, last)
 	}

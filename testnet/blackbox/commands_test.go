@@ -124,7 +124,7 @@ func TestInterrupts(t *testing.T) {
 
 func TestChatJSON(t *testing.T) {
 	t.Parallel()
-	out, messages, code := covey(t, t.TempDir(), "hi\n\nhow are you?\n", "run", "demo", "--json", "--max-tokens", "5")
+	out, messages, code := covey(t, t.TempDir(), "hi\n\nhow are you?\n", "run", "demo", "--chat", "--json", "--max-tokens", "5")
 	if code != 0 {
 		t.Fatalf("exit code %d, %s", code, messages)
 	}
@@ -138,6 +138,116 @@ func TestChatJSON(t *testing.T) {
 	}
 	if n != 2 {
 		t.Errorf("%d lines for 2 questions: %q", n, out)
+	}
+}
+
+// TestPipedPrompt pipes a prompt of several lines in, alone and after one that is given.
+func TestPipedPrompt(t *testing.T) {
+	t.Parallel()
+	var asked []struct{ Role, Content string }
+	var raw string
+	dir := fakeNode(t, map[string]http.HandlerFunc{
+		"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+			var q struct {
+				Messages []struct{ Role, Content string }
+			}
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+				t.Error(err)
+			}
+			asked = append(asked, q.Messages...)
+			say(w, "yes")
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		},
+		"POST /v1/completions": func(w http.ResponseWriter, r *http.Request) {
+			var q struct{ Prompt string }
+			if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+				t.Error(err)
+			}
+			raw = q.Prompt
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		},
+	})
+	for _, c := range []struct {
+		args     []string
+		in, want string
+	}{
+		{[]string{"run", "demo"}, "hi\n", "hi"},
+		{[]string{"run", "demo"}, "one\ntwo\n\nthree", "one\ntwo\n\nthree"},
+		{[]string{"run", "demo", "Summarise:"}, "one\r\ntwo\r\n", "Summarise:\n\none\r\ntwo"},
+		{[]string{"run", "demo", "hi"}, "", "hi"},
+		{[]string{"run", "demo", "hi"}, "\n", "hi"},
+	} {
+		asked = nil
+		out, messages, code := covey(t, dir, c.in, c.args...)
+		if code != 0 || out != "yes\n" {
+			t.Errorf("%q with %q: exit code %d, %q, %s", c.args, c.in, code, out, messages)
+		}
+		if len(asked) != 1 || asked[0].Role != "user" || strings.TrimSuffix(asked[0].Content, "\n") != c.want {
+			t.Errorf("%q with %q asks %+v", c.args, c.in, asked)
+		}
+	}
+	if _, messages, code := covey(t, dir, "// Copyright", "run", "demo", "--raw"); code != 0 || raw != "// Copyright" {
+		t.Errorf("exit code %d, asks %q, %s", code, raw, messages)
+	}
+	for _, in := range []string{"\xff\xfe", strings.Repeat("long", 1<<20)} {
+		if _, messages, code := covey(t, dir, in, "run", "demo"); code != 2 || !strings.Contains(messages, "the input is") {
+			t.Errorf("exit code %d, %s", code, messages)
+		}
+	}
+}
+
+// TestListSummary has peers with many models: the own one and those that are served are listed.
+func TestListSummary(t *testing.T) {
+	t.Parallel()
+	models := []api.Model{{Name: "mine", CID: "c", Task: "generate"}, {Name: "zzz served", CID: "s", Peers: 1, Serving: 1}}
+	for i := range 5000 {
+		models = append(models, api.Model{Name: fmt.Sprintf("n%d", i), CID: fmt.Sprintf("p%d", i), Peers: 1})
+	}
+	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/models": func(w http.ResponseWriter, _ *http.Request) { reply(w, models) }})
+	out, messages, code := covey(t, dir, "", "model", "ls")
+	if n := strings.Count(out, "\n"); code != 0 || n != 53 || !strings.Contains(out, "\nmine ") || !strings.Contains(out, "\nzzz served ") || !strings.Contains(out, "and 4951 more that peers have: covey model ls --all\n") {
+		t.Errorf("exit code %d, %d lines, %s%.2000s", code, n, messages, out)
+	}
+	if out, _, _ := covey(t, dir, "", "model", "ls", "--all"); strings.Count(out, "\n") != 5003 {
+		t.Errorf("%d lines with --all", strings.Count(out, "\n"))
+	}
+}
+
+// TestBenchOfAName measures a model by its name, and says what is no model.
+func TestBenchOfAName(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	out, messages, code := covey(t, dir, "", "bench", "demo", "--json", "--prompt", "4", "--tokens", "2", "--repeat", "1")
+	var r struct {
+		Model  string
+		Types  map[string]int
+		Decode struct {
+			Rate float64 `json:"tokens_per_second"`
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); code != 0 || err != nil || r.Model != "demo" || r.Types["F16"] == 0 || r.Decode.Rate <= 0 {
+		t.Errorf("exit code %d, %v, %s, %s", code, err, out, messages)
+	}
+	if _, messages, code := covey(t, dir, "", "bench", "no such"); code != 3 || !strings.Contains(messages, "no file and no model") {
+		t.Errorf("exit code %d, %s", code, messages)
+	}
+}
+
+// TestPastedCommands has names that a shell would take apart.
+func TestPastedCommands(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "my data")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, messages, code := covey(t, dir, "", "status"); code != 4 || !strings.Contains(messages, "covey up --data '"+dir+"'") {
+		t.Errorf("exit code %d, %s", code, messages)
+	}
+	if _, messages, code := covey(t, dir, "", "model", "import", "demo", "--name", "my demo"); code != 0 {
+		t.Fatalf("exit code %d, %s", code, messages)
+	}
+	if _, messages, code := covey(t, dir, "", "model", "import", "demo", "--name", "my demo", "--quantize", "q8_0"); code != 1 || !strings.Contains(messages, "covey model rm 'my demo'") {
+		t.Errorf("exit code %d, %s", code, messages)
 	}
 }
 

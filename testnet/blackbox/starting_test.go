@@ -53,8 +53,12 @@ func TestReadmeSwarm(t *testing.T) {
 				}
 				script += strings.ReplaceAll(strings.ReplaceAll(l, "/tmp/peer2", two), "127.0.0.1:8421", "127.0.0.1:0") + "\n"
 			}
-			cmd := exec.CommandContext(t.Context(), "bash")
-			cmd.Dir, cmd.Stdin = dir, strings.NewReader(script)
+			session := filepath.Join(dir, "session")
+			if err := os.WriteFile(session, []byte(script), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "bash", session) // its input is not the session: covey run would read it
+			cmd.Dir = dir
 			cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(path)+":"+os.Getenv("PATH"), "COVEY_DATA="+one, "COVEY_API=127.0.0.1:0")
 			out, err := os.Create(filepath.Join(dir, "out"))
 			if err != nil {
@@ -95,7 +99,7 @@ func TestReadmeSwarm(t *testing.T) {
 // holdData starts a chat that uses a data directory without a node, and returns what ends it.
 func holdData(t *testing.T, dir string) (end func()) {
 	t.Helper()
-	chat := command(t, dir, "run", "demo")
+	chat := command(t, dir, "run", "demo", "--chat")
 	in, err := chat.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,107 @@
+package node_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/catalog"
+
+	cid "github.com/ipfs/go-cid"
+)
+
+// listed returns the names of /v1/models, which must be unique.
+func listed(t *testing.T, c *api.Client) map[string]bool {
+	t.Helper()
+	var list struct {
+		Data []struct{ ID string }
+	}
+	if err := c.Get(t.Context(), "/v1/models", nil, &list); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]bool{}
+	for _, m := range list.Data {
+		if out[m.ID] {
+			t.Errorf("%s is listed twice", m.ID)
+		}
+		out[m.ID] = true
+	}
+	return out
+}
+
+func TestImportOfATakenName(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), nil)
+	importAs(t, c, "demo", "")
+	_, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo", Quantize: "q8_0"}, func(api.Event) {})
+	var refused *api.StatusError
+	if !errors.As(err, &refused) || refused.Status != 409 || !strings.Contains(refused.Message, "--name") {
+		t.Errorf("got %v", err)
+	}
+	var all []api.Model
+	if err := c.Get(t.Context(), "/covey/v1/models", nil, &all); err != nil || len(all) != 1 {
+		t.Errorf("models are %+v, %v", all, err)
+	}
+	importAs(t, c, "demo:q8", "q8_0")
+	if got := listed(t, c); len(got) != 2 || !got["demo"] || !got["demo:q8"] {
+		t.Errorf("models are %v", got)
+	}
+	if plain, latest := shown(t, c, "demo"), shown(t, c, "demo:latest"); plain.CID != latest.CID || shown(t, c, "demo:q8").CID == plain.CID {
+		t.Errorf("demo is %s, demo:latest %s", plain.CID, latest.CID)
+	}
+}
+
+// TestOneNameInTwoPlaces has peers with different models of one name: each is listed once, the
+// own one keeps the name, and the others are found by a tag and by their identifiers.
+func TestOneNameInTwoPlaces(t *testing.T) {
+	t.Parallel()
+	first := start(t, t.TempDir(), online(""))
+	importAs(t, first, "demo", "q8_0")
+	token := invite(t, first)
+	second := start(t, t.TempDir(), online(token))
+	importAs(t, second, "demo", "")
+	third := start(t, t.TempDir(), online(token))
+	a, b := shown(t, first, "demo").CID, shown(t, second, "demo").CID
+	if a == b {
+		t.Fatal("it is one model")
+	}
+	tagged := func(text string) string { return catalog.Tagged("demo", cid.MustParse(text)) }
+	until(t, "all have heard of both", func() bool {
+		return len(known(t, first)) == 2 && len(known(t, second)) == 2 && len(known(t, third)) == 2
+	})
+	for _, n := range []struct {
+		node       *api.Client
+		own, other string
+	}{{first, a, b}, {second, b, a}, {third, min(a, b), max(a, b)}} {
+		models := known(t, n.node)
+		if models["demo"].CID != n.own || models[tagged(n.other)].CID != n.other {
+			t.Errorf("models are %+v, want demo for %s", models, n.own)
+		}
+	}
+	for _, name := range []string{tagged(a), a[:16], a} {
+		if m := shown(t, second, name); m.CID != a {
+			t.Errorf("%s is %s", name, m.CID)
+		}
+	}
+	if m := shown(t, second, "demo"); m.CID != b {
+		t.Errorf("the name went to %s", m.CID)
+	}
+	listed(t, second)
+}
+
+// TestFullStore has a limit that leaves no room for a model: it is refused at once, and the
+// status tells when nothing more can be stored.
+func TestFullStore(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), func(cfg *node.Config) { cfg.Limits.Disk = 1 << 10 })
+	_, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(e api.Event) { t.Errorf("progress: %+v", e) })
+	var refused *api.StatusError
+	if !errors.As(err, &refused) || refused.Status != 507 || !strings.Contains(refused.Message, "covey model rm") {
+		t.Errorf("got %v", err)
+	}
+	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1.0 KiB") {
+		t.Errorf("status says %q", st.DiskFull)
+	}
+}

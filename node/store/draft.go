@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	cid "github.com/ipfs/go-cid"
+)
+
+// draftPattern matches the files that list what was put under drafts: digests, one after
+// another. A file outlives its draft only if the program is killed.
+const draftPattern = "draft-*"
+
+// Draft is a Hold of blocks that are to become something whole, such as a model that is
+// imported. What was put under it is removed again, at Discard or by the next start, unless
+// it is kept. Make it with Store.Draft and end it with Keep or Discard. It is safe for
+// concurrent use.
+type Draft struct {
+	hold *Hold
+
+	mu    sync.Mutex
+	file  *os.File
+	fresh []digest // not there before
+}
+
+// Draft returns a draft of nothing yet.
+func (s *Store) Draft() (*Draft, error) {
+	f, err := os.CreateTemp(s.cfg.Dir, draftPattern)
+	if err != nil {
+		return nil, fmt.Errorf("begin draft: %w", err)
+	}
+	return &Draft{hold: s.Hold(), file: f}, nil
+}
+
+// Add protects blocks that are about to be put.
+func (d *Draft) Add(cids ...cid.Cid) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var fresh []byte
+	for _, c := range cids {
+		key, err := digestOf(c)
+		if err != nil {
+			return fmt.Errorf("draft: %w", err)
+		}
+		if !d.hold.s.Has(c) {
+			d.fresh = append(d.fresh, key)
+			fresh = append(fresh, key[:]...)
+		}
+	}
+	if _, err := d.file.Write(fresh); err != nil {
+		return fmt.Errorf("draft: %w", err)
+	}
+	return d.hold.Add(cids...)
+}
+
+// Keep ends the draft and leaves the blocks, which something pins by now.
+func (d *Draft) Keep() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hold.Release()
+	return d.end()
+}
+
+// Discard ends the draft and removes what was put under it and nothing else needs.
+func (d *Draft) Discard(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hold.Release()
+	if err := d.hold.s.discard(ctx, d.fresh); err != nil {
+		return errors.Join(fmt.Errorf("discard draft: %w", err), d.file.Close()) // the next start does it
+	}
+	return d.end()
+}
+
+func (d *Draft) end() error {
+	return errors.Join(d.file.Close(), os.Remove(d.file.Name()))
+}
+
+// discard removes blocks that no pin reaches, no hold protects and nobody puts meanwhile, and
+// gives their space back.
+func (s *Store) discard(ctx context.Context, keys []digest) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	s.gcing.Lock()
+	defer s.gcing.Unlock()
+	if s.roots.get().Lost {
+		return ErrPinsLost
+	}
+	s.setRecent(map[digest]struct{}{})
+	defer s.setRecent(nil)
+	marked, err := s.mark(ctx, s.Pins())
+	if err != nil {
+		return err
+	}
+	doomed := slices.DeleteFunc(slices.Clone(keys), func(d digest) bool {
+		_, needed := marked[d]
+		return needed
+	})
+	if _, _, err := s.sweepAll(ctx, doomed); err != nil {
+		return err
+	}
+	_, err = s.giveBack(ctx)
+	return err
+}
+
+// discardDrafts removes what drafts left behind when the program was killed.
+func (s *Store) discardDrafts() {
+	names, err := filepath.Glob(filepath.Join(s.cfg.Dir, draftPattern))
+	if err != nil {
+		return
+	}
+	for _, name := range names {
+		if err := s.discardFile(name); err != nil {
+			s.cfg.Log.Warn("blocks of an unfinished import stay", "err", err)
+		}
+	}
+}
+
+func (s *Store) discardFile(name string) error {
+	list, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var keys []digest
+	for chunk := range slices.Chunk(list, len(digest{})) {
+		if len(chunk) == len(digest{}) { // the last one may be cut off
+			keys = append(keys, digest(chunk))
+		}
+	}
+	if err := s.discard(context.Background(), keys); err != nil { // a few local reads: nothing to cancel
+		return err
+	}
+	s.cfg.Log.Info("removed what an unfinished import left", "blocks", len(keys))
+	return os.Remove(name)
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// SmallFiles makes the database write small files.
+func SmallFiles(c Config) Config {
+	t := defaultTuning()
+	t.vlogFile, t.memTable = 4<<20, 1<<20
+	c.tuning = &t
+	return c
+}
+
+// Budget stands for a small disk where none can be had: asking for room fails when what lies
+// in a directory, and what Fill took, has used it up.
+type Budget struct {
+	dir    string
+	total  int64
+	filled atomic.Int64
+}
+
+// NewBudget makes a budget, for the whole process.
+func NewBudget(dir string, total int64) *Budget {
+	b := &Budget{dir: dir, total: total}
+	fallocate = func(fd int, mode uint32, offset, size int64) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if free, _, _ := b.Space(dir); offset+size-st.Blocks*512 > free {
+			return unix.ENOSPC
+		}
+		return unix.Fallocate(fd, mode, offset, size)
+	}
+	return b
+}
+
+// Space returns what is free.
+func (b *Budget) Space(string) (free, total int64, err error) {
+	free = b.total - b.filled.Load()
+	err = filepath.WalkDir(b.dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			if info, err := e.Info(); err == nil {
+				free -= occupied(info)
+			}
+		}
+		return nil
+	})
+	return max(0, free), b.total, err
+}
+
+// Fill takes all that is free.
+func (b *Budget) Fill() error {
+	free, _, err := b.Space(b.dir)
+	b.filled.Add(free)
+	return err
+}
+
+// Clear gives back what Fill took.
+func (b *Budget) Clear() { b.filled.Store(0) }

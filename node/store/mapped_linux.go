@@ -1,0 +1,122 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+	_ "unsafe" // for linkname
+
+	"golang.org/x/sys/unix"
+)
+
+// Badger writes all its files through memory maps, and makes them sparse. A page for which
+// the disk has no room when it is written first ends the process with SIGBUS, in a goroutine
+// of Badger's where nothing can stop it. So every file that is mapped for writing gets its
+// room on the disk before that, or is not mapped: then Badger has an error. The package unix
+// maps through a variable, which is replaced here before anything can use it.
+//
+//go:linkname mapper golang.org/x/sys/unix.mapper
+var mapper *struct {
+	sync.Mutex
+	active map[*byte][]byte
+	mmap   func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error)
+	munmap func(addr, length uintptr) error
+}
+
+var _ = wrapMap()
+
+func wrapMap() struct{} {
+	plain := mapper.mmap
+	mapper.mmap = func(addr, length uintptr, prot, flags, fd int, offset int64) (uintptr, error) {
+		if fd >= 0 && flags&unix.MAP_SHARED != 0 && prot&unix.PROT_WRITE != 0 {
+			if err := roomForMap(fd, offset, int64(length)); err != nil {
+				return 0, err
+			}
+		}
+		return plain(addr, length, prot, flags, fd, offset)
+	}
+	return struct{}{}
+}
+
+// roomRetry is how often room is looked for where there must be some.
+const roomRetry = 100 * time.Millisecond
+
+// roomForMap gives a file its room on the disk, at the cost of the reserve of the store if it
+// is one of its files. A file that is new and gets none is removed. Without a next log of
+// changes an open database cannot even read: that one is waited for.
+func roomForMap(fd int, offset, size int64) error {
+	var st unix.Stat_t
+	fresh := unix.Fstat(fd, &st) == nil && st.Blocks == 0
+	err := allocate(fd, offset, size, fresh)
+	if !isFull(err) {
+		return err
+	}
+	name, linkErr := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if linkErr != nil {
+		return err
+	}
+	dir := filepath.Dir(name)
+	_, open := openDatabases.Load(dir)
+	for isFull(err) {
+		if !releaseReserve(filepath.Dir(dir)) {
+			if !open || filepath.Ext(name) != ".mem" {
+				break
+			}
+			<-time.After(roomRetry)
+		}
+		err = allocate(fd, offset, size, fresh)
+	}
+	if err != nil && fresh {
+		return errors.Join(err, unix.Ftruncate(fd, 0), os.Remove(name))
+	}
+	return err
+}
+
+// fallocate is the system call; tests stand in for a full disk here.
+var fallocate = unix.Fallocate
+
+// allocate gives a part of a file its room on the disk. Where the file system cannot promise
+// room, zeros are written to a fresh file.
+func allocate(fd int, offset, size int64, fresh bool) error {
+	for {
+		err := fallocate(fd, 0, offset, size)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EOPNOTSUPP) && fresh:
+			return writeZeros(fd, offset, size)
+		case isFull(err):
+			return err
+		}
+		return nil // or this is no file on a disk
+	}
+}
+
+func writeZeros(fd int, offset, size int64) error {
+	zeros := make([]byte, min(size, 1<<20))
+	for size > 0 {
+		n, err := unix.Pwrite(fd, zeros[:min(size, int64(len(zeros)))], offset)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		offset, size = offset+int64(n), size-int64(n)
+	}
+	return nil
+}
+
+// reserveRoom makes a file that occupies a number of bytes.
+func reserveRoom(f *os.File, size int64) error {
+	return allocate(int(f.Fd()), 0, size, true)
+}
+
+// isFull reports whether an error means that a disk, or the owner's share of it, is full.
+func isFull(err error) bool {
+	return isAny(err, syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG)
+}

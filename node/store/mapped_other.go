@@ -1,0 +1,24 @@
+//go:build !linux
+
+package store
+
+import (
+	"os"
+	"syscall"
+)
+
+// reserveRoom makes a file that occupies a number of bytes.
+func reserveRoom(f *os.File, size int64) error {
+	zeros := make([]byte, min(size, 1<<20))
+	for size > 0 {
+		n, err := f.Write(zeros[:min(size, int64(len(zeros)))])
+		if err != nil {
+			return err
+		}
+		size -= int64(n)
+	}
+	return nil
+}
+
+// isFull reports whether an error means that a disk is full.
+func isFull(err error) bool { return isAny(err, syscall.ENOSPC) }
