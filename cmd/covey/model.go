@@ -15,7 +15,6 @@ import (
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
-	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
