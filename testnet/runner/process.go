@@ -40,6 +40,9 @@ func (p *Process) Dir() string { return p.dir }
 // Log returns the path of the file that the process's messages go to.
 func (p *Process) Log() string { return p.dir + ".log" }
 
+// PID returns the id of the process, as of its last start.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // API returns a client of the node's control API, as of its last start. Unlike the other
 // methods it may be called while another goroutine starts the node again.
 func (p *Process) API() *api.Client { return p.client.Load() }

@@ -70,6 +70,14 @@ func Start(ctx context.Context, cfg Config, m *Manifest) (_ *Swarm, err error) {
 	return s, nil
 }
 
+// Join starts one more node, joined to the first, and waits until it knows all others.
+func (s *Swarm) Join(ctx context.Context, n Node) error {
+	if s.procs[n.Name] != nil {
+		return fmt.Errorf("join node %s: there is one of that name", n.Name)
+	}
+	return s.add(ctx, &n)
+}
+
 func (s *Swarm) add(ctx context.Context, n *Node) error {
 	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name), token: s.token}
 	if i := slices.IndexFunc(s.manifest.Links, func(l Link) bool { return l.Node == n.Name }); i >= 0 {
@@ -129,6 +137,16 @@ func (s *Swarm) Hear(ctx context.Context, node, model string) error {
 
 // Node returns a process by name.
 func (s *Swarm) Node(name string) *Process { return s.procs[name] }
+
+// Running returns how many of the processes live.
+func (s *Swarm) Running() (n int) {
+	for _, p := range s.procs {
+		if p.Running() {
+			n++
+		}
+	}
+	return n
+}
 
 // Wait asks again and again until done says so, ctx ends or startTimeout is over. what is
 // what it waits for.
