@@ -63,7 +63,8 @@ type churn struct {
 }
 
 // Churn kills a random one of four nodes again and again, and starts it again at once, while
-// clients ask all of them. Two nodes hold each half of the model.
+// clients ask all of them. Two nodes hold the first half of the model, one the second, and
+// one nothing: an answer waits for the only holder's return, or goes on over the copy.
 func Churn(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	c := &churn{l: l, q: asker{model: "demo", tokens: churnTokens}, states: map[string]*gatewayState{}}
 	if c.want, err = c.lone(ctx); err != nil {
@@ -72,7 +73,9 @@ func Churn(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	names := []string{"one", "two", "three", "four"}
 	mod := runner.Model{Name: "demo", On: "one"}
 	for i, n := range names {
-		mod.Hosts = append(mod.Hosts, runner.Host{Node: n, Blocks: []string{"0-1", "2-3"}[i%2]})
+		if blocks := []string{"0-1", "2-3", "0-1", ""}[i]; blocks != "" {
+			mod.Hosts = append(mod.Hosts, runner.Host{Node: n, Blocks: blocks})
+		}
 		c.states[n] = &gatewayState{up: make(chan struct{})}
 		c.states[n].back()
 	}
@@ -116,17 +119,27 @@ func (c *churn) lone(ctx context.Context) (text string, err error) {
 	return c.q.settled(ctx, s, "alone")
 }
 
-// killAll kills one node after the other.
+// killAll kills one node after the other: all of them in a random order, and again.
 func (c *churn) killAll(ctx context.Context, names []string) error {
 	rng := rand.New(rand.NewPCG(c.l.Seed, 0))
 	every, rounds := churnEvery, int(churnTime/churnEvery)
 	if c.l.Short {
-		every, rounds = 4*time.Second, 5
+		every, rounds = 4*time.Second, len(names)
 	}
 	t := time.NewTicker(every)
 	defer t.Stop()
+	var order []int
 	for range rounds {
-		n := names[rng.IntN(len(names))]
+		if len(order) == 0 {
+			order = rng.Perm(len(names))
+		}
+		n := names[order[0]]
+		order = order[1:]
+		select { // a while of peace before the first death, too
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		c.l.say("kill %s", n)
 		c.states[n].kill()
 		if err := c.s.Node(n).Kill(); err != nil {
@@ -136,13 +149,8 @@ func (c *churn) killAll(ctx context.Context, names []string) error {
 			return err
 		}
 		c.states[n].back()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
 	}
-	return nil
+	return pause(ctx, every)
 }
 
 // client asks one node until over is closed.

@@ -23,6 +23,8 @@ const (
 	// newcomerLimit is how long a newcomer may take to be listed, from its start, and to be
 	// used, from when it serves.
 	newcomerLimit = 5 * time.Second
+	// startTimeout is how long a swarm waits for anything.
+	startTimeout = 30 * time.Second
 	// lsLimit is how many lines people can look at.
 	lsLimit = 100
 )
@@ -109,7 +111,7 @@ func Sybils(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	shut := 0.0
 	if err != nil {
 		l.say("the newcomer: %v", err)
-		shut = 1
+		shut, listed, used = 1, startTimeout, startTimeout
 	}
 	out, err := exec.CommandContext(ctx, l.Binary, "model", "ls", "--data", s.Node(asking).Dir()).Output()
 	if err != nil {
