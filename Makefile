@@ -3,11 +3,13 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 T       ?= 10s
 M       ?= testnet/manifests/ci.toml
+RUN     ?=
+SEED    ?= 1
 TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -21,6 +23,12 @@ demo: build ## a swarm of four peers on this machine: import, fetch, chat, kill 
 
 testnet: build ## run a manifest of real processes (default M=testnet/manifests/ci.toml)
 	$(GO) run -trimpath ./testnet/cmd/testnet -covey bin/covey $(M)
+
+harm: build ## let hostile peers and clients loose on swarms of processes; prints each figure with its limit (ten minutes; RUN=name for some)
+	$(GO) run -trimpath ./testnet/cmd/harm -covey bin/covey -seed $(SEED) -run '$(RUN)'
+
+churn: ## 4 nodes, 8 streams, a random node killed every 10 s for 3 minutes (SEED=n)
+	@$(MAKE) harm RUN=churn
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

@@ -57,7 +57,7 @@ var only = []struct {
 	prefix, reason string
 	folders        []string
 }{
-	{"github.com/libp2p/", "one place knows the network library", []string{"node/host", "testnet/sim"}},
+	{"github.com/libp2p/", "one place knows the network library", []string{"node/host", "testnet/sim", "testnet/hostile"}},
 	{"github.com/dgraph-io/badger", "one place knows the database", []string{"node/store"}},
 	{"gorgonia.org/", "one place knows the autodiff library", []string{"engine/train"}},
 	{"net/http", "the engine and the protocols have no HTTP", []string{"node", "cmd", "testnet"}},

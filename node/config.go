@@ -59,6 +59,7 @@ type API struct {
 // Network is the side of the peers.
 type Network struct {
 	Listen    []string `toml:"listen"`
+	Announce  []string `toml:"announce"` // told to peers instead of what it listens at
 	Bootstrap []string `toml:"bootstrap"`
 	MDNS      bool     `toml:"mdns"`
 	DHT       bool     `toml:"dht"`

@@ -278,7 +278,7 @@ func (r *running) openNetwork() (err error) {
 	cfg := host.Default()
 	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
-	cfg.Log, cfg.Registerer = r.log, r.registry
+	cfg.Log, cfg.Registerer, cfg.Announce = r.log, r.registry, r.cfg.Network.Announce
 	if r.cfg.Offline {
 		cfg.Dir = "" // what lies there is of peers and revocations
 	}

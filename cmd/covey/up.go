@@ -34,7 +34,7 @@ type upOptions struct {
 	*options
 	join, joinFile                 string
 	name, api, logLevel, logFormat string
-	listen, bootstrap              []string
+	listen, announce, bootstrap    []string
 	cores                          int
 	memory, disk, upload           string
 	mdns, dht, nat, printConfig    bool
@@ -61,6 +61,7 @@ in the data directory, then the defaults; --print-config shows the result.`,
 	f.StringVar(&u.name, "name", "", "name of this machine, for people; default: its host name")
 	f.StringVar(&u.api, "api", "", "address of the API (default 127.0.0.1:8420)")
 	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers; port 0 is one that this node chooses once and keeps (default: that port on all addresses, TCP and QUIC)")
+	f.StringSliceVar(&u.announce, "announce", nil, "multiaddrs to tell peers instead of those listened at, for a port that is forwarded")
 	f.StringSliceVar(&u.bootstrap, "bootstrap", nil, "multiaddrs of peers to dial first")
 	f.IntVar(&u.cores, "cores", 0, "processor cores to lend (default all)")
 	f.StringVar(&u.memory, "memory", "", "memory to lend, such as 4GiB (default half)")
@@ -91,6 +92,9 @@ func (u *upOptions) config() (*node.Config, error) {
 	set("api", u.api, &cfg.API.Addr)
 	if given("listen") {
 		cfg.Network.Listen = u.listen
+	}
+	if given("announce") {
+		cfg.Network.Announce = u.announce
 	}
 	if given("bootstrap") {
 		cfg.Network.Bootstrap = u.bootstrap

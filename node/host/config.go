@@ -18,6 +18,7 @@ type Config struct {
 	Credentials *Credentials // required
 	Dir         string       // keeps the peers book, revocations and the port; "" keeps them in memory
 	Listen      []string     // multiaddrs; none: only dials; port 0: one that is chosen once and kept in Dir
+	Announce    []string     // multiaddrs told to others instead of those listened at; none: the latter
 	Bootstrap   []wire.Addr  // besides those of the credentials; each names its peer
 	Version     string       // of the program, told to peers
 	Roles       []string     // sorted; told to peers
@@ -73,6 +74,11 @@ func (c *Config) Validate() error {
 	for _, a := range c.Listen {
 		if _, err := multiaddr.NewMultiaddr(a); err != nil {
 			bad("listen address %q: %w", a, err)
+		}
+	}
+	for _, a := range c.Announce {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			bad("announced address %q: %w", a, err)
 		}
 	}
 	for _, a := range c.Bootstrap {

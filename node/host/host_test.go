@@ -41,6 +41,16 @@ func TestJoinByToken(t *testing.T) {
 	}
 }
 
+// TestAnnounce tells others an address that leads here through something else.
+func TestAnnounce(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Announce = []string{"/ip4/127.0.0.1/tcp/4242"} })
+	want := []wire.Addr{wire.Addr("/ip4/127.0.0.1/tcp/4242/p2p/" + a.ID().String())}
+	if got := a.Addrs(); !slices.Equal(got, want) {
+		t.Errorf("tells %v, want %v", got, want)
+	}
+}
+
 func TestMembershipRefused(t *testing.T) {
 	t.Parallel()
 	later := func() time.Time { return time.Now().Add(30 * 24 * time.Hour) }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -17,6 +18,7 @@ import (
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	"github.com/libp2p/go-libp2p/x/rate"
+	"github.com/multiformats/go-multiaddr"
 )
 
 const (
@@ -47,6 +49,10 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
+	}
+	if len(r.cfg.Announce) > 0 {
+		announced := addrsOf(textAddrs(r.cfg.Announce))
+		opts = append(opts, libp2p.AddrsFactory(func([]multiaddr.Multiaddr) []multiaddr.Multiaddr { return slices.Clone(announced) }))
 	}
 	if r.cfg.Registerer != nil {
 		opts = append(opts, libp2p.PrometheusRegisterer(r.cfg.Registerer))

@@ -27,13 +27,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "covey")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/covey-network/covey/cmd/covey")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, out)
-	}
-	return path, nil
+	return runner.Build(dir)
 })
 
 func TestMain(m *testing.M) {

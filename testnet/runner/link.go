@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/covey-network/covey/protocol/wire"
 )
 
 const (
@@ -17,60 +17,92 @@ const (
 	linkQueue = 256      // chunks on their way: with linkChunk, what a connection may have in flight
 )
 
-// link is a proxy of TCP on loopback that stands between a node and the first one. What
-// passes takes a time each way and goes no faster than a rate.
-type link struct {
-	spec Link
-	to   string // host:port
+// door is a proxy of TCP on loopback in front of a node, whose address is the one that
+// others are told. A connection through it takes what the link between the two nodes says.
+type door struct {
+	node string
+	dir  string // the node's data: it keeps its port there
+	link func(from, to string) Link
+	who  func(c *net.TCPConn) (node string, err error) // that has dialled
 	l    net.Listener
-	ctx  context.Context // of the link's life
+	ctx  context.Context // of the door's life
 	end  context.CancelFunc
 	runs sync.WaitGroup
 }
 
-func openLink(ctx context.Context, spec Link, to string) (*link, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("open link of node %s: %w", spec.Node, err)
+// open listens. Until the node does, connections are closed.
+func (d *door) open(ctx context.Context) (err error) {
+	if d.l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("open the door of node %s: %w", d.node, err)
 	}
-	k := &link{spec: spec, to: to, l: l}
-	k.ctx, k.end = context.WithCancel(context.WithoutCancel(ctx))
-	k.runs.Go(k.accept)
-	return k, nil
+	d.ctx, d.end = context.WithCancel(context.WithoutCancel(ctx))
+	d.runs.Go(d.accept)
+	return nil
+}
+
+// addr is what the node announces.
+func (d *door) addr() string {
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", d.l.Addr().(*net.TCPAddr).Port)
 }
 
 // close breaks what passes and waits until nothing runs.
-func (k *link) close() error {
-	k.end()
-	err := k.l.Close()
-	k.runs.Wait()
+func (d *door) close() error {
+	d.end()
+	err := d.l.Close()
+	d.runs.Wait()
 	return err
 }
 
-func (k *link) accept() {
+func (d *door) accept() {
 	for {
-		near, err := k.l.Accept()
+		near, err := d.l.Accept()
 		if err != nil { // closed
 			return
 		}
-		k.runs.Go(func() { k.join(near) })
+		d.runs.Go(func() { d.join(near.(*net.TCPConn)) })
 	}
 }
 
 // join carries one connection.
-func (k *link) join(near net.Conn) {
+func (d *door) join(near *net.TCPConn) {
 	defer near.Close()
-	far, err := (&net.Dialer{}).DialContext(k.ctx, "tcp", k.to)
-	if err != nil { // the first node is down: so is the link
+	from, err := d.who(near)
+	if err != nil {
+		return // whoever it was is gone
+	}
+	port, err := os.ReadFile(filepath.Join(d.dir, "port"))
+	if err != nil {
+		return
+	}
+	far, err := (&net.Dialer{}).DialContext(d.ctx, "tcp", net.JoinHostPort("127.0.0.1", strings.TrimSpace(string(port))))
+	if err != nil { // the node is down: so is the link
 		return
 	}
 	defer far.Close()
-	stop := context.AfterFunc(k.ctx, func() { _ = errors.Join(near.Close(), far.Close()) })
+	stop := context.AfterFunc(d.ctx, func() { _ = errors.Join(near.Close(), far.Close()) })
 	defer stop()
+	spec := d.link(from, d.node)
 	var both sync.WaitGroup
-	both.Go(func() { k.carry(far, near) })
-	both.Go(func() { k.carry(near, far) })
+	both.Go(func() { carry(d.ctx, spec, far, near) })
+	both.Go(func() { carry(d.ctx, spec, near, far) })
 	both.Wait()
+}
+
+// between returns what lies between two nodes: the link that names both, else what lies
+// before each of them.
+func (m *Manifest) between(a, b string) (out Link) {
+	for _, l := range m.Links {
+		switch {
+		case l.To != "" && (l.Node == a && l.To == b || l.Node == b && l.To == a):
+			return l
+		case l.To == "" && (l.Node == a || l.Node == b):
+			out.Delay.Duration += l.Delay.Duration
+			if out.Rate == 0 || l.Rate > 0 && l.Rate < out.Rate {
+				out.Rate = l.Rate
+			}
+		}
+	}
+	return out
 }
 
 type chunk struct {
@@ -79,7 +111,7 @@ type chunk struct {
 }
 
 // carry moves bytes one way, until either end is closed.
-func (k *link) carry(dst, src net.Conn) {
+func carry(ctx context.Context, spec Link, dst, src net.Conn) {
 	queue := make(chan chunk, linkQueue)
 	broken := make(chan struct{})
 	var reader sync.WaitGroup
@@ -90,7 +122,7 @@ func (k *link) carry(dst, src net.Conn) {
 			n, err := src.Read(b)
 			if n > 0 {
 				select {
-				case queue <- chunk{time.Now().Add(k.spec.Delay.Duration), b[:n]}:
+				case queue <- chunk{time.Now().Add(spec.Delay.Duration), b[:n]}:
 				case <-broken:
 					return
 				}
@@ -101,12 +133,12 @@ func (k *link) carry(dst, src net.Conn) {
 		}
 	})
 	for c := range queue {
-		wait(k.ctx, time.Until(c.due))
+		wait(ctx, time.Until(c.due))
 		if _, err := dst.Write(c.data); err != nil {
 			break
 		}
-		if k.spec.Rate > 0 {
-			wait(k.ctx, time.Duration(float64(len(c.data))/float64(k.spec.Rate)*float64(time.Second)))
+		if spec.Rate > 0 {
+			wait(ctx, time.Duration(float64(len(c.data))/float64(spec.Rate)*float64(time.Second)))
 		}
 	}
 	close(broken)
@@ -130,35 +162,4 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
-}
-
-// through returns a join token whose bootstrap address is the link, which it opens to the
-// address in the token.
-func through(ctx context.Context, spec Link, token string) (*link, string, error) {
-	t, err := wire.ParseToken(token)
-	if err != nil {
-		return nil, "", err
-	}
-	for _, a := range t.Bootstrap {
-		// /ip4/127.0.0.1/tcp/PORT/p2p/ID
-		f := strings.Split(string(a), "/")
-		if len(f) != 7 || f[1] != "ip4" || f[3] != "tcp" {
-			continue
-		}
-		k, err := openLink(ctx, spec, net.JoinHostPort(f[2], f[4]))
-		if err != nil {
-			return nil, "", err
-		}
-		_, f[4], err = net.SplitHostPort(k.l.Addr().String())
-		if err == nil {
-			f[2] = "127.0.0.1"
-			t.Bootstrap = []wire.Addr{wire.Addr(strings.Join(f, "/"))}
-			token, err = t.Text()
-		}
-		if err != nil {
-			return nil, "", errors.Join(err, k.close())
-		}
-		return k, token, nil
-	}
-	return nil, "", fmt.Errorf("open link of node %s: no address over TCP among %v", spec.Node, t.Bootstrap)
 }

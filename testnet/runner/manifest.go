@@ -34,12 +34,19 @@ type Node struct {
 	Env    []string `toml:"env"`
 }
 
-// Link is what lies between a node and the first one, both ways, for the connections that
-// the node opens; without one it is loopback.
+// Link is what lies between a node and all others, or one other, both ways; without one it
+// is loopback. Between two nodes that both have a link to all others, both lie. Links need
+// Linux.
 type Link struct {
 	Node  string    `toml:"node"`
+	To    string    `toml:"to"`    // the other one, and then the only link between the two; empty: all
 	Delay Duration  `toml:"delay"` // each way
 	Rate  node.Size `toml:"rate"`  // bytes per second each way; 0: no limit
+}
+
+// same reports whether two links lie between the same nodes.
+func (l Link) same(o Link) bool {
+	return l.Node == o.Node && l.To == o.To || l.To != "" && l.Node == o.To && l.To == o.Node
 }
 
 // Ask is a question that is asked through a node over and over while the steps are taken.
@@ -131,14 +138,17 @@ func (m *Manifest) Validate() error {
 	}
 	for i, l := range m.Links {
 		check(fmt.Sprintf("link %d", i), l.Node)
-		if len(m.Nodes) > 0 && l.Node == m.Nodes[0].Name {
+		if l.To != "" {
+			check(fmt.Sprintf("link %d", i), l.To)
+		}
+		if l.Node == l.To {
 			errs = append(errs, fmt.Errorf("link %d leads from node %q to itself", i, l.Node))
 		}
 		if l.Delay.Duration < 0 || l.Rate < 0 {
 			errs = append(errs, fmt.Errorf("link %d has a delay or rate below zero", i))
 		}
-		if slices.ContainsFunc(m.Links[:i], func(o Link) bool { return o.Node == l.Node }) {
-			errs = append(errs, fmt.Errorf("link %d is the second one of node %q", i, l.Node))
+		if slices.ContainsFunc(m.Links[:i], l.same) {
+			errs = append(errs, fmt.Errorf("link %d is the second one of node %q to %q", i, l.Node, l.To))
 		}
 	}
 	if a := m.Ask; a != nil {

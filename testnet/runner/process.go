@@ -26,6 +26,9 @@ type Process struct {
 	dir   string
 	token string
 
+	announce string // address of the door in front of it; empty: its own
+	pid      atomic.Int64
+
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended; err is set before
 	err    error
@@ -39,6 +42,10 @@ func (p *Process) Dir() string { return p.dir }
 
 // Log returns the path of the file that the process's messages go to.
 func (p *Process) Log() string { return p.dir + ".log" }
+
+// PID returns the id of the process, as of its last start; 0 before the first. As API it may
+// be called at any time.
+func (p *Process) PID() int { return int(p.pid.Load()) }
 
 // API returns a client of the node's control API, as of its last start. Unlike the other
 // methods it may be called while another goroutine starts the node again.
@@ -80,6 +87,7 @@ func (p *Process) Start(ctx context.Context) (err error) {
 		p.log.Close()
 		return fmt.Errorf("start node %s: %w", p.spec.Name, err)
 	}
+	p.pid.Store(int64(cmd.Process.Pid))
 	exited := make(chan struct{})
 	p.cmd, p.exited, p.paused = cmd, exited, false
 	go func() {
@@ -95,6 +103,9 @@ func (p *Process) args() []string {
 	args := []string{"up", "--data", p.dir, "--name", n.Name, "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}
 	if p.token != "" {
 		args = append(args, "--join", p.token)
+	}
+	if p.announce != "" {
+		args = append(args, "--announce", p.announce)
 	}
 	for _, f := range []struct{ flag, value string }{{"--memory", n.Memory}, {"--disk", n.Disk}, {"--upload", n.Upload}} {
 		if f.value != "" {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -39,7 +42,21 @@ type Swarm struct {
 	procs    map[string]*Process
 	order    []string
 	token    string
-	links    []*link
+	doors    []*door
+
+	mu sync.Mutex // guards writes of procs, which dialler reads
+}
+
+// dialler returns the node that has dialled a connection; "" if it was none of them.
+func (s *Swarm) dialler(c *net.TCPConn) (string, error) {
+	s.mu.Lock()
+	names := map[int]string{}
+	for n, p := range s.procs {
+		names[p.PID()] = n
+	}
+	s.mu.Unlock()
+	pid, err := owner(c, slices.Collect(maps.Keys(names)))
+	return names[pid], err
 }
 
 // Start starts the nodes of a manifest one after the other, each joined to the first, and
@@ -70,16 +87,26 @@ func Start(ctx context.Context, cfg Config, m *Manifest) (_ *Swarm, err error) {
 	return s, nil
 }
 
+// Join starts one more node, joined to the first, and waits until it knows all others.
+func (s *Swarm) Join(ctx context.Context, n Node) error {
+	if s.procs[n.Name] != nil {
+		return fmt.Errorf("join node %s: there is one of that name", n.Name)
+	}
+	return s.add(ctx, &n)
+}
+
 func (s *Swarm) add(ctx context.Context, n *Node) error {
 	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name), token: s.token}
-	if i := slices.IndexFunc(s.manifest.Links, func(l Link) bool { return l.Node == n.Name }); i >= 0 {
-		k, token, err := through(ctx, s.manifest.Links[i], s.token)
-		if err != nil {
+	if len(s.manifest.Links) > 0 {
+		d := &door{node: n.Name, dir: p.dir, link: s.manifest.between, who: s.dialler}
+		if err := d.open(ctx); err != nil {
 			return err
 		}
-		p.token, s.links = token, append(s.links, k)
+		p.announce, s.doors = d.addr(), append(s.doors, d)
 	}
+	s.mu.Lock()
 	s.procs[n.Name] = p
+	s.mu.Unlock()
 	s.order = append(s.order, n.Name)
 	if err := p.Start(ctx); err != nil {
 		return err
@@ -129,6 +156,16 @@ func (s *Swarm) Hear(ctx context.Context, node, model string) error {
 
 // Node returns a process by name.
 func (s *Swarm) Node(name string) *Process { return s.procs[name] }
+
+// Running returns how many of the processes live.
+func (s *Swarm) Running() (n int) {
+	for _, p := range s.procs {
+		if p.Running() {
+			n++
+		}
+	}
+	return n
+}
 
 // Wait asks again and again until done says so, ctx ends or startTimeout is over. what is
 // what it waits for.
@@ -188,9 +225,9 @@ func (s *Swarm) Stop() error {
 			errs = append(errs, fmt.Errorf("stop node %s: %w", s.order[i], err))
 		}
 	}
-	for _, k := range s.links {
-		errs = append(errs, k.close())
+	for _, d := range s.doors {
+		errs = append(errs, d.close())
 	}
-	s.links = nil
+	s.doors = nil
 	return errors.Join(errs...)
 }

@@ -1,0 +1,303 @@
+package harm
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/covey-network/covey/testnet/runner"
+)
+
+const (
+	bodySize   = 4<<20 - 1<<10 // what a gateway takes
+	bodiesOnce = 32
+	bodiesMiB  = 300 // resident memory of the node
+	// othersLimit is how long others may wait for an answer.
+	othersLimit = 500 * time.Millisecond
+	echoLimit   = 4 << 10 // bytes of an answer to a model name of 1 MB
+	// clientKey is that of a client in the tests of what it opens.
+	clientKey = "key-of-a-client"
+)
+
+// elsewhere dials from another address than others do: from a machine of its own.
+var elsewhere = &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+
+// Bodies sends bodies of many JSON values at once, of each kind.
+func Bodies(ctx context.Context, l *Lab) (out []Figure, err error) {
+	kinds := []struct{ name, head, value, tail string }{
+		{"tools of empty lists", `{"model":"nothing","messages":[{"role":"user","content":"x"}],"tools":[[]`, `,[]`, `]}`},
+		{"messages of nothing", `{"model":"nothing","messages":[{}`, `,{}`, `]}`},
+		{"empty stop texts", `{"model":"nothing","messages":[{"role":"user","content":"x"}],"stop":[""`, `,""`, `]}`},
+	}
+	for _, k := range kinds[:l.size(len(kinds), 1)] {
+		s, err := l.start(ctx, &runner.Manifest{Nodes: nodes("one")})
+		if err != nil {
+			return nil, err
+		}
+		if err := rested(ctx, s, "one"); err != nil {
+			return nil, errors.Join(err, s.Stop())
+		}
+		body := k.head + strings.Repeat(k.value, (bodySize-len(k.head)-len(k.tail))/len(k.value)) + k.tail
+		p := s.Node("one")
+		most, err := sampled(ctx, p, 0, func() error {
+			var all sync.WaitGroup
+			for range bodiesOnce {
+				all.Go(func() {
+					res, err := request(ctx, p, http.MethodPost, "/v1/chat/completions", p.API().Key, strings.NewReader(body))
+					if err == nil { // a refusal before the end of the body is one, too
+						_, _ = io.Copy(io.Discard, res.Body)
+						res.Body.Close()
+					}
+				})
+			}
+			all.Wait()
+			return nil
+		})
+		if err := errors.Join(err, s.Stop()); err != nil {
+			return nil, err
+		}
+		out = append(out, Figure{fmt.Sprintf("%d bodies of %s: resident memory", bodiesOnce, k.name), most, bodiesMiB, "MiB"})
+	}
+	return out, nil
+}
+
+// Clients holds a gateway up with slow bodies, then with idle connections, from one address,
+// while others ask from another one.
+func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
+	s, err := l.start(ctx, &runner.Manifest{
+		Nodes: nodes("one"), Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	p := s.Node("one")
+	alone, err := slowest(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	l.say("an answer takes %v when nobody disturbs", alone)
+	var out []Figure
+	for _, c := range []struct {
+		name  string
+		n     int
+		first string // what each connection sends
+	}{
+		{"128 slow bodies", 128, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"},
+		{"3,000 idle connections", l.size(3000, 1500), ""},
+		{"3,000 idle connections after an answer", l.size(3000, 1500), "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"},
+	} {
+		end, err := connections(ctx, p, c.n, c.first)
+		if err != nil {
+			return nil, err
+		}
+		took, err := slowest(ctx, p)
+		end()
+		failed := 0.0
+		if err != nil {
+			l.say("%s: others hear %v", c.name, err)
+			failed = 1
+		}
+		out = append(out,
+			Figure{c.name + ": slowest answer to others", took.Seconds(), othersLimit.Seconds(), "s"},
+			Figure{c.name + ": others refused", failed, 0, "answers"})
+	}
+	return out, nil
+}
+
+// connections opens connections from elsewhere and sends the same on each; then those with
+// a body go on a byte a second. end closes them.
+func connections(ctx context.Context, p *runner.Process, n int, first string) (end func(), err error) {
+	at, err := url.Parse(p.API().Base)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var all []net.Conn
+	var drips sync.WaitGroup
+	end = func() {
+		cancel()
+		for _, c := range all {
+			_ = c.Close() // the gateway may have been first
+		}
+		drips.Wait()
+	}
+	for range n {
+		c, err := elsewhere.DialContext(ctx, "tcp", at.Host)
+		if err != nil {
+			break // it takes no more, as it may
+		}
+		all = append(all, c)
+		if _, err := io.WriteString(c, first); err != nil {
+			continue // it was refused already
+		}
+		if strings.HasPrefix(first, "POST") {
+			drips.Go(func() {
+				for t := time.NewTicker(time.Second); ; {
+					select {
+					case <-ctx.Done():
+						t.Stop()
+						return
+					case <-t.C:
+						if _, err := c.Write([]byte(" ")); err != nil {
+							t.Stop()
+							return
+						}
+					}
+				}
+			})
+		}
+	}
+	return end, nil
+}
+
+// slowest asks a few times for a token over connections of their own.
+func slowest(ctx context.Context, p *runner.Process) (most time.Duration, err error) {
+	for range 5 {
+		start := time.Now()
+		res, err := request(ctx, p, http.MethodPost, "/v1/completions", p.API().Key, strings.NewReader(`{"model":"demo","prompt":"// Reader","max_tokens":1}`))
+		if err != nil {
+			return max(most, time.Since(start)), err
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		most = max(most, time.Since(start))
+		if err != nil || res.StatusCode != http.StatusOK {
+			return most, errors.Join(err, fmt.Errorf("answer %s", res.Status))
+		}
+	}
+	return most, nil
+}
+
+// request sends a request over a connection of its own.
+func request(ctx context.Context, p *runner.Process, method, path, key string, body io.Reader) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	req, err := http.NewRequestWithContext(ctx, method, p.API().Base+path, body)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	req.Close = true
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	res.Body = &canceledBody{res.Body, cancel}
+	return res, nil
+}
+
+// canceledBody ends its request's time when it is closed.
+type canceledBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (b *canceledBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// controlRoutes are all that a client's key must not open.
+var controlRoutes = []struct{ method, path, body string }{
+	{"GET", "/covey/v1/status", ""},
+	{"GET", "/covey/v1/peers", ""},
+	{"GET", "/covey/v1/models", ""},
+	{"GET", "/covey/v1/models/demo", ""},
+	{"GET", "/covey/v1/route?model=demo", ""},
+	{"POST", "/covey/v1/invite", "{}"},
+	{"POST", "/covey/v1/models/import", `{"path":"/etc/hostname"}`},
+	{"POST", "/covey/v1/models/pull", `{"model":"demo"}`},
+	{"POST", "/covey/v1/models/pin", `{"model":"demo"}`},
+	{"POST", "/covey/v1/host", `{"model":"demo","blocks":"all"}`},
+	{"POST", "/covey/v1/gc", "{}"},
+	{"DELETE", "/covey/v1/host/demo", ""},
+	{"DELETE", "/covey/v1/models/demo", ""},
+	{"GET", "/covey/v1/nothing", ""},
+}
+
+// Keys tries every control route with the key of a client, and asks for a model with a name
+// of 1 MB.
+func Keys(ctx context.Context, l *Lab) (_ []Figure, err error) {
+	dir, err := l.dir("keys")
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(clientKey))
+	config := fmt.Sprintf("[api]\nkeys = [%q]\n", hex.EncodeToString(sum[:]))
+	data := filepath.Join(dir, "one")
+	if err := errors.Join(os.MkdirAll(data, 0o700), os.WriteFile(filepath.Join(data, "config.toml"), []byte(config), 0o600)); err != nil {
+		return nil, err
+	}
+	s, err := runner.Start(ctx, runner.Config{Binary: l.Binary, Dir: dir}, &runner.Manifest{Nodes: nodes("one")})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	p := s.Node("one")
+	status := func(method, path, key, body string) (int, int64, error) {
+		var in io.Reader
+		if body != "" {
+			in = strings.NewReader(body)
+		}
+		res, err := request(ctx, p, method, path, key, in)
+		if err != nil {
+			return 0, 0, err
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		return res.StatusCode, n, errors.Join(err, res.Body.Close())
+	}
+	if code, _, err := status("GET", "/v1/models", clientKey, ""); err != nil || code != http.StatusOK {
+		return nil, fmt.Errorf("the client's key opens nothing at all: status %d, %w", code, err)
+	}
+	open := 0
+	for _, r := range controlRoutes {
+		code, _, err := status(r.method, r.path, clientKey, r.body)
+		if err != nil {
+			return nil, err
+		}
+		if code != http.StatusForbidden {
+			l.say("a client's key gets %d from %s %s", code, r.method, r.path)
+			open++
+		}
+	}
+	if code, _, err := status("GET", "/covey/v1/status", p.API().Key, ""); err != nil || code != http.StatusOK {
+		return nil, fmt.Errorf("the owner's key gets status %d, %w", code, err)
+	}
+	var echoed int64
+	name := string(bytes.Repeat([]byte("m"), 1<<20))
+	for path, body := range map[string]string{
+		"/v1/completions":      `{"model":"` + name + `","prompt":"x"}`,
+		"/v1/chat/completions": `{"model":"` + name + `","messages":[{"role":"user","content":"x"}]}`,
+		"/v1/embeddings":       `{"model":"` + name + `","input":"x"}`,
+	} {
+		_, n, err := status("POST", path, clientKey, body)
+		if err != nil {
+			return nil, err
+		}
+		echoed = max(echoed, n)
+	}
+	return []Figure{
+		{"a client's key: control routes that do not answer 403", float64(open), 0, "routes"},
+		{"a model name of 1 MB: longest answer", float64(echoed), echoLimit, "bytes"},
+	}, nil
+}
