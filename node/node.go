@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,9 @@ const patience = 5 * time.Second
 // settleTime is how long a node that starts waits to hear of other peers before it says
 // that it is ready.
 const settleTime = 3 * time.Second
+
+// settleAgain is how often it looks whether its models are loaded.
+const settleAgain = 20 * time.Millisecond
 
 // Node is a peer.
 type Node struct {
@@ -193,25 +197,38 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 	return nil
 }
 
-// settle waits until another peer has told what it has, for a while, if there are peers to
-// find: the first question to this node is then about the swarm, not about a node alone.
+// settle waits for a while until another peer has told what it has, if there are peers to
+// find, and what this one served before its last end is loaded again: the first question to
+// this node is then about the swarm as it is.
 func (r *running) settle(ctx context.Context) {
-	if r.cfg.Offline || len(r.creds.Bootstrap)+len(r.cfg.Network.Bootstrap) == 0 {
+	if r.cfg.Offline {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if len(r.creds.Bootstrap)+len(r.cfg.Network.Bootstrap) > 0 {
+		r.hear(ctx)
+	}
+	for r.restoring() && sleep(ctx, settleAgain) {
+	}
+}
+
+// hear waits until another peer has told what it has.
+func (r *running) hear(ctx context.Context) {
 	news, stop := r.host.Subscribe()
 	defer stop()
-	late := time.NewTimer(settleTime)
-	defer late.Stop()
 	for len(r.host.Adverts()) == 0 {
 		select {
 		case <-news:
-		case <-late.C:
-			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// restoring reports whether something that is to be served is on its way into memory.
+func (r *running) restoring() bool {
+	return slices.ContainsFunc(r.hosting.Hosted(), func(h hosting.Hosted) bool { return h.State == hosting.Fetching || h.State == hosting.Loading })
 }
 
 // open makes the parts in order of dependence.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -114,8 +115,11 @@ type route struct {
 }
 
 func (q *asker) route(ctx context.Context, p *runner.Process) (*route, error) {
-	r := new(route)
-	return r, p.API().Get(ctx, "/covey/v1/route", url.Values{"model": {q.model}, "prompt": {"16"}, "tokens": {"64"}}, r)
+	r, like := new(route), url.Values{"model": {q.model}, "prompt": {"8"}, "tokens": {strconv.Itoa(max(1, q.tokens))}}
+	if q.vector {
+		like.Set("prompt", "1")
+	}
+	return r, p.API().Get(ctx, "/covey/v1/route", like, r)
 }
 
 // over reports whether the chain goes over a peer.

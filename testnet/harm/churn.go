@@ -124,7 +124,7 @@ func (c *churn) killAll(ctx context.Context, names []string) error {
 	rng := rand.New(rand.NewPCG(c.l.Seed, 0))
 	every, rounds := churnEvery, int(churnTime/churnEvery)
 	if c.l.Short {
-		every, rounds = 4*time.Second, len(names)
+		every, rounds = 3*time.Second, len(names)
 	}
 	t := time.NewTicker(every)
 	defer t.Stop()
