@@ -38,6 +38,11 @@ var avoidTimes = [...]struct{ first, most time.Duration }{
 // forgetAfter is how long after it is used again a peer's incidents count as in a row.
 const forgetAfter = 10 * time.Minute
 
+// maxReturns is how many times in a row, with nothing done in between, a peer that was gone or
+// hung is asked again at once when it is back: one that goes at each request and comes back
+// would cost each a retry.
+const maxReturns = 2
+
 // maxRecords bounds the records kept: what is over is dropped beyond it.
 const maxRecords = 1024
 
@@ -146,6 +151,9 @@ func (r *Router) worked(c *Chain) {
 	}
 }
 
+// returns reports whether the peer is believed to be back, when it is heard of again.
+func (rec *record) returns() bool { return rec.count <= maxReturns }
+
 // Joined tells that a peer has been met anew: that it was gone is over, and so is what it
 // hung on.
 func (r *Router) Joined(p host.ID) {
@@ -155,9 +163,7 @@ func (r *Router) Joined(p host.ID) {
 	key := blameKey{peer: p}
 	switch rec, known := r.records[key]; {
 	case !known:
-	case rec.fault == faultGone:
-		delete(r.records, key)
-	case rec.fault == faultFailing && now.Before(rec.until):
+	case (rec.fault == faultGone || rec.fault == faultFailing) && rec.returns() && now.Before(rec.until):
 		rec.until = now // it counts if it happens again
 		r.records[key] = rec
 	}
@@ -173,8 +179,7 @@ func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
 		rec, known := r.records[key]
 		switch {
 		case !known || !now.Before(rec.until):
-		case rec.fault == faultGone && a.Seq > rec.seq:
-			delete(r.records, key)
+		case rec.fault == faultGone && rec.returns() && a.Seq > rec.seq:
 		default:
 			n += min(rec.count, 10) * (1 + int(rec.fault))
 		}
