@@ -135,8 +135,25 @@ func (r *Router) blamedSince(p host.ID, opened uint64) bool {
 	return r.records[blameKey{peer: p}].at > opened
 }
 
-// worked forgets the failures of peers that work. What they said that was not so stays.
+// works ends what peers that work are left out for. What they said that was not so stays.
+func (r *Router) works(c *Chain) {
+	now := r.cfg.Now()
+	r.mended(c, func(key blameKey, rec record) {
+		if now.Before(rec.until) {
+			rec.until = now // it counts if it happens again
+			r.records[key] = rec
+		}
+	})
+}
+
+// worked forgets it, as they did all that a session asked of them: one that fails in the
+// middle of each has begun all of them well.
 func (r *Router) worked(c *Chain) {
+	r.mended(c, func(key blameKey, _ record) { delete(r.records, key) })
+}
+
+// mended calls f, which holds mu, with the records of a chain's peers that work can mend.
+func (r *Router) mended(c *Chain, f func(blameKey, record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.records) == 0 {
@@ -144,8 +161,8 @@ func (r *Router) worked(c *Chain) {
 	}
 	for _, l := range c.Links {
 		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, c.Model}} {
-			if r.records[key].fault < faultAccuser {
-				delete(r.records, key)
+			if rec, known := r.records[key]; known && rec.fault < faultAccuser {
+				f(key, rec)
 			}
 		}
 	}
