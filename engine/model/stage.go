@@ -110,12 +110,3 @@ func (s *Stage) NewSession(maxTokens int) (*Session, error) {
 
 // SessionBytes is [Config.SessionBytes] of the stage.
 func (s *Stage) SessionBytes(maxTokens int) int64 { return s.cfg.SessionBytes(s.rng, maxTokens) }
-
-// TokenBytes returns by how much a session grows with each token that it has room for.
-func (s *Stage) TokenBytes() int64 {
-	if s.decoder == nil {
-		return 0
-	}
-	n := s.cfg.ContextLen()
-	return s.cfg.Llama.CacheBytes(s.rng.Last-s.rng.First, n) / int64(n)
-}

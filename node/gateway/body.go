@@ -19,6 +19,7 @@ const (
 	// maxBodies, so that large bodies, many or slow, cannot take the memory of all.
 	smallBody = 64 << 10
 	maxBodies = 40 << 20
+	growth    = 4 // times what has come is held at most
 	maxWorked = 4 << 20
 	// A body may take bodyGrace, and from then on must have come with bodyRate bytes per
 	// second on the whole.
@@ -182,9 +183,9 @@ func (b *body) read(r *http.Request) error {
 			return badRequest("", "read request: %v", err)
 		}
 		if len(b.data) == cap(b.data) {
-			size = min(2*size, limit+1)
-			if r.ContentLength >= 0 {
-				size = r.ContentLength + 1
+			size = min(growth*size, limit+1)
+			if r.ContentLength >= 0 { // what is announced has not come, and takes nothing from others
+				size = min(size, r.ContentLength+1)
 			}
 			if err := b.grow(size); err != nil {
 				return err

@@ -117,6 +117,28 @@ func TestLargeBodiesShareTheirMemory(t *testing.T) {
 	})
 }
 
+// TestAnnouncedBodiesHoldLittle has clients that announce large bodies, send a little of
+// them and stop: a large request is answered.
+func TestAnnouncedBodiesHoldLittle(t *testing.T) {
+	t.Parallel()
+	served(t, models{}, nil, func(t *testing.T, dial func() net.Conn, _ *http.Client) {
+		for range 50 {
+			c := dial()
+			defer c.Close()
+			post(c, "/v1/completions", 3<<20)
+			fmt.Fprint(c, strings.Repeat(" ", 100<<10))
+		}
+		c := dial()
+		defer c.Close()
+		large := `{"model":"x","prompt":"` + strings.Repeat("y", 4<<20-100) + `"}`
+		post(c, "/v1/completions", len(large))
+		fmt.Fprint(c, large)
+		if res, code := answered(t, c); res.StatusCode != 404 {
+			t.Errorf("answered %d %s", res.StatusCode, code)
+		}
+	})
+}
+
 // TestUnreadBodiesDoNotReset sends whole bodies that nobody wants, as a client does that
 // reads no answer before it has sent all: the answer is there, and not a reset.
 func TestUnreadBodiesDoNotReset(t *testing.T) {

@@ -102,12 +102,15 @@ func (g *granter) renew(has *wire.Grant, peer ID, now time.Time) (*wire.Membersh
 	if g == nil {
 		return nil, fmt.Errorf("%w: this peer gives none", wire.ErrIssuer)
 	}
-	life := has.RenewalLife()
+	life, lifeOf := has.RenewalLife(), has.Life
+	if by := has.Issuer; by != nil && by.RenewalLife() < life { // a deputy may have put any there
+		life, lifeOf = by.RenewalLife(), uint64(by.RenewalLife()/time.Second)
+	}
 	if has.Allows(wire.ScopeAdmit) {
 		life = protocol.MaxGrant // a deputy is there for the time after the founder
 	}
 	to := &wire.Grant{
-		Swarm: g.c.Swarm, ID: randomBytes(wire.GrantIDSize), Scopes: has.Scopes, Peer: peer, Origin: has.Invitation(), Life: has.Life,
+		Swarm: g.c.Swarm, ID: randomBytes(wire.GrantIDSize), Scopes: has.Scopes, Peer: peer, Origin: has.Invitation(), Life: lifeOf,
 		NotBefore: now.Add(-protocol.MaxClockSkew).Unix(),
 	}
 	ends := func(after time.Duration) int64 { return to.NotBefore + int64(after/time.Second) }

@@ -40,6 +40,8 @@ type Host struct {
 	events  *events
 	ready   chan struct{}
 
+	saving sync.Mutex // held while the list of revocations is written
+
 	mu       sync.Mutex
 	handlers map[string]Handler
 	revoke   revocations // of the swarm

@@ -232,6 +232,45 @@ func TestShortLivesStayShort(t *testing.T) {
 	}
 }
 
+// TestDeputyGivesNoLongerLives has a deputy, whose renewals last two days, invite a peer with an
+// invitation to renewals of ten years. The founder gives it no more than the deputy may.
+func TestDeputyGivesNoLongerLives(t *testing.T) {
+	t.Parallel()
+	now, a := time.Now(), foundSwarm(t, t.TempDir())
+	join := func(g *granter, in Invitation) *Credentials {
+		token, err := g.invite(in, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := OpenCredentials(t.TempDir(), token, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	founder := a.granter(&a.Grant, &a.Membership)
+	renew := func(has *wire.Grant, peer ID) (*wire.Membership, *wire.Grant) {
+		m, err := founder.renew(has, peer, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := m.Verify(a.Swarm, peer, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m, g
+	}
+	d := join(founder, Invitation{Scopes: wire.AllScopes(), Life: 2 * day})
+	m, own := renew(&d.Grant, d.ID)
+	c := join(d.granter(own, m), Invitation{TTL: time.Hour, Life: protocol.MaxGrant})
+	has := &c.Grant
+	for i := range 2 {
+		if _, has = renew(has, c.ID); has.ExpiresAt().After(now.Add(2 * day)) {
+			t.Errorf("renewal %d: until %v, want two days from %v at most", i, has.ExpiresAt(), now)
+		}
+	}
+}
+
 // TestDeputyReplacesTheFounder has a swarm go on, and grow, when its founder is gone for good.
 func TestDeputyReplacesTheFounder(t *testing.T) {
 	t.Parallel()

@@ -47,16 +47,28 @@ func (h *Host) revokeFrom(s wire.Signed, from ID) error {
 	if r != nil {
 		r.obey(list, from)
 	}
-	if h.cfg.Dir != "" {
-		b, err := wire.Encode(&wire.SignedRevocation{Signed: s})
-		if err == nil {
-			err = writeFile(filepath.Join(h.cfg.Dir, revokedFile), b)
-		}
-		if err != nil {
-			return fmt.Errorf("revoke: %w", err)
-		}
+	if h.cfg.Dir == "" {
+		return nil
+	}
+	if err := h.saveRevocation(); err != nil {
+		return fmt.Errorf("revoke: %w", err)
 	}
 	return nil
+}
+
+// saveRevocation writes down the newest list, whichever of those that came at a time is last
+// to get here.
+func (h *Host) saveRevocation() error {
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	h.mu.Lock()
+	s := h.revoke.signed
+	h.mu.Unlock()
+	b, err := wire.Encode(&wire.SignedRevocation{Signed: s})
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(h.cfg.Dir, revokedFile), b)
 }
 
 // obey cuts off the members on a list and passes it on to the others.

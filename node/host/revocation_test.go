@@ -2,6 +2,8 @@ package host
 
 import (
 	"errors"
+	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/covey-network/covey/protocol/wire"
@@ -72,5 +74,36 @@ func TestRevocationTravels(t *testing.T) {
 	}
 	if m := c.Membership(); m.Refused == nil {
 		t.Error("a peer that was taken off does not know")
+	}
+}
+
+// TestNewestRevocationIsKept gets lists in any order and at once, as from many peers: the one
+// that is kept for the next start is the newest.
+func TestNewestRevocationIsKept(t *testing.T) {
+	t.Parallel()
+	creds, dir := foundSwarm(t, t.TempDir()), t.TempDir()
+	cfg := Default()
+	cfg.Credentials, cfg.Dir, cfg.Log = creds, dir, slog.New(slog.DiscardHandler)
+	h, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lists = 32
+	var all sync.WaitGroup
+	for i := range lists {
+		signed, err := wire.SignRevocation(creds.SwarmKey, &wire.Revocation{Swarm: creds.Swarm, Seq: uint64(i + 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			if err := h.Revoke(signed); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	h.revoke = revocations{}
+	if err := h.loadRevocation(); err != nil || h.revoke.list == nil || h.revoke.list.Seq != lists {
+		t.Errorf("kept %+v, %v, want the list %d", h.revoke.list, err, lists)
 	}
 }

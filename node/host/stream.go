@@ -35,6 +35,8 @@ type Stream interface {
 	SetDeadline(t time.Time) error
 	// SetReadDeadline is SetDeadline for reads alone.
 	SetReadDeadline(t time.Time) error
+	// SetWriteDeadline is SetDeadline for writes alone.
+	SetWriteDeadline(t time.Time) error
 	// Peer returns the peer on the other side.
 	Peer() ID
 	// Relayed reports whether a third peer carries the stream: never move bulk over it.

@@ -38,6 +38,11 @@ var avoidTimes = [...]struct{ first, most time.Duration }{
 // forgetAfter is how long after it is used again a peer's incidents count as in a row.
 const forgetAfter = 10 * time.Minute
 
+// maxReturns is how many times in a row, with nothing done in between, a peer that was gone or
+// hung is asked again at once when it is back: one that goes at each request and comes back
+// would cost each a retry.
+const maxReturns = 2
+
 // maxRecords bounds the records kept: what is over is dropped beyond it.
 const maxRecords = 1024
 
@@ -130,8 +135,25 @@ func (r *Router) blamedSince(p host.ID, opened uint64) bool {
 	return r.records[blameKey{peer: p}].at > opened
 }
 
-// worked forgets the failures of peers that work. What they said that was not so stays.
+// works ends what peers that work are left out for. What they said that was not so stays.
+func (r *Router) works(c *Chain) {
+	now := r.cfg.Now()
+	r.mended(c, func(key blameKey, rec record) {
+		if now.Before(rec.until) {
+			rec.until = now // it counts if it happens again
+			r.records[key] = rec
+		}
+	})
+}
+
+// worked forgets it, as they did all that a session asked of them: one that fails in the
+// middle of each has begun all of them well.
 func (r *Router) worked(c *Chain) {
+	r.mended(c, func(key blameKey, _ record) { delete(r.records, key) })
+}
+
+// mended calls f, which holds mu, with the records of a chain's peers that work can mend.
+func (r *Router) mended(c *Chain, f func(blameKey, record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.records) == 0 {
@@ -139,12 +161,15 @@ func (r *Router) worked(c *Chain) {
 	}
 	for _, l := range c.Links {
 		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, c.Model}} {
-			if r.records[key].fault < faultAccuser {
-				delete(r.records, key)
+			if rec, known := r.records[key]; known && rec.fault < faultAccuser {
+				f(key, rec)
 			}
 		}
 	}
 }
+
+// returns reports whether the peer is believed to be back, when it is heard of again.
+func (rec *record) returns() bool { return rec.count <= maxReturns }
 
 // Joined tells that a peer has been met anew: that it was gone is over, and so is what it
 // hung on.
@@ -155,9 +180,7 @@ func (r *Router) Joined(p host.ID) {
 	key := blameKey{peer: p}
 	switch rec, known := r.records[key]; {
 	case !known:
-	case rec.fault == faultGone:
-		delete(r.records, key)
-	case rec.fault == faultFailing && now.Before(rec.until):
+	case (rec.fault == faultGone || rec.fault == faultFailing) && rec.returns() && now.Before(rec.until):
 		rec.until = now // it counts if it happens again
 		r.records[key] = rec
 	}
@@ -173,8 +196,7 @@ func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
 		rec, known := r.records[key]
 		switch {
 		case !known || !now.Before(rec.until):
-		case rec.fault == faultGone && a.Seq > rec.seq:
-			delete(r.records, key)
+		case rec.fault == faultGone && rec.returns() && a.Seq > rec.seq:
 		default:
 			n += min(rec.count, 10) * (1 + int(rec.fault))
 		}

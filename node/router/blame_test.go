@@ -140,6 +140,42 @@ func TestOneDeathIsOneIncident(t *testing.T) {
 	}
 }
 
+// TestPeerThatComesAndGoes has the best peer break each stream, or say that it is at fault, at
+// once or in the middle of an answer, and then say hello and tell a new advert: that is believed
+// twice.
+func TestPeerThatComesAndGoes(t *testing.T) {
+	t.Parallel()
+	broken, fault := errors.New("stream breaks"), &wire.Error{Code: wire.CodeInternal, Message: "oh"}
+	for name, tc := range map[string]struct {
+		err   error
+		every int // step
+	}{"breaks": {broken, 1}, "breaks later": {broken, 4}, "errs": {fault, 1}, "errs later": {fault, 4}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bad, good := &chainPeer{id: peer(1)}, &chainPeer{id: peer(2)}
+			bad.fail = func(step int) (error, bool) {
+				if step%tc.every != 0 {
+					return nil, true
+				}
+				return tc.err, false
+			}
+			s := newSwarm(stage(bad.id, 0, 8, ms, nil), stage(good.id, 0, 8, 5*ms, nil))
+			serveAll(t, s, bad, good)
+			r := s.router(t)
+			for i, want := range []int{1, 1, 1, 0, 0} {
+				if n := ask(t, r); n != want {
+					t.Errorf("request %d: %d reroutes, want %d", i, n, want)
+				}
+				s.renew(bad.id)
+				r.Joined(bad.id)
+			}
+			if got := leftOut(t, r); !slices.Equal(got, []host.ID{bad.id}) {
+				t.Errorf("left out: %v", got)
+			}
+		})
+	}
+}
+
 // TestOnlyHolderRestarts kills the only peer of eight streams, which is back after 2.3 s with
 // a new advert: they go on, and so does a request in between.
 func TestOnlyHolderRestarts(t *testing.T) {

@@ -203,6 +203,9 @@ func (s *Session) note(l *Link, weight int, f fault) {
 		s.marks = map[host.ID]mark{}
 	}
 	seq := max(l.seq, s.r.seqOf(l.Peer))
+	if m, again := s.marks[l.Peer]; again && f == faultGone && seq > m.seq {
+		f = faultFailing // it was back, and went again
+	}
 	if s.marked(l.Peer, seq) <= weight {
 		s.marks[l.Peer] = mark{weight, f, s.r.cfg.Now(), seq}
 	}

@@ -107,6 +107,9 @@ func (s *Session) Close() {
 			s.r.cfg.Log.Debug("close session", "chain", s.chain, "err", err)
 		}
 		s.client = nil
+		if len(s.tokens) > 0 {
+			s.r.worked(s.chain)
+		}
 	}
 }
 
@@ -132,7 +135,7 @@ func (s *Session) feed(ctx context.Context, tokens []int32, last wire.InferStep)
 		return nil, nil, err
 	}
 	s.tokens = all
-	s.r.worked(s.chain)
+	s.r.works(s.chain)
 	return res, vec, nil
 }
 

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -96,6 +97,43 @@ func TestTensorThatStalls(t *testing.T) {
 	})
 }
 
+// TestProgressWhileATensorComes lets a hidden state come in over a slow link, in virtual time:
+// who sends it hears from the start that the peer lives.
+func TestProgressWhileATensorComes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		b.load(t, back)
+		s := b.serve(t.Context(), peer(2))
+		open := b.request(back, 8)
+		open.ProgressMs = uint32(infer.Beat.Milliseconds())
+		if _, err := infer.Open(t.Context(), s, open); err != nil {
+			t.Fatal(err)
+		}
+		r, w := frame.NewReader(s, wire.InferClientLimits(protocol.MaxTensor)), frame.NewWriter(s)
+		send(w, wire.TypeInferStep, &wire.InferStep{Seq: 1, Tokens: []int32{1}, Want: wire.WantToken, Tensor: true})
+		start := time.Now()
+		for i := range 3 {
+			if typ, _, err := r.Next(); err != nil || typ != wire.TypeProgress {
+				t.Fatalf("frame %d: type %d, %v, want progress", i, typ, err)
+			}
+		}
+		if d := time.Since(start); d != 3*infer.Beat {
+			t.Errorf("three beats took %v", d)
+		}
+		if _, err := infer.WriteVector(w, nil, make([]float32, b.src.c.Config.Dim()), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if typ, _, err := r.Next(); err != nil || typ != wire.TypeInferResult {
+			t.Errorf("got frame type %d, %v, want the result", typ, err)
+		}
+		_ = s.Close() // the session ends with it
+	})
+}
+
 // TestModelWithNaN serves a model with a NaN in a norm: that is the model's fault, whichever
 // part of it is asked.
 func TestModelWithNaN(t *testing.T) {
@@ -146,7 +184,7 @@ func second(s net.Conn, answer func(w *frame.Writer, st *wire.InferStep)) {
 		}
 		switch typ {
 		case wire.TypeInferOpen:
-			body, err := wire.Encode(&wire.InferOpened{MaxTokens: 8})
+			body, err := wire.Encode(&wire.InferOpened{MaxTokens: protocol.MaxSessionTokens})
 			if errors.Join(err, w.Write(wire.TypeInferOpened, body), w.Flush()) != nil {
 				return
 			}
@@ -250,10 +288,17 @@ func TestProgress(t *testing.T) {
 		work   func(w *frame.Writer)
 		at     host.ID
 		silent time.Duration // until it is given up; 0: it answers after 10 s
+		takes  time.Duration // instead of 10 s
 	}{
 		"old and slow": {work: func(*frame.Writer) { time.Sleep(10 * time.Second) }, at: next},
 		"slow": {tells: true, at: next, work: func(w *frame.Writer) {
 			for range 40 {
+				time.Sleep(infer.Beat)
+				send(w, wire.TypeProgress, &wire.InferProgress{})
+			}
+		}},
+		"slower than a session may be idle": {tells: true, at: next, takes: protocol.InferIdleTimeout + 5*time.Second, work: func(w *frame.Writer) {
+			for range int((protocol.InferIdleTimeout + 5*time.Second) / infer.Beat) {
 				time.Sleep(infer.Beat)
 				send(w, wire.TypeProgress, &wire.InferProgress{})
 			}
@@ -277,18 +322,26 @@ func TestProgress(t *testing.T) {
 						hops.Go(func() {
 							second(there, func(w *frame.Writer, st *wire.InferStep) {
 								tc.work(w)
-								send(w, wire.TypeInferResult, &wire.InferResult{Seq: st.Seq, Length: 1, Tokens: make([]wire.Sampled, 1)})
+								send(w, wire.TypeInferResult, &wire.InferResult{Seq: st.Seq, Length: uint32(len(st.Tokens)), Tokens: make([]wire.Sampled, 1)})
 							})
 						})
 						return &pipe{here, h.Peer}, nil
 					})
 				})
 				b.load(t, front)
-				open := b.request(front, 8)
+				tokens := make([]int32, 1)
+				if tc.takes > 0 { // what is allowed for as many tokens as the model takes, and hops
+					tokens = make([]int32, b.src.c.Config.ContextLen())
+				}
+				open := b.request(front, uint32(len(tokens)))
 				open.ProgressMs = uint32(infer.Beat.Milliseconds())
 				open.Route = []wire.Hop{
 					{Peer: next, Range: wire.Range{First: 2, Last: 3}, Progress: tc.tells},
 					{Peer: last, Range: wire.Range{First: 3, Last: 4, Head: true}, Progress: tc.tells},
+				}
+				for first := uint32(4); tc.takes > 0 && first < protocol.MaxHops; first++ {
+					open.Route[len(open.Route)-1].Range.Head = false
+					open.Route = append(open.Route, wire.Hop{Peer: last, Range: wire.Range{First: first, Last: first + 1, Head: true}})
 				}
 				heard := map[host.ID]int{}
 				opts := infer.Options{Silence: infer.Silence, Told: func(at host.ID) { heard[at]++ }}
@@ -296,11 +349,11 @@ func TestProgress(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				start := time.Now()
-				_, _, err = c.Step(ctx, &wire.InferStep{Tokens: []int32{1}, Want: wire.WantToken}, nil)
-				took, want := time.Since(start), 10*time.Second
+				_, _, err = c.Step(ctx, &wire.InferStep{Tokens: tokens, Want: wire.WantToken}, nil)
+				took, want := time.Since(start), cmp.Or(tc.takes, 10*time.Second)
 				if tc.silent > 0 {
 					want = tc.silent
 					var e *wire.Error

@@ -86,8 +86,6 @@ func (ses *session) beat() func() {
 	if every == 0 {
 		return func() {}
 	}
-	// A stream that cannot take a deadline is dead: what is sent next tells.
-	_ = ses.s.SetDeadline(ses.frameDeadline())
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -99,6 +97,8 @@ func (ses *session) beat() func() {
 				return
 			case <-t.C:
 			}
+			// A stream that cannot take a deadline is dead: what is sent next tells.
+			_ = ses.s.SetWriteDeadline(ses.frameDeadline())
 			at, _ := ses.at.Load().(host.ID)
 			if errors.Join(ses.send(wire.TypeProgress, &wire.InferProgress{Peer: at}), ses.out.Flush()) != nil {
 				return // the answer fails as well

@@ -256,17 +256,22 @@ func (ses *session) step(ctx context.Context) (bool, error) {
 	if err := wire.Decode(payload, &st); err != nil {
 		return false, wire.Errorf(wire.CodeBadRequest, "%v", err)
 	}
-	if err := ses.readInput(&st); err != nil {
-		return false, err
-	}
-	stop := ses.beat()
-	res, vec, err := ses.compute(ctx, &st)
+	stop := ses.beat() // a tensor takes longer on a slow link than a peer may be silent
+	res, vec, err := ses.work(ctx, &st)
 	stop()
 	if err != nil {
 		return false, stepError(st.Seq, err)
 	}
 	res.Seq = st.Seq
 	return !st.Final, ses.answer(res, vec)
+}
+
+// work takes what belongs to a step, and runs it.
+func (ses *session) work(ctx context.Context, st *wire.InferStep) (*wire.InferResult, []float32, error) {
+	if err := ses.readInput(st); err != nil {
+		return nil, nil, err
+	}
+	return ses.compute(ctx, st)
 }
 
 func stepError(seq uint64, err error) error {

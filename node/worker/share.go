@@ -85,10 +85,12 @@ func (w *Worker) roomFor(c client) int64 {
 	if c.peer == w.cfg.Self {
 		return room
 	}
-	others := w.roomForOthers()
-	pool := share(w.sessionBytes(), ownerShare)
-	return min(others, share(pool, grantShare)-w.others.grants[c.grant].bytes, share(pool, peerShare)-w.others.peers[c.peer].bytes)
+	ofGrant := share(share(w.sessionBytes(), ownerShare), grantShare) - w.others.grants[c.grant].bytes
+	return min(w.roomForOthers(), ofGrant, w.mostForPeer()-w.others.peers[c.peer].bytes)
 }
+
+// mostForPeer returns the bytes that one other peer may have in all. The caller holds mu.
+func (w *Worker) mostForPeer() int64 { return share(share(w.sessionBytes(), ownerShare), peerShare) }
 
 // roomForOthers returns the bytes that other peers together may still take. The caller holds
 // mu.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -161,12 +162,13 @@ func (w *Worker) Served() map[cid.Cid][]wire.Served {
 	return w.served(w.cfg.MemoryBytes-w.used, w.cfg.MaxSessions-w.sessions)
 }
 
-// Offered describes the stages of each model, with the room for sessions of other peers.
+// Offered describes the stages of each model, with the room for sessions of other peers, and
+// no more memory than one of them may have: a longer session would be refused.
 func (w *Worker) Offered() map[cid.Cid][]wire.Served {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	pool := int(share(int64(w.cfg.MaxSessions), ownerShare))
-	return w.served(w.roomForOthers(), min(w.cfg.MaxSessions-w.sessions, pool-w.others.all.sessions))
+	return w.served(min(w.roomForOthers(), w.mostForPeer()), min(w.cfg.MaxSessions-w.sessions, pool-w.others.all.sessions))
 }
 
 // served describes the stages where there is room for so many bytes and sessions more. The
@@ -178,10 +180,7 @@ func (w *Worker) served(free int64, sessions int) map[cid.Cid][]wire.Served {
 		v := wire.Served{
 			Range: s.rng, StepNs: uint64(min(s.stepTime(), protocol.MaxStepTime)), PrefillNs: uint64(min(s.prefillTime(), protocol.MaxStepTime)),
 			FreeSessions: uint32(max(0, sessions)), Queue: uint32(len(s.queue)),
-			FreeTokens: uint64(1) << 20,
-		}
-		if per := s.loaded.TokenBytes(); per > 0 {
-			v.FreeTokens = uint64(free / per)
+			FreeTokens: uint64(sort.Search(protocol.MaxSessionTokens, func(n int) bool { return s.loaded.SessionBytes(n+1) > free })),
 		}
 		out[s.model] = append(out[s.model], v)
 	}

@@ -305,6 +305,26 @@ func TestMemoryOfOnePeer(t *testing.T) {
 	}
 }
 
+// TestWhatIsOfferedIsGiven opens a session of all the tokens that are offered to other peers.
+func TestWhatIsOfferedIsGiven(t *testing.T) {
+	t.Parallel()
+	probe := newBench(t, nil)
+	probe.load(t, whole)
+	if _, err := probe.open(t, peer(2), 200); err != nil {
+		t.Fatal(err)
+	}
+	_, used := probe.Memory()
+	b := newBench(t, func(c *worker.Config) { c.MemoryBytes = used })
+	b.load(t, whole)
+	tokens := b.Offered()[b.src.id][0].FreeTokens
+	if tokens < 50 || tokens > 200 {
+		t.Errorf("%d tokens offered where there is room for 200", tokens)
+	}
+	if _, err := b.open(t, peer(2), uint32(tokens)); err != nil {
+		t.Errorf("a session of the %d tokens that are offered: %v", tokens, err)
+	}
+}
+
 // TestMalformedSteps breaks the protocol in one way each.
 func TestMalformedSteps(t *testing.T) {
 	t.Parallel()
