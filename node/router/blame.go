@@ -130,19 +130,33 @@ func (r *Router) blamedSince(p host.ID, opened uint64) bool {
 	return r.records[blameKey{peer: p}].at > opened
 }
 
-// worked forgets the failures of peers that work. What they said that was not so stays.
-func (r *Router) worked(c *Chain) {
+// worked forgets the failures of peers that work. What they said that was not so stays. That
+// they hung is over only by work of a session opened since, and counts if it happens again.
+func (r *Router) worked(t *trial) {
+	now := r.cfg.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.records) == 0 {
 		return
 	}
-	for _, l := range c.Links {
-		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, c.Model}} {
-			if r.records[key].fault < faultAccuser {
+	for _, l := range t.chain.Links {
+		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, t.chain.Model}} {
+			switch rec, known := r.records[key]; {
+			case !known || rec.fault >= faultAccuser:
+			case rec.fault < faultFailing:
 				delete(r.records, key)
+			case rec.at <= t.opened:
+				r.end(key, now)
 			}
 		}
+	}
+}
+
+// end lets a peer be used again. Its incident counts if there is another one.
+func (r *Router) end(key blameKey, now time.Time) {
+	if rec := r.records[key]; now.Before(rec.until) {
+		rec.until = now
+		r.records[key] = rec
 	}
 }
 
@@ -157,18 +171,20 @@ func (r *Router) Joined(p host.ID) {
 	case !known:
 	case rec.fault == faultGone:
 		delete(r.records, key)
-	case rec.fault == faultFailing && now.Before(rec.until):
-		rec.until = now // it counts if it happens again
-		r.records[key] = rec
+	case rec.fault == faultFailing:
+		r.end(key, now)
 	}
 }
 
 // demerits says how much speaks against a peer, 0 for nothing. An advert that the peer made
-// after it was gone shows that it is back.
+// after it was gone shows that it is back. No advert clears a peer that is being looked into.
 func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
 	now := r.cfg.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, s := range r.checking {
+		n += s[a.Peer]
+	}
 	for _, key := range []blameKey{{peer: a.Peer}, {a.Peer, model}} {
 		rec, known := r.records[key]
 		switch {
