@@ -176,15 +176,17 @@ func (r *Router) Joined(p host.ID) {
 	}
 }
 
-// demerits says how much speaks against a peer, 0 for nothing. An advert that the peer made
-// after it was gone shows that it is back. No advert clears a peer that is being looked into.
-func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
+// demerits says how much speaks against a peer, 0 for nothing, and how much of that is not
+// known yet, as it is being looked into. An advert that the peer made
+// after it was gone shows that it is back.
+func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n, suspected int) {
 	now := r.cfg.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.checking {
-		n += s[a.Peer]
+		suspected += s[a.Peer]
 	}
+	n = suspected
 	for _, key := range []blameKey{{peer: a.Peer}, {a.Peer, model}} {
 		rec, known := r.records[key]
 		switch {
@@ -195,5 +197,5 @@ func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
 			n += min(rec.count, 10) * (1 + int(rec.fault))
 		}
 	}
-	return n
+	return n, suspected
 }
