@@ -83,11 +83,11 @@ func (g *Gateway) embed(ctx context.Context, m *Model, inputs [][]int32) (vector
 		inputs[i] = m.cut(ids)
 		longest = max(longest, len(inputs[i]))
 	}
-	s, err := g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Name: m.Name, Blocks: m.Blocks, Shape: m.Shape, Prompt: longest, Timeout: requestTimeout})
+	s, err := g.openSession(ctx, router.Request{Model: m.ID, Name: m.Name, Blocks: m.Blocks, Shape: m.Shape, Prompt: longest, Timeout: requestTimeout})
 	if err != nil {
 		return nil, 0, err
 	}
-	defer s.Close()
+	defer g.closeSession(s)
 	for _, ids := range inputs {
 		v, err := s.Pooled(ctx, ids)
 		if err != nil {

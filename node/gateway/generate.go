@@ -57,7 +57,7 @@ func (n *generation) run(ctx context.Context, emit func(piece) error) error {
 	most = min(most, n.model.Context-len(n.prompt))
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	s, err := n.g.cfg.Router.Open(ctx, router.Request{
+	s, err := n.g.openSession(ctx, router.Request{
 		Model: n.model.ID, Name: n.model.Name, Blocks: n.model.Blocks, Shape: n.model.Shape,
 		Prompt: len(n.prompt), Answer: most, Timeout: requestTimeout, Sampling: n.opts.wire,
 	})
@@ -65,10 +65,9 @@ func (n *generation) run(ctx context.Context, emit func(piece) error) error {
 		return err
 	}
 	defer func() {
-		s.Close()
+		n.g.closeSession(s)
 		n.g.metrics.prompt.Add(float64(len(n.prompt)))
 		n.g.metrics.answered.Add(float64(n.completion))
-		n.g.metrics.reroutes.Add(float64(s.Reroutes()))
 	}()
 	return n.loop(ctx, s, most, emit)
 }
@@ -136,4 +135,19 @@ func usageOf(all []*generation) *usage {
 	}
 	u.Total = u.Prompt + u.Completion
 	return u
+}
+
+// openSession opens a session on a chain of peers, for closeSession.
+func (g *Gateway) openSession(ctx context.Context, req router.Request) (*router.Session, error) {
+	s, err := g.cfg.Router.Open(ctx, req)
+	if err != nil {
+		g.metrics.reroutes.Add(float64(s.Reroutes()))
+		return nil, err
+	}
+	return s, nil
+}
+
+func (g *Gateway) closeSession(s *router.Session) {
+	s.Close()
+	g.metrics.reroutes.Add(float64(s.Reroutes()))
 }

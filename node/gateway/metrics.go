@@ -28,7 +28,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"route"}),
 		prompt:   counter("prompt_tokens_total", "Tokens of prompts."),
 		answered: counter("answered_tokens_total", "Tokens drawn for answers."),
-		reroutes: counter("reroutes_total", "Times an answer went on over another chain of peers."),
+		reroutes: counter("reroutes_total", "Times a chain of peers failed and another one was looked for, at the open of a session or later."),
 	}
 	if r == nil {
 		return m, nil

@@ -134,10 +134,10 @@ func (g *Gateway) runNumbers(ctx context.Context, m *Model, count int, input fun
 			return nil, err
 		}
 		if s == nil { // only once there is something to run
-			if s, err = g.cfg.Router.Open(ctx, router.Request{Model: m.ID, Name: m.Name, Blocks: m.Blocks, Shape: m.Shape, Prompt: m.Context, Timeout: requestTimeout}); err != nil {
+			if s, err = g.openSession(ctx, router.Request{Model: m.ID, Name: m.Name, Blocks: m.Blocks, Shape: m.Shape, Prompt: m.Context, Timeout: requestTimeout}); err != nil {
 				return nil, err
 			}
-			defer s.Close()
+			defer g.closeSession(s)
 		}
 		scores, err := s.Numbers(ctx, x, n)
 		if err != nil {

@@ -135,36 +135,46 @@ func (r *Router) blamedSince(p host.ID, opened uint64) bool {
 	return r.records[blameKey{peer: p}].at > opened
 }
 
-// works ends what peers that work are left out for. What they said that was not so stays.
-func (r *Router) works(c *Chain) {
+// works ends what peers that work are left out for. What they said that was not so stays. That
+// they hung is over only by work of a session opened since.
+func (r *Router) works(t *trial) {
 	now := r.cfg.Now()
-	r.mended(c, func(key blameKey, rec record) {
-		if now.Before(rec.until) {
-			rec.until = now // it counts if it happens again
-			r.records[key] = rec
+	r.mended(t, func(key blameKey, _ record) { r.end(key, now) })
+}
+
+// worked forgets it, as they did all that a session asked of them: one that fails in the
+// middle of each has begun all of them well. That one hung still counts if it hangs again.
+func (r *Router) worked(t *trial) {
+	r.mended(t, func(key blameKey, rec record) {
+		if rec.fault < faultFailing {
+			delete(r.records, key)
 		}
 	})
 }
 
-// worked forgets it, as they did all that a session asked of them: one that fails in the
-// middle of each has begun all of them well.
-func (r *Router) worked(c *Chain) {
-	r.mended(c, func(key blameKey, _ record) { delete(r.records, key) })
-}
-
 // mended calls f, which holds mu, with the records of a chain's peers that work can mend.
-func (r *Router) mended(c *Chain, f func(blameKey, record)) {
+func (r *Router) mended(t *trial, f func(blameKey, record)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.records) == 0 {
 		return
 	}
-	for _, l := range c.Links {
-		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, c.Model}} {
-			if rec, known := r.records[key]; known && rec.fault < faultAccuser {
+	for _, l := range t.chain.Links {
+		for _, key := range []blameKey{{peer: l.Peer}, {l.Peer, t.chain.Model}} {
+			rec, known := r.records[key]
+			if known && (rec.fault < faultFailing || rec.fault == faultFailing && rec.at <= t.opened) {
 				f(key, rec)
 			}
 		}
+	}
+}
+
+// end lets a peer be used again. Its incident counts if there is another one. The caller
+// holds mu.
+func (r *Router) end(key blameKey, now time.Time) {
+	if rec := r.records[key]; now.Before(rec.until) {
+		rec.until = now
+		r.records[key] = rec
 	}
 }
 
@@ -180,18 +190,22 @@ func (r *Router) Joined(p host.ID) {
 	key := blameKey{peer: p}
 	switch rec, known := r.records[key]; {
 	case !known:
-	case (rec.fault == faultGone || rec.fault == faultFailing) && rec.returns() && now.Before(rec.until):
-		rec.until = now // it counts if it happens again
-		r.records[key] = rec
+	case (rec.fault == faultGone || rec.fault == faultFailing) && rec.returns():
+		r.end(key, now)
 	}
 }
 
-// demerits says how much speaks against a peer, 0 for nothing. An advert that the peer made
+// demerits says how much speaks against a peer, 0 for nothing, and how much of that is not
+// known yet, as it is being looked into. An advert that the peer made
 // after it was gone shows that it is back.
-func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
+func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n, suspected int) {
 	now := r.cfg.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, s := range r.checking {
+		suspected += s[a.Peer]
+	}
+	n = suspected
 	for _, key := range []blameKey{{peer: a.Peer}, {a.Peer, model}} {
 		rec, known := r.records[key]
 		switch {
@@ -201,5 +215,5 @@ func (r *Router) demerits(a *wire.Advert, model cid.Cid) (n int) {
 			n += min(rec.count, 10) * (1 + int(rec.fault))
 		}
 	}
-	return n
+	return n, suspected
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -534,6 +535,69 @@ func TestHangingPeer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLastHopHangs has the best of two back halves hang at every step, and advertise all the
+// time: one request is delayed by it and goes on elsewhere once. The others keep away from it,
+// also while it is not known yet who is at fault.
+func TestLastHopHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		front := &chainPeer{id: peer(1), silent: peer(2)}
+		bad, good := &chainPeer{id: peer(2), hangs: "step"}, &chainPeer{id: peer(3)}
+		s := newSwarm(stage(front.id, 0, 4, ms, current), stage(bad.id, 4, 8, ms, current), stage(good.id, 4, 8, 5*ms, current)).virtual()
+		serveAll(t, s, front, bad, good)
+		r := s.router(t)
+		for i, most := range []struct {
+			reroutes int
+			took     time.Duration
+		}{{1, infer.Silence}, {}, {}} {
+			start := time.Now()
+			if n := ask(t, r); n != most.reroutes || time.Since(start) > most.took {
+				t.Errorf("request %d: %d reroutes, took %v", i, n, time.Since(start))
+			}
+			s.renew(bad.id)
+		}
+		r.Idle()
+		for range 2 {
+			s.renew(bad.id)
+			if got := leftOut(t, r); !slices.Equal(got, []host.ID{bad.id}) {
+				t.Errorf("left out %v", got)
+			}
+		}
+	})
+}
+
+// TestHangsAgain has a peer hang, work, and hang again: it is left out for longer.
+func TestHangsAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var honest atomic.Bool
+		bad := &chainPeer{id: peer(1), tells: true, fail: func(int) (error, bool) {
+			if !honest.Load() {
+				time.Sleep(time.Minute)
+			}
+			return nil, true
+		}}
+		s := newSwarm(stage(bad.id, 0, 8, ms, current), stage(peer(2), 0, 8, 5*ms, current)).virtual()
+		serveAll(t, s, bad, &chainPeer{id: peer(2)})
+		r := s.router(t)
+		for _, out := range []time.Duration{2 * time.Second, 4 * time.Second} {
+			honest.Store(false)
+			if n := ask(t, r); n != 1 {
+				t.Errorf("%d reroutes", n)
+			}
+			time.Sleep(out - ms)
+			if got := leftOut(t, r); !slices.Equal(got, []host.ID{bad.id}) {
+				t.Errorf("left out %v after %v", got, out-ms)
+			}
+			time.Sleep(ms)
+			honest.Store(true)
+			if n := ask(t, r); n != 0 {
+				t.Errorf("%d reroutes of a peer that works again", n)
+			}
+		}
+	})
 }
 
 // TestNextHopThatCannotBeReached has the only holder of the front half wait for one of the

@@ -57,7 +57,7 @@ func (t *trial) examine(err error, at host.ID) verdict {
 			return verdict{fault: faultWrong} // it blames a peer that is not behind it
 		}
 		v.unproved, v.light = true, v.fault == faultRefused
-		if said.Code == wire.CodeUpstream {
+		if said.Code == wire.CodeUpstream && at != said.Peer { // what hangs was waited for
 			v.fault = faultGone // as far as is known
 		}
 	}
@@ -80,7 +80,30 @@ func (t *trial) later(p host.ID) int {
 	return 0
 }
 
-// settle blames the peer at fault, once that is known.
+// others returns the links that may be at fault instead of the one that is named: those that
+// may have named it falsely or, if that is the first, those whose result it may have passed on.
+func (t *trial) others(v verdict) []Link {
+	if v.at == 0 {
+		return t.chain.Links[1:]
+	}
+	return t.chain.Links[:v.at]
+}
+
+// suspicion is what speaks against the peers of a chain until it is known who is at fault.
+// All the others together weigh less than the one that is named.
+type suspicion map[host.ID]int
+
+func (t *trial) suspicion(v verdict) suspicion {
+	others := t.others(v)
+	s := suspicion{t.chain.Links[v.at].Peer: len(others) + 1}
+	for i := range others {
+		s[others[i].Peer] = max(s[others[i].Peer], 1)
+	}
+	return s
+}
+
+// settle blames the peer at fault, once that is known. Until then it is left to the last
+// resort to go over those who may be.
 func (r *Router) settle(ctx context.Context, t trial, v verdict) {
 	if !v.unproved {
 		r.blameLink(t, 0, v.fault, v.objects)
@@ -91,9 +114,9 @@ func (r *Router) settle(ctx context.Context, t trial, v verdict) {
 	}
 	name, seq := t.chain.String(), r.seqOf(t.chain.Links[v.at].Peer)
 	r.mu.Lock()
-	busy := r.checking[name] || len(r.checking) >= maxChecks
+	busy := r.checking[name] != nil || len(r.checking) >= maxChecks
 	if !busy {
-		r.checking[name] = true
+		r.checking[name] = t.suspicion(v)
 	}
 	r.mu.Unlock()
 	if busy {

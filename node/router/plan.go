@@ -36,11 +36,12 @@ type Link struct {
 	Queue   time.Duration `json:"queue_ns"`   // before each step, as is RTT
 	RTT     time.Duration `json:"rtt_ns"`     // from the stage before, there and back
 
-	addrs    []wire.Addr
-	token    time.Duration // to compute a token of a long prompt
-	seq      uint64        // of the advert that this is from
-	tells    bool          // its progress, when asked to
-	demerits int           // what speaks against the peer, see blame.go
+	addrs     []wire.Addr
+	token     time.Duration // to compute a token of a long prompt
+	seq       uint64        // of the advert that this is from
+	tells     bool          // its progress, when asked to
+	demerits  int           // what speaks against the peer, see blame.go
+	suspected int           // how much of that is not known yet
 }
 
 // Chain is a way through a model and how long a request is expected to take on it.
@@ -151,7 +152,11 @@ func (r *Router) plan(req Request, v view) (*Choice, error) {
 	choice.Chain, choice.Doubtful = chain, chain.demerits > 0
 	for _, c := range all {
 		if c.link.demerits > 0 && !used[c.link.Peer] {
-			choice.LeftOut = append(choice.LeftOut, Left{Peer: c.link.Peer, Range: c.link.Range, Reason: "failed a moment ago"})
+			reason := "failed a moment ago"
+			if c.link.demerits == c.link.suspected {
+				reason = "may be at fault, which is being found out"
+			}
+			choice.LeftOut = append(choice.LeftOut, Left{Peer: c.link.Peer, Range: c.link.Range, Reason: reason})
 		}
 	}
 	return choice, nil
@@ -183,7 +188,7 @@ func (c *candidate) arrive(p *candidate, rtt time.Duration, work work) {
 // candidates lists the stages of a model that could take a session.
 func (r *Router) candidates(req Request, work work, v view) (all []*candidate, left []Left) {
 	for _, a := range r.cfg.Adverts() {
-		demerits := r.demerits(a, req.Model)
+		demerits, suspected := r.demerits(a, req.Model)
 		if v.demerits != nil {
 			demerits += v.demerits(a)
 		}
@@ -204,7 +209,8 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 				all = append(all, &candidate{advert: a, link: Link{
 					Peer: a.Peer, Name: a.Name, Range: s.Range, addrs: a.Addrs,
 					Prompt: work.prompt(step, token), Compute: step, Queue: times(step, int(s.Queue)),
-					token: token, seq: a.Seq, tells: a.Peer == r.cfg.Self || a.Capability >= protocol.ProgressCapability, demerits: demerits,
+					token: token, seq: a.Seq, tells: a.Peer == r.cfg.Self || a.Capability >= protocol.ProgressCapability,
+					demerits: demerits, suspected: suspected,
 				}})
 			}
 		}

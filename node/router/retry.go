@@ -133,6 +133,7 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			attempt++
 		}
 		s.desperate = false
+		s.reroutes++
 		if first == nil {
 			first = err
 		}
@@ -188,10 +189,7 @@ func (s *Session) mark(t trial, v verdict) {
 		return
 	}
 	s.note(&t.chain.Links[v.at], accused, v.fault)
-	others := t.chain.Links[:v.at] // who may have named it falsely
-	if v.at == 0 {
-		others = t.chain.Links[1:] // whose result it may have passed on
-	}
+	others := t.others(v)
 	for i := range others {
 		s.note(&others[i], (failed-accused+len(others)-1)/len(others), faultRefused)
 	}

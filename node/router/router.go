@@ -34,8 +34,8 @@ type Router struct {
 	running  map[int]context.CancelFunc
 	started  int // tasks
 	records  map[blameKey]record
-	epoch    uint64          // counts records
-	checking map[string]bool // chains of which it is being found out who is at fault
+	epoch    uint64               // counts records
+	checking map[string]suspicion // chains of which it is being found out who is at fault
 }
 
 // New checks the configuration.
@@ -43,7 +43,7 @@ func New(cfg Config) (*Router, error) {
 	if cfg.Adverts == nil || cfg.RTT == nil || cfg.Dial == nil || cfg.Log == nil || cfg.Now == nil {
 		return nil, errors.New("new router: adverts, round trips, dialer, log and clock are required")
 	}
-	return &Router{cfg: cfg, running: map[int]context.CancelFunc{}, records: map[blameKey]record{}, checking: map[string]bool{}}, nil
+	return &Router{cfg: cfg, running: map[int]context.CancelFunc{}, records: map[blameKey]record{}, checking: map[string]suspicion{}}, nil
 }
 
 // Run waits until ctx ends, then ends what the router still does in the background. Sessions

@@ -68,7 +68,8 @@ func (r *Router) Open(ctx context.Context, req Request) (*Session, error) {
 	return s, s.retry(ctx, func() error { return s.connect(ctx) })
 }
 
-// Reroutes returns how often the session had to go on over another chain.
+// Reroutes returns how often the session had to look for another chain as one had failed, be
+// it at its open or later. It may be called of a session that did not open, too.
 func (s *Session) Reroutes() int { return s.reroutes }
 
 // Next feeds tokens and draws the one that follows them. promptLen is how many tokens of
@@ -108,7 +109,7 @@ func (s *Session) Close() {
 		}
 		s.client = nil
 		if len(s.tokens) > 0 {
-			s.r.worked(s.chain)
+			s.r.worked(&s.current.trial)
 		}
 	}
 }
@@ -122,7 +123,6 @@ func (s *Session) feed(ctx context.Context, tokens []int32, last wire.InferStep)
 	pos := len(s.tokens)
 	err = s.retry(ctx, func() error {
 		if s.client == nil {
-			s.reroutes++
 			if err := s.connect(ctx); err != nil {
 				return err
 			}
@@ -135,7 +135,7 @@ func (s *Session) feed(ctx context.Context, tokens []int32, last wire.InferStep)
 		return nil, nil, err
 	}
 	s.tokens = all
-	s.r.works(s.chain)
+	s.r.works(&s.current.trial)
 	return res, vec, nil
 }
 

@@ -37,6 +37,7 @@ type chainPeer struct {
 	lie      func(st *wire.InferStep, res *wire.InferResult, vec []float32) []float32 // changes results
 	hangs    string                                                                   // where it stops to answer: "open", "step", "vector"
 	stuck    host.ID                                                                  // a next hop that it cannot reach, and does not give up
+	silent   host.ID                                                                  // a next hop that hangs at steps, which it reports
 	opening  time.Duration                                                            // time of an open
 	slow     time.Duration                                                            // time of a step
 	tells    bool                                                                     // its progress, if asked to
@@ -170,6 +171,14 @@ func (p *chainPeer) serve(s host.Stream) {
 			if !goOn {
 				return
 			}
+		}
+		if len(open.Route) > 0 && open.Route[0].Peer == p.silent {
+			for range infer.Silence / infer.Beat {
+				time.Sleep(infer.Beat)
+				send(wire.TypeProgress, &wire.InferProgress{Peer: p.silent})
+			}
+			send(wire.TypeError, &wire.Error{Code: wire.CodeUpstream, Peer: p.silent, Seq: st.Seq})
+			return
 		}
 		p.work(open.Progress(), send)
 		if p.hangs == "step" {
@@ -308,9 +317,9 @@ func TestSessionOutlivesItsPeers(t *testing.T) {
 		fail     func(int) (error, bool)
 		reroutes int
 	}{
-		{"refuses the open", wire.Errorf(wire.CodeNotHosting, "no"), never, 0},
-		{"is full", wire.Errorf(wire.CodeBusy, "full"), never, 0},
-		{"has no memory", wire.Errorf(wire.CodeNoMemory, "none"), never, 0},
+		{"refuses the open", wire.Errorf(wire.CodeNotHosting, "no"), never, 1},
+		{"is full", wire.Errorf(wire.CodeBusy, "full"), never, 1},
+		{"has no memory", wire.Errorf(wire.CodeNoMemory, "none"), never, 1},
 		{"breaks in the prompt", nil, func(n int) (error, bool) { return gone, n != 2 }, 1},
 		{"breaks at the first token", nil, func(n int) (error, bool) { return gone, n != 3 }, 1},
 		{"breaks later", nil, func(n int) (error, bool) { return gone, n != 6 }, 1},

@@ -16,8 +16,11 @@ import (
 	"github.com/covey-network/covey/testnet/tiny"
 )
 
-// answersPerMode is how often each liar's swarm is asked.
-const answersPerMode = 4
+// answersPerMode is how often each liar's swarm is asked, shortAnswers the same in tests.
+const (
+	answersPerMode = 4
+	shortAnswers   = 3
+)
 
 // tokensPerAnswer is the length of each answer.
 const tokensPerAnswer = 16
@@ -25,12 +28,17 @@ const tokensPerAnswer = 16
 // hangLimit is how long a token may take past a peer that hangs.
 const hangLimit = 3 * time.Second
 
+// foundLimit is how long it may take to find out who is at fault.
+const foundLimit = 5 * time.Second
+
+// farther is what lies between honest nodes: the liar, which is on loopback, looks nearest.
+const farther = 2 * time.Millisecond
+
 // Scene is a small swarm and the place in it that a liar takes.
 type Scene struct {
 	Name   string
 	hosts  map[string]string // node: blocks of the model
 	victim string            // node that is blamed
-	behind bool              // the victim comes after the liar in its chain
 	blocks string            // the liar claims
 	after  int               // right tokens before the lie
 	image  bool              // a model of images, else the demo model
@@ -50,7 +58,7 @@ func Scenes() []Scene {
 		{Name: "whole", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", modes: speaks},
 		{Name: "middle", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", after: tokensPerAnswer / 2, modes: in("blame-step", "hang-step", "garbage-answer", "huge-token")},
 		{
-			Name: "first", hosts: map[string]string{"one": "0-1", "two": "2-3"}, victim: "two", behind: true, blocks: "0-1",
+			Name: "first", hosts: map[string]string{"one": "0-1", "two": "2-3"}, victim: "two", blocks: "0-1",
 			modes: func(m *hostile.Mode) bool { return m.Hidden || m.Blames },
 		},
 		{
@@ -133,6 +141,11 @@ func (sc Scene) Open(ctx context.Context, l *Lab) (_ *Stage, err error) {
 		}
 	}
 	st.m = &runner.Manifest{Nodes: nodes(st.names...), Model: []runner.Model{mod}}
+	for _, n := range st.names {
+		if n != "one" {
+			st.m.Links = append(st.m.Links, runner.Link{Node: "one", To: n, Delay: runner.Duration{Duration: farther}})
+		}
+	}
 	return st, st.start(ctx)
 }
 
@@ -173,9 +186,9 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 		o.Asked, o.Harm = liar.Asked(), liar.Harm()
 		err = errors.Join(err, liar.stop())
 	}()
-	avoided := map[string]bool{}
 	late := time.Now().Add(startTimeout)
-	for since := 0; since < answersPerMode; { // answers since the first lie, that one with it
+	answers := st.l.size(answersPerMode, shortAnswers)
+	for since := 0; since < answers; { // answers since the first lie, that one with it
 		if liar.Harm() == 0 {
 			if time.Now().After(late) {
 				return o, errors.New("the liar is never asked")
@@ -205,23 +218,33 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 		case a.text != want:
 			o.Wrong++
 		}
-		out := r.avoided()
-		o.LiarAvoided = o.LiarAvoided || out[liar.ID()]
-		// Of two peers in a chain of which the first blames the second, both are suspect
-		// until the second one has answered on another chain.
-		last := since == answersPerMode
-		for n, id := range st.ids {
-			if out[id] && (last || !st.behind) {
-				avoided[n] = true
-			}
-		}
+		st.see(&o, r, liar.ID())
 	}
+	for late = time.Now().Add(foundLimit); !o.LiarAvoided && time.Now().Before(late); { // it is found out in the background
+		r, err := st.q.route(ctx, st.s.Node(asking))
+		if err == nil {
+			err = pause(ctx, look)
+		}
+		if err != nil {
+			return o, err
+		}
+		st.see(&o, r, liar.ID())
+	}
+	return o, nil
+}
+
+// look is how often it is looked who is avoided.
+const look = 50 * time.Millisecond
+
+// see notes who is avoided.
+func (st *Stage) see(o *Outcome, r *route, liar host.ID) {
+	out := r.avoided()
+	o.LiarAvoided = o.LiarAvoided || out[liar]
 	for _, n := range st.names {
-		if avoided[n] {
+		if out[st.ids[n]] && !slices.Contains(o.HonestAvoided, n) {
 			o.HonestAvoided = append(o.HonestAvoided, n)
 		}
 	}
-	return o, nil
 }
 
 // retries returns how often answers of the asking node have gone on over another chain.
