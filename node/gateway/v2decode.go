@@ -18,8 +18,8 @@ const (
 	maxOutputsV2 = 16
 	// maxContainersV2 has room for values that are nested: a list around each cell.
 	maxContainersV2 = maxCellsV2 + maxContainers
-	// maxFloatsV2 bounds the values of a request; each takes two bytes of it at least.
-	maxFloatsV2 = maxBodyV2 / 2
+	// maxFloatsV2 bounds the values of a request, whatever fits into its bytes.
+	maxFloatsV2 = 6 << 20
 )
 
 // requestV2 is a request for inference.
