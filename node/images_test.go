@@ -229,6 +229,30 @@ func TestClassifyImages(t *testing.T) {
 	})
 }
 
+// TestLargePhotos sends files as large as a photo of 50 million pixels may be: one of 24 MB is
+// answered like its picture, and what is beyond the limit is refused.
+func TestLargePhotos(t *testing.T) {
+	t.Parallel()
+	small := picture(t, 40, 40)
+	c, _, scores := withImages(t, small, nil)
+	padded := func(size int) string {
+		const head = 33 // bytes of a PNG before its second chunk
+		chunk := append([]byte("teXt"), make([]byte, size-len(small)-12)...)
+		b := append(bytes.Clone(small[:head]), binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4))...)
+		b = binary.BigEndian.AppendUint32(append(b, chunk...), crc32.ChecksumIEEE(chunk))
+		return base64.StdEncoding.EncodeToString(append(b, small[head:]...))
+	}
+	var logits []float32
+	infer(t, c, "tiny", object{"inputs": input("image", "BYTES", []int{1}, []string{padded(24e6)})}).output(t, "logits", []int{1, len(scores)}, &logits)
+	if !sameFloats(logits, scores) {
+		t.Errorf("scores %v, want %v", logits, scores)
+	}
+	status, body := request(t, c, "POST", "/v2/models/tiny/infer", `{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["`+padded(26e6)+`"]}]}`, nil)
+	if status != 413 || !strings.Contains(body, "33 MiB: send a smaller image") {
+		t.Errorf("a photo of 26 MB: %d %.200s", status, body)
+	}
+}
+
 // TestOpenInferenceProtocol looks at the routes beside inference.
 func TestOpenInferenceProtocol(t *testing.T) {
 	t.Parallel()
@@ -300,7 +324,7 @@ func TestInferRefusals(t *testing.T) {
 		{"none ready", "GET", "/v2/models/nothing/ready", "", 404, "not here"},
 		{"completion", "POST", "/v1/completions", `{"model":"tiny","prompt":"x"}`, 400, "task"},
 		{"embedding", "POST", "/v1/embeddings", `{"model":"tiny","input":"x"}`, 400, "task"},
-		{"longer than 12 MiB", "POST", "/v2/models/tiny/infer", `{"id":"` + strings.Repeat("x", 13<<20) + `"}`, 413, "12 MiB"},
+		{"longer than 33 MiB", "POST", "/v2/models/tiny/infer", `{"id":"` + strings.Repeat("x", 34<<20) + `"}`, 413, "33 MiB"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

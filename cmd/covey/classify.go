@@ -15,8 +15,9 @@ import (
 	"github.com/covey-network/covey/node/api"
 )
 
-// maxImageFile bounds an image file that is sent to a node, whose requests end at 12 MiB.
-const maxImageFile = 9_000_000
+// maxImageFile bounds an image file that is sent to a node, whose requests end at 33 MiB: a
+// third more than the file, in base64.
+const maxImageFile = 24_000_000
 
 // The tasks of models that classify.
 const (

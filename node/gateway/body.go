@@ -14,7 +14,7 @@ import (
 // Limits of the bodies of requests.
 const (
 	maxBody   = 4 << 20  // a prompt of 128k tokens and its JSON escapes
-	maxBodyV2 = 12 << 20 // a photo of 9 MB in base64, or the values of several images
+	maxBodyV2 = 33 << 20 // a photo of 24 MB in base64, or the values of several images
 	// Of each body smallBody bytes are read whatever others send. What is larger shares
 	// maxBodies, so that large bodies, many or slow, cannot take the memory of all.
 	smallBody = 64 << 10

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -139,6 +140,30 @@ func TestAnnouncedBodiesHoldLittle(t *testing.T) {
 	})
 }
 
+// TestSlowPhotosHoldLittle has clients that announce the largest body and begin with it: what
+// they hold is what they sent, so that others send theirs.
+func TestSlowPhotosHoldLittle(t *testing.T) {
+	t.Parallel()
+	served(t, models{}, nil, func(t *testing.T, dial func() net.Conn, _ *http.Client) {
+		const path, largest = "/v2/models/none/infer", 33 << 20
+		for range 3 {
+			c := dial()
+			defer c.Close()
+			post(c, path, largest)
+			fmt.Fprint(c, `{"id":"`+strings.Repeat("x", 100<<10))
+			synctest.Wait()
+		}
+		photo := `{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["` + strings.Repeat("A", 17<<20) + `"]}]}`
+		c := dial()
+		defer c.Close()
+		post(c, path, len(photo))
+		fmt.Fprint(c, photo)
+		if res, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || res.StatusCode != 404 {
+			t.Errorf("a photo is answered %v, %v, want 404 for its model", res, err)
+		}
+	})
+}
+
 // TestUnreadBodiesDoNotReset sends whole bodies that nobody wants, as a client does that
 // reads no answer before it has sent all: the answer is there, and not a reset.
 func TestUnreadBodiesDoNotReset(t *testing.T) {
@@ -162,7 +187,7 @@ func TestUnreadBodiesDoNotReset(t *testing.T) {
 	}{
 		{"/v1/completions", 20 << 20, 413, true},
 		{"/v1/chat/completions", 5 << 20, 413, true},
-		{"/v2/models/x/infer", 20 << 20, 413, true},
+		{"/v2/models/x/infer", 40 << 20, 413, true},
 		{"/covey/v1/host", 8 << 20, 401, false},
 		{"/v1/nothing", 8 << 20, 404, false},
 		{"/v1/models", 8 << 20, 405, false},

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -18,8 +19,8 @@ const (
 	maxOutputsV2 = 16
 	// maxContainersV2 has room for values that are nested: a list around each cell.
 	maxContainersV2 = maxCellsV2 + maxContainers
-	// maxFloatsV2 bounds the values of a request; each takes two bytes of it at least.
-	maxFloatsV2 = maxBodyV2 / 2
+	// maxFloatsV2 bounds the values of a request, whatever fits into its bytes.
+	maxFloatsV2 = 6 << 20
 )
 
 // requestV2 is a request for inference.
@@ -48,7 +49,8 @@ type inputV2 struct {
 	plain  bool     // cells are numbers of JSON, not text of a file
 }
 
-// decodeV2 reads a request, but not the data of its inputs: what these are, the model says.
+// decodeV2 reads a request, but not the data of its inputs: what these are, the model says. They
+// stay where they are in data.
 // Keys and parameters that it does not know are ignored.
 func decodeV2(data []byte) (*requestV2, error) {
 	if err := checkJSON(data, maxContainersV2); err != nil {
@@ -57,10 +59,13 @@ func decodeV2(data []byte) (*requestV2, error) {
 	var raw struct {
 		ID         string          `json:"id"`
 		Parameters json.RawMessage `json:"parameters"`
-		Inputs     json.RawMessage `json:"inputs"`
 		Outputs    json.RawMessage `json:"outputs"`
 	}
-	if err := unmarshal("", data, &raw); err != nil {
+	rest, inputs := data, []byte(nil)
+	if kindOf(data) == kindObject {
+		rest, inputs = cutOut(data, "inputs")
+	}
+	if err := unmarshal("", rest, &raw); err != nil {
 		return nil, err
 	}
 	req := &requestV2{ID: raw.ID}
@@ -70,7 +75,7 @@ func decodeV2(data []byte) (*requestV2, error) {
 	if err := req.readParameters(raw.Parameters); err != nil {
 		return nil, err
 	}
-	err := objectsV2("inputs", raw.Inputs, maxInputsV2, func(at string, element []byte) error {
+	err := objectsV2("inputs", inputs, maxInputsV2, func(at string, element []byte) error {
 		in, err := readInputV2(at, element)
 		req.Inputs = append(req.Inputs, in)
 		return err
@@ -138,12 +143,12 @@ func readInputV2(at string, element []byte) (in inputV2, err error) {
 		Name     string          `json:"name"`
 		Datatype string          `json:"datatype"`
 		Shape    json.RawMessage `json:"shape"`
-		Data     json.RawMessage `json:"data"`
 	}
-	if err := unmarshal(at, element, &raw); err != nil {
+	rest, data := cutOut(element, "data")
+	if err := unmarshal(at, rest, &raw); err != nil {
 		return in, err
 	}
-	in = inputV2{Name: raw.Name, Datatype: raw.Datatype, Data: raw.Data}
+	in = inputV2{Name: raw.Name, Datatype: raw.Datatype, Data: data}
 	switch kind := kindOf(raw.Shape); kind {
 	case "": // told when the number of inputs is right
 		return in, nil
@@ -230,20 +235,29 @@ func (in *inputV2) length(maxRows int) (int, error) {
 // decodeBytes reads n texts, or n files in base64. They may be nested, as the protocol
 // allows for the data of a tensor.
 func (in *inputV2) decodeBytes(n int) error {
-	texts := make([]string, 0, min(n, len(in.Data)/2)) // two quotes each
+	found := 0
 	var read func(i int, element []byte) error
 	read = func(_ int, element []byte) error {
 		switch kind := kindOf(element); {
 		case kind == kindList:
 			return elements(element, read)
 		case kind != kindText:
-			return badRequest("inputs", "element %d of input %q is %s, want a text", len(texts), in.Name, kind)
-		case len(texts) == n:
+			return badRequest("inputs", "element %d of input %q is %s, want a text", found, in.Name, kind)
+		case found == n:
 			return badRequest("inputs", "data of input %q has more elements than the %d of its shape %v", in.Name, n, in.Shape)
 		}
-		text, err := readText(element)
-		texts = append(texts, text)
-		return err
+		found++
+		if in.Name == inputText {
+			text, err := readText(element)
+			in.texts = append(in.texts, text)
+			return err
+		}
+		file, err := readBase64(element)
+		if err != nil || len(file) == 0 {
+			return badRequest("inputs", "image %d is not a file in base64", found-1)
+		}
+		in.files = append(in.files, file)
+		return nil
 	}
 	if kindOf(in.Data) != kindList {
 		return badRequest("inputs", "data of input %q is not a list of texts", in.Name)
@@ -251,21 +265,25 @@ func (in *inputV2) decodeBytes(n int) error {
 	if err := elements(in.Data, read); err != nil {
 		return err
 	}
-	if len(texts) != n {
-		return badRequest("inputs", "data of input %q has %d elements, its shape %v has %d", in.Name, len(texts), in.Shape, n)
-	}
-	if in.Name == inputText {
-		in.texts = texts
-		return nil
-	}
-	for i, t := range texts {
-		file, err := base64.StdEncoding.DecodeString(t)
-		if err != nil || len(file) == 0 {
-			return badRequest("inputs", "image %d is not a file in base64", i)
-		}
-		in.files = append(in.files, file)
+	if found != n {
+		return badRequest("inputs", "data of input %q has %d elements, its shape %v has %d", in.Name, found, in.Shape, n)
 	}
 	return nil
+}
+
+// readBase64 decodes the text that a JSON value of that kind holds.
+func readBase64(raw []byte) ([]byte, error) {
+	text := raw[1 : len(raw)-1]
+	if bytes.IndexByte(text, '\\') >= 0 { // some write \/
+		s, err := readText(raw)
+		if err != nil {
+			return nil, err
+		}
+		text = []byte(s)
+	}
+	file := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := base64.StdEncoding.Decode(file, text)
+	return file[:n], err
 }
 
 // readFloats reads n numbers from JSON that has been checked: one list, or lists in lists.

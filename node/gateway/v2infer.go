@@ -48,7 +48,7 @@ func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request, b *body) error
 	var req *requestV2
 	err := b.work(r.Context(), func() (err error) {
 		req, err = decodeV2(b.data)
-		b.data = nil
+		b.data = nil // req has what it needs of it
 		return err
 	})
 	if err != nil {

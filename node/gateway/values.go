@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // The kinds of JSON values, in the words of the API's errors.
@@ -54,6 +55,35 @@ func elements(list []byte, each func(i int, element []byte) error) error {
 		}
 		at = skipBlanks(list, end)
 		if at < len(list) && list[at] == ',' {
+			at++
+		}
+	}
+}
+
+// cutOut returns a JSON object, which has been checked, without the members of a name, and the
+// value of the last of them, nil for none. The value, which may be large, is not copied.
+func cutOut(object []byte, name string) (rest, value []byte) {
+	at := skipBlanks(object, 0) + 1
+	rest = append(rest, '{')
+	for {
+		at = skipBlanks(object, at)
+		if at >= len(object) || object[at] == '}' {
+			return append(rest, '}'), value
+		}
+		end := skipText(object, at)
+		key, member := object[at:end], at
+		at = skipBlanks(object, skipBlanks(object, end)+1) // after the colon
+		end = skipValue(object, at)
+		if text, err := readText(key); err == nil && strings.EqualFold(text, name) {
+			value = object[at:end]
+		} else {
+			if len(rest) > 1 {
+				rest = append(rest, ',')
+			}
+			rest = append(rest, object[member:end]...)
+		}
+		at = skipBlanks(object, end)
+		if at < len(object) && object[at] == ',' {
 			at++
 		}
 	}

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +36,34 @@ func FuzzElements(f *testing.F) {
 		})
 		if err != nil || n != len(want) {
 			t.Errorf("%d elements of %q, want %d, %v", n, data, len(want), err)
+		}
+	})
+}
+
+// FuzzCutOut compares an object without a member, and the member, with what encoding/json
+// decodes.
+func FuzzCutOut(f *testing.F) {
+	for _, text := range []string{
+		`{}`, ` { } `, `{"data":[1,"]}"]}`, `{"a":1,"DATA" : "x\"y" ,"b":{"data":2}}`, "{\n\"b\":\"\",\t\"\\u0064ata\":null}", `{"":0,"c":[{}],"data":-1}`, `{"data":1,"z":"ÿ"}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var want struct{ Data json.RawMessage }
+		var all, others map[string]json.RawMessage
+		if checkJSON(data, 1000) != nil || kindOf(data) != kindObject || json.Unmarshal(data, &want) != nil || json.Unmarshal(data, &all) != nil {
+			return
+		}
+		rest, value := cutOut(data, "data")
+		if !bytes.Equal(value, want.Data) {
+			t.Errorf("data of %q is %q, want %q", data, value, want.Data)
+		}
+		if err := json.Unmarshal(rest, &others); err != nil {
+			t.Fatalf("the rest of %q is %q: %v", data, rest, err)
+		}
+		maps.DeleteFunc(all, func(key string, _ json.RawMessage) bool { return strings.EqualFold(key, "data") })
+		if !maps.EqualFunc(all, others, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("the rest of %q is %q", data, rest)
 		}
 	})
 }

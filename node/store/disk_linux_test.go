@@ -77,7 +77,7 @@ func childOfDiskTest() {
 	case "false":
 		d.budget = store.NewBudget(dir, diskBytes)
 	}
-	if err := map[string]func(*smallFS) error{"full": fullDisk, "race": filledMeanwhile}[task](d); err != nil {
+	if err := map[string]func(*smallFS) error{"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -306,6 +306,45 @@ func filledMeanwhile(d *smallFS) error {
 		return io.ErrNoProgress
 	}
 	return nil
+}
+
+// closeWaiting ends a store while a put waits for room.
+func closeWaiting(d *smallFS) error {
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	asked, ended := store.NoLogs(), make(chan error, 1)
+	go func() {
+		rng := rand.NewChaCha8([32]byte{3})
+		for {
+			data := make([]byte, 4000) // kept in the tree
+			rng.Read(data)
+			if _, err := s.Put(context.Background(), data); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for range 3 { // the first time there was a reserve to give
+		select {
+		case <-asked:
+		case err := <-ended:
+			return fmt.Errorf("put: %w", err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		fmt.Println(err) // it may end in the middle: the log has all
+	}
+	if err := <-ended; err == nil {
+		return errors.New("put: no error")
+	}
+	return nil
+}
+
+func TestCloseOnFullDisk(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "close")
 }
 
 func TestStartOnFullDisk(t *testing.T) {

@@ -60,10 +60,9 @@ func roomForMap(fd int, offset, size int64) error {
 		return err
 	}
 	dir := filepath.Dir(name)
-	_, open := openDatabases.Load(dir)
 	for isFull(err) {
 		if !releaseReserve(filepath.Dir(dir)) {
-			if !open || filepath.Ext(name) != ".mem" {
+			if _, open := openDatabases.Load(dir); !open || filepath.Ext(name) != ".mem" {
 				break
 			}
 			<-time.After(roomRetry)

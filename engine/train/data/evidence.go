@@ -29,7 +29,7 @@ type evidence struct {
 	numerals        int // that read as a number in some notation
 	point, comma    seen
 	orPoint, orTen  seen // 1.234 and 1,234: decimals or thousands
-	small, large    int  // whole numbers below and from 1000 without anything between
+	small, large    int  // whole numbers from 1 and from 1000 without anything between
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
@@ -84,7 +84,7 @@ func (e *evidence) numeral(n numeral, s string, line int) {
 		e.comma.add(s, line)
 	case n.thousands == "" && len(n.whole) > 3:
 		e.large++
-	default:
+	case strings.Trim(n.whole, "0") != "": // 0 is 0 in any notation
 		e.small++
 	}
 	if n.thousands != "" {
@@ -182,6 +182,8 @@ func (e *evidence) notation(file Notation, told bool, set Format) (Notation, err
 		return n, fmt.Errorf("%d values are written like %s, and %d like %s: set decimal", e.orTen.count, e.orTen.at(), e.orPoint.count, e.orPoint.at())
 	case e.orTen.count > 0 && set.Separator != "," && !(e.small > 0 && e.large == 0):
 		return n, fmt.Errorf("%d values such as %s may have thousands or decimals after the comma: set decimal", e.orTen.count, e.orTen.at())
+	case e.orPoint.count > 0 && set.Separator != "," && e.small > 0 && e.large == 0: // 850 and 1.050 are alike
+		return n, fmt.Errorf("%d values such as %s may have thousands or decimals after the point: set decimal", e.orPoint.count, e.orPoint.at())
 	}
 	if set.Thousands != "" {
 		n.Thousands = file.Thousands

@@ -148,6 +148,7 @@ func TestNotations(t *testing.T) {
 		note       string
 	}{
 		{"decimals", column(",", "1.234", "0.5"), data.Notation{}, 1.234, ""},
+		{"three decimals beside 0", column(";", "1.234", "0"), data.Notation{}, 1.234, ""},
 		{"three decimals alone", column(",", "1.234", "2.345"), data.Notation{}, 1.234, ""},
 		{"decimal comma", column(";", "1,234", "0,5"), data.Notation{Decimal: ","}, 1.234, `such as "1,234" in line 2 as 1.234`},
 		{"thousands after all", column(";", "1.234", "0,5"), data.Notation{Decimal: ",", Thousands: "."}, 1234, `"1.234" in line 2 as 1234`},
@@ -207,6 +208,7 @@ func TestRefusedColumns(t *testing.T) {
 	}
 	for _, c := range []struct{ name, text, want string }{
 		{"thousands or decimals", column(";", "1,234", "2,345"), `table f.csv: column "a": 2 values such as "1,234" in line 2 may have thousands or decimals after the comma: set decimal`},
+		{"points beside short numbers", column(";", "1.050", "850", "0"), `1 values such as "1.050" in line 2 may have thousands or decimals after the point: set decimal`},
 		{"point and comma", column(";", "1.5", "2,5", "3"), `1 values have a decimal point ("1.5" in line 2) and 1 a decimal comma ("2,5" in line 3)`},
 		{"both groups", column(";", "1.234", "2,345"), "set decimal"},
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
