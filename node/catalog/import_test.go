@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	cid "github.com/ipfs/go-cid"
+
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/node/catalog"
@@ -118,6 +120,15 @@ func TestImportNameTaken(t *testing.T) {
 		if m, ok := c.Find(name); !ok || m.CID != want.CID {
 			t.Errorf("%s is %v", name, m)
 		}
+	}
+	if err := s.SetName("old:latest", tagged.CID); err != nil { // as older versions kept it
+		t.Fatal(err)
+	}
+	if m, ok := c.Find("old:latest"); !ok || m.CID != tagged.CID {
+		t.Errorf("a name with its tag is %v", m)
+	}
+	if err := s.SetName("old:latest", cid.Undef); err != nil {
+		t.Fatal(err)
 	}
 	if m, ok := c.Find("my model:q4"); ok {
 		t.Errorf("a tag that nothing has finds %v", m)
