@@ -139,7 +139,8 @@ func (a *assembly) tie() error {
 }
 
 // specials reads the tokens that begin and end a text. What ends it is said in up to three
-// files, each of which may know tokens that the others do not: all of them count.
+// files, each of which may know tokens that the others do not: all of them count. One may be
+// stale, and name a token that the vocabulary does not have: that is an error if no other does.
 func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 	var gen struct {
 		EOS json.RawMessage `json:"eos_token_id"`
@@ -149,6 +150,7 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 			return fmt.Errorf("parse generation_config.json: %w", err)
 		}
 	}
+	var stale error
 	for _, list := range []json.RawMessage{gen.EOS, h.EOS} {
 		ids, err := tokenIDs(list)
 		if err != nil {
@@ -156,10 +158,14 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 		}
 		for _, id := range ids {
 			if id < 0 || int(id) >= c.Config.Vocab() {
-				return fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+				stale = fmt.Errorf("eos_token_id %d is not in the vocabulary of %d", id, c.Config.Vocab())
+				continue
 			}
 			c.endAt(id)
 		}
+	}
+	if stale != nil && len(c.EOSIDs) == 0 {
+		return stale
 	}
 	var tok struct {
 		BOS specialToken `json:"bos_token"`

@@ -81,6 +81,7 @@ func TestEndsAreJoined(t *testing.T) {
 		{"the same everywhere", map[string]any{"eos_token_id": 2}, `{"eos_token":"</s>"}`, []int32{2}},
 		{"of the vocabulary alone", map[string]any{"eos_token_id": 2}, `{"eos_token":"word"}`, []int32{2, 6}},
 		{"a token that is none", map[string]any{"eos_token_id": 2}, `{"eos_token":"nothing"}`, []int32{2}},
+		{"one that the vocabulary does not have", map[string]any{"eos_token_id": []int{4, 1 << 20}}, `{}`, []int32{4, 2}},
 		{"null", map[string]any{"eos_token_id": 2}, `{"eos_token":null}`, []int32{2}},
 	}
 	for _, k := range cases {
