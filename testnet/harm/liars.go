@@ -51,7 +51,7 @@ func in(names ...string) func(*hostile.Mode) bool {
 }
 
 // Scenes lists them: a liar for the whole model, the same in the middle of an answer, for the first half of a chain, for the
-// second half, and for a model that gives vectors.
+// second half, for the last of three parts, and for a model that gives vectors.
 func Scenes() []Scene {
 	speaks := func(m *hostile.Mode) bool { return !m.Hidden && !m.Vectors && m.Name != wrongBlocks }
 	return []Scene{
@@ -65,6 +65,10 @@ func Scenes() []Scene {
 			Name: "last", hosts: map[string]string{"one": "0-1", "two": "2-3"}, victim: "one", blocks: "2-3",
 			modes: in("blame-open", "blame-step", "objection", "hang-open", "hang-step", "half-answer", "huge-token", "no-token"),
 		},
+		{
+			Name: "third", hosts: map[string]string{"one": "0-0", "two": "1-1", "three": "2-3"}, victim: "two", blocks: "2-3",
+			modes: in("blame-step", "hang-open", "half-answer"),
+		},
 		{Name: "vector", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", image: true, modes: func(m *hostile.Mode) bool { return m.Vectors }},
 	}
 }
@@ -72,10 +76,13 @@ func Scenes() []Scene {
 // wrongBlocks is the mode that is no liar's: Floods runs it.
 const wrongBlocks = "wrong-blocks"
 
-// Modes returns the names of the modes that make sense in the scene.
-func (sc *Scene) Modes() (out []string) {
+// alike are modes that are found out as another one of the scene is: tests leave them out.
+var alike = []string{"ten-tokens", "wrong-sequence", "wrong-length", "inf-vector", "inf-hidden"}
+
+// Modes returns the names of the modes that make sense in the scene, those for tests if short.
+func (sc *Scene) Modes(short bool) (out []string) {
 	for _, m := range hostile.Modes() {
-		if sc.modes(&m) {
+		if sc.modes(&m) && !(short && slices.Contains(alike, m.Name)) {
 			out = append(out, m.Name)
 		}
 	}
@@ -118,7 +125,7 @@ const asking = "asker"
 // Open starts the swarm of a scene.
 func (sc Scene) Open(ctx context.Context, l *Lab) (_ *Stage, err error) {
 	st := &Stage{Scene: sc, l: l, q: asker{model: "demo", tokens: tokensPerAnswer, vector: sc.image}, ids: map[string]host.ID{}}
-	for _, n := range []string{"one", "two"} {
+	for _, n := range []string{"one", "two", "three"} {
 		if sc.hosts[n] != "" {
 			st.names = append(st.names, n)
 		}
@@ -274,7 +281,7 @@ func (sc Scene) run(ctx context.Context, l *Lab) (out []Figure, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	for _, mode := range sc.Modes() {
+	for _, mode := range sc.Modes(l.Short) {
 		o, err := st.Lie(ctx, mode)
 		l.say("%s, %s: %s", sc.Name, mode, &o)
 		if err != nil {
