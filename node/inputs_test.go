@@ -117,6 +117,35 @@ func TestEmbeddingOfTokens(t *testing.T) {
 	}
 }
 
+// TestEmbeddingOfLongTexts tells which texts are cut, as sentence-transformers cuts them.
+func TestEmbeddingOfLongTexts(t *testing.T) {
+	t.Parallel()
+	c, _, _ := withEmbedder(t)
+	var got struct {
+		Usage struct {
+			Total int `json:"total_tokens"`
+		}
+		Truncated struct {
+			Inputs []int
+			Most   int `json:"max_tokens"`
+		}
+	}
+	ask := func(input any) {
+		t.Helper()
+		got.Truncated.Inputs, got.Truncated.Most = nil, 0
+		if err := c.Post(t.Context(), "/v1/embeddings", object{"model": "bert", "input": input}, &got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask([]string{"a", strings.Repeat("a ", 5000), "b"})
+	if at := got.Truncated.Inputs; len(at) != 1 || at[0] != 1 || got.Truncated.Most < 2 || got.Usage.Total >= 5000 {
+		t.Errorf("a long text: %+v", got)
+	}
+	if ask("a"); got.Truncated.Inputs != nil {
+		t.Errorf("a short text: %+v", got)
+	}
+}
+
 // TestInputsThatAreNone sends what is neither texts nor token ids: an error names the place,
 // and nothing is taken for something else.
 func TestInputsThatAreNone(t *testing.T) {

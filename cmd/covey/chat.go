@@ -19,6 +19,9 @@ import (
 // tooLong is the code of the API for a prompt that does not fit into the model's context.
 const tooLong = "context_length_exceeded"
 
+// tokenBytes is about how many bytes of a line make a token.
+const tokenBytes = 4
+
 // chat is a talk with a model, a line of the input at a time.
 type chat struct {
 	*runOptions
@@ -27,10 +30,10 @@ type chat struct {
 	messages io.Writer // for what is not the model's
 	show     func(string)
 	terminal bool
-	first    int     // turns that stay, whatever the length
-	context  int     // tokens of a prompt and its answer; 0: not known
-	perByte  float64 // tokens per byte of the turns, as the last prompt had them
-	told     bool    // that old turns go
+	first    int  // turns that stay, whatever the length
+	context  int  // tokens of a prompt and its answer; 0: not known
+	tokens   int  // of the turns with their answers, as the last answer told; 0: not known
+	told     bool // that old turns go
 }
 
 func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string)) error {
@@ -73,8 +76,11 @@ func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string
 
 // say puts a line to the model and shows the answer.
 func (t *chat) say(ctx context.Context, line string) error {
-	before := t.q.Messages
+	before, tokens := t.q.Messages, t.tokens
 	t.q.Messages = append(before[:len(before):len(before)], turn{"user", line})
+	if t.tokens > 0 {
+		t.tokens += (len(line) + tokenBytes - 1) / tokenBytes
+	}
 	for t.full() && t.drop() {
 	}
 	a, err := t.reply(ctx)
@@ -82,15 +88,13 @@ func (t *chat) say(ctx context.Context, line string) error {
 		a, err = t.reply(ctx)
 	}
 	if isTooLong(err) {
-		t.q.Messages = before
+		t.q.Messages, t.tokens = before, tokens
 		return t.refused(fmt.Errorf("this line is too long for %s: %w", t.q.Model, err))
 	}
 	if err != nil {
 		return err
 	}
-	if a.prompt > 0 {
-		t.perByte = float64(a.prompt) / float64(t.bytes())
-	}
+	t.tokens = a.tokens
 	t.q.Messages = append(t.q.Messages, turn{"assistant", a.text})
 	if t.json {
 		return json.NewEncoder(t.out).Encode(map[string]string{"model": t.q.Model, "text": a.text})
@@ -123,7 +127,7 @@ func (t *chat) bytes() (n int) {
 // full reports whether the turns are likely to leave too little room for an answer.
 func (t *chat) full() bool {
 	room := min(t.q.MaxTokens, t.context/4)
-	return t.context > 0 && int(t.perByte*float64(t.bytes()))+room > t.context
+	return t.context > 0 && t.tokens+room > t.context
 }
 
 // drop takes the oldest question and its answer out of the talk. It reports false if there
@@ -133,7 +137,9 @@ func (t *chat) drop() bool {
 	if len(t.q.Messages) < t.first+pair+1 {
 		return false
 	}
+	all := t.bytes()
 	t.q.Messages = append(t.q.Messages[:t.first:t.first], t.q.Messages[t.first+pair:]...)
+	t.tokens = t.tokens * t.bytes() / max(all, 1)
 	if !t.told {
 		t.told = true
 		fmt.Fprintf(t.messages, "the context of %d tokens is full: from now on the oldest turns are left out\n", t.context)

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/shell"
 )
 
 // maxImageFile bounds an image file that is sent to a node, whose requests end at 33 MiB: a
@@ -21,6 +24,7 @@ const maxImageFile = 24_000_000
 
 // The tasks of models that classify.
 const (
+	taskEmbed         = "embed"
 	taskClassify      = "classify"
 	taskClassifyImage = "classify-image"
 	taskClassifyTable = "classify-table"
@@ -47,9 +51,11 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, promp
 	ctx := c.Context()
 	var m api.Model
 	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m); err != nil {
-		return true, err
+		return true, otherCase(ctx, client, model, err)
 	}
 	switch m.Task {
+	case taskEmbed:
+		return true, usageError{fmt.Errorf("model %s makes embeddings: use covey embed %s", model, shell.Quote(model))}
 	case taskClassify, taskClassifyImage, taskClassifyTable, taskRegressTable:
 	default:
 		return false, nil
@@ -76,6 +82,21 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, promp
 		return true, printJSON(c.OutOrStdout(), map[string]any{"model": model, "results": results})
 	}
 	return true, printClasses(c.OutOrStdout(), results)
+}
+
+// otherCase adds to the error of a model that is not found one whose name differs only in its case.
+func otherCase(ctx context.Context, client *api.Client, name string, err error) error {
+	var status *api.StatusError
+	var models []api.Model
+	if !errors.As(err, &status) || status.Status != http.StatusNotFound || client.Get(ctx, "/covey/v1/models", nil, &models) != nil {
+		return err
+	}
+	for _, m := range models {
+		if m.Name != name && strings.EqualFold(m.Name, name) {
+			return fmt.Errorf("%w; did you mean %s?", err, shell.Quote(m.Name))
+		}
+	}
+	return err
 }
 
 func (r *runOptions) classifyText(ctx context.Context, client *api.Client, model, text string) ([]classified, error) {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -37,8 +38,11 @@ type rowResult struct {
 // predictTable sends the rows of a file of separated values, and prints a line for each. A row
 // that cannot be used is told, and does not end the others.
 func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model string, files []string) error {
-	if len(files) != 1 {
-		return usageError{fmt.Errorf("model %s is for tables: give a file of comma-separated values", model)}
+	switch {
+	case len(files) == 0:
+		return usageError{fmt.Errorf("model %s is for tables: give a file of comma-separated values, or - for what is piped in", model)}
+	case len(files) > 1:
+		return usageError{fmt.Errorf("model %s is for tables: give one file at a time, not %d", model, len(files))}
 	}
 	t, err := openTable(c.Context(), client, model, files[0])
 	if err != nil {
@@ -73,25 +77,31 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	if err == nil && bad > 0 && bad == len(results) {
 		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, results[0].Line, results[0].Error)
 	}
-	if bad > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "%s (%s): %d of %d rows cannot be used\n", files[0], t.format, bad, len(results))
+	if err == nil && bad > 0 {
+		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.format, bad, len(results))
 	}
 	return err
 }
 
 func printRows(out io.Writer, results []rowResult) error {
 	rows := [][]string{{"LINE", "PREDICTION"}}
+	classes := slices.ContainsFunc(results, func(r rowResult) bool { return len(r.Labels) > 0 })
+	if classes {
+		rows[0] = []string{"LINE", "LABEL", "PROBABILITY"}
+	}
 	for _, res := range results {
 		row := []string{fmt.Sprint(res.Line)}
 		switch {
 		case res.Error != "":
+			if classes { // the text is last in its line, so that it makes no column wide
+				row = append(row, "-")
+			}
 			row = append(row, "error: "+res.Error)
 		case res.Prediction != nil:
 			row = append(row, predictionText(*res.Prediction))
 		}
 		for _, l := range res.Labels {
 			row = append(row, l.Label, fmt.Sprintf("%.1f%%", 100*l.Probability))
-			rows[0] = []string{"LINE", "LABEL", "PROBABILITY"}
 		}
 		rows = append(rows, row)
 	}
@@ -124,11 +134,14 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (*ta
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+	f := os.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, fmt.Errorf("model %s is for tables and takes a file: %w", model, err)
+		}
+		defer f.Close()
 	}
-	defer f.Close()
 	t := &tableFile{}
 	for _, in := range m.Inputs {
 		t.names = append(t.names, in.Name)

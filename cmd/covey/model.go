@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +26,9 @@ func modelCommand(o *options) *cobra.Command {
 	return c
 }
 
+// hubName is the form of names on the Hugging Face Hub, OWNER/MODEL.
+var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w-]*/[\w.-]+$`)
+
 func importCommand(o *options) *cobra.Command {
 	var req api.ImportRequest
 	c := &cobra.Command{
@@ -33,6 +38,12 @@ func importCommand(o *options) *cobra.Command {
 		RunE: func(c *cobra.Command, a []string) error {
 			if q := req.Quantize; q != "" && q != "q8_0" && q != "q4_0" {
 				return usageError{fmt.Errorf("--quantize %s: want q8_0 or q4_0", q)}
+			}
+			if a[0] == "" {
+				return usageError{errors.New("the path is empty")}
+			}
+			if req.Name == "" && c.Flags().Changed("name") {
+				return usageError{errors.New("--name is empty: give a name, or leave it out")}
 			}
 			path, err := filepath.Abs(a[0])
 			if err != nil {
@@ -47,6 +58,8 @@ func importCommand(o *options) *cobra.Command {
 				req.Path = path
 			case err == nil:
 				req.Path = path
+			case a[0] != demo.Name && hubName.MatchString(a[0]):
+				return fmt.Errorf("import: %w: if that is a model of Hugging Face, fetch it first (hf download %s --local-dir %s) and import that folder", err, a[0], filepath.Base(a[0]))
 			case a[0] != demo.Name:
 				return fmt.Errorf("import: %w", err)
 			case req.Name == "":

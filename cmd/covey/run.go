@@ -50,6 +50,9 @@ that of a loop. The model demo is in the program itself and needs no network.`,
 
 func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	ctx := c.Context()
+	if r.q.MaxTokens < 1 {
+		return usageError{fmt.Errorf("--max-tokens is %d, want 1 or more", r.q.MaxTokens)}
+	}
 	client, stop, err := r.connectToAsk(ctx)
 	if err != nil {
 		return err
@@ -62,6 +65,9 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		if prompt, err = r.piped(ctx, prompt); err != nil {
 			return err
 		}
+	}
+	if prompt == "" && len(c.Flags().Args()) > 1 {
+		return usageError{errors.New("the prompt is empty")}
 	}
 	if r.raw && prompt == "" {
 		return usageError{errors.New("--raw needs a prompt")}

@@ -34,7 +34,7 @@ type question struct {
 // answered is an answer, as far as it came.
 type answered struct {
 	text   string
-	prompt int // tokens of the prompt; 0: not told
+	tokens int // of the prompt and the answer; 0: not told
 }
 
 // ask streams the answer to a question and calls show with each piece. It returns the
@@ -53,8 +53,8 @@ func ask(ctx context.Context, c *api.Client, q question, show func(string)) (ans
 	defer res.Body.Close()
 	var all strings.Builder
 	err = api.ReadEvents(res.Body, func(data []byte) error {
-		text, prompt, err := pieceOf(data)
-		a.prompt = max(a.prompt, prompt)
+		text, tokens, err := pieceOf(data)
+		a.tokens = max(a.tokens, tokens)
 		all.WriteString(text)
 		show(text)
 		return err
@@ -63,15 +63,15 @@ func ask(ctx context.Context, c *api.Client, q question, show func(string)) (ans
 	return a, err
 }
 
-// pieceOf reads an event: text of the answer, or at its end how many tokens the prompt had.
-func pieceOf(data []byte) (text string, prompt int, err error) {
+// pieceOf reads an event: text of the answer, or at its end how many tokens it and the prompt had.
+func pieceOf(data []byte) (text string, tokens int, err error) {
 	var e struct {
 		Choices []struct {
 			Text  string
 			Delta struct{ Content string }
 		}
 		Usage struct {
-			Prompt int `json:"prompt_tokens"`
+			Total int `json:"total_tokens"`
 		}
 		Error  *struct{ Message, Code string }
 		Status int
@@ -85,5 +85,5 @@ func pieceOf(data []byte) (text string, prompt int, err error) {
 	if len(e.Choices) > 0 {
 		text = e.Choices[0].Text + e.Choices[0].Delta.Content
 	}
-	return text, e.Usage.Prompt, nil
+	return text, e.Usage.Total, nil
 }

@@ -59,6 +59,9 @@ nothing had happened.`,
 }
 
 func (t *trainOptions) run(c *cobra.Command, path string) error {
+	if t.publish == "" && c.Flags().Changed("publish") {
+		return usageError{errors.New("--publish is empty: give a name")}
+	}
 	j, err := job.Read(path)
 	if err != nil {
 		return t.usage(err)
@@ -72,7 +75,9 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	if t.steps > 0 {
 		j.Train.Steps, j.Train.Epochs = t.steps, 0
 	}
-	t.noteTaken(c)
+	if err := t.checkName(c); err != nil {
+		return err
+	}
 	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
 	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
 	p.end()
@@ -115,25 +120,31 @@ func (t *trainOptions) command(path string) string {
 	return out
 }
 
-// noteTaken tells before the training that its name is in use: the model that comes out is
-// refused under it, unless it is the same one again.
-func (t *trainOptions) noteTaken(c *cobra.Command) {
+// checkName refuses a name that is in use before the training: the model that comes out could
+// not be published. A run that goes on may have been published before; then it is told.
+func (t *trainOptions) checkName(c *cobra.Command) error {
 	if t.publish == "" {
-		return
+		return nil
 	}
 	client, err := t.running(c.Context())
 	if err != nil {
-		return // it is found out at the end
+		return nil // it is found out at the end
 	}
 	var models []api.Model
 	if client.Get(c.Context(), "/covey/v1/models", nil, &models) != nil {
-		return
+		return nil
 	}
 	for _, m := range models {
-		if m.Name == t.publish && m.Task != "" {
-			fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here; another one cannot be published under its name, but under %s\n", t.publish, shell.Quote(t.publish+":2"))
+		if m.Name != t.publish || m.Task == "" {
+			continue
 		}
+		other := shell.Quote(t.publish + ":2")
+		if !t.resume {
+			return usageError{fmt.Errorf("a model called %s is here: give the new one another name (--publish %s), or remove that one first (covey model rm %s)", t.publish, other, shell.Quote(t.publish))}
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here; another one cannot be published under its name, but under %s\n", t.publish, other)
 	}
+	return nil
 }
 
 // publishModel imports the export into the node.

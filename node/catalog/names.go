@@ -30,6 +30,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("model name %q has characters that cannot be printed", name)
 	case strings.TrimSpace(name) != name:
 		return fmt.Errorf("model name %q begins or ends with a space", name)
+	case slices.Contains(strings.Split(name, "/"), ".."):
+		return fmt.Errorf("model name %q has .. in it", name)
 	case strings.HasPrefix(name, cidPrefix):
 		return fmt.Errorf("model name %q looks like an identifier", name)
 	}

@@ -57,6 +57,12 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request, b *body) er
 			return badRequest("input", "input %d gives no tokens", i)
 		}
 	}
+	var cut []int
+	for i, ids := range lists {
+		if len(ids) > m.Context {
+			cut = append(cut, i)
+		}
+	}
 	vectors, tokens, err := g.embed(r.Context(), m, lists)
 	if err != nil {
 		return err
@@ -68,10 +74,14 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request, b *body) er
 			data[i].Embedding = packFloats(v)
 		}
 	}
-	return writeJSON(w, map[string]any{
+	answer := map[string]any{
 		"object": "list", "data": data, "model": req.Model,
 		"usage": map[string]int{"prompt_tokens": tokens, "total_tokens": tokens},
-	})
+	}
+	if len(cut) > 0 {
+		answer["truncated"] = map[string]any{"inputs": cut, "max_tokens": m.Context}
+	}
+	return writeJSON(w, answer)
 }
 
 // embed runs the texts one after the other through one session.

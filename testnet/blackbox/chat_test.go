@@ -39,6 +39,15 @@ func TestChatOutgrowsContext(t *testing.T) {
 	}
 }
 
+// TestChatKeepsTurnsThatFit says little, to a model whose chat template is longer than that.
+func TestChatKeepsTurnsThatFit(t *testing.T) {
+	t.Parallel()
+	out, messages, code := covey(t, t.TempDir(), "hi\nhi\nhi\n", "run", "demo", "--chat", "--max-tokens", "20")
+	if code != 0 || out == "" || strings.Contains(messages, "oldest turns") {
+		t.Errorf("exit code %d, messages %q, %s", code, messages, out)
+	}
+}
+
 // TestChatDropsOldTurns looks at what a node is asked when it refuses a prompt.
 func TestChatDropsOldTurns(t *testing.T) {
 	t.Parallel()

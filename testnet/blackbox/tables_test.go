@@ -251,11 +251,17 @@ func TestExportedTable(t *testing.T) {
 	}
 	ask := func(path string) (r result, told string) {
 		out, told, err := run("run", "rents", path, "--json")
-		if err == nil {
-			err = json.Unmarshal([]byte(out), &r)
+		if failed := err; json.Unmarshal([]byte(out), &r) != nil {
+			t.Fatalf("run: %v: %s", failed, told)
 		}
-		if err != nil {
-			t.Fatalf("run: %v: %s", err, told)
+		bad := 0
+		for _, row := range r.Results {
+			if row.Error != "" {
+				bad++
+			}
+		}
+		if (err != nil) != (bad > 0) {
+			t.Errorf("%d rows cannot be used, and run ends with %v", bad, err)
 		}
 		return r, told
 	}
@@ -293,6 +299,19 @@ func TestExportedTable(t *testing.T) {
 	}
 	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons): 1 of 3 rows cannot be used") {
 		t.Errorf("told %q", told)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"train", job, "--publish", "rents"}, "a model called rents is here: give the new one another name (--publish rents:2)"},
+		{[]string{"run", "rents", other, path}, "give one file at a time"},
+		{[]string{"run", "Rents", other}, "did you mean rents?"},
+		{[]string{"run", "rents", "a text"}, "model rents is for tables and takes a file"},
+	} {
+		if _, told, err := run(c.args...); err == nil || !strings.Contains(told, c.want) {
+			t.Errorf("%v: %v, %q, want %q", c.args, err, told, c.want)
+		}
 	}
 	var answer struct {
 		Outputs []struct{ Data []float64 }

@@ -3,7 +3,9 @@ package data
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +15,7 @@ var ErrContinuous = errors.New("its values are numbers that are measured, not cl
 // Bounds of what a column may be without a word about it.
 const (
 	fewValues   = 20 // so many values may be categories although most are numbers
+	rareClass   = 10 // a class of fewer rows is told
 	manyClasses = 20 // more whole numbers than that are classes only if they come again
 )
 
@@ -182,6 +185,9 @@ func (t *Table) number(c int, rows []Row, e *evidence, all []*evidence, file Not
 			told = told || d != ""
 		}
 	}
+	if c != t.label && counts(rows, c, e) {
+		t.note("column %q counts the rows: if it is a number of theirs and no measurement, kind = \"ignore\" leaves it out", col.Name)
+	}
 	var err error
 	if col.Notation, err = e.notation(file, told, t.format); err != nil {
 		return err
@@ -190,7 +196,7 @@ func (t *Table) number(c int, rows []Row, e *evidence, all []*evidence, file Not
 		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out", col.Name, b.count, e.values, b.at())
 	}
 	if n := &col.Notation; n.Unit != "" {
-		text := fmt.Sprintf("column %q: %d values have %s, such as %s: the number counts", col.Name, e.units[n.Unit].count, n.Unit, e.units[n.Unit].at())
+		text := fmt.Sprintf("column %q: %s %s, such as %s: the number counts", col.Name, values(e.units[n.Unit].count, "has", "have"), n.Unit, e.units[n.Unit].at())
 		if e.bare.count > 0 && n.Unit == "%" {
 			text += fmt.Sprintf("; %d have not, such as %s, and count as %%", e.bare.count, e.bare.at())
 		}
@@ -199,10 +205,10 @@ func (t *Table) number(c int, rows []Row, e *evidence, all []*evidence, file Not
 	for mark, s := range map[string]seen{".": e.orPoint, ",": e.orTen} {
 		if s.count > 0 && mark == col.Thousands {
 			v, _ := col.parse(s.value)
-			t.note("column %q: %d values are read with thousands, such as %s as %.10g", col.Name, s.count, s.at(), v)
+			t.note("column %q: %s read with thousands, such as %s as %.10g", col.Name, values(s.count, "is", "are"), s.at(), v)
 		} else if s.count > 0 && mark == "," {
 			v, _ := col.parse(s.value)
-			t.note("column %q: %d values are read with decimals, such as %s as %.10g", col.Name, s.count, s.at(), v)
+			t.note("column %q: %s read with decimals, such as %s as %.10g", col.Name, values(s.count, "is", "are"), s.at(), v)
 		}
 	}
 	return nil
@@ -269,17 +275,90 @@ func (t *Table) noteMissing(words []map[string]int) {
 			return strings.Compare(a, b)
 		})
 		for i, w := range list {
-			list[i] = fmt.Sprintf("%.20q %d times", w, words[c][w])
+			if list[i] = fmt.Sprintf("%.20q %d times", w, words[c][w]); words[c][w] == 1 {
+				list[i] = fmt.Sprintf("%.20q once", w)
+			}
 		}
 		if len(list) > 5 {
 			list = append(list[:5], "and others")
 		}
 		what := "their rows are left out"
+		if t.missing[c] == 1 {
+			what = "its row is left out"
+		}
 		if t.cfg.FillMissing && c != t.label && t.columns[c].Kind == Number {
 			what = "each counts as the mean"
 		} else if t.cfg.FillMissing && c != t.label && t.columns[c].Kind == Category {
 			what = "each counts as none of the categories"
 		}
-		t.note("column %q: %d values are missing or unknown, the first in line %d (%s): %s", t.columns[c].Name, t.missing[c], t.firstMissing[c], strings.Join(list, ", "), what)
+		t.note("column %q: %s missing or unknown, the first in line %d (%s): %s", t.columns[c].Name, values(t.missing[c], "is", "are"), t.firstMissing[c], strings.Join(list, ", "), what)
 	}
+}
+
+// values counts values and has the verb that goes with them.
+func values(n int, one, more string) string {
+	if n == 1 {
+		return "1 value " + one
+	}
+	return fmt.Sprintf("%d values %s", n, more)
+}
+
+// counts reports whether a column has each whole number of a range once, as one that numbers
+// the rows.
+func counts(rows []Row, c int, e *evidence) bool {
+	if e.values <= fewValues || len(e.distinct) < min(e.values, maxCategories) {
+		return false
+	}
+	found := make(map[int]bool, e.values)
+	low, high := math.MaxInt, math.MinInt
+	for i := range rows {
+		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
+			continue
+		}
+		n, err := strconv.Atoi(rows[i].Fields[c])
+		if err != nil || found[n] {
+			return false
+		}
+		found[n] = true
+		low, high = min(low, n), max(high, n)
+	}
+	return high-low == e.values-1
+}
+
+// noteClasses tells of classes with few rows to learn from, and of such whose names stand for
+// a missing value elsewhere.
+func (t *Table) noteClasses() {
+	if t.cfg.Only || t.columns[t.label].Kind != Category {
+		return
+	}
+	names := t.columns[t.label].Categories
+	rows := make([]int, len(names))
+	for _, l := range t.Labels() {
+		rows[int(l)]++
+	}
+	var rare []string
+	for i, name := range names {
+		if noNumber(name) {
+			t.note("column %q: %.40q is taken for a class, of %s: if it stands for a missing value, leave the field empty, and its row is left out", t.columns[t.label].Name, name, count(rows[i], "row"))
+		}
+		if rows[i] < rareClass {
+			rare = append(rare, fmt.Sprintf("%.40q (%s)", name, count(rows[i], "row")))
+		}
+	}
+	if len(rare) == 0 || t.rows < rareClass*len(names) { // so few rows are known to be few
+		return
+	}
+	const shown = 5
+	if more := len(rare) - shown; more > 0 {
+		rare = append(rare[:shown], fmt.Sprintf("and %d more", more))
+	}
+	t.note("column %q: fewer than %d rows of %s: a model hardly learns such a class", t.columns[t.label].Name, rareClass, strings.Join(rare, ", "))
+}
+
+// count counts things.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -29,7 +29,8 @@ func (n Notation) valid() bool {
 	default:
 		ok = false
 	}
-	return ok && (n.Unit == "" || unitOf(n.Unit) == n.Unit)
+	unit, size := unitOf(n.Unit)
+	return ok && (n.Unit == "" || unit != "" && size == len(n.Unit))
 }
 
 func (n Notation) decimal() string {
@@ -55,27 +56,45 @@ type numeral struct {
 }
 
 // codes are currencies as they are written without a sign of their own.
-var codes = []string{"EUR", "USD", "GBP", "CHF", "JPY", "CNY", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "CAD", "AUD"}
+var codes = []string{"CHF", "JPY", "CNY", "SEK", "NOK", "DKK", "PLN", "CZK", "HUF", "CAD", "AUD"}
 
-// unitOf returns the unit with which s begins, or nothing.
-func unitOf(s string) string {
+// currencies are other ways to write a currency, longer ones before their beginnings.
+var currencies = []struct{ text, unit string }{
+	{"EUR", "€"}, {"USD", "$"}, {"US$", "$"}, {"GBP", "£"}, {"Fr.", "CHF"}, {"Fr", "CHF"},
+}
+
+// unitOf returns the unit with which s begins and how many bytes it has, or nothing. A currency
+// is one unit, however it is written.
+func unitOf(s string) (unit string, size int) {
+	for _, c := range currencies {
+		if strings.HasPrefix(s, c.text) {
+			return c.unit, len(c.text)
+		}
+	}
 	r, size := utf8.DecodeRuneInString(s)
 	if r == '%' || r == '‰' || unicode.Is(unicode.Sc, r) {
-		return s[:size]
+		return s[:size], size
 	}
 	for _, c := range codes {
 		if strings.HasPrefix(s, c) {
-			return c
+			return c, len(c)
 		}
 	}
-	return ""
+	return "", 0
+}
+
+// sameUnit reports whether a number in a unit belongs into a column in another. The unit of a
+// column may be written as older programs kept it.
+func (n Notation) sameUnit(unit string) bool {
+	own, _ := unitOf(n.Unit)
+	return unit == own
 }
 
 // parseNumeral takes a number apart, and reports whether it is one in any notation.
 func parseNumeral(s string) (n numeral, ok bool) {
 	s, signed := n.sign(s)
-	if unit := unitOf(s); unit != "" && unit != "%" && unit != "‰" {
-		n.unit, s = unit, clean(s[len(unit):])
+	if unit, size := unitOf(s); unit != "" && unit != "%" && unit != "‰" {
+		n.unit, s = unit, clean(s[size:])
 		if !signed {
 			s, _ = n.sign(s)
 		}
@@ -102,10 +121,11 @@ func parseNumeral(s string) (n numeral, ok bool) {
 		}
 	}
 	if rest = clean(rest); rest != "" {
-		if unit := unitOf(rest); n.unit != "" || unit != rest {
+		unit, size := unitOf(rest)
+		if n.unit != "" || unit == "" || size != len(rest) {
 			return n, false
 		}
-		n.unit = rest
+		n.unit = unit
 	}
 	return n, n.group(mantissa)
 }
@@ -214,7 +234,7 @@ func (n Notation) parse(s string) (float64, bool) {
 		return float(s)
 	}
 	v, ok := parseNumeral(s)
-	if !ok || v.unit != "" && v.unit != n.Unit {
+	if !ok || v.unit != "" && !n.sameUnit(v.unit) {
 		return 0, false
 	}
 	switch {

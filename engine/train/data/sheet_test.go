@@ -158,6 +158,11 @@ func TestNotations(t *testing.T) {
 		{"Swiss", column(";", "1'234.50", "1’000'000.25"), data.Notation{Thousands: "'"}, 1234.5, ""},
 		{"narrow blanks", column(";", "1\u202f234,5", "3"), data.Notation{Decimal: ",", Thousands: " "}, 1234.5, ""},
 		{"dollars", column(",", "$5", "-$6.50", "7"), data.Notation{Unit: "$"}, 5, `2 values have $, such as "$5" in line 2`},
+		{"euros and EUR", column(";", "5,50 EUR", "€ 7", "EUR 8,1"), data.Notation{Decimal: ",", Unit: "€"}, 5.5, "3 values have €"},
+		{"dollars", column(";", "5.50 USD", "US$ 7.25", "$8"), data.Notation{Unit: "$"}, 5.5, "3 values have $"},
+		{"pounds", column(";", "5.50 GBP", "£8"), data.Notation{Unit: "£"}, 5.5, "2 values have £"},
+		{"francs", column(";", "Fr. 5.50", "8 CHF", "7 Fr."), data.Notation{Unit: "CHF"}, 5.5, "3 values have CHF"},
+		{"one unit", column(";", "5.50 EUR", "8"), data.Notation{Unit: "€"}, 5.5, "1 value has €"},
 		{"euros", column(";", "5,50 €", "€ 7"), data.Notation{Decimal: ",", Unit: "€"}, 5.5, "2 values have €"},
 		{"codes", column(";", "CHF 5", "7 CHF"), data.Notation{Unit: "CHF"}, 5, "2 values have CHF"},
 		{"percent", column(";", "12 %", "7%", "9"), data.Notation{Unit: "%"}, 12, `1 have not, such as "9" in line 4, and count as %`},
@@ -211,6 +216,7 @@ func TestRefusedColumns(t *testing.T) {
 		{"points beside short numbers", column(";", "1.050", "850", "0"), `1 values such as "1.050" in line 2 may have thousands or decimals after the point: set decimal`},
 		{"point and comma", column(";", "1.5", "2,5", "3"), `1 values have a decimal point ("1.5" in line 2) and 1 a decimal comma ("2,5" in line 3)`},
 		{"both groups", column(";", "1.234", "2,345"), "set decimal"},
+		{"francs and dollars", column(";", "5 Fr.", "US$ 7"), `values in several units: 1 in $ ("US$ 7" in line 3), 1 in CHF ("5 Fr." in line 2)`},
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
 		{"numbers and words", column(",", words...), `60 of 80 values are numbers and 20 are not, such as "x0" in line 3: set its kind`},
 		{"many categories", column(",", repeatNames(1100)...), `more than 1000 categories, the last is "w1000" in line 1002`},
@@ -229,6 +235,16 @@ func repeatNames(n int) (out []string) {
 	return out
 }
 
+// numbered returns n rows without one of their numbers, 7, the last first.
+func numbered(n int) (out string) {
+	for i := n; i > 0; i-- {
+		if i != 7 {
+			out += fmt.Sprintf("1,%d,k\n", i)
+		}
+	}
+	return out
+}
+
 // TestColumnNotes tells of columns that are hardly what somebody wants.
 func TestColumnNotes(t *testing.T) {
 	t.Parallel()
@@ -241,6 +257,10 @@ func TestColumnNotes(t *testing.T) {
 		{"days of ISO", "b,a,y\n1,2024-12-31 10:15,k\n2,2025-01-02T10:15:00Z,l\n", data.Ignore, "has dates"},
 		{"nothing", "b,a,y\n1,,k\n2,-,l\n", data.Ignore, "has no values"},
 		{"names", "b,a,y\n" + strings.ReplaceAll(strings.Join(repeatNames(30), ",k\n1,"), "w0", "1,w0") + ",l\n", data.Category, "30 categories in 30 rows"},
+		{"numbers of the rows", "b,a,y\n" + numbered(30) + "1,7,k\n", data.Number, `column "a" counts the rows: if it is a number of theirs and no measurement, kind = "ignore" leaves it out`},
+		{"a rare class", "b,a,y\n" + strings.Repeat("1,2,k\n", 30) + "1,2,l\n", data.Number, `column "y": fewer than 10 rows of "l" (1 row): a model hardly learns such a class`},
+		{"a class of missing values", "b,a,y\n1,2,k\n1,3,n.a.\n1,5,k\n", data.Number, `column "y": "n.a." is taken for a class, of 1 row`},
+		{"one is missing", "b,a,y\n1,2,k\n1,,k\n1,5,k\n", data.Number, `1 value is missing or unknown, the first in line 3 ("" once): its row is left out`},
 		{"few kinds", "b,a,y\n1,1,k\n1,2,l\n1,3+,k\n", data.Category, "2 of 3 values are numbers; it is taken for one of 3 categories"},
 		{"most left out", "b,a,y\n1,k,k\n,k,l\n,m,l\n3,m,l\n,m,l\n", data.Category, "3 of 5 rows are left out"},
 	} {

@@ -32,6 +32,7 @@ func (t *Table) convert(rows []Row, name string) error {
 		r.Fields = nil
 	}
 	t.noteMissing(words)
+	t.noteClasses()
 	if n := t.bad.count; 2*n > len(rows) && t.rows > 0 {
 		t.note("%d of %d rows are left out", n, len(rows))
 	}
@@ -107,9 +108,9 @@ func (c *Column) hint(s string) string {
 	switch {
 	case !ok:
 		return ""
-	case n.unit != "" && n.unit != c.Unit && c.Unit != "":
+	case n.unit != "" && !c.sameUnit(n.unit) && c.Unit != "":
 		return ": the column is in " + c.Unit
-	case n.unit != "" && n.unit != c.Unit:
+	case n.unit != "" && !c.sameUnit(n.unit):
 		return ": the column has no unit"
 	case c.Decimal == ",":
 		return " with a decimal comma, as the column has"
