@@ -36,15 +36,24 @@ func (t tuning) openBytes() int64 { return 2*t.vlogFile + 2*t.memTable + 2*t.mem
 // reserveBytes is the size of the reserve.
 func (s *Store) reserveBytes() int64 { return s.openBytes() + 4*startBytes }
 
-// makeReserve makes the reserve if there is none and the disk has room for it.
-func (s *Store) makeReserve() {
-	path := filepath.Join(s.cfg.Dir, reserveName)
+// reserveMissing returns how much is to be added to the reserve: nothing while the disk has too
+// little for it.
+func (s *Store) reserveMissing() int64 {
 	kept := int64(0)
-	if info, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(filepath.Join(s.cfg.Dir, reserveName)); err == nil {
 		kept = info.Size()
 	}
 	free, _, err := s.cfg.Space(s.cfg.Dir)
-	if kept >= s.reserveBytes() || err != nil || free+kept < 2*s.reserveBytes() {
+	if err != nil || free+kept < 2*s.reserveBytes() {
+		return 0
+	}
+	return max(0, s.reserveBytes()-kept)
+}
+
+// makeReserve makes the reserve if there is none and the disk has room for it.
+func (s *Store) makeReserve() {
+	path := filepath.Join(s.cfg.Dir, reserveName)
+	if s.reserveMissing() == 0 {
 		return
 	}
 	if err := s.writeReserve(path); err != nil {

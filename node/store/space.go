@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -42,6 +43,26 @@ func (s *Store) CheckRoom(size int64) error {
 	}
 	s.tell()
 	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin}
+}
+
+// CheckModel is CheckRoom for much that is put bit by bit: the files that are written to have
+// room in advance, and the reserve may be filled up meanwhile.
+func (s *Store) CheckModel(size int64) error {
+	left, margin, err := s.room()
+	if err != nil || margin == 0 || size == 0 {
+		return errors.Join(err, s.CheckRoom(size))
+	}
+	extra := int64(0)
+	s.counting.Lock()
+	if s.tail+size > s.cfg.tuning.vlogFile { // a further file, with room in advance
+		extra = s.tail + writeBytes
+	}
+	s.counting.Unlock()
+	extra += s.reserveMissing()
+	if size <= left-extra {
+		return s.CheckRoom(size)
+	}
+	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin + extra}
 }
 
 // full tells why nothing can be stored now, "" if something can.
