@@ -12,6 +12,7 @@ import (
 
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -47,7 +48,11 @@ func (r *running) importBuiltin(ctx context.Context, name, quantize string, p ca
 		return nil, err
 	}
 	defer r.changes()
-	return r.catalog.ImportFiles(ctx, dir, name, quantize, p)
+	m, err := r.catalog.ImportFiles(ctx, dir, name, quantize, p)
+	if full := new(store.SpaceError); errors.As(err, &full) {
+		return nil, fmt.Errorf("the program's model is unpacked into the data directory at its first use: %w; or choose one on another disk (--data)", err)
+	}
+	return m, err
 }
 
 // fallback takes the model in the program for one of which nobody serves anything, if they

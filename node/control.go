@@ -274,5 +274,5 @@ func (r *running) postGC(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/shell"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -109,18 +110,22 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	if err := r.checkRemove(id, req); err != nil {
 		return err
 	}
-	if _, err := r.hosting.Drop(id); err != nil {
-		return err
+	_, unsaved := r.hosting.Drop(id)
+	if unsaved != nil && !store.IsFull(unsaved) {
+		return unsaved
 	}
 	if err := r.catalog.Remove(id); err != nil {
 		return err
 	}
 	r.changes()
 	st, err := r.store.GC(req.Context())
+	if unsaved != nil { // there may be room for it now
+		err = errors.Join(err, r.hosting.Save())
+	}
 	if err != nil {
 		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
 	}
-	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes})
+	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed})
 }
 
 // checkRemove refuses to remove a model of which this node serves blocks, unless force=true

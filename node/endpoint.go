@@ -50,7 +50,7 @@ func (e *Endpoint) write() error {
 	}
 	path := filepath.Join(e.DataDir, endpointFile)
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return fmt.Errorf("write endpoint: %w", err)
+		return fmt.Errorf("write endpoint: %w", errors.Join(err, os.Remove(path+".new")))
 	}
 	return os.Rename(path+".new", path)
 }

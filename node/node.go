@@ -341,7 +341,7 @@ func (r *running) openServing() (err error) {
 		return err
 	}
 	r.hosting, err = hosting.New(hosting.Config{
-		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Log: r.part("hosting"), Forbidden: r.forbidden(),
+		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Write: r.store.WriteFile, Log: r.part("hosting"), Forbidden: r.forbidden(),
 	})
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,8 +50,9 @@ func (r *running) measure(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(r.cfg.DataDir, speedsFile), data, 0o600); err != nil {
-			return fmt.Errorf("keep measured speeds: %w", err)
+		path := filepath.Join(r.cfg.DataDir, speedsFile)
+		if err := os.WriteFile(path, data, 0o600); err != nil { // measured again at the next start
+			r.log.Warn("measured speeds not kept", "err", errors.Join(err, os.Remove(path)))
 		}
 	}
 	r.speeds.Store(&s)

@@ -305,7 +305,7 @@ func removeCommand(o *options) *cobra.Command {
 			if err := client.Delete(c.Context(), path, &freed); err != nil {
 				return err
 			}
-			return o.report(c, freed, "removed %s: %s freed", a[0], bytesText(freed.Bytes))
+			return o.report(c, freed, "removed %s: blocks of %s, the disk got %s back", a[0], bytesText(freed.Bytes), bytesText(freed.Freed))
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "also if this node serves blocks of it")
@@ -350,7 +350,7 @@ func gcCommand(o *options) *cobra.Command {
 			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
 				return err
 			}
-			return o.report(c, done, "removed %d blocks, %s", done.Blocks, bytesText(done.Bytes))
+			return o.report(c, done, "removed %d blocks of %s, the disk got %s back", done.Blocks, bytesText(done.Bytes), bytesText(done.Freed))
 		},
 	}
 	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")

@@ -215,5 +215,6 @@ type GCRequest struct {
 // Collected is what a garbage collection did.
 type Collected struct {
 	Blocks int   `json:"blocks"`
-	Bytes  int64 `json:"bytes"`
+	Bytes  int64 `json:"bytes"` // of the blocks
+	Freed  int64 `json:"freed"` // that the disk got back
 }

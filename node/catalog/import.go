@@ -224,7 +224,7 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 		im.total += j.size
 		largest = max(largest, j.size)
 	}
-	if err := im.c.checkRoom(im.total, m); err != nil {
+	if err := im.checkRoom(ctx, jobs, m); err != nil {
 		return err
 	}
 	rounds := 2

@@ -1,12 +1,15 @@
 package catalog
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -32,15 +35,44 @@ func (c *Catalog) Size(m *Model) (bytes, here int64) {
 	return bytes, here
 }
 
-// checkRoom says at once that there is no room for a model of so many bytes, unless a model
-// of the same tensors is here, which may have its blocks.
-func (c *Catalog) checkRoom(bytes int64, m *wire.Manifest) error {
-	for _, known := range c.List() {
-		if alike(known.Manifest, m) {
-			return nil
+// checkRoom says at once that there is no room for a model. If a model of the same form is
+// here, which may have its blocks, the files are read through first to find out how many.
+func (im *importer) checkRoom(ctx context.Context, jobs []*job, m *wire.Manifest) error {
+	full := im.c.store.CheckModel(im.total)
+	if full == nil || !slices.ContainsFunc(im.c.List(), func(known *Model) bool { return alike(known.Manifest, m) }) {
+		return full
+	}
+	missing, err := im.missing(ctx, jobs)
+	if err != nil {
+		return err
+	}
+	return im.c.store.CheckModel(missing)
+}
+
+// missing counts the bytes of jobs that are not in the store.
+func (im *importer) missing(ctx context.Context, jobs []*job) (bytes int64, err error) {
+	var buf []byte
+	seen := map[cid.Cid]bool{}
+	for _, j := range jobs {
+		buf = slices.Grow(buf[:0], int(j.size))[:j.size]
+		if err := j.read(buf); err != nil {
+			return 0, err
+		}
+		for chunk := range slices.Chunk(buf, protocol.MaxBlock) {
+			if err := ctx.Err(); err != nil {
+				return 0, err
+			}
+			b, err := store.NewBlock(chunk)
+			if err != nil {
+				return 0, err
+			}
+			if id := b.CID(); !seen[id] && !im.c.store.Has(id) {
+				seen[id] = true
+				bytes += int64(len(chunk))
+			}
 		}
 	}
-	return c.store.CheckRoom(bytes)
+	return bytes, nil
 }
 
 // alike reports whether two models may have the same blocks, from what is known of them

@@ -1,6 +1,7 @@
 package hosting
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,9 @@ type Config struct {
 	Adverts func() []*wire.Advert // of other peers
 	Path    string                // file that keeps what is hosted over a restart
 	Changed func()                // called when there is something new to advertise
-	Log     *slog.Logger
+	// Write replaces a file, whole or not at all.
+	Write func(path string, data []byte) error
+	Log   *slog.Logger
 
 	Forbidden error // why this peer may not serve, nil if it may
 }
@@ -75,6 +78,7 @@ type Manager struct {
 	cfg Config
 
 	saving sync.Mutex // of the file
+	saved  []byte     // what is in it
 
 	mu     sync.Mutex
 	hosted []*record
@@ -122,11 +126,11 @@ type entry struct {
 
 // New reads what was hosted before. It starts nothing.
 func New(cfg Config) (*Manager, error) {
-	if cfg.Catalog == nil || cfg.Worker == nil || cfg.Adverts == nil || cfg.Path == "" || cfg.Changed == nil || cfg.Log == nil {
+	if cfg.Catalog == nil || cfg.Worker == nil || cfg.Adverts == nil || cfg.Path == "" || cfg.Changed == nil || cfg.Write == nil || cfg.Log == nil {
 		return nil, errors.New("new hosting: all of its configuration is required")
 	}
-	m := &Manager{cfg: cfg, news: make(chan struct{})}
 	data, err := os.ReadFile(cfg.Path)
+	m := &Manager{cfg: cfg, news: make(chan struct{}), saved: data}
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -234,7 +238,7 @@ func (m *Manager) Host(ctx context.Context, model *catalog.Model, blocks string,
 		m.forget(func(o *record) bool { return o == h })
 	}
 	if err == nil {
-		err = m.save()
+		err = m.Save()
 	}
 	return r, stats, err
 }
@@ -358,7 +362,7 @@ func (m *Manager) Drop(id cid.Cid) (bool, error) {
 	n := m.forget(func(h *record) bool { return h.Model == id })
 	m.cfg.Worker.Unload(id, nil)
 	m.cfg.Changed()
-	return n > 0, m.save()
+	return n > 0, m.Save()
 }
 
 // forget drops records and returns their number.
@@ -406,8 +410,8 @@ func (m *Manager) Hosted() []Hosted {
 	return out
 }
 
-// save writes the file, whole or not at all.
-func (m *Manager) save() error {
+// Save writes what is hosted to the file, if that is not what is there.
+func (m *Manager) Save() error {
 	m.saving.Lock()
 	defer m.saving.Unlock()
 	all := []entry{}
@@ -418,8 +422,12 @@ func (m *Manager) save() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(m.cfg.Path+".new", data, 0o600); err != nil {
+	if bytes.Equal(data, m.saved) || len(all) == 0 && len(m.saved) == 0 { // no file hosts nothing too
+		return nil
+	}
+	if err := m.cfg.Write(m.cfg.Path, data); err != nil {
 		return fmt.Errorf("save what is hosted: %w", err)
 	}
-	return os.Rename(m.cfg.Path+".new", m.cfg.Path)
+	m.saved = data
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -62,6 +63,7 @@ func (w *stages) loaded() []wire.Range {
 // shelf is a catalog with the demo model.
 type shelf struct {
 	*catalog.Catalog
+	store *store.Store
 	model *catalog.Model
 }
 
@@ -87,14 +89,14 @@ func newShelf(t *testing.T) *shelf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &shelf{c, m}
+	return &shelf{c, s, m}
 }
 
 func (s *shelf) manager(t *testing.T, w *stages, path string, forbidden error) *hosting.Manager {
 	t.Helper()
 	m, err := hosting.New(hosting.Config{
 		Catalog: s.Catalog, Worker: w, Adverts: func() []*wire.Advert { return nil }, Path: path, Changed: func() {},
-		Log: slog.New(slog.DiscardHandler), Forbidden: forbidden,
+		Write: s.store.WriteFile, Log: slog.New(slog.DiscardHandler), Forbidden: forbidden,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -237,5 +239,29 @@ func TestForbidden(t *testing.T) {
 	}
 	if h := m.Hosted(); len(w.loaded()) != 0 || len(h) != 1 || h[0].State != hosting.Failed || !errors.Is(h[0].Err, no) {
 		t.Errorf("brought back %v, %+v", w.loaded(), h)
+	}
+}
+
+// TestNothingToSave drops what is not hosted: the file is not written.
+func TestNothingToSave(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	path := filepath.Join(t.TempDir(), "hosting.json")
+	for _, was := range []string{"", "[]"} {
+		if was != "" {
+			if err := os.WriteFile(path, []byte(was), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := hosting.New(hosting.Config{
+			Catalog: s.Catalog, Worker: &stages{}, Adverts: func() []*wire.Advert { return nil }, Path: path, Changed: func() {},
+			Write: func(string, []byte) error { return syscall.ENOSPC }, Log: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if dropped, err := m.Drop(s.model.CID); dropped || err != nil {
+			t.Errorf("file %q: %v, %v", was, dropped, err)
+		}
 	}
 }

@@ -95,24 +95,30 @@ func (s *Store) tryOpen(dir string) error {
 }
 
 // openFitting opens the database as the room on the disk allows: for reading only if there is
-// too little for the files that it would write. The reserve stays, for what frees room, unless
-// the last run was cut off: then the database must write to open.
+// too little for the files that it would write, or with small files if it is opened to free
+// room. The reserve stays for that, unless the last run was cut off: then the database must
+// write to open.
 func (s *Store) openFitting() (*badger.DB, error) {
-	opt := s.cfg.tuning.options(s.databaseDir(), s.cfg.Log)
+	opt, lean := s.cfg.tuning.options(s.databaseDir(), s.cfg.Log), false
 	open := func(readOnly bool) (*badger.DB, error) {
 		db, err := openBadger(opt.WithReadOnly(readOnly))
 		if err == nil {
 			s.stuck.Store(readOnly)
+			s.lean.Store(lean && !readOnly)
 		}
 		return db, err
 	}
 	kept := exists(filepath.Join(opt.Dir, badger.ManifestFilename))
-	if free, _, err := s.cfg.Space(s.cfg.Dir); kept && err == nil && free < s.openBytes() && !s.freeing {
-		db, err := open(true)
-		if err == nil {
-			return db, nil
+	if free, _, err := s.cfg.Space(s.cfg.Dir); kept && err == nil && free < s.openBytes() {
+		if !s.freeing {
+			if db, err := open(true); err == nil {
+				return db, nil
+			}
 		}
-		releaseReserve(s.cfg.Dir)
+		opt, lean = s.leanTuning().options(opt.Dir, s.cfg.Log), true
+		if _, _, err := s.easeFreeing(); err != nil {
+			return nil, err
+		}
 	}
 	db, err := open(false)
 	if kept && isFull(err) {

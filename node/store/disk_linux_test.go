@@ -77,7 +77,7 @@ func childOfDiskTest() {
 	case "false":
 		d.budget = store.NewBudget(dir, diskBytes)
 	}
-	if err := map[string]func(*smallFS) error{"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting}[task](d); err != nil {
+	if err := map[string]func(*smallFS) error{"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -345,6 +345,80 @@ func closeWaiting(d *smallFS) error {
 func TestCloseOnFullDisk(t *testing.T) {
 	t.Parallel()
 	smallDisk(t, "close")
+}
+
+// filledAgain has another program take all that removing freed, again and again: removing works
+// each time, and so does writing the small files of a node.
+func filledAgain(d *smallFS) error {
+	ctx := context.Background()
+	rng := rand.NewChaCha8([32]byte{3})
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	var models [][]store.Block
+	for range 3 {
+		var blocks []store.Block
+		for range 6 {
+			data := make([]byte, 1<<20)
+			rng.Read(data)
+			b, err := store.NewBlock(data)
+			if err != nil {
+				return err
+			}
+			blocks = append(blocks, b)
+		}
+		if _, err := s.PutMany(ctx, blocks); err != nil {
+			return err
+		}
+		for _, b := range blocks {
+			if err := s.Pin(b.CID()); err != nil {
+				return err
+			}
+		}
+		models = append(models, blocks)
+	}
+	if err := s.WriteFile(filepath.Join(d.dir, "hosting.json"), []byte("[]")); err != nil {
+		return err
+	}
+	for round, blocks := range models {
+		if err := s.Close(); err != nil {
+			return err
+		}
+		if err := d.fill(); err != nil {
+			return err
+		}
+		if s, err = store.Open(d.config()); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if err := s.WriteFile(filepath.Join(d.dir, "hosting.json"), []byte("[]")); err != nil {
+			return fmt.Errorf("round %d: write a small file: %w", round, err)
+		}
+		for _, b := range blocks {
+			if err := s.Unpin(b.CID()); err != nil {
+				return fmt.Errorf("round %d: unpin: %w", round, err)
+			}
+		}
+		st, err := s.GC(ctx)
+		if err != nil || st.Removed != len(blocks) || st.Freed < st.RemovedBytes*9/10 {
+			return fmt.Errorf("round %d: gc: %+v, %v", round, st, err)
+		}
+		fmt.Printf("round %d: %+v\n", round, st)
+		for _, left := range models[round+1:] {
+			if err := allReadable(s, cidsOf(left)); err != nil {
+				return fmt.Errorf("round %d: %w", round, err)
+			}
+		}
+	}
+	if temporary, err := filepath.Glob(filepath.Join(d.dir, "hosting.json?*")); err != nil || len(temporary) > 0 {
+		return fmt.Errorf("%v left, %w", temporary, err)
+	}
+	return s.Close()
+}
+
+func TestDiskFilledAgain(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "again")
 }
 
 func TestStartOnFullDisk(t *testing.T) {

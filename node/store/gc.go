@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -13,8 +16,12 @@ import (
 // sweepBlocks is how many blocks are deleted while puts wait: some milliseconds.
 const sweepBlocks = 256
 
-// rewriteRatio is the share of garbage from which a value log file is rewritten.
-const rewriteRatio = 0.5
+// The share of garbage from which a value log file is rewritten: now and then, and when blocks
+// were removed to free room.
+const (
+	rewriteRatio  = 0.5
+	thoroughRatio = 0.1
+)
 
 // GCStats tells what a GC did.
 type GCStats struct {
@@ -22,6 +29,7 @@ type GCStats struct {
 	Removed      int   `json:"removed"`
 	RemovedBytes int64 `json:"removed_bytes"`
 	Reclaimed    int   `json:"reclaimed"` // value log files rewritten
+	Freed        int64 `json:"freed"`     // bytes that the disk got back
 }
 
 // GC deletes the blocks that no pin reaches, no hold protects and nobody put since it
@@ -36,6 +44,12 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	if r.Lost {
 		return st, fmt.Errorf("collect garbage: %w", ErrPinsLost)
 	}
+	s.measure()
+	before := s.used.Load()
+	defer func() {
+		s.owe(err)
+		st.Freed = max(0, before-s.used.Load())
+	}()
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
 	marked, err := s.mark(ctx, s.Pins())
@@ -56,12 +70,15 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 // giveBack gives the space of deleted blocks back to the disk, and returns how many files it
 // took to that.
 func (s *Store) giveBack(ctx context.Context) (files int, err error) {
-	if s.stale.Load() && !s.stuck.Load() {
+	if err := s.makeWritable(true); err != nil {
+		return 0, fmt.Errorf("collect garbage: %w", err)
+	}
+	if s.stale.Load() {
 		if err := s.compact(); err != nil {
 			return 0, err
 		}
 	}
-	files, err = s.reclaim(ctx)
+	files, err = s.reclaim(ctx, thoroughRatio)
 	s.measure()
 	s.watch()
 	return files, err
@@ -183,10 +200,7 @@ func (s *Store) compact() error {
 	if err := errors.Join(err, s.db.Sync()); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
-	if free, _, err := s.cfg.Space(s.cfg.Dir); err == nil && free < s.openBytes() {
-		releaseReserve(s.cfg.Dir)
-	}
-	if err := s.renew(); err != nil || s.stuck.Load() {
+	if err := s.renew(true); err != nil || s.stuck.Load() {
 		return err
 	}
 	if err := s.db.Flatten(1); err != nil {
@@ -196,9 +210,11 @@ func (s *Store) compact() error {
 	return nil
 }
 
-// renew closes the database and opens it again, for reading if the disk is full. s.life must
-// be held for writing.
-func (s *Store) renew() error {
+// renew closes the database and opens it again: if the disk is full, with small files for what
+// frees room, else for reading. s.life must be held for writing.
+func (s *Store) renew(freeing bool) error {
+	s.freeing = freeing
+	defer func() { s.freeing = false }()
 	if s.db != nil {
 		if err := s.closeDatabase(s.db); err != nil {
 			s.cfg.Log.Warn("database not closed cleanly", "err", err)
@@ -227,12 +243,12 @@ func (s *Store) reopen() (*badger.DB, error) {
 }
 
 // reclaim rewrites value log files that are mostly garbage, and returns their number.
-func (s *Store) reclaim(ctx context.Context) (int, error) {
+func (s *Store) reclaim(ctx context.Context, ratio float64) (int, error) {
 	for n := 0; ; n++ {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		if err := s.reclaimOne(); err != nil {
+		if err := s.reclaimOne(ratio); err != nil {
 			if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
 				return n, nil
 			}
@@ -241,7 +257,7 @@ func (s *Store) reclaim(ctx context.Context) (int, error) {
 	}
 }
 
-func (s *Store) reclaimOne() error {
+func (s *Store) reclaimOne(ratio float64) error {
 	release, err := s.use()
 	if err != nil {
 		return err
@@ -254,5 +270,44 @@ func (s *Store) reclaimOne() error {
 	// is written meanwhile; a file has 32 MiB.
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
-	return s.wrote(s.db.RunValueLogGC(rewriteRatio))
+	return s.wrote(s.db.RunValueLogGC(ratio))
+}
+
+// owedFile says over a restart that a GC is owed.
+func (s *Store) owedFile() string { return filepath.Join(s.cfg.Dir, "collect") }
+
+// owe takes note whether a GC ended for want of room: then Run does it when there is some.
+func (s *Store) owe(err error) {
+	owed := isSpace(err) || err == nil && s.stuck.Load() && s.stale.Load()
+	if s.owed.Swap(owed) == owed {
+		return
+	}
+	if owed {
+		err = os.WriteFile(s.owedFile(), nil, 0o600)
+	} else {
+		err = os.Remove(s.owedFile())
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Log.Warn("not noted that space is to be given back", "err", err)
+	}
+}
+
+// payOwed does the GC that is owed, if there is room for it now.
+func (s *Store) payOwed(ctx context.Context) {
+	if !s.owed.Load() {
+		return
+	}
+	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < s.leanTuning().openBytes() {
+		return
+	}
+	if st, err := s.GC(ctx); err == nil {
+		s.cfg.Log.Info("gave back the space of what was removed", "bytes", st.Freed)
+	} else if ctx.Err() == nil && !isSpace(err) {
+		s.cfg.Log.Warn("space of what was removed not given back", "err", err)
+	}
+}
+
+func isSpace(err error) bool {
+	var full *SpaceError
+	return isFull(err) || errors.As(err, &full)
 }

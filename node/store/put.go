@@ -29,7 +29,7 @@ func (s *Store) Put(ctx context.Context, data []byte) (cid.Cid, error) {
 // there if the process is killed; Sync makes them survive a loss of power too. It does not
 // keep the blocks' data.
 func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err error) {
-	if s.stuck.Load() {
+	if s.stuck.Load() || s.lean.Load() {
 		if err := s.waitRoom(blocks); err != nil {
 			return 0, err
 		}

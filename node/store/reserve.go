@@ -14,6 +14,12 @@ import (
 // files. It is made again as soon as it leaves as much free: it is part of what must stay free.
 const reserveName = "reserve"
 
+// How much of the reserve goes at once: for a file of the database, and for a small one.
+const (
+	reserveStep  = 4 << 20
+	reserveCrumb = 1 << 20
+)
+
 // startBytes is taken off the reserve where a disk is so full that a node could not even
 // write where it answers.
 const startBytes = 4 << 20
@@ -30,23 +36,34 @@ func (t tuning) openBytes() int64 { return 2*t.vlogFile + 2*t.memTable + 2*t.mem
 // reserveBytes is the size of the reserve.
 func (s *Store) reserveBytes() int64 { return s.openBytes() + 4*startBytes }
 
+// reserveMissing returns how much is to be added to the reserve: nothing while the disk has too
+// little for it.
+func (s *Store) reserveMissing() int64 {
+	kept := int64(0)
+	if info, err := os.Stat(filepath.Join(s.cfg.Dir, reserveName)); err == nil {
+		kept = info.Size()
+	}
+	free, _, err := s.cfg.Space(s.cfg.Dir)
+	if err != nil || free+kept < 2*s.reserveBytes() {
+		return 0
+	}
+	return max(0, s.reserveBytes()-kept)
+}
+
 // makeReserve makes the reserve if there is none and the disk has room for it.
 func (s *Store) makeReserve() {
 	path := filepath.Join(s.cfg.Dir, reserveName)
-	if info, err := os.Stat(path); err == nil && info.Size() >= s.openBytes() {
-		return
-	}
-	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < 2*s.reserveBytes() {
+	if s.reserveMissing() == 0 {
 		return
 	}
 	if err := s.writeReserve(path); err != nil {
 		s.cfg.Log.Warn("no reserve for a full disk", "err", err)
-		releaseReserve(s.cfg.Dir)
+		shrinkReserve(s.cfg.Dir, s.reserveBytes())
 	}
 }
 
 func (s *Store) writeReserve(path string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
@@ -57,40 +74,55 @@ func (s *Store) writeReserve(path string) (err error) {
 	return f.Truncate(s.reserveBytes())
 }
 
-// releaseReserve gives the reserve of a store to the disk, and reports whether there was one.
-func releaseReserve(dir string) bool {
+// releaseReserve gives a part of the reserve of a store to the disk, and reports whether there
+// was any left: what removes needs little, and the next time it is needed may come before
+// there is room for a new one.
+func releaseReserve(dir string) bool { return shrinkReserve(dir, reserveStep) }
+
+func shrinkReserve(dir string, n int64) bool {
 	path := filepath.Join(dir, reserveName)
-	// Cut to nothing first: the room of a file that was only unlinked may come back later.
-	if err := os.Truncate(path, 0); err != nil {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
 		return false
 	}
-	return os.Remove(path) == nil
+	// Cut first: the room of a file that was only unlinked may come back later.
+	if err := os.Truncate(path, max(0, info.Size()-n)); err != nil {
+		return false
+	}
+	return info.Size() > n || os.Remove(path) == nil
 }
 
 // easeStart gives some of the reserve back where the disk has next to nothing left.
 func (s *Store) easeStart() {
-	path := filepath.Join(s.cfg.Dir, reserveName)
-	info, err := os.Stat(path)
-	if err != nil || info.Size() < s.openBytes()+startBytes {
-		return
-	}
-	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free >= startBytes {
-		return
-	}
-	if err := os.Truncate(path, info.Size()-startBytes); err != nil {
-		s.cfg.Log.Warn("reserve for a full disk not used", "err", err)
+	if free, _, err := s.cfg.Space(s.cfg.Dir); err == nil && free < startBytes {
+		shrinkReserve(s.cfg.Dir, startBytes)
 	}
 }
 
-// withReserve does something that needs a little room, at the cost of the reserve if the
-// disk is full.
+// easeFreeing gives as much of the reserve back as the database needs to open for what frees
+// room, and returns how much that is and what is free.
+func (s *Store) easeFreeing() (need, free int64, err error) {
+	need = s.leanTuning().openBytes()
+	for {
+		free, _, err = s.cfg.Space(s.cfg.Dir)
+		if err != nil || free >= need || !releaseReserve(s.cfg.Dir) {
+			return need, free, err
+		}
+	}
+}
+
+// withReserve does something that needs a little room, at the cost of some of the reserve if
+// the disk is full.
 func withReserve(dir string, do func() error) error {
 	err := do()
-	if isFull(err) && releaseReserve(dir) {
+	if isFull(err) && shrinkReserve(dir, reserveCrumb) {
 		err = do()
 	}
 	return err
 }
+
+// IsFull reports whether an error means that there is no room on the disk.
+func IsFull(err error) bool { return isFull(err) }
 
 // exists reports whether there is a file, as far as that can be found out.
 func exists(path string) bool {

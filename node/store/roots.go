@@ -35,8 +35,9 @@ func (r roots) clone() roots {
 type rootsFile struct {
 	dir string
 
-	mu sync.RWMutex
-	at roots
+	mu   sync.RWMutex
+	at   roots
+	kept []byte // what both copies are known to have; nil if they may differ
 }
 
 func rootsNames() [2]string { return [2]string{"roots.json", "roots.bak.json"} }
@@ -125,18 +126,26 @@ func (f *rootsFile) update(change func(*roots) error) error {
 	if err != nil {
 		return err
 	}
+	if bytes.Equal(body, f.kept) {
+		return nil
+	}
 	if len(body) > maxRootsFile/2 {
 		return fmt.Errorf("write pins: %d bytes of them", len(body))
 	}
 	sum := sha256.Sum256(body)
-	content := append(append(body, '\n'), hex.EncodeToString(sum[:])...)
+	content := fmt.Appendf(nil, "%s\n%x\n", body, sum)
+	f.kept = nil
 	for _, name := range rootsNames() {
-		err := withReserve(f.dir, func() error { return writeThrough(f.dir, name, append(content, '\n')) })
+		err := withReserve(f.dir, func() error { return writeThrough(f.dir, name, content) })
+		if isFull(err) {
+			// One copy after the other in the room that it has: if this is cut off, the other is good.
+			err = overwrite(filepath.Join(f.dir, name), content)
+		}
 		if err != nil {
 			return err
 		}
 	}
-	f.at = next
+	f.at, f.kept = next, body
 	return nil
 }
 
@@ -144,6 +153,25 @@ func (f *rootsFile) get() roots {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return f.at.clone()
+}
+
+// WriteFile replaces a small file, whole or not at all, at the cost of the reserve if the
+// disk is full.
+func (s *Store) WriteFile(path string, data []byte) error {
+	return withReserve(s.cfg.Dir, func() error { return writeThrough(filepath.Dir(path), filepath.Base(path), data) })
+}
+
+// overwrite writes to a file that is there.
+func overwrite(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Truncate(int64(len(content)))
+	}
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // writeThrough replaces a file so that after a loss of power it is the old or the new one.

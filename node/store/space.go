@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -44,6 +45,26 @@ func (s *Store) CheckRoom(size int64) error {
 	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin}
 }
 
+// CheckModel is CheckRoom for much that is put bit by bit: the files that are written to have
+// room in advance, and the reserve may be filled up meanwhile.
+func (s *Store) CheckModel(size int64) error {
+	left, margin, err := s.room()
+	if err != nil || margin == 0 || size == 0 {
+		return errors.Join(err, s.CheckRoom(size))
+	}
+	extra := int64(0)
+	s.counting.Lock()
+	if s.tail+size > s.cfg.tuning.vlogFile { // a further file, with room in advance
+		extra = s.tail + writeBytes
+	}
+	s.counting.Unlock()
+	extra += s.reserveMissing()
+	if size <= left-extra {
+		return s.CheckRoom(size)
+	}
+	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin + extra}
+}
+
 // full tells why nothing can be stored now, "" if something can.
 func (s *Store) full() string {
 	left, margin, err := s.room()
@@ -63,6 +84,9 @@ func (s *Store) full() string {
 // tell logs when the store begins and ends to take no blocks for lack of room.
 func (s *Store) tell() {
 	why := s.full()
+	if left, margin, err := s.room(); why == "" && s.told.Load() && err == nil && margin > 0 && left < s.openBytes() {
+		return // not worth telling: the next block may be the last
+	}
 	if s.told.Swap(why != "") == (why != "") {
 		return
 	}
@@ -85,9 +109,11 @@ func (s *Store) watch() {
 }
 
 // makeWritable opens the database again if it was opened for reading only, or a write to it
-// met a full disk. Who is about to free room may use the reserve.
+// met a full disk. Who is about to free room may use the reserve, and small files; who is not
+// gets the usual ones.
 func (s *Store) makeWritable(freeing bool) error {
-	if !s.stuck.Load() {
+	fit := func() bool { return !s.stuck.Load() && (freeing || !s.lean.Load()) }
+	if fit() {
 		return nil
 	}
 	s.life.Lock()
@@ -95,29 +121,39 @@ func (s *Store) makeWritable(freeing bool) error {
 	if s.closed {
 		return ErrClosed
 	}
-	if !s.stuck.Load() {
+	if fit() {
 		return nil
 	}
 	free, _, err := s.cfg.Space(s.cfg.Dir)
 	if err != nil {
 		return err
 	}
-	if free < s.openBytes() && !freeing {
-		return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
+	need := s.openBytes()
+	switch {
+	case freeing && free < need: // tried in any case: what is free may be enough
+		if need, free, err = s.easeFreeing(); err != nil {
+			return err
+		}
+	case free < need:
+		return s.noRoomToOpen(need, free, false)
 	}
-	if free < s.openBytes() {
-		releaseReserve(s.cfg.Dir)
-	}
-	s.freeing = freeing
-	err = s.renew()
-	s.freeing = false
-	if err != nil {
+	if err := s.renew(freeing); err != nil && !(freeing && isSpace(err)) {
 		return err
-	}
-	if s.stuck.Load() {
-		return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
+	} else if err != nil || s.stuck.Load() {
+		return s.noRoomToOpen(need, free, freeing)
 	}
 	return nil
+}
+
+// noRoomToOpen is the error of a database that cannot be opened for writing. What was to be
+// freed is owed, see Run.
+func (s *Store) noRoomToOpen(need, free int64, freeing bool) error {
+	err := &SpaceError{Need: need, Free: free, Margin: need}
+	if !freeing {
+		return err
+	}
+	return fmt.Errorf("%w; delete other files of %s or more, and the space of what was removed is given back by itself when a node runs, or by covey model gc",
+		err, bytesText(max(need-free, startBytes)))
 }
 
 // wrote takes note of an error of writing: after one of a full disk the database must be

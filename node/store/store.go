@@ -24,6 +24,8 @@ type Store struct {
 	moved   string       // where a damaged database was put at Open
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
 	stuck   atomic.Bool  // the database takes no writes until it is opened again
+	lean    atomic.Bool  // the database has small files, for what frees room
+	owed    atomic.Bool  // a GC found too little room to do all
 	told    atomic.Bool  // that there is no room
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
 	lock    *filelock.Lock
@@ -121,6 +123,7 @@ func (s *Store) open() (err error) {
 		return closeAfter(s.db, err)
 	}
 	s.measure()
+	s.owed.Store(exists(s.owedFile()))
 	s.makeReserve()
 	s.tell()
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
@@ -182,11 +185,12 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
+			s.payOwed(ctx)
 			s.watch()
 			continue
 		case <-tick.C:
 		}
-		if _, err := s.reclaim(ctx); err != nil && ctx.Err() == nil {
+		if _, err := s.reclaim(ctx, rewriteRatio); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("value log not reclaimed", "err", err)
 		}
 		s.measure()

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -32,6 +33,20 @@ func defaultTuning() tuning {
 	}
 }
 
+// leanTuning is for a database that only removes: small files of values. Logs of changes are
+// small too, unless there are some from before, which must fit into memory of the same size.
+func (s *Store) leanTuning() tuning {
+	t := *s.cfg.tuning
+	t.vlogFile = min(t.vlogFile, leanFile)
+	if logs, err := filepath.Glob(filepath.Join(s.databaseDir(), "*.mem")); err == nil && len(logs) == 0 {
+		t.memTable = min(t.memTable, leanFile)
+	}
+	return t
+}
+
+// leanFile is the least that Badger takes.
+const leanFile = 1 << 20
+
 func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
 		WithValueThreshold(t.valueThreshold).
@@ -50,11 +65,11 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithLogger(badgerLog{log.With("part", "badger")})
 }
 
-// badgerLog passes Badger's messages on, one level lower than Badger has them: what it
-// calls an error is often survived.
+// badgerLog passes Badger's messages on, lower than Badger has them: what it calls an error is
+// often survived, and what is not comes back as an error too.
 type badgerLog struct{ log *slog.Logger }
 
-func (l badgerLog) Errorf(f string, a ...any)   { l.log.Warn("database message", "text", text(f, a)) }
+func (l badgerLog) Errorf(f string, a ...any)   { l.log.Info("database message", "text", text(f, a)) }
 func (l badgerLog) Warningf(f string, a ...any) { l.log.Info("database message", "text", text(f, a)) }
 func (l badgerLog) Infof(f string, a ...any)    { l.log.Debug("database message", "text", text(f, a)) }
 func (l badgerLog) Debugf(string, ...any)       {}

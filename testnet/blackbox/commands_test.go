@@ -384,7 +384,7 @@ func TestChangesAreTold(t *testing.T) {
 		{[]string{"host", "demo"}, "all blocks of demo are here already\nserving"},
 		{[]string{"model", "pull", "demo"}, "all blocks of demo are here already\n"},
 		{[]string{"host", "demo", "--off"}, "demo is not served here"},
-		{[]string{"model", "rm", "demo"}, "MiB freed"},
+		{[]string{"model", "rm", "demo"}, "MiB back"},
 	} {
 		if out, messages, code := covey(t, dir, "", tc.args...); code != 0 || !strings.Contains(out, tc.want) || strings.Contains(messages, "fetching") {
 			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.args, code, out, messages, tc.want)
@@ -448,7 +448,7 @@ func TestSizesAgree(t *testing.T) {
 		{[]string{"model", "show", "mine"}, "here          7.4 MiB", "licence"},
 		{[]string{"model", "show", "mine"}, "2.0 MiB, 1 tensor, here", "1 tensors"},
 		{[]string{"model", "show", "mine"}, "2.0 MiB shared with other parts, 2 tensors", ""},
-		{[]string{"model", "rm", "mine"}, "removed mine: 7.4 MiB freed", ""},
+		{[]string{"model", "rm", "mine"}, "removed mine: blocks of 7.4 MiB, the disk got", ""},
 	} {
 		out, messages, code := covey(t, dir, "", tc.args...)
 		if code != 0 || !strings.Contains(out, tc.want) || tc.less != "" && strings.Contains(out, tc.less) {
@@ -490,7 +490,7 @@ func TestRemoveOfServedModel(t *testing.T) {
 	}{
 		{"model rm mine", 2, "serves blocks 0-1 of mine; use `covey host mine --off` first, or --force"},
 		{"model show mine", 0, "7.4 MiB"},
-		{"model rm mine --force", 0, "freed"},
+		{"model rm mine --force", 0, "the disk got"},
 		{"model rm mine", 3, "not here"},
 	} {
 		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != tc.code || !strings.Contains(out+messages, tc.want) {
