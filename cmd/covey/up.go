@@ -225,6 +225,9 @@ func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writ
 		err := c.Get(ctx, "/covey/v1/status", nil, &st)
 		switch {
 		case err != nil: // busy, or at its end
+		case st.Membership.Ended():
+			fmt.Fprintln(out, st.Membership.Problem)
+			return
 		case st.Peers > 0:
 			if told {
 				fmt.Fprintln(out, "a peer of the swarm answers")

@@ -282,6 +282,7 @@ func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error)
 func (r *running) joined(id ID, h *wire.Hello) {
 	r.host.ConnManager().TagPeer(native(id), "covey", r.keep(id)) // strangers are cut off first
 	r.metrics.peers.Inc()
+	r.noteAccepted()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures
