@@ -36,6 +36,8 @@ type Config struct {
 	Network Network `toml:"network"`
 	Limits  Limits  `toml:"limits"`
 
+	fileAddr string // of the API, as the file had it; "" without a file
+
 	DataDir string       `toml:"-"`
 	Join    string       `toml:"-"` // join token; needed once, see host.OpenCredentials
 	Offline bool         `toml:"-"` // no network: a node for one command
@@ -58,7 +60,7 @@ type API struct {
 
 // Network is the side of the peers.
 type Network struct {
-	Listen    []string `toml:"listen"`
+	Listen    []string `toml:"listen" comment:"port 0: one that the node chooses once and keeps"`
 	Announce  []string `toml:"announce"` // told to peers instead of what it listens at
 	Bootstrap []string `toml:"bootstrap"`
 	MDNS      bool     `toml:"mdns"`
@@ -68,10 +70,10 @@ type Network struct {
 
 // Limits are what the owner lends.
 type Limits struct {
-	Cores  int  `toml:"cores"`  // 0: all
-	Memory Size `toml:"memory"` // for models and sessions; 0: half of the machine's
-	Disk   Size `toml:"disk"`   // 0: what is free, less a reserve
-	Upload Size `toml:"upload"` // per second; 0: no limit
+	Cores  int  `toml:"cores" comment:"0: all"`
+	Memory Size `toml:"memory" comment:"for models and sessions; 0B: half of the machine's"`
+	Disk   Size `toml:"disk" comment:"0B: what is free, less a reserve"`
+	Upload Size `toml:"upload" comment:"per second; 0B: no limit"`
 }
 
 // Default returns the configuration of an ordinary node.
@@ -107,6 +109,7 @@ func ReadConfig(dir string) (*Config, error) {
 			}
 			return nil, fmt.Errorf("read %s: %w", path, err)
 		}
+		c.fileAddr = c.API.Addr
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read settings: %w", err)
 	}
@@ -176,7 +179,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	if err := gateway.CheckAddr(c.API.Addr, len(c.API.Keys), c.API.Insecure); err != nil {
-		bad("%w (settings are in %s)", err, filepath.Join(c.DataDir, configFile))
+		if path := filepath.Join(c.DataDir, configFile); c.API.Addr == c.fileAddr {
+			err = fmt.Errorf("%w (settings are in %s)", err, path)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

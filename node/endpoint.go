@@ -14,6 +14,9 @@ import (
 // ErrNotRunning means that no node runs on a data directory.
 var ErrNotRunning = errors.New("no node is running")
 
+// ErrStopping is the case of ErrNotRunning that the node of a data directory is at its end.
+var ErrStopping = fmt.Errorf("%w: it stops", ErrNotRunning)
+
 // Endpoint is where a running node answers. It lies in the data directory, readable by the
 // owner only, while the node runs.
 type Endpoint struct {
@@ -21,6 +24,8 @@ type Endpoint struct {
 	Key     string `json:"key"` // the owner's, for commands and the control API; new at each start
 	PID     int    `json:"pid"`
 	DataDir string `json:"data_dir"`
+	// Stopping tells that the node ends and takes no more requests.
+	Stopping bool `json:"stopping,omitempty"`
 }
 
 const endpointFile = "api.json"
@@ -39,6 +44,9 @@ func ReadEndpoint(dir string) (*Endpoint, error) {
 	if err := json.Unmarshal(data, e); err != nil {
 		return nil, fmt.Errorf("%w on %s: %s is damaged", ErrNotRunning, dir, endpointFile)
 	}
+	if e.Stopping {
+		return nil, fmt.Errorf("%w on %s", ErrStopping, dir)
+	}
 	return e, nil
 }
 
@@ -55,7 +63,14 @@ func (e *Endpoint) write() error {
 	return os.Rename(path+".new", path)
 }
 
-func (e *Endpoint) remove() error { return os.Remove(filepath.Join(e.DataDir, endpointFile)) }
+// removeEndpoint takes away what the node of a data directory has said, if it has.
+func removeEndpoint(dir string) error {
+	err := os.Remove(filepath.Join(dir, endpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 func newKey() string {
 	var b [24]byte

@@ -19,23 +19,26 @@ const (
 	membershipWarning = 7 * 24 * time.Hour
 	// problemsLook is how often the log is told of a new problem.
 	problemsLook = time.Minute
+	// endLook is how often it is told of the end of the membership.
+	endLook = 2 * time.Second
 )
 
 // ErrTokenOver means that a new peer cannot join with a token any more.
-var ErrTokenOver = errors.New("the token has expired; make a new one with covey invite")
+var ErrTokenOver = errors.New("the token has expired before a peer of the swarm accepted it from this machine; make a new one with covey invite and start with covey up --join")
 
 // membership describes by what right this peer is in its swarm.
 func (r *running) membership() api.Membership {
-	m := r.host.Membership()
+	m := r.hostMembership()
 	out := api.Membership{
 		State: "member", Scopes: m.Grant.Scopes, Expires: m.Grant.ExpiresAt(), RenewsAt: m.RenewsAt,
 		Invitation: hex.EncodeToString(m.Grant.Invitation()), Reached: m.Reached, Problem: membershipProblem(&m, time.Now()),
 	}
 	if m.Grant.Issuer != nil {
 		out.GrantedBy = m.Grant.Issuer.Peer
+		out.GranterName = r.nameOf(out.GrantedBy)
 	}
 	switch {
-	case errors.Is(m.Over, wire.ErrRevoked):
+	case errors.Is(m.Over, wire.ErrRevoked), errors.Is(m.Refused, wire.ErrRevoked):
 		out.State = "revoked"
 	case m.Over != nil:
 		out.State = "over"
@@ -49,6 +52,37 @@ func (r *running) membership() api.Membership {
 	return out
 }
 
+// hostMembership is the host's membership. That a peer turned this one away says nothing
+// while others let it in.
+func (r *running) hostMembership() host.Membership {
+	m := r.host.Membership()
+	if m.Refused != nil && len(r.host.Peers()) > 0 {
+		m.Refused = nil
+	}
+	return m
+}
+
+// nameOf returns the name that a peer tells of itself, "" if it is not heard of.
+func (r *running) nameOf(id wire.PeerID) string {
+	for _, a := range r.host.Adverts() {
+		if a.Peer == id {
+			return a.Name
+		}
+	}
+	return ""
+}
+
+// revokedProblem tells what to do after a revocation: which is why.
+func revokedProblem(why error) string {
+	const local = "other peers do not talk to this node, it answers its owner alone"
+	if errors.Is(why, wire.ErrPeerRevoked) {
+		return "the founder has taken this machine off the swarm, and a new token does not change that: " + local +
+			"; the founder can take it back with covey peers --unrevoke and this peer's identity, or join as a new peer: covey up with another --data and a token"
+	}
+	return "the founder has taken the membership back: " + local +
+		"; start it with covey up --join and a token of another invitation; if that is refused too, this machine was taken off by its identity: it needs another --data, or covey peers --unrevoke at the founder's"
+}
+
 // membershipProblem returns what is wrong with a membership and what to do; nothing is "".
 func membershipProblem(m *host.Membership, now time.Time) string {
 	const local = "other peers do not talk to this node, it answers its owner alone"
@@ -57,11 +91,13 @@ func membershipProblem(m *host.Membership, now time.Time) string {
 	var refused *wire.Error
 	switch left := m.Grant.ExpiresAt().Sub(now); {
 	case errors.Is(m.Over, wire.ErrRevoked):
-		return "the founder has taken the membership back: " + local
+		return revokedProblem(m.Over)
 	case errors.Is(m.Over, wire.ErrNotYet):
 		return "the membership has not begun by this machine's clock, which says " + now.Format(time.DateTime) + ": set the clock"
 	case m.Over != nil:
 		return fmt.Sprintf("the membership ended on %s: %s; %s", end, local, token)
+	case errors.Is(m.Refused, wire.ErrRevoked):
+		return revokedProblem(m.Refused)
 	case errors.As(m.Refused, &refused) && (refused.Code == wire.CodeRefused || refused.Code == wire.CodeExpired):
 		return fmt.Sprintf("a peer turned this node away: %s; if that is not a matter of clocks, %s", refused.Message, token)
 	case !m.Founder && left < membershipWarning && (m.Reached.IsZero() || m.Err != nil):
@@ -78,11 +114,18 @@ func membershipProblem(m *host.Membership, now time.Time) string {
 // started may still reach who renews it.
 func (r *running) watchProblems(ctx context.Context) error {
 	var last [2]string
+	next := time.Now().Add(problemsLook)
 	for first := true; ; first = false {
 		m := r.membership()
-		now := [...]string{m.Problem, clockProblem(r.host.Peers())}
-		if first && !m.Ended() {
-			now[0] = ""
+		now := last
+		if m.Ended() {
+			now[0] = m.Problem
+		}
+		if first || !time.Now().Before(next) {
+			now[1] = clockProblem(r.host.Peers())
+		}
+		if !first && !time.Now().Before(next) {
+			now[0], next = m.Problem, time.Now().Add(problemsLook)
 		}
 		for i, p := range now {
 			if p != last[i] && p != "" {
@@ -90,7 +133,7 @@ func (r *running) watchProblems(ctx context.Context) error {
 			}
 		}
 		last = now
-		if !sleep(ctx, problemsLook) {
+		if !sleep(ctx, endLook) {
 			return nil
 		}
 	}
@@ -110,10 +153,21 @@ func (r *running) postRevoke(w http.ResponseWriter, req *http.Request) error {
 		}
 		ids = append(ids, id)
 	}
-	if len(ids)+len(in.Peers) == 0 {
+	if len(in.Readmit) > 0 && len(ids)+len(in.Peers) > 0 {
+		return statusError{http.StatusBadRequest, errors.New("revoke and readmit are two requests")}
+	}
+	if len(ids)+len(in.Peers)+len(in.Readmit) == 0 {
 		return statusError{http.StatusBadRequest, errors.New("nothing to revoke: name an invitation or a peer")}
 	}
-	err := r.host.RevokeMore(ids, in.Peers)
+	var err error
+	if len(in.Readmit) > 0 {
+		err = r.host.Readmit(in.Readmit)
+	} else {
+		err = r.host.RevokeMore(ids, in.Peers)
+	}
+	if errors.Is(err, host.ErrNotRevoked) {
+		err = statusError{http.StatusNotFound, err}
+	}
 	if errors.Is(err, host.ErrNotOwner) {
 		err = statusError{http.StatusForbidden, errors.New("only the node that founded the swarm can revoke")}
 	}

@@ -116,9 +116,19 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		base.cancel()
 	}()
 	r := &running{cfg: &n.cfg, hurry: n.hurry, log: n.cfg.Log, ctx: inner.ctx, started: time.Now(), changed: make(chan struct{}, 1), unpacking: make(chan struct{}, 1)}
-	defer func() { err = errors.Join(err, r.close()) }()
+	defer func() {
+		err = errors.Join(err, r.close())
+		if r.store != nil && !n.cfg.Offline { // else the directory may be another's
+			err = errors.Join(err, removeEndpoint(n.cfg.DataDir))
+		}
+	}()
 	if err := r.open(); err != nil {
 		return err
+	}
+	if !n.cfg.Offline {
+		if err := removeEndpoint(n.cfg.DataDir); err != nil { // of a node that was killed
+			return err
+		}
 	}
 	base.run(r.store.Run)
 	if !n.cfg.Offline {
@@ -192,7 +202,9 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 	close(n.ready)
 	<-ctx.Done()
 	if !n.cfg.Offline {
-		return n.endpoint.remove()
+		at := n.endpoint
+		at.Stopping = true
+		return at.write()
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func (s *Size) UnmarshalText(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("size %.40q: want a number and a unit, such as 4GiB", text)
 	}
+	if strings.HasPrefix(unit, ",") {
+		return fmt.Errorf("size %.40q: write a decimal point: %.40s", text, strings.Replace(text, ",", ".", 1))
+	}
 	if unit == "" && n != 0 {
 		return fmt.Errorf("size %.40q: %.40s what? a size has a unit, such as %.40sGiB", text, number, number)
 	}
@@ -44,13 +47,13 @@ func (s *Size) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// MarshalText writes a size in the largest unit that holds it exactly.
+// MarshalText writes a size in the largest unit that holds it exactly: 4GiB, 4GB.
 func (s Size) MarshalText() ([]byte, error) {
-	names := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	n, i := int64(s), 0
-	for n != 0 && n%1024 == 0 && i < len(names)-1 {
-		n /= 1024
-		i++
+	best, name := int64(s), "B"
+	for _, u := range []string{"kB", "KiB", "MB", "MiB", "GB", "GiB", "TB", "TiB"} {
+		if f := int64(units[strings.ToLower(u)]); s != 0 && int64(s)%f == 0 {
+			best, name = int64(s)/f, u
+		}
 	}
-	return []byte(fmt.Sprintf("%d%s", n, names[i])), nil
+	return fmt.Appendf(nil, "%d%s", best, name), nil
 }

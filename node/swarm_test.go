@@ -257,6 +257,15 @@ func TestMembershipOver(t *testing.T) {
 		if _, err := host.OpenCredentials(dir, token, past); err != nil {
 			t.Fatal(err)
 		}
+		file := filepath.Join(dir, "membership.cbor")
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[0]++ // one more entry in the map: key 5, true: a peer has let it in
+		if err := os.WriteFile(file, append(b, 0x05, 0xf5), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		text, err := token.Text()
 		if err != nil {
 			t.Fatal(err)

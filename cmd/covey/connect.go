@@ -71,7 +71,11 @@ func (o *options) starting(ctx context.Context, w *wait) (*api.Client, error) {
 			return nil, err
 		}
 		over := &api.StatusError{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("a node starts or ends on %s, and does not answer after %s", o.data, startingTime)}
-		if err := w.pause(ctx, "the node that starts on "+o.data, over); err != nil {
+		what := "the node that starts on "
+		if errors.Is(err, node.ErrStopping) {
+			what = "the node that stops on "
+		}
+		if err := w.pause(ctx, what+o.data, over); err != nil {
 			return nil, err
 		}
 	}

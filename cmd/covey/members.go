@@ -19,8 +19,16 @@ import (
 // membershipText tells a membership in a line.
 func membershipText(m *api.Membership, now time.Time) string {
 	text := m.State
-	if m.GrantedBy != "" {
-		text += " by deputy " + m.GrantedBy.String()
+	if m.State == "revoked" {
+		return text
+	}
+	switch {
+	case m.GrantedBy != "" && m.GranterName != "":
+		text += fmt.Sprintf(", granted by deputy %s (%s)", m.GranterName, m.GrantedBy)
+	case m.GrantedBy != "":
+		text += fmt.Sprintf(", granted by deputy %s", m.GrantedBy)
+	case m.State != "founder":
+		text += ", granted by the founder"
 	}
 	text += ", may " + strings.Join(m.Scopes, ", ")
 	if m.State == "founder" {
@@ -31,7 +39,7 @@ func membershipText(m *api.Membership, now time.Time) string {
 		verb = "ended"
 	}
 	text += fmt.Sprintf("; %s %s", verb, m.Expires.Local().Format(time.DateTime))
-	if m.Expires.After(now) && m.State != "revoked" {
+	if m.Expires.After(now) {
 		when := "now, at the founder's or a deputy's"
 		if m.RenewsAt.After(now) {
 			when = "from " + m.RenewsAt.Local().Format(time.DateOnly) + " on"
@@ -42,15 +50,18 @@ func membershipText(m *api.Membership, now time.Time) string {
 }
 
 func peersCommand(o *options) *cobra.Command {
-	var revoked []string
+	var revoked, back []string
 	c := &cobra.Command{
 		Use: "peers", Short: "List the peers of the swarm and what they serve, or take peers off",
-		Long: "List the peers that this node is connected to. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke).",
+		Long: "List the peers that this node is connected to. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke). With\n--unrevoke the founder takes that back for an identity: the machine is let in again when it next tries.",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err
+			}
+			if len(back) > 0 {
+				return o.readmitPeers(c, client, back)
 			}
 			var peers []api.Peer
 			if err := client.Get(c.Context(), "/covey/v1/peers", nil, &peers); err != nil {
@@ -81,7 +92,30 @@ func peersCommand(o *options) *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVar(&revoked, "revoke", nil, "take these peers off the swarm")
+	c.Flags().StringSliceVar(&back, "unrevoke", nil, "let these peers in again, given by their identities")
+	c.MarkFlagsMutuallyExclusive("revoke", "unrevoke")
 	return c
+}
+
+// readmitPeers lets peers in again that were taken off, which are named by their identities:
+// nobody keeps the names of who is gone.
+func (o *options) readmitPeers(c *cobra.Command, client *api.Client, names []string) error {
+	var req api.RevokeRequest
+	for _, name := range names {
+		id, err := wire.ParsePeerID(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--unrevoke %s is no peer's identity: covey status on that machine tells it", name)}
+		}
+		req.Readmit = append(req.Readmit, id)
+	}
+	if err := client.Post(c.Context(), "/covey/v1/revoke", req, nil); err != nil {
+		return err
+	}
+	if o.json {
+		return printJSON(c.OutOrStdout(), req)
+	}
+	fmt.Fprintf(c.OutOrStdout(), "%s may come back\n", countText(len(req.Readmit), "peer"))
+	return nil
 }
 
 // revokePeers takes peers off the swarm, which are named by what the list of peers shows.
@@ -111,6 +145,9 @@ func (o *options) revokePeers(c *cobra.Command, client *api.Client, peers []api.
 		return printJSON(c.OutOrStdout(), req)
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s off the swarm\n", countText(len(req.Peers), "peer"))
+	for _, id := range req.Peers {
+		fmt.Fprintf(c.ErrOrStderr(), "to take that back: covey peers --unrevoke %s\n", id)
+	}
 	slices.Sort(came)
 	for _, id := range slices.Compact(came) {
 		fmt.Fprintf(c.ErrOrStderr(), "a peer came with invitation %s; covey invite --revoke %s ends that and all who came with it\n", id, id)

@@ -112,6 +112,9 @@ func (u *upOptions) config() (*node.Config, error) {
 		if err := s.to.UnmarshalText([]byte(s.from)); err != nil {
 			return nil, usageError{fmt.Errorf("--%s: %w", s.flag, err)}
 		}
+		if *s.to == 0 && s.to != &cfg.Limits.Upload {
+			return nil, usageError{fmt.Errorf("--%s is 0: give what to lend, or leave it out for the default", s.flag)}
+		}
 	}
 	for _, b := range []struct {
 		flag string
@@ -135,11 +138,11 @@ func (u *upOptions) run(ctx context.Context, in io.Reader, out io.Writer) (err e
 	if cfg.Join, err = u.joinToken(in); err != nil {
 		return err
 	}
-	if u.printConfig {
-		return cfg.Print(out)
-	}
 	if err := u.check(cfg); err != nil {
 		return err
+	}
+	if u.printConfig {
+		return cfg.Print(out)
 	}
 	claim, err := u.claim(ctx)
 	if err != nil {
@@ -225,6 +228,9 @@ func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writ
 		err := c.Get(ctx, "/covey/v1/status", nil, &st)
 		switch {
 		case err != nil: // busy, or at its end
+		case st.Membership.Ended():
+			fmt.Fprintln(out, st.Membership.Problem)
+			return
 		case st.Peers > 0:
 			if told {
 				fmt.Fprintln(out, "a peer of the swarm answers")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 )
 
 // maxLine bounds a line of a progress answer, and an error.
@@ -52,7 +53,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, v any) err
 		return err
 	}
 	if err := json.NewDecoder(res.Body).Decode(v); err != nil {
-		return fmt.Errorf("read answer of the node: %w", err)
+		return lost(fmt.Errorf("read answer of the node: %w", err))
 	}
 	return nil
 }
@@ -84,7 +85,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body any) (*http.R
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the node: %w", err)
+		return nil, lost(fmt.Errorf("ask the node: %w", err))
 	}
 	if res.StatusCode/100 == 2 {
 		return res, nil
@@ -153,7 +154,18 @@ func (c *Client) Watch(ctx context.Context, path string, body any, progress func
 		progress(e)
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read progress of the node: %w", err)
+		return nil, lost(fmt.Errorf("read progress of the node: %w", err))
 	}
-	return nil, errors.New("the node went away before the work was done")
+	return nil, errEnded
+}
+
+// errEnded means that the node's process has ended.
+var errEnded = &StatusError{Status: http.StatusServiceUnavailable, Message: "the node ended while it answered"}
+
+// lost returns errEnded for an answer that broke off, else err.
+func lost(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return errEnded
+	}
+	return err
 }

@@ -29,7 +29,7 @@ func ReadEvents(r io.Reader, each func(data []byte) error) error {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read answer: %w", err)
+		return lost(fmt.Errorf("read answer: %w", err))
 	}
 	return ErrCutOff
 }

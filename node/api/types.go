@@ -36,14 +36,16 @@ type Status struct {
 
 // Membership is by what right a node is in its swarm, and how long.
 type Membership struct {
-	State      string      `json:"state"` // founder, deputy, member, joining (no renewal yet), over, revoked
-	Scopes     []string    `json:"scopes"`
-	Expires    time.Time   `json:"expires"`
-	RenewsAt   time.Time   `json:"renews_at"`
-	GrantedBy  wire.PeerID `json:"granted_by,omitempty"`     // the deputy; empty: the founder, or an invitation of its
-	Invitation string      `json:"invitation"`               // its id in hex: what covey invite --revoke takes
-	Reached    time.Time   `json:"granter_reached,omitzero"` // when a peer that renews last answered, since the start
-	Problem    string      `json:"problem,omitempty"`        // what is wrong and what to do
+	State     string      `json:"state"` // founder, deputy, member, joining (no renewal yet), over, revoked
+	Scopes    []string    `json:"scopes"`
+	Expires   time.Time   `json:"expires"`
+	RenewsAt  time.Time   `json:"renews_at"`
+	GrantedBy wire.PeerID `json:"granted_by,omitempty"` // the deputy; empty: the founder, or an invitation of its
+	// GranterName is the deputy's name for people, empty if it is not heard of.
+	GranterName string    `json:"granted_by_name,omitempty"`
+	Invitation  string    `json:"invitation"`               // its id in hex: what covey invite --revoke takes
+	Reached     time.Time `json:"granter_reached,omitzero"` // when a peer that renews last answered, since the start
+	Problem     string    `json:"problem,omitempty"`        // what is wrong and what to do
 }
 
 // Ended reports whether other peers no longer take the node for a member.
@@ -179,6 +181,7 @@ type Invite struct {
 type RevokeRequest struct {
 	Invitations []string      `json:"invitations,omitempty"` // ids in hex
 	Peers       []wire.PeerID `json:"peers,omitempty"`
+	Readmit     []wire.PeerID `json:"readmit,omitempty"` // peers that were taken off and may come back; alone
 }
 
 // Event is a line of the answer to long work. The last one has Done or Error set.

@@ -49,6 +49,7 @@ type Credentials struct {
 	Grant      wire.Grant // within Membership; its time may be over
 	Name       string     // of the swarm, for people
 	Bootstrap  []wire.Addr
+	Accepted   bool // a peer of the swarm has let this one in, or it founded the swarm
 }
 
 // stored is the membership file.
@@ -57,6 +58,7 @@ type stored struct {
 	Membership wire.Membership `cbor:"2,keyasint"`
 	Name       string          `cbor:"3,keyasint,omitempty"`
 	Bootstrap  []wire.Addr     `cbor:"4,keyasint,omitempty"`
+	Accepted   bool            `cbor:"5,keyasint,omitempty"` // a peer of the swarm has let this one in with it
 }
 
 // Validate checks form.
@@ -73,9 +75,10 @@ func (s *stored) Validate() error {
 // first use, then with a token the membership of the token's swarm, and without one a new
 // swarm of its own.
 //
-// A token is needed once. With one that dir's membership came from, or that has expired, a
+// A token is needed until a peer of the swarm has let this one in: if it expires before, the
+// error is wire.ErrExpired. With one that dir's membership came from, or that has expired, a
 // member of that swarm goes on with its membership; another one replaces it. A token of
-// another swarm is ErrOtherSwarm. A membership whose time is over is no error: its peer is
+// another swarm is ErrOtherSwarm. A membership that has been accepted and is over is no error: its peer is
 // of no swarm's use, but still of its owner's.
 func OpenCredentials(dir string, token *wire.Token, now time.Time) (*Credentials, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -249,6 +252,9 @@ func (c *Credentials) resume(dir string, s *stored, more []wire.Addr, now time.T
 	if err := c.adopt(s); err != nil {
 		return err
 	}
+	if err := c.Grant.At(now); !c.Accepted && c.SwarmKey == nil && errors.Is(err, wire.ErrExpired) {
+		return fmt.Errorf("token of swarm %s, which no peer has accepted: %w", s.Swarm, err)
+	}
 	if c.SwarmKey != nil && (c.Grant.Peer == "" || !c.Grant.Admits() || !now.Before(renewsAt(&c.Grant))) {
 		return c.found(dir, now)
 	}
@@ -262,6 +268,7 @@ func (c *Credentials) adopt(s *stored) error {
 		return fmt.Errorf("membership of swarm %s: %w", s.Swarm, err)
 	}
 	c.Swarm, c.Membership, c.Grant, c.Name, c.Bootstrap = s.Swarm, s.Membership, *g, s.Name, s.Bootstrap
+	c.Accepted = s.Accepted || g.Peer != "" // who has a grant of its own was let in
 	return nil
 }
 

@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -87,7 +89,7 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 	if _, err := r.reach(ctx, id); err != nil {
 		r.metrics.dials.WithLabelValues("error").Inc()
 		r.book.failed(id, r.now())
-		r.log.Debug("peer not reached", "peer", id, "err", err)
+		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
 	}
 	r.metrics.dials.WithLabelValues("ok").Inc()
@@ -115,4 +117,28 @@ func (r *running) lost(id ID) {
 		r.log.Info("peer unreachable, its advert is dropped", "peer", id)
 		r.events.emit(EvtAdvertExpired{Peer: id})
 	}
+}
+
+// unreachableError is a dial that failed. The library's own text has a line for each address.
+type unreachableError struct {
+	id    ID
+	addrs int
+	err   error
+}
+
+// Error tells which peer it is, in one line.
+func (e *unreachableError) Error() string {
+	return fmt.Sprintf("peer %s answers at none of its %d known addresses: see whether its machine and its covey up run", e.id, e.addrs)
+}
+
+// Unwrap returns the library's error.
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// detail is an error for who debugs.
+func detail(err error) error {
+	var e *unreachableError
+	if errors.As(err, &e) {
+		return e.err
+	}
+	return err
 }

@@ -52,7 +52,7 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithFloodPublish(true),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name), maxSubscriptions)),
 		pubsub.WithPeerScore(params, thresholds),
-		pubsub.WithLogger(r.log), pubsub.WithRPCLogger(r.log))
+		pubsub.WithLogger(libraryLog(r.log)), pubsub.WithRPCLogger(libraryLog(r.log)))
 	if err != nil {
 		cancel()
 		return func() {}, fmt.Errorf("start gossip: %w", err)

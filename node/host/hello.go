@@ -189,8 +189,8 @@ func (r *running) verify(id ID, h *wire.Hello, at time.Time) error {
 	if err != nil {
 		return clock.explain(err)
 	}
-	if r.revoked(g, id) {
-		return wire.ErrRevoked
+	if err := r.checkRevoked(g, id); err != nil {
+		return err
 	}
 	r.metrics.hellos.WithLabelValues("ok").Inc()
 	r.table.untell(id) // it may have restarted

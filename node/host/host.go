@@ -70,7 +70,7 @@ func New(cfg Config) (*Host, error) {
 		cfg: cfg, log: cfg.Log.With("part", "host"), metrics: m, now: cfg.Now,
 		book: newBook(cfg.Credentials.ID, cfg.Times.Backoff), events: newEvents(),
 		ready: make(chan struct{}), handlers: make(map[string]Handler),
-		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant},
+		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant, accepted: cfg.Credentials.Accepted},
 	}
 	h.table = newTable(h.worth)
 	if err := h.load(); err != nil {

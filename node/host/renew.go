@@ -29,6 +29,7 @@ var errNoGranter = errors.New("no peer that renews memberships was reached: the 
 type renewal struct {
 	membership wire.Membership
 	grant      wire.Grant // within membership
+	accepted   bool       // a peer of the swarm has let this one in, with this membership or one before
 	unsaved    bool       // the file has an older one
 	next       time.Time  // no asking before
 	wait       time.Duration
@@ -57,8 +58,8 @@ func (h *Host) Membership() Membership {
 		Grant: s.grant, Founder: h.cfg.Credentials.SwarmKey != nil, RenewsAt: renewsAt(&s.grant),
 		Reached: s.reached, Err: s.err, Refused: s.refused, Over: s.grant.At(h.now()),
 	}
-	if m.Over == nil && h.revoke.list.Revokes(&s.grant, h.ID()) {
-		m.Over = wire.ErrRevoked
+	if m.Over == nil {
+		m.Over = h.revoke.list.Check(&s.grant, h.ID())
 	}
 	return m
 }
@@ -113,8 +114,8 @@ func (r *running) renewFor(peer ID, has *wire.Membership) (*wire.Membership, err
 	if err != nil {
 		return nil, err
 	}
-	if r.revoked(g, peer) {
-		return nil, wire.ErrRevoked
+	if err := r.checkRevoked(g, peer); err != nil {
+		return nil, err
 	}
 	m, err := r.granter().renew(g, peer, r.now())
 	if err == nil {
@@ -246,7 +247,7 @@ func (r *running) takeMembership(m *wire.Membership, from ID) error {
 	case g.Peer == "" || has.Peer != "" && g.Expires <= has.Expires:
 		err = errors.New("renewed membership is no longer than the one there is")
 	default:
-		r.own = renewal{membership: *m, grant: *g, unsaved: true, reached: now}
+		r.own = renewal{membership: *m, grant: *g, accepted: true, unsaved: true, reached: now}
 	}
 	r.mu.Unlock()
 	if err != nil {
@@ -267,19 +268,28 @@ func (r *running) takeMembership(m *wire.Membership, from ID) error {
 // saveMembership writes down a membership that is not yet: the disk may have been full.
 func (r *running) saveMembership() {
 	r.mu.Lock()
-	unsaved, m := r.own.unsaved, r.own.membership
+	unsaved, m, accepted := r.own.unsaved, r.own.membership, r.own.accepted
 	r.mu.Unlock()
 	if !unsaved || r.cfg.Dir == "" {
 		return
 	}
 	c := r.cfg.Credentials
-	if err := writeMembership(r.cfg.Dir, &stored{Swarm: c.Swarm, Membership: m, Name: c.Name, Bootstrap: c.Bootstrap}); err != nil {
+	if err := writeMembership(r.cfg.Dir, &stored{Swarm: c.Swarm, Membership: m, Name: c.Name, Bootstrap: c.Bootstrap, Accepted: accepted}); err != nil {
 		r.log.Warn("renewed membership not saved", "err", err)
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.own.unsaved = false // only this loop renews
+	r.own.unsaved = r.own.accepted != accepted // only this loop renews
+}
+
+// noteAccepted keeps that a peer of the swarm has let this one in: its token was needed once.
+func (r *running) noteAccepted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.own.accepted {
+		r.own.accepted, r.own.unsaved = true, true
+	}
 }
 
 // helloAgain shows a member the membership that this peer has now.

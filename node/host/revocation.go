@@ -18,6 +18,9 @@ import (
 // ErrTooManyRevoked means that a list of revocations is full.
 var ErrTooManyRevoked = fmt.Errorf("a swarm revokes at most %d invitations and %d peers", wire.MaxRevoked, wire.MaxRevoked)
 
+// ErrNotRevoked means that a peer that is to come back was not taken off.
+var ErrNotRevoked = errors.New("this peer was not taken off")
+
 // revocations are what was taken back in the swarm: the list, and as it was signed. The
 // zero value is nothing.
 type revocations struct {
@@ -92,6 +95,14 @@ func (r *running) advertRevoked(a *wire.Advert) bool {
 // RevokeMore takes back invitations, with all memberships that go back to them, and the
 // memberships of peers. Only the founder can: else the error is ErrNotOwner.
 func (h *Host) RevokeMore(invitations [][]byte, peers []ID) error {
+	return h.changeRevoked(invitations, peers, nil)
+}
+
+// Readmit takes peers off the list of those whose identity was taken off: a newer list
+// without them replaces it everywhere. Peers that are not on it are an error.
+func (h *Host) Readmit(peers []ID) error { return h.changeRevoked(nil, nil, peers) }
+
+func (h *Host) changeRevoked(invitations [][]byte, peers, back []ID) error {
 	c := h.cfg.Credentials
 	if c.SwarmKey == nil {
 		return fmt.Errorf("revoke: %w", ErrNotOwner)
@@ -104,6 +115,12 @@ func (h *Host) RevokeMore(invitations [][]byte, peers []ID) error {
 	}
 	own := h.own.grant
 	h.mu.Unlock()
+	for _, id := range back {
+		if !slices.Contains(next.Peers, id) {
+			return fmt.Errorf("readmit %s: %w", id, ErrNotRevoked)
+		}
+	}
+	next.Peers = slices.DeleteFunc(next.Peers, func(id ID) bool { return slices.Contains(back, id) })
 	slices.SortFunc(next.Grants, bytes.Compare)
 	slices.Sort(next.Peers)
 	next.Grants, next.Peers = slices.CompactFunc(next.Grants, bytes.Equal), slices.Compact(next.Peers)
@@ -195,8 +212,11 @@ func (h *Host) loadRevocation() error {
 }
 
 // revoked reports whether a grant or its bearer has been taken off.
-func (h *Host) revoked(g *wire.Grant, id ID) bool {
+func (h *Host) revoked(g *wire.Grant, id ID) bool { return h.checkRevoked(g, id) != nil }
+
+// checkRevoked returns by what a grant or its bearer has been taken off, nil if neither was.
+func (h *Host) checkRevoked(g *wire.Grant, id ID) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.revoke.list.Revokes(g, id)
+	return h.revoke.list.Check(g, id)
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -105,5 +106,77 @@ func TestNewestRevocationIsKept(t *testing.T) {
 	h.revoke = revocations{}
 	if err := h.loadRevocation(); err != nil || h.revoke.list == nil || h.revoke.list.Seq != lists {
 		t.Errorf("kept %+v, %v, want the list %d", h.revoke.list, err, lists)
+	}
+}
+
+// TestRevokedComesBack takes an invitation back, then a peer, and mends both in the same data
+// directory: by a token of another invitation, and by a list without the peer.
+func TestRevokedComesBack(t *testing.T) {
+	t.Parallel()
+	a, dir := startPeer(t, foundSwarm(t, t.TempDir()), nil), t.TempDir()
+	in := func(c *Config) { c.Dir = dir }
+	b := startPeer(t, invited(t, a, dir, Invitation{}), in)
+	until(t, "renewed", bound(b, a.now().Add(60*day)))
+	grant := b.Membership().Grant
+	if err := a.RevokeMore([][]byte{grant.Invitation()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "told of the invitation", func() bool {
+		why := b.Membership().Refused
+		return errors.Is(why, wire.ErrRevoked) && !errors.Is(why, wire.ErrPeerRevoked)
+	})
+	b.stop()
+	b = startPeer(t, invited(t, a, dir, Invitation{}), in)
+	until(t, "a member again", func() bool { return a.isMember(b.ID()) && bound(b, a.now().Add(60*day))() })
+	if err := a.RevokeMore(nil, []ID{b.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	b = startPeer(t, invited(t, a, dir, Invitation{}), in)
+	until(t, "told that it is the peer", func() bool { return errors.Is(b.Membership().Refused, wire.ErrPeerRevoked) })
+	if err := a.Readmit([]ID{a.ID()}); !errors.Is(err, ErrNotRevoked) {
+		t.Errorf("readmits who was not taken off: %v", err)
+	}
+	if err := a.Readmit([]ID{b.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "in again", func() bool { return a.isMember(b.ID()) && b.Membership().Refused == nil })
+	if err := b.Readmit([]ID{b.ID()}); !errors.Is(err, ErrNotOwner) {
+		t.Errorf("readmitted by a member: %v", err)
+	}
+}
+
+// TestTokenCountsWhenAccepted starts again after the token has expired: that a start wrote a
+// membership down is not enough, a peer must have let it in.
+func TestTokenCountsWhenAccepted(t *testing.T) {
+	t.Parallel()
+	clock, dirs := newClock(), []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	token, err := foundSwarm(t, t.TempDir()).Invite(Invitation{TTL: time.Hour}, clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var creds [3]*Credentials
+	for i, dir := range dirs {
+		if creds[i], err = OpenCredentials(dir, token, clock.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, c := startPeer(t, creds[0], timed(clock, dirs[0])), startPeer(t, creds[1], timed(clock, dirs[1]))
+	until(t, "met", func() bool { return b.Connect(t.Context(), c.Addrs()[0]) == nil && c.isMember(b.ID()) })
+	until(t, "kept", func() bool {
+		for _, dir := range dirs[:2] {
+			if s, err := readMembership(dir); err != nil || !s.Accepted {
+				return false
+			}
+		}
+		return true
+	})
+	for i, dir := range dirs {
+		for _, tok := range []*wire.Token{nil, token} {
+			_, err := OpenCredentials(dir, tok, clock.now().Add(2*time.Hour))
+			if accepted := i < 2; accepted != (err == nil) || !accepted && !errors.Is(err, wire.ErrExpired) {
+				t.Errorf("start %d after the token has expired: %v", i, err)
+			}
+		}
 	}
 }

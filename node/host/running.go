@@ -252,7 +252,7 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	// restarted, or is about to tell why it does not want us.
 	for try := range dialTries {
 		if err = r.host.Connect(ctx, info); err != nil {
-			return nil, err
+			return nil, &unreachableError{id, len(info.Addrs), err}
 		}
 		if m, err = r.gate.wait(ctx, id); !errors.Is(err, errGone) {
 			break
@@ -282,6 +282,7 @@ func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error)
 func (r *running) joined(id ID, h *wire.Hello) {
 	r.host.ConnManager().TagPeer(native(id), "covey", r.keep(id)) // strangers are cut off first
 	r.metrics.peers.Inc()
+	r.noteAccepted()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures

@@ -105,7 +105,7 @@ func (d *smallFS) fill() error {
 	if d.budget != nil {
 		return d.budget.Fill()
 	}
-	f, err := os.Create(d.other())
+	f, err := os.OpenFile(d.other(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

@@ -115,6 +115,18 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Unwrap returns ErrPeerRevoked or ErrRevoked if the message of a refusal says so.
+func (e *Error) Unwrap() error {
+	switch {
+	case e.Code != CodeRefused:
+	case e.Message == ErrPeerRevoked.Error():
+		return ErrPeerRevoked
+	case e.Message == ErrRevoked.Error():
+		return ErrRevoked
+	}
+	return nil
+}
+
 // RetryAfter returns how long to wait before asking the same peer again.
 func (e *Error) RetryAfter() time.Duration { return time.Duration(e.RetryAfterMs) * time.Millisecond }
 

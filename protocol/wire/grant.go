@@ -42,7 +42,9 @@ var (
 	ErrNotYet    = errors.New("grant not valid yet")
 	ErrBound     = errors.New("grant belongs to another peer")
 	ErrRevoked   = errors.New("grant revoked")
-	ErrIssuer    = errors.New("grant is not its issuer's to give")
+	// ErrPeerRevoked is the case of ErrRevoked that a grant of another invitation does not mend.
+	ErrPeerRevoked = fmt.Errorf("%w: the peer itself is off the swarm", ErrRevoked)
+	ErrIssuer      = errors.New("grant is not its issuer's to give")
 )
 
 // Signed is a message's canonical bytes with the signature over domain and bytes.

@@ -7,8 +7,8 @@ import (
 	"github.com/covey-network/covey/protocol"
 )
 
-// Revocation takes grants back before they expire. Lists only grow; a longer list with a
-// higher sequence replaces a shorter one.
+// Revocation takes grants back before they expire. A list with a higher sequence
+// replaces the one before.
 type Revocation struct {
 	Swarm  SwarmID  `cbor:"1,keyasint"`
 	Seq    uint64   `cbor:"2,keyasint"`
@@ -38,6 +38,18 @@ func (r *Revocation) Validate() error {
 		}
 	}
 	return nil
+}
+
+// Check returns why a grant of a peer does not count: ErrPeerRevoked if the peer itself is on
+// the list, ErrRevoked if it is revoked otherwise, else nil.
+func (r *Revocation) Check(g *Grant, peer PeerID) error {
+	if !r.Revokes(g, peer) {
+		return nil
+	}
+	if _, out := slices.BinarySearch(r.Peers, peer); out {
+		return ErrPeerRevoked
+	}
+	return ErrRevoked
 }
 
 // Revokes reports whether a grant, the invitation it goes back to, or its bearer is on the

@@ -310,6 +310,23 @@ func TestLoadingIsShown(t *testing.T) {
 	}
 }
 
+// TestNodeEndsInAnAnswer has the connection to the node break off before and in an answer.
+func TestNodeEndsInAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func(w http.ResponseWriter){
+		"before": func(http.ResponseWriter) {},
+		"in it":  func(w http.ResponseWriter) { say(w, "one") },
+	} {
+		dir := fakeNode(t, map[string]http.HandlerFunc{"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
+			begin(w)
+			panic(http.ErrAbortHandler)
+		}})
+		if _, messages, code := covey(t, dir, "", "run", "any", "Hello"); code != 4 || !strings.Contains(messages, "covey: the node ended while it answered") {
+			t.Errorf("%s: %d, %s", name, code, messages)
+		}
+	}
+}
+
 // TestErrorsInStreams checks that an error after the start of an answer keeps its class.
 func TestErrorsInStreams(t *testing.T) {
 	t.Parallel()

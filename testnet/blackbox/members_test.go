@@ -62,14 +62,15 @@ func TestMembers(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	up(t, t.TempDir(), "--name", "cellar", "--join-file", file).see("peer joined")
+	cellar := up(t, t.TempDir(), "--name", "cellar", "--join-file", file)
+	cellar.see("peer joined")
 	dir := t.TempDir()
 	cmd := command(t, dir, "up", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false")
 	cmd.Env = append(os.Environ(), "COVEY_JOIN="+token)
 	member := background(t, cmd)
 	member.see("peer joined")
 	member.see("membership renewed")
-	if out, _, code := covey(t, dir, "", "status"); code != 0 || !strings.Contains(out, "member, may publish, serve, use; ends ") || !strings.Contains(out, ", renews from ") {
+	if out, _, code := covey(t, dir, "", "status"); code != 0 || !strings.Contains(out, "member, granted by the founder, may publish, serve, use; ends ") || !strings.Contains(out, ", renews from ") {
 		t.Errorf("status of a member: %d, %s", code, out)
 	}
 	if out, _, _ := covey(t, one, "", "status"); !strings.Contains(out, "founder, may admit, ") {
@@ -79,10 +80,19 @@ func TestMembers(t *testing.T) {
 		t.Errorf("peers --revoke: %d, %s%s", code, out, messages)
 	}
 	founder.see("peer expelled")
+	if line := cellar.see("level=WARN"); !strings.Contains(line, "taken this machine off the swarm") || !strings.Contains(line, "--unrevoke") || !strings.Contains(line, "another --data") {
+		t.Errorf("a peer that was taken off says %s", line)
+	}
 	if out, messages, code := covey(t, one, "", "invite", "--revoke", token); code != 0 || !strings.HasPrefix(out, "1 invitation ended") {
 		t.Errorf("invite --revoke: %d, %s%s", code, out, messages)
 	}
 	founder.see("peer expelled")
+	if line := member.see("level=WARN"); !strings.Contains(line, "token of another invitation") {
+		t.Errorf("a member of a revoked invitation says %s", line)
+	}
+	if out, _, _ := covey(t, dir, "", "status"); !strings.Contains(out, "\nmember    revoked\n") {
+		t.Errorf("status of a member of a revoked invitation: %s", out)
+	}
 	for _, c := range []struct {
 		dir  string
 		args []string
@@ -126,11 +136,24 @@ func TestTokensThatDoNotAdmit(t *testing.T) {
 	if _, err := nodehost.OpenCredentials(other, nil, past); err != nil {
 		t.Fatal(err)
 	}
+	unused := t.TempDir()
+	short, err := founder.Invite(nodehost.Invitation{TTL: time.Hour}, past)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodehost.OpenCredentials(unused, short, past); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ name, dir, token, want string }{
 		{"over", t.TempDir(), text(time.Hour), "make a new one with covey invite"},
+		{"over and never accepted", unused, "", "before a peer of the swarm accepted it"},
 		{"of another swarm", other, text(72 * time.Hour), "join with another --data"},
 	} {
-		out, err := command(t, c.dir, "up", "--api", "127.0.0.1:0", "--join", c.token).CombinedOutput()
+		args := []string{"up", "--api", "127.0.0.1:0"}
+		if c.token != "" {
+			args = append(args, "--join", c.token)
+		}
+		out, err := command(t, c.dir, args...).CombinedOutput()
 		if code := exitOf(t, err); code != 5 || !strings.Contains(string(out), c.want) {
 			t.Errorf("%s: code %d, %s; want 5 and %q", c.name, code, out, c.want)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/router"
 )
@@ -175,26 +175,45 @@ func TestUpAfterUp(t *testing.T) {
 	if err := first.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	waitGone(t, filepath.Join(dir, "api.json"))
+	waitStopping(t, dir)
 	up(t, dir).see("covey is up")
 }
 
-// waitGone waits until a file is not there.
-func waitGone(t *testing.T, path string) {
+// waitStopping waits until no node says that it answers for a data directory.
+func waitStopping(t *testing.T, dir string) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	late := time.After(30 * time.Second)
 	for {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := node.ReadEndpoint(dir); errors.Is(err, node.ErrNotRunning) {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("%s is still there", path)
+			t.Fatalf("the node on %s does not stop", dir)
 		}
 	}
+}
+
+// TestNodeStops asks for a list while the node ends: it is not one that starts.
+func TestNodeStops(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	claim, err := node.NewClaim(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "api.json"), []byte(`{"url":"http://127.0.0.1:1","stopping":true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list := background(t, command(t, dir, "model", "ls"))
+	list.see("waiting for the node that stops on " + dir)
+	if err := claim.Release(); err != nil {
+		t.Fatal(err)
+	}
+	list.see("demo") // without a node
 }
 
 // TestRestartsFindEachOther ends all nodes of a swarm that has nothing but addresses to find

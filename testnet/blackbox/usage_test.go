@@ -27,6 +27,11 @@ func TestWrongUsage(t *testing.T) {
 		{"empty path", "", "the path is empty", []string{"model", "import", ""}},
 		{"empty name", "", "--name is empty", []string{"model", "import", "demo", "--name", ""}},
 		{"empty name to publish", "", "--publish is empty", []string{"train", "job.toml", "--publish", ""}},
+		{"API address that is none", "", "want host:port", []string{"up", "--print-config", "--api", "8420"}},
+		{"fewer cores than none", "", "limits.cores is -2", []string{"up", "--print-config", "--cores", "-2"}},
+		{"no memory", "", "--memory is 0", []string{"up", "--print-config", "--memory", "0"}},
+		{"no disk", "", "--disk is 0", []string{"up", "--print-config", "--disk", "0B"}},
+		{"decimal comma", "", "write a decimal point: 4.5GiB", []string{"up", "--print-config", "--memory", "4,5GiB"}},
 		{"unknown type", "", "no such type", []string{"bench", "--type", "int3"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -37,9 +42,21 @@ func TestWrongUsage(t *testing.T) {
 			}
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
-			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), c.want) {
+			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), c.want) || strings.Contains(string(out), "settings are in") {
 				t.Errorf("got %v and %q, want exit code 2 and %q", err, out, c.want)
 			}
 		})
+	}
+}
+
+// TestPrintedSettings has the settings in force say what 0 stands for, and sizes as they were
+// given.
+func TestPrintedSettings(t *testing.T) {
+	t.Parallel()
+	out, messages, code := covey(t, t.TempDir(), "", "up", "--print-config", "--memory", "4GB")
+	for _, want := range []string{"# 0: all\ncores = 0", "memory = '4GB'", "less a reserve\ndisk = '0B'", "# port 0: one that"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("got %d, %s%s; want %q", code, out, messages, want)
+		}
 	}
 }
