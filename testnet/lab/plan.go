@@ -55,7 +55,7 @@ func (p *plan) addSpace(name string) {
 
 // plug connects a namespace to a bridge of the core, or of a router.
 func (p *plan) plug(name, dev, at, bridge string) {
-	port := name
+	port := "home"
 	if bridge != "" && at == coreName {
 		port = "p-" + name
 	}
@@ -104,13 +104,13 @@ func (p *plan) addHome(h Host, i int) {
 	p.in(router, "route add default via %s1", public4)
 	p.addSpace(h.Name)
 	p.plug(h.Name, "lan", router, "")
-	p.in(router, "addr add %s1/24 dev %s", home4(i), h.Name)
+	p.in(router, "addr add %s1/24 dev home", home4(i))
 	p.in(h.Name, "addr add %s2/24 dev lan", home4(i))
 	p.in(h.Name, "route add default via %s1", home4(i))
 	p.sysctl(router, "net.ipv4.ip_forward=1")
 	if h.Kind == Firewall6 {
 		p.sysctl(router, "net.ipv6.conf.all.forwarding=1")
-		p.in(router, "addr add %s1/64 dev %s nodad", home6(i), h.Name)
+		p.in(router, "addr add %s1/64 dev home nodad", home6(i))
 		p.in(h.Name, "addr add %s2/64 dev lan nodad", home6(i))
 		p.in(h.Name, "-6 route add default via %s1", home6(i))
 		p.in(coreName, "-6 route add %s/64 via %s%x", home6(i), public6, i+firstHost)
