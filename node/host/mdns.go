@@ -21,8 +21,9 @@ const localEvery = 5 * time.Second
 // another network, with a VPN.
 type local struct {
 	r       *running
-	addrs   []string // told to others; nil: it is off
-	service mdns.Service
+	addrs   []string     // of this machine when it was last started or tried
+	service mdns.Service // nil: it is off
+	tried   bool
 	warned  bool
 }
 
@@ -47,7 +48,7 @@ func (l *local) loop(ctx context.Context) error {
 	}
 }
 
-// refresh starts discovery if it is off or tells addresses that are no longer this machine's.
+// refresh starts discovery if it has not with the addresses that are this machine's now.
 func (l *local) refresh() {
 	found, err := l.r.host.Network().InterfaceListenAddresses()
 	addrs := make([]string, len(found))
@@ -55,10 +56,11 @@ func (l *local) refresh() {
 		addrs[i] = a.String()
 	}
 	slices.Sort(addrs)
-	if err == nil && l.service != nil && slices.Equal(addrs, l.addrs) {
+	if err == nil && l.tried && slices.Equal(addrs, l.addrs) {
 		return
 	}
 	l.stop()
+	l.tried, l.addrs = true, addrs
 	service := mdns.NewMdnsService(l.r.host, protocol.MDNSService(l.r.Swarm().String()), lookout{l.r})
 	if err == nil {
 		err = service.Start()
@@ -71,7 +73,7 @@ func (l *local) refresh() {
 		l.warned = true
 		return
 	}
-	l.addrs, l.service, l.warned = addrs, service, false
+	l.service, l.warned = service, false
 	l.r.log.Debug("local discovery is on", "addrs", addrs)
 }
 
@@ -79,5 +81,5 @@ func (l *local) stop() {
 	if l.service != nil {
 		_ = l.service.Close()
 	}
-	l.addrs, l.service = nil, nil
+	l.service = nil
 }
