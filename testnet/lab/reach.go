@@ -211,14 +211,18 @@ func wait(ctx context.Context, limit time.Duration, what string, try func(contex
 	defer cancel()
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
+	var last error
 	for {
 		err := try(ctx)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil { // not that it was broken off
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait %s for %s: %w", limit, what, err)
+			return fmt.Errorf("wait %s for %s: %w", limit, what, last)
 		case <-t.C:
 		}
 	}
