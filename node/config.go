@@ -64,6 +64,7 @@ type Network struct {
 	MDNS      bool     `toml:"mdns"`
 	DHT       bool     `toml:"dht"`
 	NAT       bool     `toml:"nat"`
+	Relay     string   `toml:"relay"` // whether it carries others' connections: auto (while it can be reached), on, off
 }
 
 // Limits are what the owner lends.
@@ -72,6 +73,7 @@ type Limits struct {
 	Memory Size `toml:"memory"` // for models and sessions; 0: half of the machine's
 	Disk   Size `toml:"disk"`   // 0: what is free, less a reserve
 	Upload Size `toml:"upload"` // per second; 0: no limit
+	Relay  Size `toml:"relay"`  // that one connection relayed for others carries each way; 0: host.DefaultRelayBytes
 }
 
 // Default returns the configuration of an ordinary node.
@@ -83,7 +85,7 @@ func Default() *Config {
 	}
 	return &Config{
 		Layout: ConfigVersion, Name: name, API: API{Addr: gateway.DefaultAddr},
-		Network: Network{Listen: net.Listen, MDNS: net.MDNS, DHT: net.DHT, NAT: net.NAT},
+		Network: Network{Listen: net.Listen, MDNS: net.MDNS, DHT: net.DHT, NAT: net.NAT, Relay: net.Relay},
 	}
 }
 
@@ -164,8 +166,11 @@ func (c *Config) Validate() error {
 		text, _ := m.MarshalText()
 		bad("limits.memory is %s: no model fits into less than %d MiB", text, leastMemory>>20)
 	}
-	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload) < 0 {
+	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay) < 0 {
 		bad("a limit is negative")
+	}
+	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
+		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)
 	}
 	if _, err := c.keys(); err != nil {
 		errs = append(errs, err)

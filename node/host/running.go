@@ -184,6 +184,12 @@ func (r *running) loops() error {
 	if r.cfg.MDNS { // not before the host listens: it tells others where
 		g.Go(func() error { return (&local{r: r}).loop(ctx) })
 	}
+	if r.relaying() {
+		g.Go(func() error { return r.relayLoop(ctx) })
+	}
+	if r.cfg.NAT {
+		g.Go(r.wantRelays)
+	}
 	if r.dht != nil {
 		loop(r.met, func(ctx context.Context) time.Duration {
 			if !r.discover(ctx) {
