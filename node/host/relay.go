@@ -42,7 +42,7 @@ const (
 const (
 	relaysKept  = 2 // reservations, on different relays
 	relayLook   = 2 * time.Second
-	relayAgain  = time.Minute // after a refusal
+	relayAgain  = 10 * time.Second // after a refusal: the other side may not have read the hello yet
 	relayMaxAge = 5 * time.Minute
 )
 
