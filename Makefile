@@ -9,7 +9,7 @@ TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn lab test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,10 @@ harm: build ## let hostile peers and clients loose on swarms of processes; print
 
 churn: ## 4 nodes, 8 streams, a random node killed every 10 s for 3 minutes (SEED=n)
 	@$(MAKE) harm RUN=churn
+
+lab: build ## homes behind routers in network namespaces: who reaches whom (Linux, root, nftables)
+	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab
+	bin/lab -covey bin/covey
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

@@ -66,6 +66,7 @@ type Network struct {
 	MDNS      bool     `toml:"mdns"`
 	DHT       bool     `toml:"dht"`
 	NAT       bool     `toml:"nat"`
+	Relay     string   `toml:"relay"` // whether it carries others' connections: auto (while it can be reached), on, off
 }
 
 // Limits are what the owner lends.
@@ -74,6 +75,7 @@ type Limits struct {
 	Memory Size `toml:"memory" comment:"for models and sessions; 0B: half of the machine's"`
 	Disk   Size `toml:"disk" comment:"0B: what is free, less a reserve"`
 	Upload Size `toml:"upload" comment:"per second; 0B: no limit"`
+	Relay  Size `toml:"relay" comment:"that one connection relayed for others carries each way; 0B: 256MiB"`
 }
 
 // Default returns the configuration of an ordinary node.
@@ -85,7 +87,7 @@ func Default() *Config {
 	}
 	return &Config{
 		Layout: ConfigVersion, Name: name, API: API{Addr: gateway.DefaultAddr},
-		Network: Network{Listen: net.Listen, MDNS: net.MDNS, DHT: net.DHT, NAT: net.NAT},
+		Network: Network{Listen: net.Listen, MDNS: net.MDNS, DHT: net.DHT, NAT: net.NAT, Relay: net.Relay},
 	}
 }
 
@@ -167,8 +169,11 @@ func (c *Config) Validate() error {
 		text, _ := m.MarshalText()
 		bad("limits.memory is %s: no model fits into less than %d MiB", text, leastMemory>>20)
 	}
-	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload) < 0 {
+	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay) < 0 {
 		bad("a limit is negative")
+	}
+	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
+		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)
 	}
 	if _, err := c.keys(); err != nil {
 		errs = append(errs, err)

@@ -308,6 +308,10 @@ func (r *running) openNetwork() (err error) {
 	cfg.Credentials, cfg.Dir, cfg.Version, cfg.Roles = r.creds, r.cfg.DataDir, r.cfg.Version, []string{wire.RoleGateway, wire.RoleServe, wire.RoleStore}
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
 	cfg.Log, cfg.Registerer, cfg.Announce = r.log, r.registry, r.cfg.Network.Announce
+	cfg.Relay = r.cfg.Network.Relay
+	if n := r.cfg.Limits.Relay; n > 0 {
+		cfg.RelayBytes = int64(n)
+	}
 	if r.cfg.Offline {
 		cfg.Dir = "" // what lies there is of peers and revocations
 	}

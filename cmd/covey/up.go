@@ -15,6 +15,7 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/demo"
@@ -34,6 +35,7 @@ type upOptions struct {
 	*options
 	join, joinFile                 string
 	name, api, logLevel, logFormat string
+	relay                          string
 	listen, announce, bootstrap    []string
 	cores                          int
 	memory, disk, upload           string
@@ -70,6 +72,7 @@ in the data directory, then the defaults; --print-config shows the result.`,
 	f.BoolVar(&u.mdns, "mdns", true, "find peers on the local network")
 	f.BoolVar(&u.dht, "dht", true, "find peers through the swarm's routing table")
 	f.BoolVar(&u.nat, "nat", true, "map ports and punch holes through routers")
+	f.StringVar(&u.relay, "relay", host.RelayAuto, "carry connections of members that cannot reach each other: auto (while others can reach this node), on or off")
 	f.StringVar(&u.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&u.logFormat, "log-format", "text", "text or json")
 	f.BoolVar(&u.printConfig, "print-config", false, "print the settings in force and exit")
@@ -90,6 +93,7 @@ func (u *upOptions) config() (*node.Config, error) {
 	}
 	set("name", u.name, &cfg.Name)
 	set("api", u.api, &cfg.API.Addr)
+	set("relay", u.relay, &cfg.Network.Relay)
 	if given("listen") {
 		cfg.Network.Listen = u.listen
 	}

@@ -10,7 +10,6 @@ import (
 	p2phost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	libprotocol "github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 	"github.com/libp2p/go-libp2p/p2p/discovery/routing"
 
 	"github.com/covey-network/covey/protocol"
@@ -22,17 +21,10 @@ const maxFound = 64
 // ErrNoDHT is returned by what needs the routing table when it is off.
 var ErrNoDHT = errors.New("the routing table is off in the configuration")
 
-// startDiscovery starts what finds peers besides bootstrap and book.
-func (r *running) startDiscovery(gated p2phost.Host) (stop func(), err error) {
+// startRouting starts the routing table, which finds peers besides bootstrap, book and
+// local discovery.
+func (r *running) startRouting(gated p2phost.Host) (stop func(), err error) {
 	stop = func() {}
-	if r.cfg.MDNS {
-		m := mdns.NewMdnsService(r.host, protocol.MDNSService(r.Swarm().String()), found{r})
-		if err := m.Start(); err != nil { // no multicast here, as in many containers
-			r.log.Warn("local discovery is off", "err", err)
-		} else {
-			stop = func() { _ = m.Close() }
-		}
-	}
 	if !r.cfg.DHT {
 		return stop, nil
 	}
@@ -42,18 +34,14 @@ func (r *running) startDiscovery(gated p2phost.Host) (stop func(), err error) {
 	if err != nil {
 		return stop, fmt.Errorf("start routing table: %w", err)
 	}
-	stopMDNS := stop
-	return func() {
-		_ = r.dht.Close()
-		stopMDNS()
-	}, nil
+	return func() { _ = r.dht.Close() }, nil
 }
 
-// found receives what mDNS finds.
-type found struct{ r *running }
+// lookout receives who is found.
+type lookout struct{ r *running }
 
-// HandlePeerFound notes a peer of the local network; the dial loop takes it up.
-func (f found) HandlePeerFound(info peer.AddrInfo) {
+// HandlePeerFound notes a peer; the dial loop takes it up.
+func (f lookout) HandlePeerFound(info peer.AddrInfo) {
 	id := ID(info.ID)
 	if id != f.r.ID() && id.Validate() == nil {
 		f.r.book.add(id, fromLibrary(info), false)
@@ -90,7 +78,7 @@ func (r *running) discover(ctx context.Context) bool {
 	n := 0
 	for info := range peers {
 		if n++; n <= maxFound && len(info.Addrs) > 0 {
-			found{r}.HandlePeerFound(info)
+			lookout{r}.HandlePeerFound(info)
 		}
 	}
 	return true

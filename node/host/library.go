@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	p2phost "github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -47,7 +45,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 	opts := []libp2p.Option{
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent("covey/" + r.cfg.Version),
 		libp2p.Transport(tcp.NewTCPTransport), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
-		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager),
+		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager), libp2p.ConnectionGater(dialGate{r}),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}
 	if len(r.cfg.Announce) > 0 {
@@ -60,26 +58,17 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		opts = append(opts, libp2p.DisableMetrics())
 	}
 	if r.cfg.NAT {
-		opts = append(opts, libp2p.EnableRelay(), libp2p.EnableHolePunching(), libp2p.NATPortMap(),
-			libp2p.EnableNATService(), libp2p.EnableAutoNATv2(), libp2p.EnableRelayService(),
-			libp2p.EnableAutoRelayWithPeerSource(r.relays, autorelay.WithMinCandidates(1)))
+		opts = append(opts, libp2p.EnableRelay(), libp2p.EnableHolePunching(),
+			libp2p.EnableNATService(), libp2p.EnableAutoNATv2(),
+			libp2p.EnableAutoRelayWithPeerSource(r.relays, autorelay.WithMinCandidates(1), autorelay.WithNumRelays(relaysKept),
+				autorelay.WithMinInterval(relayLook), autorelay.WithBackoff(relayAgain), autorelay.WithMaxCandidateAge(relayMaxAge)))
+		if len(r.cfg.Listen) > 0 { // else there is no port to map
+			opts = append(opts, libp2p.NATPortMap())
+		}
 	} else {
 		opts = append(opts, libp2p.DisableRelay())
 	}
 	return libp2p.New(opts...)
-}
-
-// relays proposes verified peers as relays: a stranger's would see who talks to whom.
-func (r *running) relays(_ context.Context, n int) <-chan peer.AddrInfo {
-	members := r.gate.members()
-	out := make(chan peer.AddrInfo, len(members))
-	defer close(out)
-	for id := range members {
-		if len(out) < n {
-			out <- r.host.Peerstore().PeerInfo(native(id))
-		}
-	}
-	return out
 }
 
 // newResources makes the resource manager: the library's limits, but for the number of

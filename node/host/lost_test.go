@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
@@ -283,7 +284,7 @@ func TestNearPeersUseTCP(t *testing.T) {
 		"/ip4/192.168.1.2/udp/4001/quic-v1", "/ip4/192.168.1.2/tcp/4001", "/ip4/1.2.3.4/udp/4001/quic-v1", "/ip4/1.2.3.4/tcp/4001",
 	})
 	delays := map[string]time.Duration{}
-	for _, d := range rankDials(addrs) {
+	for _, d := range rank(addrs, []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}) {
 		delays[d.Addr.String()] = d.Delay
 	}
 	if len(delays) != len(addrs) || delays["/ip4/192.168.1.2/tcp/4001"] != 0 || delays["/ip4/192.168.1.2/udp/4001/quic-v1"] < localQUICDelay {

@@ -115,8 +115,8 @@ func (r *running) start() (stop func(), err error) {
 	if err != nil {
 		return stop, err
 	}
-	stopDiscovery, err := r.startDiscovery(&gatedHost{Host: r.host, r: r, dials: true})
-	stops = append(stops, stopDiscovery)
+	stopRouting, err := r.startRouting(&gatedHost{Host: r.host, r: r, dials: true})
+	stops = append(stops, stopRouting)
 	if err != nil {
 		return stop, err
 	}
@@ -181,6 +181,15 @@ func (r *running) loops() error {
 	loop(nil, func(ctx context.Context) time.Duration { r.pingAll(ctx); return times.Ping })
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
+	if r.cfg.MDNS { // not before the host listens: it tells others where
+		g.Go(func() error { return (&local{r: r}).loop(ctx) })
+	}
+	if r.relaying() {
+		g.Go(func() error { return r.relayLoop(ctx) })
+	}
+	if r.cfg.NAT {
+		g.Go(r.wantRelays)
+	}
 	if r.dht != nil {
 		loop(r.met, func(ctx context.Context) time.Duration {
 			if !r.discover(ctx) {

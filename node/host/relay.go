@@ -1,0 +1,181 @@
+package host
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/proto"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// When a peer carries the connections of members that cannot reach each other.
+const (
+	RelayAuto = "auto" // while others can reach it
+	RelayOn   = "on"   // always
+	RelayOff  = "off"
+)
+
+// Defaults of what one relayed connection may carry: sessions of a model of width 4,096 take
+// 16 KiB a token. Some limit there must be, as it is by this that both ends know that the
+// connection is relayed, and move no bulk over it.
+const (
+	DefaultRelayBytes = 256 << 20
+	DefaultRelayTime  = 6 * time.Hour
+)
+
+// Limits of the relay service that owners need not know of.
+const (
+	relayReservations      = 256 // peers
+	relayReservationsPerIP = 64  // a lecture hall behind one address
+	relayCircuits          = 64  // connections of one peer
+	relayBuffer            = 16 << 10
+)
+
+// How relays are looked for. The library's own times, half a minute and an hour, are those of
+// an open network with thousands of relays.
+const (
+	relaysKept  = 2 // reservations, on different relays
+	relayLook   = 2 * time.Second
+	relayAgain  = 10 * time.Second // after a refusal: the other side may not have read the hello yet
+	relayMaxAge = 5 * time.Minute
+)
+
+// relaying reports whether this peer may come to relay.
+func (r *running) relaying() bool {
+	return r.cfg.Relay == RelayOn || r.cfg.Relay == RelayAuto && r.cfg.NAT
+}
+
+// relayLoop offers the relay service while this peer can be reached, until ctx ends.
+func (r *running) relayLoop(ctx context.Context) error {
+	changes, err := r.host.EventBus().Subscribe([]any{
+		new(event.EvtHostReachableAddrsChanged), new(event.EvtLocalReachabilityChanged), new(event.EvtLocalAddressesUpdated),
+	}, eventbus.Name("covey relay"))
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
+	var service *relay.Relay
+	stop := func() {
+		if service != nil {
+			_ = service.Close() // it has no error
+			service = nil
+		}
+	}
+	defer stop()
+	var known reachability
+	for {
+		open := r.cfg.Relay == RelayOn || known.public(r.host.Network().InterfaceListenAddresses)
+		switch {
+		case open && service == nil:
+			if service, err = r.newRelay(); err != nil {
+				return err
+			}
+			r.log.Info("relays for members that cannot reach each other")
+		case !open && service != nil:
+			r.log.Info("relays no longer, as others cannot reach this peer")
+			stop()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-changes.Out():
+			known.note(e)
+		}
+	}
+}
+
+// reachability is what the others have told of whether they reach this peer.
+type reachability struct {
+	confirmed, denied int                  // addresses, by AutoNAT v2
+	overall           network.Reachability // by AutoNAT v1
+}
+
+func (k *reachability) note(e any) {
+	switch e := e.(type) {
+	case event.EvtHostReachableAddrsChanged:
+		k.confirmed, k.denied = len(e.Reachable), len(e.Unreachable)
+	case event.EvtLocalReachabilityChanged:
+		k.overall = e.Reachability
+	}
+}
+
+// public reports whether others reach this peer. Until one has tried, and the only public
+// peer of a swarm may wait for that for ever, it counts that a network interface has a public
+// IPv4 address. A public IPv6 address says little: routers have firewalls.
+func (k *reachability) public(interfaces func() ([]multiaddr.Multiaddr, error)) bool {
+	switch {
+	case k.confirmed > 0 || k.overall == network.ReachabilityPublic:
+		return true
+	case k.denied > 0 || k.overall == network.ReachabilityPrivate:
+		return false
+	}
+	addrs, err := interfaces()
+	if err != nil {
+		return false
+	}
+	for _, a := range addrs {
+		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err == nil && manet.IsPublicAddr(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *running) newRelay() (*relay.Relay, error) {
+	res := relay.DefaultResources()
+	res.Limit = &relay.RelayLimit{Duration: r.cfg.RelayTime, Data: r.cfg.RelayBytes}
+	res.MaxReservations, res.MaxReservationsPerIP, res.MaxReservationsPerASN = relayReservations, relayReservationsPerIP, relayReservations
+	res.MaxCircuits, res.BufferSize = relayCircuits, relayBuffer
+	return relay.New(r.host, relay.WithResources(res), relay.WithACL(relayFor{r}))
+}
+
+// relayFor lets members alone use the relay.
+type relayFor struct{ r *running }
+
+var _ relay.ACLFilter = relayFor{}
+
+// AllowReserve reports whether a peer may be reached through this one.
+func (f relayFor) AllowReserve(p peer.ID, _ multiaddr.Multiaddr) bool {
+	return f.r.gate.get(ID(p)) != nil
+}
+
+// AllowConnect reports whether src may reach dest through this peer.
+func (f relayFor) AllowConnect(src peer.ID, _ multiaddr.Multiaddr, dest peer.ID) bool {
+	return f.r.gate.get(ID(src)) != nil && f.r.gate.get(ID(dest)) != nil
+}
+
+// relays proposes verified peers that relay: a stranger's would see who talks to whom.
+func (r *running) relays(_ context.Context, n int) <-chan peer.AddrInfo {
+	members := r.gate.members()
+	out := make(chan peer.AddrInfo, len(members))
+	defer close(out)
+	for id := range members {
+		// The library does not come back for an hour to one that it has asked in vain.
+		if can, err := r.host.Peerstore().SupportsProtocols(native(id), proto.ProtoIDv2Hop); err == nil && len(can) > 0 && len(out) < n {
+			out <- r.host.Peerstore().PeerInfo(native(id))
+		}
+	}
+	return out
+}
+
+// wantRelays lets the library look for relays now. It does so by itself once AutoNAT finds
+// that this peer is not reachable, which takes a quarter of a minute or, with few public
+// peers, for ever. If the peer turns out to be reachable it stops.
+func (r *running) wantRelays() error {
+	var none reachability
+	if none.public(r.host.Network().InterfaceListenAddresses) {
+		return nil
+	}
+	emitter, err := r.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
+	if err != nil {
+		return err
+	}
+	defer emitter.Close()
+	return emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
+}

@@ -1,0 +1,83 @@
+// Command lab builds a small internet in network namespaces of this machine, with homes
+// behind routers of each kind, and prints a table of which pairs reach each other in a swarm
+// with one public node. It needs Linux, root and nftables. It exits with 1 if a pair fails.
+//
+//	lab [flags]          measure
+//	lab clean            remove what a crashed run left
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/covey-network/covey/testnet/lab"
+)
+
+func main() {
+	binary := flag.String("covey", "bin/covey", "the program to run")
+	out := flag.String("out", "", "keep data directories and logs here")
+	kinds := flag.String("kinds", "public,endpoint,symmetric", "the kinds to pair, of "+fmt.Sprint(lab.Kinds()))
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	var failed int
+	var err error
+	if flag.Arg(0) == "clean" {
+		var n int
+		n, err = lab.Clean(ctx)
+		fmt.Printf("%d namespaces removed\n", n)
+	} else {
+		failed, err = measure(ctx, *binary, *out, strings.Split(*kinds, ","))
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+	}
+	if err != nil || failed > 0 {
+		os.Exit(1)
+	}
+}
+
+// measure prints the table and returns how many pairs fail.
+func measure(ctx context.Context, binary, out string, kinds []string) (failed int, err error) {
+	if binary, err = filepath.Abs(binary); err != nil {
+		return 0, err
+	}
+	if out == "" {
+		if out, err = os.MkdirTemp("", "covey-lab-"); err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(out)
+	}
+	if out, err = filepath.Abs(out); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	r := &lab.Reach{Binary: binary, Dir: out, Say: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
+	}}
+	var why strings.Builder
+	fmt.Println(lab.Head)
+	for i, a := range kinds {
+		for _, b := range kinds[i:] {
+			r.Say("%s and %s", a, b)
+			c, err := r.Run(ctx, lab.Kind(a), lab.Kind(b))
+			if err != nil {
+				return failed, err
+			}
+			fmt.Println(c)
+			if c.Err() != nil {
+				failed++
+				why.WriteString(c.Why())
+			}
+		}
+	}
+	fmt.Printf("\n%d pairs fail\n%s", failed, why.String())
+	return failed, nil
+}

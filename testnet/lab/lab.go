@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// prefix starts the names of all namespaces of labs; the number of the process that made them
+// follows.
+const prefix = "covey-lab-"
+
+// Lab is a set of namespaces that stands.
+type Lab struct {
+	prefix string
+}
+
+// Missing says what a lab needs and this machine does not have; nil: nothing.
+func Missing() error {
+	var errs []error
+	if os.Geteuid() != 0 {
+		errs = append(errs, errors.New("namespaces need root: run it as root, in a container or a virtual machine"))
+	}
+	for _, p := range []struct{ program, from string }{{"ip", "iproute2"}, {"nft", "nftables"}, {"sysctl", "procps"}} {
+		if _, err := exec.LookPath(p.program); err != nil {
+			errs = append(errs, fmt.Errorf("the program %s is not there: install the package %s", p.program, p.from))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// New builds a lab. It removes what labs of processes that are gone have left.
+func New(ctx context.Context, s Spec) (_ *Lab, err error) {
+	if err := errors.Join(s.Validate(), Missing()); err != nil {
+		return nil, fmt.Errorf("build lab: %w", err)
+	}
+	if _, err := Clean(ctx); err != nil {
+		return nil, err
+	}
+	l := &Lab{prefix: fmt.Sprintf("%s%d-", prefix, os.Getpid())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	for _, st := range s.steps(l.prefix) {
+		if err := st.run(ctx); err != nil {
+			return nil, fmt.Errorf("build lab: %w", err)
+		}
+	}
+	return l, nil
+}
+
+// Close ends what runs in the lab and removes it.
+func (l *Lab) Close() error {
+	_, err := remove(context.Background(), func(space string) bool { return strings.HasPrefix(space, l.prefix) })
+	return err
+}
+
+// Exec returns a command that runs in a host when it is started. When ctx ends it is asked to
+// end, and killed if it has not after a while.
+func (l *Lab) Exec(ctx context.Context, host string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", l.prefix + host}, args...)...)
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // ip has become the program
+	c.WaitDelay = 10 * time.Second
+	return c
+}
+
+// Clean removes the labs of processes that are gone, and returns how many namespaces they had.
+func Clean(ctx context.Context) (int, error) {
+	return remove(ctx, func(space string) bool {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(space, prefix), "-")
+		_, err := os.Stat("/proc/" + pid)
+		return errors.Is(err, fs.ErrNotExist)
+	})
+}
+
+// remove removes the namespaces of labs that match, with the processes in them.
+func remove(ctx context.Context, match func(space string) bool) (n int, err error) {
+	list, err := exec.CommandContext(ctx, "ip", "netns", "list").Output()
+	if err != nil {
+		return 0, fmt.Errorf("list namespaces: %w", err)
+	}
+	var errs []error
+	for line := range strings.Lines(string(list)) {
+		f := strings.Fields(line)
+		if len(f) == 0 || !strings.HasPrefix(f[0], prefix) || !match(f[0]) {
+			continue
+		}
+		pids, _ := exec.CommandContext(ctx, "ip", "netns", "pids", f[0]).Output() // none if it is half made
+		for _, p := range strings.Fields(string(pids)) {
+			pid, err := strconv.Atoi(p)
+			if process, found := os.FindProcess(pid); err == nil && found == nil && pid > 0 {
+				_ = process.Kill() // it may have ended
+			}
+		}
+		errs = append(errs, step{args: []string{"ip", "netns", "del", f[0]}}.run(ctx))
+		n++
+	}
+	return n, errors.Join(errs...)
+}
+
+func (s step) run(ctx context.Context) error {
+	c := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
+	c.Stdin = strings.NewReader(s.input)
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(s.args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}

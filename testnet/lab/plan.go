@@ -1,0 +1,155 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// coreName is the host that carries the public segment and stands for the internet's routers.
+const coreName = "core"
+
+// firstHost is the number of the first host in its addresses; the core is 1.
+const firstHost = 10
+
+// step is a command; input goes to its standard input.
+type step struct {
+	args  []string
+	input string
+}
+
+func (s step) String() string {
+	return strings.TrimSuffix(strings.Join(s.args, " ")+"\n"+s.input, "\n")
+}
+
+// plan collects the steps that build a lab.
+type plan struct {
+	prefix string
+	steps  []step
+}
+
+func (p *plan) space(name string) string { return p.prefix + name }
+
+func (p *plan) do(line string, args ...any) {
+	p.steps = append(p.steps, step{args: strings.Fields(fmt.Sprintf(line, args...))})
+}
+
+// in runs ip(8) in a namespace.
+func (p *plan) in(name, line string, args ...any) {
+	p.do("ip -n "+p.space(name)+" "+line, args...)
+}
+
+// sysctl sets a variable of a namespace.
+func (p *plan) sysctl(name, variable string) {
+	p.do("ip netns exec %s sysctl -qw %s", p.space(name), variable)
+}
+
+func (p *plan) rules(name, text string) {
+	p.steps = append(p.steps, step{args: []string{"ip", "netns", "exec", p.space(name), "nft", "-f", "-"}, input: text})
+}
+
+func (p *plan) addSpace(name string) {
+	p.do("ip netns add %s", p.space(name))
+	p.in(name, "link set lo up")
+}
+
+// plug connects a namespace to a bridge of the core, or of a router.
+func (p *plan) plug(name, dev, at, bridge string) {
+	port := "home"
+	if bridge != "" && at == coreName {
+		port = "p-" + name
+	}
+	p.in(at, "link add %s type veth peer name %s netns %s", port, dev, p.space(name))
+	if bridge != "" {
+		p.in(at, "link set %s master %s", port, bridge)
+	}
+	p.in(at, "link set %s up", port)
+	p.in(name, "link set %s up", dev)
+}
+
+// steps returns the commands that build the lab of s with namespaces of a prefix.
+func (s *Spec) steps(prefix string) []step {
+	p := &plan{prefix: prefix}
+	p.addSpace(coreName)
+	p.in(coreName, "link add net type bridge")
+	p.in(coreName, "link set net up")
+	p.in(coreName, "addr add %s1/24 dev net", public4)
+	p.in(coreName, "addr add %s1/64 dev net nodad", public6)
+	p.sysctl(coreName, "net.ipv4.ip_forward=1")
+	p.sysctl(coreName, "net.ipv6.conf.all.forwarding=1")
+	for i, h := range s.Hosts {
+		if h.Kind == Public {
+			p.addPublic(h.Name, i)
+			p.in(h.Name, "route add default via %s1", public4)
+		} else {
+			p.addHome(h, i)
+		}
+	}
+	return p.steps
+}
+
+// addPublic adds a namespace on the public segment.
+func (p *plan) addPublic(name string, i int) {
+	p.addSpace(name)
+	p.plug(name, "wan", coreName, "net")
+	p.in(name, "addr add %s%d/24 dev wan", public4, i+firstHost)
+	p.in(name, "addr add %s%x/64 dev wan nodad", public6, i+firstHost)
+	p.in(name, "-6 route add default via %s1", public6)
+}
+
+// addHome adds a router and a host behind it.
+func (p *plan) addHome(h Host, i int) {
+	router := h.Name + "-r"
+	p.addPublic(router, i)
+	p.in(router, "route add default via %s1", public4)
+	p.addSpace(h.Name)
+	p.plug(h.Name, "lan", router, "")
+	p.in(router, "addr add %s1/24 dev home", home4(i))
+	p.in(h.Name, "addr add %s2/24 dev lan", home4(i))
+	p.in(h.Name, "route add default via %s1", home4(i))
+	p.sysctl(router, "net.ipv4.ip_forward=1")
+	if h.Kind == Firewall6 {
+		p.sysctl(router, "net.ipv6.conf.all.forwarding=1")
+		p.in(router, "addr add %s1/64 dev home nodad", home6(i))
+		p.in(h.Name, "addr add %s2/64 dev lan nodad", home6(i))
+		p.in(h.Name, "-6 route add default via %s1", home6(i))
+		p.in(coreName, "-6 route add %s/64 via %s%x", home6(i), public6, i+firstHost)
+	}
+	p.rules(router, h.Kind.rules())
+}
+
+// rules returns the nft rules of a home's router. The router itself answers nothing from
+// outside: what comes before a home has sent anything is dropped before conntrack keeps it,
+// else it would take the port from the home's own connection.
+func (k Kind) rules() string {
+	masquerade := "masquerade"
+	if k == Symmetric {
+		masquerade = "masquerade fully-random"
+	}
+	forward := []string{"ct state established,related accept", `iifname "wan" drop`}
+	switch k {
+	case NoUDP:
+		forward = slices.Insert(forward, 0, "meta l4proto udp drop")
+	case Only443:
+		forward = append(forward, "tcp dport 443 accept", "drop")
+	}
+	return `table ip nat {
+	chain post {
+		type nat hook postrouting priority srcnat;
+		oifname "wan" ` + masquerade + `
+	}
+}
+table inet filter {
+	chain input {
+		type filter hook input priority filter;
+		ct state established,related accept
+		meta l4proto ipv6-icmp accept
+		iifname "wan" drop
+	}
+	chain forward {
+		type filter hook forward priority filter;
+		` + strings.Join(forward, "\n\t\t") + `
+	}
+}
+`
+}

@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Kind is how a host is connected.
+type Kind string
+
+// The kinds of hosts.
+const (
+	// Public is a host on the public segment, with a public IPv4 and IPv6 address.
+	Public Kind = "public"
+	// Endpoint is a home behind a NAT that keeps ports, so that all the world sees a socket at
+	// one address, and lets in answers only: an ordinary router.
+	Endpoint Kind = "endpoint"
+	// Symmetric is a home behind a NAT that takes another random port for each destination.
+	Symmetric Kind = "symmetric"
+	// Firewall6 is an Endpoint home that has public IPv6 addresses, too, behind a firewall that
+	// lets in answers only.
+	Firewall6 Kind = "firewall6"
+	// NoUDP is an Endpoint home whose router drops UDP.
+	NoUDP Kind = "noudp"
+	// Only443 is an Endpoint home whose router lets out TCP to port 443 only.
+	Only443 Kind = "only443"
+)
+
+// Kinds returns all kinds.
+func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443} }
+
+// Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
+// is public.
+type Spec struct {
+	Hosts []Host
+}
+
+// Host is a machine of the lab.
+type Host struct {
+	Name string // lower-case letters and digits, at most 8, as it goes into names of interfaces
+	Kind Kind
+}
+
+const maxHosts = 100
+
+// The public segment. The addresses look public to libraries, which give those that are set
+// aside for tests no chance; as the lab has no way out, nobody else is met there.
+const (
+	public4 = "11.77.0."
+	public6 = "2a0e:77:0:1::"
+)
+
+// Validate reports all problems.
+func (s *Spec) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(s.Hosts) == 0 || len(s.Hosts) > maxHosts {
+		bad("a lab has 1 to %d hosts, not %d", maxHosts, len(s.Hosts))
+	}
+	seen := map[string]bool{coreName: true}
+	for i, h := range s.Hosts {
+		if h.Name == "" || len(h.Name) > 8 || strings.Trim(h.Name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || seen[h.Name] {
+			bad("host %d: name %q is taken, or no 1 to 8 lower-case letters and digits", i, h.Name)
+		}
+		seen[h.Name] = true
+		known := false
+		for _, k := range Kinds() {
+			known = known || k == h.Kind
+		}
+		if !known {
+			bad("host %s: kind %q is none of %v", h.Name, h.Kind, Kinds())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func home4(i int) string { return fmt.Sprintf("192.168.%d.", i+firstHost) }
+func home6(i int) string { return fmt.Sprintf("2a0e:77:0:%x::", i+firstHost+0x100) }
