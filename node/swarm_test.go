@@ -22,7 +22,7 @@ import (
 func online(join string) func(*node.Config) {
 	return func(c *node.Config) {
 		c.Offline, c.Join = false, join
-		c.Network = node.Network{Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+		c.Network = node.Network{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Relay: host.RelayOff}
 	}
 }
 
