@@ -318,7 +318,10 @@ func TestRevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the second is out", func() bool { return status(t, owner).Peers == 0 })
-	until(t, "it knows", func() bool { return strings.Contains(status(t, second).Membership.Problem, "turned this node away") })
+	until(t, "it knows", func() bool {
+		m := status(t, second).Membership
+		return m.State == "revoked" && strings.Contains(m.Problem, "taken this machine off the swarm")
+	})
 }
 
 // TestHostOffWithoutAModel turns off a range of a model of which nothing is here.
