@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -451,7 +453,9 @@ func TestOpenAddressNeedsAKey(t *testing.T) {
 		{node.API{Addr: "127.0.0.1:0", Keys: []string{"x"}}, "printf %s KEY | sha256sum"},
 		{node.API{Addr: "127.0.0.1:99999"}, "65535"},
 	} {
-		cfg, err := node.ReadConfig(t.TempDir())
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, "config.toml"), fmt.Sprintf("[api]\naddr = %q\n", tc.api.Addr))
+		cfg, err := node.ReadConfig(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -459,7 +463,7 @@ func TestOpenAddressNeedsAKey(t *testing.T) {
 		if _, err := node.New(*cfg); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "config.toml") {
 			t.Errorf("%+v: %v, want an error with %q and the file", tc.api, err, tc.want)
 		}
-		if files, err := os.ReadDir(cfg.DataDir); err != nil || len(files) > 0 {
+		if files, err := os.ReadDir(cfg.DataDir); err != nil || len(files) > 1 {
 			t.Errorf("a refused node left %v, %v", files, err)
 		}
 	}
