@@ -165,8 +165,9 @@ func (p *chainPeer) serve(s host.Stream) {
 			err, goOn := p.fail(n)
 			var e *wire.Error
 			if errors.As(err, &e) {
-				e.Seq = st.Seq
-				send(wire.TypeError, e)
+				said := *e // sessions share what fail returns
+				said.Seq = st.Seq
+				send(wire.TypeError, &said)
 			}
 			if !goOn {
 				return
