@@ -463,7 +463,7 @@ func TestOpenAddressNeedsAKey(t *testing.T) {
 		if _, err := node.New(*cfg); err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "config.toml") {
 			t.Errorf("%+v: %v, want an error with %q and the file", tc.api, err, tc.want)
 		}
-		if files, err := os.ReadDir(cfg.DataDir); err != nil || len(files) > 1 {
+		if files, err := os.ReadDir(cfg.DataDir); err != nil || len(files) != 1 || files[0].Name() != "config.toml" {
 			t.Errorf("a refused node left %v, %v", files, err)
 		}
 	}
