@@ -67,13 +67,16 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 
 // Serve loads a model here that no chain of peers covers, or none without peers that failed
 // a moment ago, if all of it is here. It is for requests of this node: others do not hear of
-// it, and after a restart it is gone.
+// it, and after a restart it is gone. What is loaded stays until ctx, that of the request, ends.
 func (m models) Serve(ctx context.Context, g *gateway.Model) error {
+	c, ok := m.r.catalog.Find(g.ID.String())
+	if ok {
+		m.r.worker.Keep(ctx, c.CID, c.Manifest.Whole()) // before it is planned with
+	}
 	choice, err := m.r.router.Plan(router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1})
 	if err != nil && !errors.Is(err, router.ErrNoChain) || err == nil && !choice.Doubtful {
 		return err
 	}
-	c, ok := m.r.catalog.Find(g.ID.String())
 	here := ok && m.r.complete(c)
 	if err == nil && !here {
 		return nil // what there is has to do
@@ -94,12 +97,16 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, shell.Quote(g.Name))
 	}
 	whole := c.Manifest.Whole()
-	err = m.r.worker.Load(ctx, c.CID, whole, nil)
-	if errors.Is(err, worker.ErrNoMemory) {
-		m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
+	for {
 		err = m.r.worker.Load(ctx, c.CID, whole, nil)
+		if errors.Is(err, worker.ErrNoMemory) {
+			m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
+			err = m.r.worker.Load(ctx, c.CID, whole, nil)
+		}
+		if err != nil || m.r.worker.Keep(ctx, c.CID, whole) {
+			return err
+		} // it was evicted since
 	}
-	return err
 }
 
 // complete reports whether all of a model is here.

@@ -95,7 +95,6 @@ func (s *Session) view(open []*opening) view {
 func (s *Session) retry(ctx context.Context, f func() error) error {
 	var first error // why there may be no chain left
 	patience := s.r.cfg.Patience
-	looked := false
 	for attempt, rounds := 1, 0; ; {
 		err := f()
 		if err == nil {
@@ -116,10 +115,6 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 				err = fmt.Errorf("%w, after: %w", err, first)
 			}
 			return err
-		}
-		if errors.Is(err, ErrNoChain) && !looked && patience > 0 && pause(ctx, lookAgain) {
-			looked = true // what was loaded a moment ago may not be told yet
-			continue
 		}
 		if s.client != nil {
 			s.client.Close("error")

@@ -64,6 +64,7 @@ type stage struct {
 	life     context.Context // until Unload
 	unload   context.CancelFunc
 	sessions int // open; guarded by the worker's mu
+	kept     int // by requests that are about to open one, see Keep; guarded by the worker's mu
 
 	stepNs, prefillNs atomic.Int64 // one token through one block, moving averages
 }

@@ -132,9 +132,28 @@ func (w *Worker) Unload(id cid.Cid, r *wire.Range) {
 	w.remove(func(s *stage) bool { return s.model == id && (r == nil || s.rng == *r) })
 }
 
-// Evict stops serving the stages that have no session and that keep does not want.
+// Evict stops serving the stages that have no session, that no request keeps and that keep
+// does not want.
 func (w *Worker) Evict(keep func(id cid.Cid, r wire.Range) bool) {
-	w.remove(func(s *stage) bool { return s.sessions == 0 && !keep(s.model, s.rng) })
+	w.remove(func(s *stage) bool { return s.sessions == 0 && s.kept == 0 && !keep(s.model, s.rng) })
+}
+
+// Keep keeps a stage from being evicted until ctx ends, so that a request which found it
+// can open its sessions. It reports whether the stage is served.
+func (w *Worker) Keep(ctx context.Context, id cid.Cid, r wire.Range) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.at(id, r)
+	if s == nil {
+		return false
+	}
+	s.kept++
+	context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		s.kept--
+	})
+	return true
 }
 
 func (w *Worker) remove(which func(*stage) bool) {

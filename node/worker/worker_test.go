@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/infer"
@@ -162,6 +165,36 @@ func TestUnloadEndsSessions(t *testing.T) {
 	}
 	if _, err := b.open(t, peer(2), 64); code(err) != wire.CodeNotHosting {
 		t.Errorf("a new session: %v", err)
+	}
+}
+
+// TestStageOfARequestIsNotEvicted evicts all while a request is about to open its session on a
+// stage, and after it.
+func TestStageOfARequestIsNotEvicted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	none := func(cid.Cid, wire.Range) bool { return false }
+	if b.Keep(t.Context(), b.src.id, whole) {
+		t.Error("a stage that is not served is kept")
+	}
+	b.load(t, whole)
+	request, end := context.WithCancel(t.Context())
+	if !b.Keep(request, b.src.id, whole) {
+		t.Fatal("a stage that is served is not kept")
+	}
+	b.Evict(none)
+	c, err := b.open(t, peer(2), 64)
+	if err != nil {
+		t.Fatalf("evicted before the session opened: %v", err)
+	}
+	if err := c.Close("done"); err != nil {
+		t.Error(err)
+	}
+	b.idle(t)
+	end()
+	for len(b.Served()) > 0 && t.Context().Err() == nil { // its end is told on its own
+		b.Evict(none)
+		runtime.Gosched()
 	}
 }
 
