@@ -13,8 +13,11 @@ const (
 	MinCapability = 1
 )
 
-// ProgressCapability is since when peers tell on an infer stream that they are at work.
-const ProgressCapability = 3
+// Since when peers can do what others must know of before they ask.
+const (
+	ProgressCapability = 3 // tell on an infer stream that they are at work
+	RenewCapability    = 4 // renew memberships, and take revocations
+)
 
 // Change is one dated entry of the capability history.
 type Change struct {
@@ -29,6 +32,6 @@ func History() []Change {
 		{1, "2026-11-24", "hello, blocks, infer 1.0.0; signed adverts; join tokens covey1"},
 		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
 		{ProgressCapability, "2026-11-29", "infer: progress while a peer is at work; errors model and bad_input"},
-		{4, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
+		{RenewCapability, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
 	}
 }

@@ -130,19 +130,25 @@ func (r *running) askHello(s *stream) (*wire.Hello, error) {
 }
 
 func readHello(s *stream) (*wire.Hello, error) {
-	typ, payload, err := frame.NewReader(s, wire.HelloLimits()).Next()
+	h := new(wire.Hello)
+	return h, readAnswer(s, wire.HelloLimits(), h)
+}
+
+// readAnswer reads the one message that a stream brings, or the error that comes instead of
+// it, a *wire.Error.
+func readAnswer(s Stream, limits frame.Limits, m wire.Message) error {
+	typ, payload, err := frame.NewReader(s, limits).Next()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if typ == wire.TypeError {
 		e := new(wire.Error)
 		if err := wire.Decode(payload, e); err != nil {
-			return nil, err
+			return err
 		}
-		return nil, e
+		return e
 	}
-	h := new(wire.Hello)
-	return h, wire.Decode(payload, h)
+	return wire.Decode(payload, m)
 }
 
 // handleHello speaks the listening side's part: it checks before it answers, so that a

@@ -17,9 +17,6 @@ const (
 	maxRenewWait = time.Hour
 	// grantersAsked bounds the peers that are asked at one time.
 	grantersAsked = 8
-	// renewCapability is the least capability of a peer that renews memberships, and takes
-	// revocations.
-	renewCapability = 4
 )
 
 // errNoGranter means that nobody who may renew a membership was there to ask.
@@ -162,13 +159,13 @@ func (r *running) renewOwn(ctx context.Context) {
 func (r *running) granters(now time.Time) []ID {
 	var out []ID
 	for id, m := range r.gate.members() {
-		if m.grant.Admits() && m.hello.Capability >= renewCapability {
+		if m.grant.Admits() && m.hello.Capability >= protocol.RenewCapability {
 			out = append(out, id)
 		}
 	}
 	slices.Sort(out)
 	for _, a := range r.table.live(now) {
-		if a.Capability < renewCapability || a.Peer == r.ID() || slices.Contains(out, a.Peer) {
+		if a.Capability < protocol.RenewCapability || a.Peer == r.ID() || slices.Contains(out, a.Peer) {
 			continue
 		}
 		if g, err := a.Grant(now); err == nil && g.Admits() {
@@ -216,19 +213,8 @@ func (r *running) exchangeRenewal(s Stream) (*wire.Membership, error) {
 	if err := errors.Join(writeMessage(w, wire.TypeRenew, &has), w.Flush(), s.CloseWrite()); err != nil {
 		return nil, err
 	}
-	typ, payload, err := frame.NewReader(s, wire.RenewClientLimits()).Next()
-	if err != nil {
-		return nil, err
-	}
-	if typ == wire.TypeError {
-		e := new(wire.Error)
-		if err := wire.Decode(payload, e); err != nil {
-			return nil, err
-		}
-		return nil, e
-	}
 	m := new(wire.Membership)
-	return m, wire.Decode(payload, m)
+	return m, readAnswer(s, wire.RenewClientLimits(), m)
 }
 
 // takeMembership takes over a membership that a peer gave, if it is better than the one

@@ -143,7 +143,7 @@ func (r *running) tellRevoked(id ID) {
 	r.mu.Lock()
 	list, signed := r.revoke.list, r.revoke.signed
 	r.mu.Unlock()
-	if list == nil || m == nil || m.hello.Capability < renewCapability {
+	if list == nil || m == nil || m.hello.Capability < protocol.RenewCapability {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
