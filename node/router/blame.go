@@ -99,7 +99,7 @@ func (r *Router) currentEpoch() uint64 {
 
 // blame leaves a peer out for a while, or a model on it. opened is the epoch in which the
 // session was opened that failed: if an incident of the peer is known that is later, the
-// session was part of it.
+// session was part of it, and counts only if its fault is graver.
 func (r *Router) blame(key blameKey, f fault, seq, opened uint64) {
 	for _, a := range r.cfg.Adverts() {
 		if a.Peer == key.peer {
@@ -111,7 +111,10 @@ func (r *Router) blame(key blameKey, f fault, seq, opened uint64) {
 	defer r.mu.Unlock()
 	old, known := r.records[key]
 	if known && old.at > opened {
-		return
+		if f <= old.fault {
+			return
+		}
+		old.count-- // the same incident
 	}
 	if now.After(old.until.Add(forgetAfter)) {
 		old.count = 0

@@ -302,7 +302,36 @@ func TestImpossibleTokens(t *testing.T) {
 	}
 }
 
-// TestImpossibleVectors does the same for an encoder.
+// TestGraverFaultOfAnIncident has a peer that breaks one of two streams, for which it is
+// forgiven once it is back, and lies on the other.
+func TestGraverFaultOfAnIncident(t *testing.T) {
+	t.Parallel()
+	bad, good := liar(peer(1), drawn()), &chainPeer{id: peer(2)}
+	bad.fail = func(n int) (error, bool) { return nil, n > 1 }
+	s := newSwarm(stage(bad.id, 0, 8, ms, nil), stage(good.id, 0, 8, 5*ms, nil))
+	serveAll(t, s, bad, good)
+	r := s.router(t)
+	var streams [2]*router.Session
+	for i := range streams {
+		ses, err := r.Open(t.Context(), shaped())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ses.Close()
+		streams[i] = ses
+	}
+	for i, ses := range streams {
+		if got := generate(t, ses, longPrompt(), 3); !slices.Equal(got, want(longPrompt(), 3)) || ses.Reroutes() != 1 {
+			t.Errorf("stream %d: %v with %d reroutes", i, got, ses.Reroutes())
+		}
+	}
+	s.renew(bad.id)
+	if got := leftOut(t, r); !slices.Equal(got, []host.ID{bad.id}) {
+		t.Errorf("left out: %v", got)
+	}
+}
+
+// TestImpossibleVectors does the same as TestImpossibleTokens for an encoder.
 func TestImpossibleVectors(t *testing.T) {
 	t.Parallel()
 	gives := func(x ...float32) func(*wire.InferStep, *wire.InferResult, []float32) []float32 {
