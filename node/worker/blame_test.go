@@ -97,6 +97,27 @@ func TestTensorThatStalls(t *testing.T) {
 	})
 }
 
+// TestTensorOverItsStep announces a tensor that is larger than what its step needs, and is
+// reserved: it is refused before any of it has come.
+func TestTensorOverItsStep(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	b.load(t, back)
+	s := b.serve(t.Context(), peer(2))
+	if _, err := infer.Open(t.Context(), s, b.request(back, 8)); err != nil {
+		t.Fatal(err)
+	}
+	w := frame.NewWriter(s)
+	send(w, wire.TypeInferStep, &wire.InferStep{Seq: 1, Tokens: []int32{1}, Tensor: true})
+	if _, err := s.Write(append(binary.AppendUvarint(nil, protocol.MaxTensor), byte(wire.TypeTensor))); err != nil {
+		t.Fatal(err)
+	}
+	e, err := readError(s)
+	if err != nil || e.Code != wire.CodeBadInput || !strings.Contains(e.Message, "at most") {
+		t.Errorf("got %v, %v", e, err)
+	}
+}
+
 // TestProgressWhileATensorComes lets a hidden state come in over a slow link, in virtual time:
 // who sends it hears from the start that the peer lives.
 func TestProgressWhileATensorComes(t *testing.T) {

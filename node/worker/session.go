@@ -342,15 +342,24 @@ func (ses *session) readTensor(tokens int) error {
 		latest = d
 	}
 	ses.pace.Bound(latest, infer.Stall)
-	t, payload, err := ses.r.Next()
-	ses.pace.Bound(time.Time{}, 0)
+	defer ses.pace.Bound(time.Time{}, 0)
+	t, n, err := ses.r.Header()
+	switch most := 4*tokens*dim + protocol.MaxTensorHeader; {
+	case err != nil:
+	case t != wire.TypeTensor:
+		return ses.badInput("frame type %d, want the step's tensor", t)
+	case n > most: // no more than is reserved
+		return ses.badInput("tensor of %d bytes for %d tokens of width %d, want at most %d", n, tokens, dim, most)
+	}
+	var payload []byte
+	if err == nil {
+		payload, err = ses.r.Rest()
+	}
 	switch {
 	case errors.Is(err, infer.ErrSilent), errors.Is(err, os.ErrDeadlineExceeded):
 		return ses.badInput("tensor does not come on: %v", err)
 	case err != nil:
 		return err
-	case t != wire.TypeTensor:
-		return ses.badInput("frame type %d, want the step's tensor", t)
 	}
 	var rows int
 	if ses.hidden, rows, err = infer.ReadVector(ses.hidden, payload); err != nil {

@@ -118,18 +118,26 @@ func (r *Reader) length() (uint64, error) {
 
 // Next reads a whole frame. The payload is valid until the next call.
 func (r *Reader) Next() (Type, []byte, error) {
-	t, n, err := r.Header()
+	t, _, err := r.Header()
 	if err != nil {
 		return t, nil, err
 	}
+	payload, err := r.Rest()
+	return t, payload, err
+}
+
+// Rest reads what is left of the current frame, after Header and a look at its length. The
+// payload is valid until the next frame is read.
+func (r *Reader) Rest() ([]byte, error) {
+	n := r.left
 	if cap(r.buf) < n || cap(r.buf) > keepBuffer && n <= keepBuffer {
 		r.buf = make([]byte, n)
 	}
 	r.buf = r.buf[:n]
 	if err := r.Payload(r.buf); err != nil {
-		return t, nil, err
+		return nil, err
 	}
-	return t, r.buf, nil
+	return r.buf, nil
 }
 
 // Payload fills dst with the next bytes of the current frame, after Header. Asking for
