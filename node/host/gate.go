@@ -59,7 +59,8 @@ func (g *gate) begin(id ID) {
 	}
 }
 
-// admit lets a peer in and reports whether it was not in before.
+// admit lets a peer in and reports whether it was not in before. Hellos on several streams may
+// pass each other: of a member's grants the one that lasts longest counts.
 func (g *gate) admit(id ID, m *member) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,6 +72,9 @@ func (g *gate) admit(id ID, m *member) bool {
 	fresh := e.member == nil
 	if !fresh {
 		m.since = e.member.since
+		if e.member.grant.Expires > m.grant.Expires {
+			m.grant = e.member.grant
+		}
 	}
 	// A new entry instead of a new field: whoever waits reads the old one unlocked.
 	g.entries[id] = &entry{done: e.done, member: m}

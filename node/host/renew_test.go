@@ -37,6 +37,20 @@ func shows(a, b *peerOf, until time.Time) func() bool {
 	}
 }
 
+// TestOlderHelloComesLast lets two hellos of a member pass each other: the renewed membership
+// stays.
+func TestOlderHelloComesLast(t *testing.T) {
+	t.Parallel()
+	g, id := newGate(time.Second), ID("member")
+	g.begin(id)
+	for _, expires := range []int64{200, 100} {
+		g.admit(id, &member{grant: wire.Grant{Expires: expires}})
+	}
+	if got := g.get(id).grant.Expires; got != 200 {
+		t.Errorf("the grant ends at %d, want 200", got)
+	}
+}
+
 // TestMembershipRenews has members go on for half a year with invitations of an hour, and
 // come back with the token of that hour.
 func TestMembershipRenews(t *testing.T) {
