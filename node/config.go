@@ -71,11 +71,12 @@ type Network struct {
 
 // Limits are what the owner lends.
 type Limits struct {
-	Cores  int  `toml:"cores" comment:"0: all"`
-	Memory Size `toml:"memory" comment:"for models and sessions; 0B: half of the machine's"`
-	Disk   Size `toml:"disk" comment:"0B: what is free, less a reserve"`
-	Upload Size `toml:"upload" comment:"per second; 0B: no limit"`
-	Relay  Size `toml:"relay" comment:"that one connection relayed for others carries each way; 0B: 256MiB"`
+	Cores      int  `toml:"cores" comment:"0: all"`
+	Memory     Size `toml:"memory" comment:"for models and sessions; 0B: half of the machine's"`
+	Disk       Size `toml:"disk" comment:"0B: what is free, less a reserve"`
+	Upload     Size `toml:"upload" comment:"per second; 0B: no limit"`
+	Relay      Size `toml:"relay" comment:"per second, of connections carried for others; 0B: 8MiB"`
+	RelayDaily Size `toml:"relay_daily" comment:"the same per day; 0B: 16GiB"`
 }
 
 // Default returns the configuration of an ordinary node.
@@ -149,6 +150,9 @@ func (c *Config) Print(w io.Writer) error {
 // leastMemory is the least that can be meant as memory to lend.
 const leastMemory = 1 << 20
 
+// leastRelay is the least that can be meant as bytes a second to relay.
+const leastRelay = 16 << 10
+
 // Validate reports all problems.
 func (c *Config) Validate() error {
 	var errs []error
@@ -169,8 +173,12 @@ func (c *Config) Validate() error {
 		text, _ := m.MarshalText()
 		bad("limits.memory is %s: no model fits into less than %d MiB", text, leastMemory>>20)
 	}
-	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay) < 0 {
+	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay, c.Limits.RelayDaily) < 0 {
 		bad("a limit is negative")
+	}
+	if n := c.Limits.Relay; n > 0 && n < leastRelay {
+		text, _ := n.MarshalText()
+		bad("limits.relay is %s a second: nothing useful passes below %d KiB; network.relay = \"off\" carries nothing", text, leastRelay>>10)
 	}
 	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
 		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)

@@ -310,6 +310,9 @@ func (r *running) openNetwork() (err error) {
 	cfg.Log, cfg.Registerer, cfg.Announce = r.log, r.registry, r.cfg.Network.Announce
 	cfg.Relay = r.cfg.Network.Relay
 	if n := r.cfg.Limits.Relay; n > 0 {
+		cfg.RelayRate = int64(n)
+	}
+	if n := r.cfg.Limits.RelayDaily; n > 0 {
 		cfg.RelayBytes = int64(n)
 	}
 	if r.cfg.Offline {

@@ -57,6 +57,12 @@ func logger(tb testing.TB) *slog.Logger {
 // the test handles protocol.Blocks otherwise.
 func (s *swarm) add(edit func(*exchange.Config)) *peer {
 	s.tb.Helper()
+	return s.addHost(func(*host.Config) {}, edit)
+}
+
+// addHost is add of a host with another configuration.
+func (s *swarm) addHost(configure func(*host.Config), edit func(*exchange.Config)) *peer {
+	s.tb.Helper()
 	c := s.owner
 	if len(s.peers) > 0 {
 		c = s.join()
@@ -65,6 +71,7 @@ func (s *swarm) add(edit func(*exchange.Config)) *peer {
 	cfg.Credentials, cfg.Version, cfg.Log = c, "test", logger(s.tb)
 	cfg.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 	cfg.MDNS, cfg.DHT, cfg.NAT = false, false, false
+	configure(&cfg)
 	h, err := host.New(cfg)
 	if err != nil {
 		s.tb.Fatal(err)
@@ -80,6 +87,9 @@ func (s *swarm) add(edit func(*exchange.Config)) *peer {
 	h.Handle(protocol.Blocks, p.ex.Serve)
 	p.stop = run(s.tb, h)
 	for _, q := range s.peers {
+		if len(q.Addrs()) == 0 {
+			continue
+		}
 		if err := p.Connect(s.tb.Context(), q.Addrs()[0]); err != nil {
 			s.tb.Fatal(err)
 		}

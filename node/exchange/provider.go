@@ -21,8 +21,13 @@ var (
 	errLied    = errors.New("it sent a block with other bytes than it named")
 	errBroke   = errors.New("it broke the protocol")
 	errStalled = errors.New("it owes blocks and is silent")
-	errRelayed = errors.New("it is reached through a relay only")
 )
+
+// errLookAgain ends a session over a relay: there may be a direct path by now.
+var errLookAgain = errors.New("looks for a direct path")
+
+// relayedBlocks is how many blocks come over a relay before a direct path is looked for.
+const relayedBlocks = 32
 
 // ask gets blocks from one provider until the fetch is over or the provider is given up.
 // asking ends with the fetch, ctx when it is to be abandoned.
@@ -33,6 +38,9 @@ func (f *fetch) ask(ctx, asking context.Context, p *provider) {
 		got, err := f.session(ctx, asking, p)
 		if asking.Err() != nil || err == nil {
 			return
+		}
+		if errors.Is(err, errLookAgain) {
+			continue
 		}
 		if got > 0 {
 			failures, refusals = 0, 0
@@ -51,7 +59,7 @@ func (f *fetch) ask(ctx, asking context.Context, p *provider) {
 				return
 			}
 			delay = max(delay<<min(refusals-1, 4), min(said.RetryAfter(), 10*time.Second))
-		case errors.Is(err, errBroke), errors.Is(err, errStalled), errors.Is(err, errRelayed), said != nil:
+		case errors.Is(err, errBroke), errors.Is(err, errStalled), said != nil:
 			f.failed(p.id, err)
 			return
 		default:
@@ -82,17 +90,21 @@ func (f *fetch) session(ctx, asking context.Context, p *provider) (got int, err 
 	})
 	defer func() {
 		unhook()
-		if err == nil {
+		switch {
+		case err == nil:
 			err = s.Close()
-		} else {
+		case errors.Is(err, errLookAgain):
+			_ = s.Close() // all is answered
+		default:
 			_ = s.Reset()
 		}
 	}()
-	if s.Relayed() {
-		return 0, errRelayed
-	}
+	f.work.reached(p, s.Relayed())
 	c := &client{f: f, p: p, s: s, r: frame.NewReader(s, wire.BlocksClientLimits()), w: frame.NewWriter(s)}
 	for {
+		if s.Relayed() && got >= relayedBlocks && f.work.quiet(p) {
+			return got, errLookAgain
+		}
 		ask, changed, over := f.work.take(p, time.Now())
 		switch {
 		case over:

@@ -32,9 +32,6 @@ func (e *Exchange) Serve(ctx context.Context, s host.Stream) {
 }
 
 func (e *Exchange) serve(ctx context.Context, s host.Stream) error {
-	if s.Relayed() {
-		return refuseStream(s, wire.Errorf(wire.CodeForbidden, "blocks do not go through relays"))
-	}
 	if !e.enter(s.Peer()) {
 		busy := wire.Errorf(wire.CodeBusy, "too many streams")
 		busy.RetryAfterMs = 1000

@@ -36,6 +36,7 @@ type block struct {
 type provider struct {
 	id host.ID
 
+	relayed  bool     // over a relay; unknown counts as direct
 	owed     []*block // asked for and not answered, in order
 	cursor   int      // work.order before it has been considered
 	again    []*block // became pending after the cursor had passed
@@ -68,8 +69,31 @@ func (w *work) wake() {
 	w.changed = make(chan struct{})
 }
 
-// window is how many blocks a provider may owe. w.mu is held.
+// reached notes by which path p is reached now.
+func (w *work) reached(p *provider, relayed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.relayed != relayed {
+		p.relayed, p.cursor, p.again = relayed, 0, nil
+		w.wake()
+	}
+}
+
+// may reports whether p may be asked for b. A relay carries only what no peer that is
+// reached directly may have. w.mu is held.
+func (w *work) may(p *provider, b *block) bool {
+	if b.received || slices.Contains(b.refused, p) {
+		return false
+	}
+	return !p.relayed || !slices.ContainsFunc(w.living, func(q *provider) bool { return !q.relayed && !slices.Contains(b.refused, q) })
+}
+
+// window is how many blocks a provider may owe: over a relay one, as answers of models wait
+// behind it on the same connection. w.mu is held.
 func (p *provider) window() int {
+	if p.relayed {
+		return 1
+	}
 	if p.interval <= 0 {
 		return firstWindow
 	}
@@ -120,7 +144,16 @@ func (w *work) owe(p *provider, b *block) cid.Cid {
 
 // next returns a pending block that p may have, or nil. w.mu is held.
 func (w *work) next(p *provider) *block {
-	pending := func(b *block) bool { return !b.received && b.asked == 0 && !slices.Contains(b.refused, p) }
+	pending := func(b *block) bool { return b.asked == 0 && w.may(p, b) }
+	if p.relayed { // what it may be asked for changes with the others
+		for p.cursor < len(w.order) && w.order[p.cursor].received {
+			p.cursor++
+		}
+		if i := slices.IndexFunc(w.order[p.cursor:], pending); i >= 0 {
+			return w.order[p.cursor+i]
+		}
+		return nil
+	}
 	for len(p.again) > 0 {
 		b := p.again[0]
 		p.again = p.again[1:]
@@ -165,7 +198,7 @@ func (w *work) steal(p *provider, now time.Time) []cid.Cid {
 		if len(out) == most {
 			break
 		}
-		if !b.received && b.asked < copies && !slices.Contains(b.refused, p) {
+		if b.asked < copies && w.may(p, b) {
 			out = append(out, w.owe(p, b))
 		}
 	}

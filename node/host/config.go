@@ -15,20 +15,20 @@ import (
 
 // Config is what New needs. Default gives all but Credentials.
 type Config struct {
-	Credentials *Credentials  // required
-	Dir         string        // keeps the peers book, revocations and the port; "" keeps them in memory
-	Listen      []string      // multiaddrs; none: only dials; port 0: one that is chosen once and kept in Dir
-	Announce    []string      // multiaddrs told to others instead of those listened at; none: the latter
-	Bootstrap   []wire.Addr   // besides those of the credentials; each names its peer
-	Version     string        // of the program, told to peers
-	Roles       []string      // sorted; told to peers
-	MDNS        bool          // find and be found on the local network
-	DHT         bool          // find peers and holders of models in the swarm's routing table
-	NAT         bool          // port mapping, reachability checks, relays, hole punching
-	Relay       string        // RelayOn, RelayOff, or RelayAuto, which is off without NAT
-	RelayBytes  int64         // that one relayed connection carries each way before it ends
-	RelayTime   time.Duration // after which it ends
-	PeersLow    int           // connections above PeersHigh are cut down to PeersLow
+	Credentials *Credentials // required
+	Dir         string       // keeps the peers book, revocations and the port; "" keeps them in memory
+	Listen      []string     // multiaddrs; none: only dials; port 0: one that is chosen once and kept in Dir
+	Announce    []string     // multiaddrs told to others instead of those listened at; none: the latter
+	Bootstrap   []wire.Addr  // besides those of the credentials; each names its peer
+	Version     string       // of the program, told to peers
+	Roles       []string     // sorted; told to peers
+	MDNS        bool         // find and be found on the local network
+	DHT         bool         // find peers and holders of models in the swarm's routing table
+	NAT         bool         // port mapping, reachability checks, relays, hole punching
+	Relay       string       // RelayOn, RelayOff, or RelayAuto, which is off without NAT
+	RelayRate   int64        // bytes a second that others' connections pass through this peer
+	RelayBytes  int64        // the same in a day
+	PeersLow    int          // connections above PeersHigh are cut down to PeersLow
 	PeersHigh   int
 	PeersPerIP  int // connections from one IPv4 address or one IPv6 /56
 	Times       Times
@@ -57,7 +57,7 @@ func Default() Config {
 	return Config{
 		Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 		MDNS:   true, DHT: true, NAT: true,
-		Relay: RelayAuto, RelayBytes: DefaultRelayBytes, RelayTime: DefaultRelayTime,
+		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes,
 		PeersLow: 160, PeersHigh: 192, // the library's own defaults
 		PeersPerIP: 256, // a lecture hall behind one address
 		Times: Times{
@@ -96,8 +96,8 @@ func (c *Config) Validate() error {
 	if c.Relay != RelayAuto && c.Relay != RelayOn && c.Relay != RelayOff {
 		bad("relay is %q, want %s, %s or %s", c.Relay, RelayAuto, RelayOn, RelayOff)
 	}
-	if c.RelayBytes <= 0 || c.RelayTime <= 0 {
-		bad("a relayed connection carries %d bytes within %s", c.RelayBytes, c.RelayTime)
+	if min(c.RelayRate, c.RelayBytes) <= 0 {
+		bad("relays %d bytes a second and %d a day", c.RelayRate, c.RelayBytes)
 	}
 	if c.PeersPerIP <= 0 {
 		bad("peers per address %d", c.PeersPerIP)

@@ -21,12 +21,11 @@ const (
 	RelayOff  = "off"
 )
 
-// Defaults of what one relayed connection may carry: sessions of a model of width 4,096 take
-// 16 KiB a token. Some limit there must be, as it is by this that both ends know that the
-// connection is relayed, and move no bulk over it.
+// Defaults of what a peer lends to others' connections: sessions of a model of width 4,096
+// take 16 KiB a token, and a model of 4 GiB passes in nine minutes.
 const (
-	DefaultRelayBytes = 256 << 20
-	DefaultRelayTime  = 6 * time.Hour
+	DefaultRelayRate  = 8 << 20  // bytes a second
+	DefaultRelayBytes = 16 << 30 // a day
 )
 
 // Limits of the relay service that owners need not know of.
@@ -35,6 +34,7 @@ const (
 	relayReservationsPerIP = 64  // a lecture hall behind one address
 	relayCircuits          = 64  // connections of one peer
 	relayBuffer            = 16 << 10
+	relayDay               = 24 * time.Hour // for which RelayBytes are; a connection lasts no longer
 )
 
 // How relays are looked for. The library's own times, half a minute and an hour, are those of
@@ -60,6 +60,7 @@ func (r *running) relayLoop(ctx context.Context) error {
 		return err
 	}
 	defer changes.Close()
+	meter := newRelayMeter(ctx, &r.cfg)
 	var service *relay.Relay
 	stop := func() {
 		if service != nil {
@@ -71,21 +72,46 @@ func (r *running) relayLoop(ctx context.Context) error {
 	var known reachability
 	for {
 		open := r.cfg.Relay == RelayOn || known.public(r.host.Network().InterfaceListenAddresses)
+		pause := meter.pause()
 		switch {
-		case open && service == nil:
-			if service, err = r.newRelay(); err != nil {
+		case open && pause == 0 && service == nil:
+			if service, err = r.newRelay(meter); err != nil {
 				return err
 			}
 			r.log.Info("relays for members that cannot reach each other")
-		case !open && service != nil:
-			r.log.Info("relays no longer, as others cannot reach this peer")
+		case service != nil && (!open || pause > 0):
 			stop()
+			if open {
+				r.endCircuits()
+				r.log.Warn("relays no longer today, as it has carried what its owner lends", "bytes", r.cfg.RelayBytes, "again_in", pause.Round(time.Minute))
+			} else {
+				r.log.Info("relays no longer, as others cannot reach this peer")
+			}
+		}
+		timer := time.NewTimer(max(pause, time.Millisecond))
+		if pause == 0 {
+			timer.Stop()
 		}
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil
 		case e := <-changes.Out():
 			known.note(e)
+		case <-meter.spent:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// endCircuits ends the connections that this peer carries for others.
+func (r *running) endCircuits() {
+	for _, c := range r.host.Network().Conns() {
+		for _, s := range c.GetStreams() {
+			if in := s.Stat().Direction == network.DirInbound; in && s.Protocol() == proto.ProtoIDv2Hop || !in && s.Protocol() == proto.ProtoIDv2Stop {
+				_ = s.Reset()
+			}
 		}
 	}
 }
@@ -127,12 +153,13 @@ func (k *reachability) public(interfaces func() ([]multiaddr.Multiaddr, error)) 
 	return false
 }
 
-func (r *running) newRelay() (*relay.Relay, error) {
+func (r *running) newRelay(m *relayMeter) (*relay.Relay, error) {
 	res := relay.DefaultResources()
-	res.Limit = &relay.RelayLimit{Duration: r.cfg.RelayTime, Data: r.cfg.RelayBytes}
+	// Some limit there must be: by this both ends know that their connection is relayed.
+	res.Limit = &relay.RelayLimit{Duration: relayDay, Data: r.cfg.RelayBytes}
 	res.MaxReservations, res.MaxReservationsPerIP, res.MaxReservationsPerASN = relayReservations, relayReservationsPerIP, relayReservations
 	res.MaxCircuits, res.BufferSize = relayCircuits, relayBuffer
-	return relay.New(r.host, relay.WithResources(res), relay.WithACL(relayFor{r}))
+	return relay.New(r.host, relay.WithResources(res), relay.WithACL(relayFor{r}), relay.WithMetricsTracer(m))
 }
 
 // relayFor lets members alone use the relay.

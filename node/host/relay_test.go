@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/event"
@@ -20,18 +21,24 @@ import (
 func onlyDials(c *Config) { c.NAT, c.Listen, c.Relay = true, nil, RelayOff }
 
 // TestRelay lets two peers that nobody can dial meet through the founder, the only one that
-// can be dialled. What a session sends passes, as far as the relay's owner lets it.
+// can be dialled. What a session sends passes, as far and as fast as the relay's owner lets it.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a hidden state. ", 40<<10) // five times what the library lets through
 	for _, c := range []struct {
-		name   string
-		limit  int64
-		passes bool
-	}{{"by default", DefaultRelayBytes, true}, {"an owner who lends little", 64 << 10, false}} {
+		name        string
+		rate, daily int64
+		least       time.Duration
+		passes      bool
+	}{
+		{"by default", DefaultRelayRate, DefaultRelayBytes, 0, true},
+		{"an owner who lends little a day", DefaultRelayRate, 64 << 10, 0, false},
+		// There and back, but for what passes at once: a tenth of a second's worth.
+		{"an owner who lends little a second", 1 << 20, DefaultRelayBytes, 1100 * time.Millisecond, true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			founder := startPeer(t, foundSwarm(t, t.TempDir()), func(cfg *Config) { cfg.Relay, cfg.RelayBytes = RelayOn, c.limit })
+			founder := startPeer(t, foundSwarm(t, t.TempDir()), func(cfg *Config) { cfg.Relay, cfg.RelayRate, cfg.RelayBytes = RelayOn, c.rate, c.daily })
 			a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
 			b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
 			b.Handle(echoProto, echo)
@@ -45,6 +52,7 @@ func TestRelay(t *testing.T) {
 				t.Error("the stream does not count as relayed")
 			}
 			defer s.Close()
+			since := time.Now()
 			wrote := make(chan error, 1)
 			go func() {
 				_, err := io.WriteString(s, long)
@@ -55,7 +63,38 @@ func TestRelay(t *testing.T) {
 			if passed := err == nil && string(got) == long; passed != c.passes {
 				t.Errorf("%d of %d bytes came back, %v; want all: %v", len(got), len(long), err, c.passes)
 			}
+			if took := time.Since(since); c.passes && took < c.least {
+				t.Errorf("took %s, faster than its owner lends", took)
+			}
 		})
+	}
+}
+
+// TestRelayMeter lets days pass.
+func TestRelayMeter(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	cfg := Config{RelayRate: 1 << 30, RelayBytes: 100, Now: func() time.Time { return now }}
+	m := newRelayMeter(t.Context(), &cfg)
+	for _, step := range []struct {
+		bytes int
+		after time.Duration
+		pause time.Duration
+	}{
+		{60, 0, 0},
+		{30, 23 * time.Hour, 0}, // 90 of this day
+		{5, time.Hour, 0},       // a new day
+		{94, time.Hour, 0},
+		{1, time.Hour, 22 * time.Hour},
+		{9, 21 * time.Hour, time.Hour},
+		{0, time.Hour, 0},
+	} {
+		now = now.Add(step.after)
+		if step.bytes > 0 {
+			m.BytesTransferred(step.bytes)
+		}
+		if got := m.pause(); got != step.pause {
+			t.Errorf("after %d more bytes: a pause of %s, want %s", step.bytes, got, step.pause)
+		}
 	}
 }
 

@@ -278,7 +278,7 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 }
 
 // open opens a stream to a peer that reach has returned, over a relay if there is no other
-// way: Stream.Relayed tells, and blocks are not moved then.
+// way: Stream.Relayed tells.
 func (r *running) open(ctx context.Context, id ID, proto string) (Stream, error) {
 	ls, err := r.host.NewStream(network.WithNoDial(network.WithAllowLimitedConn(ctx, proto), noDial), native(id), libprotocol.ID(proto))
 	if err != nil {

@@ -39,7 +39,8 @@ type Stream interface {
 	SetWriteDeadline(t time.Time) error
 	// Peer returns the peer on the other side.
 	Peer() ID
-	// Relayed reports whether a third peer carries the stream: never move bulk over it.
+	// Relayed reports whether a third peer carries the stream: move only bulk over it that no
+	// other path has.
 	Relayed() bool
 }
 
