@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,61 +12,61 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// foreignModel is a model that peers advertise and that is not here.
-type foreignModel struct {
+// heardModel is a model of which peers serve or hold some.
+type heardModel struct {
 	id             cid.Cid
-	called         string // what peers call it
-	name           string // what it is called here: no other model has it
-	peers, serving int    // that hold some of it; of these, that serve some of it
+	names          map[string]int // what peers call it, and how many of them
+	peers, serving int            // that hold some of it; of these, that serve some of it
 }
 
-// foreign lists the models that only peers have, by name. Names are not unique in a swarm. A
-// name stands for the model of this node that has it, else for the one that most peers serve,
-// then hold, then for the first identifier; the others of that name are NAME:TAG.
-func (r *running) foreign() []foreignModel {
-	local, names := map[cid.Cid]bool{}, map[string]bool{}
-	for _, m := range r.catalog.List() {
-		local[m.CID], names[m.Name] = true, true
-	}
-	found := map[cid.Cid]*foreignModel{}
+// heard lists the models of which peers serve or hold some, also those that are here. An
+// advert of a model without any of it counts for nothing: it costs nothing to send.
+func (r *running) heard() []*heardModel {
+	found := map[cid.Cid]*heardModel{}
 	for _, a := range r.host.Adverts() {
 		for _, ad := range a.Models {
-			if !local[ad.Model] {
-				found[ad.Model] = found[ad.Model].add(ad)
+			if len(ad.Held)+len(ad.Served) == 0 {
+				continue
+			}
+			m := found[ad.Model]
+			if m == nil {
+				m = &heardModel{id: ad.Model, names: map[string]int{}}
+				found[ad.Model] = m
+			}
+			m.names[catalog.CutLatest(advertName(ad))]++
+			m.peers++
+			if len(ad.Served) > 0 {
+				m.serving++
 			}
 		}
 	}
-	out := make([]foreignModel, 0, len(found))
-	for _, f := range found {
-		out = append(out, *f)
-	}
-	slices.SortFunc(out, func(a, b foreignModel) int {
-		return cmp.Or(strings.Compare(a.called, b.called), b.serving-a.serving, b.peers-a.peers, strings.Compare(a.id.KeyString(), b.id.KeyString()))
-	})
-	for i := range out {
-		if out[i].name = out[i].called; names[out[i].name] {
-			out[i].name = catalog.Tagged(out[i].called, out[i].id)
-		}
-		names[out[i].name] = true
-	}
-	return out
+	return slices.Collect(maps.Values(found))
 }
 
-// add counts the advert of a peer. Of the names that peers have for a model the first in
-// order counts.
-func (f *foreignModel) add(ad wire.ModelAdvert) *foreignModel {
-	called := catalog.CutLatest(advertName(ad))
-	if f == nil {
-		f = &foreignModel{id: ad.Model, called: called}
+// called returns what most peers call a model, and of several names the first.
+func (m *heardModel) called() string {
+	most := ""
+	for name, n := range m.names {
+		if best := m.names[most]; n > best || n == best && name < most {
+			most = name
+		}
 	}
-	f.called = min(f.called, called)
-	if len(ad.Held)+len(ad.Served) > 0 {
-		f.peers++
+	return most
+}
+
+// calledBy counts the peers that call a model by a name, which may have the model's tag.
+func (m *heardModel) calledBy(name string) (n int) {
+	for called, peers := range m.names {
+		if called == name || catalog.Tagged(called, m.id) == name {
+			n += peers
+		}
 	}
-	if len(ad.Served) > 0 {
-		f.serving++
-	}
-	return f
+	return n
+}
+
+// before orders models of one name: by the peers that serve, then hold them, then by identifier.
+func (m *heardModel) before(o *heardModel) int {
+	return cmp.Or(o.serving-m.serving, o.peers-m.peers, strings.Compare(m.id.KeyString(), o.id.KeyString()))
 }
 
 func advertName(m wire.ModelAdvert) string {
@@ -73,4 +74,35 @@ func advertName(m wire.ModelAdvert) string {
 		return m.Name
 	}
 	return m.Model.String()
+}
+
+// foreignModel is a model that peers advertise and that is not here.
+type foreignModel struct {
+	*heardModel
+	name string // what it is called here: no other model has it
+}
+
+// foreign lists the models that only peers have, by name, which is what most peers call them.
+// Names are not unique in a swarm. A name stands for the model of this node that has it, else
+// for the one that most peers serve, then hold, then for the first identifier; the others of
+// that name are NAME:TAG.
+func (r *running) foreign() []foreignModel {
+	local, names := map[cid.Cid]bool{}, map[string]bool{}
+	for _, m := range r.catalog.List() {
+		local[m.CID], names[m.Name] = true, true
+	}
+	var out []foreignModel
+	for _, m := range r.heard() {
+		if !local[m.id] {
+			out = append(out, foreignModel{heardModel: m, name: m.called()})
+		}
+	}
+	slices.SortFunc(out, func(a, b foreignModel) int { return cmp.Or(strings.Compare(a.name, b.name), a.before(b.heardModel)) })
+	for i := range out {
+		if names[out[i].name] {
+			out[i].name = catalog.Tagged(out[i].name, out[i].id)
+		}
+		names[out[i].name] = true
+	}
+	return out
 }

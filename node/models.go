@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,8 +143,8 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	return r.catalog.Get(ctx, id, from)
 }
 
-// resolve finds the identifier of a name in the adverts: of a name, of NAME:TAG as List tells
-// models of one name apart, of an identifier or the first characters of one.
+// resolve finds the identifier of a name in the adverts: of a name as List has it, of any name
+// that a peer has for a model, of NAME:TAG, of an identifier or the first characters of one.
 func (r *running) resolve(name string) (cid.Cid, error) {
 	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
 		return id, nil
@@ -151,12 +152,15 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	name = catalog.CutLatest(name)
 	var prefixed []cid.Cid
 	for _, f := range r.foreign() {
-		if f.name == name || catalog.Tagged(f.called, f.id) == name {
+		if f.name == name {
 			return f.id, nil
 		}
 		if len(name) >= catalog.MinPrefix && strings.HasPrefix(f.id.String(), name) {
 			prefixed = append(prefixed, f.id)
 		}
+	}
+	if same := r.named(name); len(same) > 0 {
+		return same[0], nil
 	}
 	switch len(prefixed) {
 	case 0:
@@ -167,12 +171,15 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	return cid.Undef, fmt.Errorf("%w: the identifiers of %d models begin with %s", gateway.ErrNotFound, len(prefixed), name)
 }
 
-// named lists the models that peers advertise under a name.
+// named lists the models that peers advertise under a name, first the one that most of them
+// call so.
 func (r *running) named(name string) (found []cid.Cid) {
-	for _, f := range r.foreign() {
-		if f.called == name {
-			found = append(found, f.id)
-		}
+	heard := slices.DeleteFunc(r.heard(), func(m *heardModel) bool { return m.calledBy(name) == 0 })
+	slices.SortFunc(heard, func(a, b *heardModel) int {
+		return cmp.Or(b.calledBy(name)-a.calledBy(name), a.before(b))
+	})
+	for _, m := range heard {
+		found = append(found, m.id)
 	}
 	return found
 }

@@ -2,12 +2,15 @@ package node_test
 
 import (
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/protocol/wire"
 
 	cid "github.com/ipfs/go-cid"
 )
@@ -104,4 +107,78 @@ func TestFullStore(t *testing.T) {
 	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1.0 KiB") {
 		t.Errorf("status says %q", st.DiskFull)
 	}
+}
+
+// renamed gives a model of a node that does not run another name.
+func renamed(t *testing.T, dir, id, name string) {
+	t.Helper()
+	s, err := store.Open(store.Config{Dir: filepath.Join(dir, "store"), Links: wire.Links})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.New(catalog.Config{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Rename(cid.MustParse(id), name), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPeersWithOtherNames has a peer that calls a model otherwise than the others, and one that
+// has none of it: the model keeps the name that most have, and is found by the other one too.
+func TestPeersWithOtherNames(t *testing.T) {
+	t.Parallel()
+	first := start(t, t.TempDir(), online(""))
+	importAs(t, first, "demo", "q8_0")
+	id, token := shown(t, first, "demo").CID, invite(t, first)
+	pull := func(c *api.Client) {
+		if _, err := c.Watch(t.Context(), "/covey/v1/models/pull", api.PullRequest{Model: id}, func(api.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pull(start(t, t.TempDir(), online(token)))
+	for _, name := range []string{"aaa", "empty"} {
+		dir := t.TempDir()
+		c, stop := startStop(t, dir, online(token))
+		if shown(t, c, id); name == "aaa" {
+			pull(c)
+		}
+		stop()
+		renamed(t, dir, id, name)
+		start(t, dir, online(""))
+	}
+	last := start(t, t.TempDir(), online(token))
+	until(t, "three have it", func() bool {
+		all := known(t, last)
+		return all["demo"].Peers == 3 || all["aaa"].Peers == 3
+	})
+	until(t, "all are heard", func() bool {
+		n := 0
+		for _, p := range peers(t, last) {
+			n += len(p.Models)
+		}
+		return n == 4
+	})
+	if all := known(t, last); len(all) != 1 || all["demo"].CID != id || all["demo"].Peers != 3 {
+		t.Errorf("models are %+v", all)
+	}
+	var none api.Model
+	if err := last.Get(t.Context(), "/covey/v1/models/empty", nil, &none); err == nil {
+		t.Errorf("a name of a peer without the model is of %+v", none)
+	}
+	for range 2 { // the second time the model is here, as demo
+		if m := shown(t, last, "aaa"); m.CID != id || m.Name != "demo" {
+			t.Errorf("aaa is %+v", m)
+		}
+	}
+}
+
+// peers returns what a node knows of the others.
+func peers(t *testing.T, c *api.Client) (all []api.Peer) {
+	t.Helper()
+	if err := c.Get(t.Context(), "/covey/v1/peers", nil, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
