@@ -47,7 +47,9 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	s.measure()
 	before := s.used.Load()
 	defer func() {
-		s.owe(err)
+		if !s.owe(err) && err == nil {
+			s.paid()
+		}
 		st.Freed = max(0, before-s.used.Load())
 	}()
 	s.setRecent(map[digest]struct{}{})
@@ -276,19 +278,26 @@ func (s *Store) reclaimOne(ratio float64) error {
 // owedFile says over a restart that a GC is owed.
 func (s *Store) owedFile() string { return filepath.Join(s.cfg.Dir, "collect") }
 
-// owe takes note whether a GC ended for want of room: then Run does it when there is some.
-func (s *Store) owe(err error) {
-	owed := isSpace(err) || err == nil && s.stuck.Load() && s.stale.Load()
-	if s.owed.Swap(owed) == owed {
-		return
+// owe takes note that removing ended for want of room, and reports whether it did: then Run
+// does a GC when there is some.
+func (s *Store) owe(err error) bool {
+	if !isSpace(err) && !(err == nil && s.stuck.Load() && s.stale.Load()) {
+		return false
 	}
-	if owed {
-		err = os.WriteFile(s.owedFile(), nil, 0o600)
-	} else {
-		err = os.Remove(s.owedFile())
+	s.owed.Store(true)
+	if !exists(s.owedFile()) {
+		if err := s.WriteFile(s.owedFile(), nil); err != nil {
+			s.cfg.Log.Warn("not noted for the next start that space is to be given back", "err", err)
+		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.cfg.Log.Warn("not noted that space is to be given back", "err", err)
+	return true
+}
+
+// paid takes note that no GC is owed any more.
+func (s *Store) paid() {
+	s.owed.Store(false)
+	if err := os.Remove(s.owedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Log.Warn("space is given back once more at the next start", "err", err)
 	}
 }
 
