@@ -24,8 +24,9 @@ var (
 	ErrUnsupported = errors.New("unsupported block")
 )
 
-// errNoDatabase tells that the database was closed and found no room to open again.
-var errNoDatabase = errors.New("the disk is full: blocks can be read again when there is room")
+// errNoDatabase is wrapped with the reason, mostly a SpaceError, where the database was closed
+// and did not open again.
+var errNoDatabase = errors.New("the database did not open again")
 
 // Reason says what was wrong with a quarantined block.
 type Reason string

@@ -52,6 +52,9 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 		}
 		st.Freed = max(0, before-s.used.Load())
 	}()
+	if err := s.makeWritable(true); err != nil { // it may not even be open, and pins are read in it
+		return st, fmt.Errorf("collect garbage: %w", err)
+	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
 	marked, err := s.mark(ctx, s.Pins())
@@ -196,7 +199,7 @@ func (s *Store) compact() error {
 		return ErrClosed
 	}
 	if s.db == nil {
-		return errNoDatabase
+		return s.lost
 	}
 	err := s.db.View(func(*badger.Txn) error { return nil })
 	if err := errors.Join(err, s.db.Sync()); err != nil {
@@ -227,10 +230,11 @@ func (s *Store) renew(freeing bool) error {
 	db, err := s.reopen()
 	if err != nil {
 		s.stuck.Store(true) // and tried again
+		s.lost = fmt.Errorf("%w: %w", errNoDatabase, err)
 		s.cfg.Log.Error("database does not open again", "err", err)
-		return fmt.Errorf("reopen database: %w", err)
+		return s.lost
 	}
-	s.db = db
+	s.db, s.lost = db, nil
 	return nil
 }
 
@@ -240,7 +244,8 @@ func (s *Store) reopen() (*badger.DB, error) {
 	case <-s.closing:
 		return s.openFitting()
 	default:
-		return nil, errUnclosed
+		free, _, _ := s.cfg.Space(s.cfg.Dir)
+		return nil, &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: errUnclosed}
 	}
 }
 

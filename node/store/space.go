@@ -97,15 +97,24 @@ func (s *Store) tell() {
 	s.cfg.Log.Info("there is room again: the store takes blocks")
 }
 
-// watch goes back to writing when there is room again, and fills the reserve up.
+// watch goes back to writing when there is room again, to reading as soon as the database can
+// be opened, and fills the reserve up.
 func (s *Store) watch() {
-	if left, _, err := s.diskRoom(); err == nil && left > 0 {
+	left, margin, err := s.diskRoom()
+	if err == nil && (left > 0 || !s.readable() && left+margin >= s.openBytes()) {
 		if err := s.makeWritable(false); err != nil {
 			s.cfg.Log.Warn("database stays read-only", "err", err)
 		}
 	}
 	s.makeReserve()
 	s.tell()
+}
+
+// readable reports whether the database is open.
+func (s *Store) readable() bool {
+	s.life.RLock()
+	defer s.life.RUnlock()
+	return s.db != nil
 }
 
 // makeWritable opens the database again if it was opened for reading only, or a write to it

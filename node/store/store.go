@@ -32,7 +32,8 @@ type Store struct {
 
 	// life is held for reading by every operation, for writing by Close and reopening.
 	life    sync.RWMutex
-	db      *badger.DB // nil while it does not open again, for want of room
+	db      *badger.DB // nil while it does not open again
+	lost    error      // why; wraps errNoDatabase
 	closed  bool
 	closing chan struct{} // closed when the database that was closed last has ended
 	// freeing is set while the database is opened for what frees room: it must take writes.
@@ -205,8 +206,8 @@ func (s *Store) use() (release func(), err error) {
 		return nil, ErrClosed
 	}
 	if s.db == nil {
-		s.life.RUnlock()
-		return nil, errNoDatabase
+		defer s.life.RUnlock()
+		return nil, s.lost
 	}
 	return s.life.RUnlock, nil
 }
