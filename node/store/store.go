@@ -125,6 +125,7 @@ func (s *Store) open() (err error) {
 	}
 	s.measure()
 	s.owed.Store(exists(s.owedFile()))
+	s.stale.Store(s.owed.Load()) // what was deleted before is not counted as garbage yet
 	s.makeReserve()
 	s.tell()
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
