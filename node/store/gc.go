@@ -202,7 +202,7 @@ func (s *Store) compact() error {
 		return s.lost
 	}
 	err := s.db.View(func(*badger.Txn) error { return nil })
-	if err := errors.Join(err, s.db.Sync()); err != nil {
+	if err := errors.Join(err, s.syncDatabase()); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
 	if err := s.renew(true); err != nil || s.stuck.Load() {

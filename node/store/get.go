@@ -66,11 +66,13 @@ func (s *Store) get(dst []byte, d digest) (*Quarantined, []byte, error) {
 
 // load reads a block and hashes it. It returns the version of what it found, 0 if there
 // was none. Badger panics on some damage, and a truncated file under a memory map faults:
-// both become a CorruptError.
+// both become a CorruptError. It panics without its log of changes too: no block is to blame.
 func (s *Store) load(dst []byte, d digest) (data []byte, version uint64, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
-		if r := recover(); r != nil {
+		if r := recover(); r != nil && s.logless() {
+			err = s.noLog()
+		} else if r != nil {
 			err = &CorruptError{CID: d.cid(), Reason: Unreadable, Cause: fmt.Errorf("database panic: %v", r)}
 		}
 	}()

@@ -45,9 +45,12 @@ func wrapMap() struct{} {
 // roomRetry is how often room is looked for where there must be some.
 const roomRetry = 100 * time.Millisecond
 
+// logWait is how long: reads wait too.
+var logWait = 5 * time.Second
+
 // roomForMap gives a file its room on the disk, at the cost of the reserve of the store if it
 // is one of its files. A file that is new and gets none is removed. Without a next log of
-// changes an open database cannot even read: that one is waited for.
+// changes an open database cannot even read: that one is waited for, at most logWait.
 func roomForMap(fd int, offset, size int64) error {
 	var st unix.Stat_t
 	fresh := unix.Fstat(fd, &st) == nil && st.Blocks == 0
@@ -60,12 +63,17 @@ func roomForMap(fd int, offset, size int64) error {
 		return err
 	}
 	dir := filepath.Dir(name)
+	late := time.After(logWait)
 	for isFull(err) {
 		if !releaseReserve(filepath.Dir(dir)) {
-			if _, open := openDatabases.Load(dir); !open || filepath.Ext(name) != ".mem" {
+			if logs, _ := openDatabases.Load(dir); logs != true || filepath.Ext(name) != ".mem" {
 				break
 			}
-			<-time.After(roomRetry)
+			select {
+			case <-time.After(roomRetry):
+			case <-late:
+				openDatabases.CompareAndSwap(dir, true, false)
+			}
 		}
 		err = allocate(fd, offset, size, fresh)
 	}

@@ -40,7 +40,8 @@ func (s *Store) quarantine(d digest, version uint64, bad *CorruptError, size int
 	}
 	// Badger gives an empty value, and no error, where a file of its log was rewritten and
 	// removed between finding the entry and reading its value. While sweep is held none is.
-	if _, _, err := s.load(nil, d); err == nil {
+	// Nor is a block damaged because the database has no log of changes.
+	if _, _, err := s.load(nil, d); err == nil || isSpace(err) {
 		return nil, errChanged
 	}
 	err = s.commit(1, func(txn *badger.Txn, _ int) error {

@@ -24,8 +24,21 @@ const (
 // write where it answers.
 const startBytes = 4 << 20
 
-// openDatabases has the directory of each database that is open for writing.
+// openDatabases has the directory of each database that is open for writing: true, or false if
+// it found no room for its next log of changes, so that it can be neither written nor read.
 var openDatabases sync.Map
+
+// logless reports whether the database must be opened again before it is read.
+func (s *Store) logless() bool {
+	logs, open := openDatabases.Load(s.realDir())
+	return open && logs == false
+}
+
+// noLog is the error of using a database that is logless.
+func (s *Store) noLog() error {
+	free, _, _ := s.cfg.Space(s.cfg.Dir)
+	return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
+}
 
 // openBytes is how much the database needs on the disk to open: a log of changes, a log file
 // of values, the tables of what the last run left in memory.

@@ -110,11 +110,11 @@ func (s *Store) watch() {
 	s.tell()
 }
 
-// readable reports whether the database is open.
+// readable reports whether the database is open and can be read.
 func (s *Store) readable() bool {
 	s.life.RLock()
 	defer s.life.RUnlock()
-	return s.db != nil
+	return s.db != nil && !s.logless()
 }
 
 // makeWritable opens the database again if it was opened for reading only, or a write to it

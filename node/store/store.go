@@ -253,10 +253,22 @@ func (s *Store) Sync() error {
 		return err
 	}
 	defer release()
-	if err := s.db.Sync(); err != nil {
+	if err := s.syncDatabase(); err != nil {
 		return fmt.Errorf("sync store: %w", err)
 	}
 	return nil
+}
+
+// syncDatabase syncs the database, which panics if it is logless.
+func (s *Store) syncDatabase() (err error) {
+	defer func() {
+		if r := recover(); r != nil && s.logless() {
+			err = s.noLog()
+		} else if r != nil {
+			err = fmt.Errorf("database panic: %v", r)
+		}
+	}()
+	return s.db.Sync()
 }
 
 // setIndex records that a block is there. s.mu must not be held.
