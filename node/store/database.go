@@ -175,10 +175,11 @@ func (s *Store) realDir() string {
 	return dir
 }
 
-const (
-	closePoll  = time.Second // looks at the room on the disk while the database closes
-	closeTries = 10          // that find none, before that is given up
-)
+// closePoll is how often the room on the disk is looked at while the database closes.
+var closePoll = time.Second
+
+// closeTries is how many of those looks find none before that is given up.
+const closeTries = 10
 
 // errUnclosed tells that the database waits for room to write what it has in memory, which
 // is in its logs too.

@@ -152,7 +152,8 @@ func (s *Store) asideDir() string    { return filepath.Join(s.cfg.Dir, "blocks.d
 // and names are not lost.
 func (s *Store) Moved() string { return s.moved }
 
-// Close closes the database. Operations that run are waited for; later ones fail.
+// Close closes the database. Operations that run are waited for; later ones fail. On a full
+// disk the database may not come to its end: then the store stays in use until it has.
 func (s *Store) Close() error {
 	openDatabases.Delete(s.realDir()) // who waits for room fails
 	s.life.Lock()
@@ -166,9 +167,26 @@ func (s *Store) Close() error {
 	if s.db != nil {
 		err = s.closeDatabase(s.db)
 	}
-	if err := errors.Join(err, s.lock.Release()); err != nil {
+	if err := errors.Join(err, s.releaseLock()); err != nil {
 		return fmt.Errorf("close store %q: %w", s.cfg.Dir, err)
 	}
+	return nil
+}
+
+// releaseLock gives the lock back when the database has come to its end. Until then it may
+// write, and nobody else may open it: the lock goes then, or with the process.
+func (s *Store) releaseLock() error {
+	select {
+	case <-s.closing:
+		return s.lock.Release()
+	default:
+	}
+	go func() {
+		<-s.closing
+		if err := s.lock.Release(); err != nil {
+			s.cfg.Log.Warn("lock not released", "err", err)
+		}
+	}()
 	return nil
 }
 
