@@ -82,8 +82,8 @@ func (d *Draft) end() error {
 }
 
 // discard removes blocks that no pin reaches, no hold protects and nobody puts meanwhile, and
-// gives their space back.
-func (s *Store) discard(ctx context.Context, keys []digest) error {
+// gives their space back. What there is no room to remove is owed to Run.
+func (s *Store) discard(ctx context.Context, keys []digest) (err error) {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -91,6 +91,10 @@ func (s *Store) discard(ctx context.Context, keys []digest) error {
 	defer s.gcing.Unlock()
 	if s.roots.get().Lost {
 		return ErrPinsLost
+	}
+	defer func() { s.owe(err) }()
+	if err := s.makeWritable(true); err != nil {
+		return err
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
