@@ -304,7 +304,8 @@ func (s *Store) readIndex(db *badger.DB) (err error) {
 	return nil
 }
 
-// checkLayout compares the version of the data with ours; a new database gets it.
+// checkLayout compares the version of the data with ours. A new database gets it, once it can
+// be written to.
 func checkLayout(db *badger.DB) error {
 	got, fresh := uint32(0), false
 	err := db.View(func(txn *badger.Txn) error {
@@ -330,6 +331,8 @@ func checkLayout(db *badger.DB) error {
 	switch {
 	case err != nil:
 		return &damageError{err}
+	case fresh && db.Opts().ReadOnly:
+		return nil
 	case fresh:
 		return db.Update(func(txn *badger.Txn) error {
 			return txn.Set(layoutKey(), binary.BigEndian.AppendUint32(nil, layoutVersion))

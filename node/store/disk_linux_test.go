@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	cid "github.com/ipfs/go-cid"
 
@@ -27,6 +28,7 @@ const (
 	diskMount = "COVEY_TEST_DISK_MOUNT" // true: the child mounts the disk; false: none can be had; else it is there
 	diskBytes = 96 << 20
 	noMount   = 77 // exit code of a child that may not mount
+	diskTime  = 3 * time.Minute
 )
 
 // smallDisk runs a task in a child process on a disk of diskBytes.
@@ -51,7 +53,9 @@ func idMap(id int) []syscall.SysProcIDMap {
 }
 
 func runDiskTask(dir, task string, attr *syscall.SysProcAttr) ([]byte, error) {
-	cmd := exec.Command(os.Args[0])
+	ctx, cancel := context.WithTimeout(context.Background(), diskTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), diskTask+"="+task, diskDir+"="+dir, fmt.Sprintf("%s=%t", diskMount, attr != nil))
 	cmd.SysProcAttr = attr
 	return cmd.CombinedOutput()

@@ -242,7 +242,14 @@ func (s *Store) renew(freeing bool) error {
 func (s *Store) reopen() (*badger.DB, error) {
 	select {
 	case <-s.closing:
-		return s.openFitting()
+		db, err := s.openFitting()
+		if err != nil {
+			return nil, err
+		}
+		if err := checkLayout(db); err != nil {
+			return nil, closeAfter(db, err)
+		}
+		return db, nil
 	default:
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
 		return nil, &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: errUnclosed}
