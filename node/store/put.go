@@ -14,6 +14,18 @@ import (
 // little enough to ask for room in between and to bound memory.
 const writeBytes = 16 << 20
 
+// runBytes bounds a run of puts. Badger begins a file of values when the last one is full, and
+// a transaction does not go on in the next: a file has up to its size and one run. That must
+// stay below twice its size, which it is mapped at and has room for: Badger would grow it
+// without asking for any.
+func (s *Store) runBytes() int {
+	t := *s.cfg.tuning
+	if s.lean.Load() {
+		t = s.leanTuning()
+	}
+	return int(min(writeBytes, t.vlogFile/2))
+}
+
 // Put hashes data and stores it under its identifier. It does not keep data.
 func (s *Store) Put(ctx context.Context, data []byte) (cid.Cid, error) {
 	b, err := NewBlock(data)
@@ -40,8 +52,8 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 	}
 	defer release()
 	for len(blocks) > 0 {
-		n, size := 0, 0
-		for n < len(blocks) && (n == 0 || size+len(blocks[n].data) <= writeBytes) {
+		n, size, most := 0, 0, s.runBytes()
+		for n < len(blocks) && (n == 0 || size+len(blocks[n].data) <= most) {
 			if len(blocks[n].data) == 0 {
 				return written, fmt.Errorf("put: %w: not made by NewBlock or Check", ErrUnsupported)
 			}

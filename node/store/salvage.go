@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -65,7 +66,7 @@ func (s *Store) salvageFile(name string) (n int, err error) {
 			return n, err
 		}
 		found, used := findBlocks(window[:filled], end)
-		if _, err := s.putRun(found, int64(filled)); err != nil {
+		if _, err := s.PutMany(context.Background(), found); err != nil { // local writes: nothing to cancel
 			return n, err
 		}
 		n += len(found)

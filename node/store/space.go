@@ -55,7 +55,7 @@ func (s *Store) CheckModel(size int64) error {
 	extra := int64(0)
 	s.counting.Lock()
 	if s.tail+size > s.cfg.tuning.vlogFile { // a further file, with room in advance
-		extra = s.tail + writeBytes
+		extra = s.tail + int64(s.runBytes())
 	}
 	s.counting.Unlock()
 	extra += s.reserveMissing()

@@ -37,7 +37,7 @@ func defaultTuning() tuning {
 // small too, unless there are some from before, which must fit into memory of the same size.
 func (s *Store) leanTuning() tuning {
 	t := *s.cfg.tuning
-	t.vlogFile = min(t.vlogFile, leanFile)
+	t.vlogFile = min(t.vlogFile, leanFile+leanFile/4) // twice that has room for it and the largest block
 	if logs, err := filepath.Glob(filepath.Join(s.databaseDir(), "*.mem")); err == nil && len(logs) == 0 {
 		t.memTable = min(t.memTable, leanFile)
 	}
