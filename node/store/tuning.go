@@ -65,8 +65,9 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithLogger(badgerLog{log.With("part", "badger")})
 }
 
-// badgerLog passes Badger's messages on, lower than Badger has them: what it calls an error is
-// often survived, and what is not comes back as an error too.
+// badgerLog passes Badger's errors and warnings on as information, and the rest for debugging:
+// what it calls an error is often survived, it repeats some each second, and those that are not
+// survived come back as errors too.
 type badgerLog struct{ log *slog.Logger }
 
 func (l badgerLog) Errorf(f string, a ...any)   { l.log.Info("database message", "text", text(f, a)) }
