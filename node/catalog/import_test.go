@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	cid "github.com/ipfs/go-cid"
@@ -211,6 +212,34 @@ func TestImportWithoutRoom(t *testing.T) {
 	}
 	if n := s.Stat().Blocks; n != 0 {
 		t.Errorf("%d blocks are left", n)
+	}
+}
+
+// TestImportAgainWithoutRoom has a disk that fills up after an import: what is here already
+// needs no room.
+func TestImportAgainWithoutRoom(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	s, err := store.Open(store.Config{Dir: t.TempDir(), Links: wire.Links, Space: func(string) (int64, int64, error) {
+		if full.Load() {
+			return 1 << 20, 1 << 40, nil
+		}
+		return 1 << 40, 1 << 40, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := newCatalog(t, catalog.Config{Store: s})
+	m := imported(t, c)
+	full.Store(true)
+	again, err := c.Import(t.Context(), demoCheckpoint(t), "", nil)
+	if err != nil || again.CID != m.CID {
+		t.Errorf("the same model again: %v, %v", again, err)
+	}
+	var none *store.SpaceError
+	if _, err := c.Import(t.Context(), demoCheckpoint(t), "other", nil); !errors.As(err, &none) {
+		t.Errorf("under another name, which needs a manifest: %v", err)
 	}
 }
 

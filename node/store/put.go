@@ -63,7 +63,7 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 		if err := ctx.Err(); err != nil {
 			return written, err
 		}
-		w, err := s.putRun(blocks[:n], int64(size))
+		w, err := s.putRun(blocks[:n])
 		written += w
 		if err != nil {
 			return written, err
@@ -74,12 +74,16 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 }
 
 // putRun writes blocks in one go.
-func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
+func (s *Store) putRun(blocks []Block) (int64, error) {
 	s.sweep.RLock()
 	defer s.sweep.RUnlock()
 	fresh := s.admit(blocks)
 	if len(fresh) == 0 {
 		return 0, nil
+	}
+	size := int64(0)
+	for _, b := range fresh {
+		size += int64(len(b.data))
 	}
 	if err := s.CheckRoom(size); err != nil {
 		return 0, err
@@ -91,18 +95,14 @@ func (s *Store) putRun(blocks []Block, size int64) (int64, error) {
 	if err != nil {
 		return 0, putError(err)
 	}
-	written := int64(0)
-	for _, b := range fresh {
-		written += int64(len(b.data))
-	}
-	s.count(written)
-	s.metrics.put(written)
+	s.count(size)
+	s.metrics.put(size)
 	for _, b := range fresh {
 		if s.setIndex(b.key, len(b.data)) {
 			s.unquarantine(b.key)
 		}
 	}
-	return written, nil
+	return size, nil
 }
 
 // waitRoom makes the database take writes again if there is room for blocks, or none needed.

@@ -48,8 +48,11 @@ func (s *Store) CheckRoom(size int64) error {
 // CheckModel is CheckRoom for much that is put bit by bit: the files that are written to have
 // room in advance, and the reserve may be filled up meanwhile.
 func (s *Store) CheckModel(size int64) error {
+	if size == 0 { // all of it is here
+		return nil
+	}
 	left, margin, err := s.room()
-	if err != nil || margin == 0 || size == 0 {
+	if err != nil || margin == 0 {
 		return errors.Join(err, s.CheckRoom(size))
 	}
 	extra := int64(0)
