@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -114,4 +115,55 @@ func TestDecodeMemoryStrange(t *testing.T) {
 		}
 	}
 	checkMemory(t, "strange.tif", append(file, z.Bytes()...), 1<<19)
+}
+
+// segment makes a JPEG segment.
+func segment(marker byte, body string) string {
+	return string([]byte{0xff, marker}) + string(binary.BigEndian.AppendUint16(nil, uint16(len(body)+2))) + body
+}
+
+// TestDecodeMemoryJPEG hides what makes a picture large where a reader of segments that is not
+// that of the decoder does not see it.
+func TestDecodeMemoryJPEG(t *testing.T) {
+	progressive, err := os.ReadFile("testdata/formats/large.progressive444.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rgb := image.NewRGBA(image.Rect(0, 0, 1000, 760))
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, rgb, nil); err != nil {
+		t.Fatal(err)
+	}
+	split := func(file []byte, marker string) (before, after string) {
+		before, after, ok := strings.Cut(string(file), marker)
+		if !ok {
+			t.Fatalf("no %q", marker)
+		}
+		return before, marker + after
+	}
+	gray := segment(0xc0, "\x08\x02\xf8\x03\xe8\x01\x01\x11\x00") // a frame that is not there
+	pHead, pFrame := split(progressive, "\xff\xc2")
+	header := pFrame[:2+17]
+	// The segment that a restart marker does not begin ends within a comment.
+	hidden := "\xff\xd0" + string([]byte{0, byte(2 + len(header) + 4)}) + header + "\xff\xfe\x00" + string([]byte{byte(2 + len(gray))}) + gray
+	head, pixels := split(b.Bytes(), "\xff\xda")
+	adobe := segment(0xee, "Adobe\x00\x64\x00\x00\x00\x00\x00")
+	end := strings.LastIndex(pixels, "\xff\xd9")
+	narrow := image.NewRGBA(image.Rect(0, 0, 1, 40000))
+	b.Reset()
+	if err := jpeg.Encode(&b, narrow, nil); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{
+		"restart":   pHead + hidden + pFrame[len(header):],
+		"stuffed":   pHead + "\xff\x00\xff\x00" + string([]byte{0, byte(2 + len(header) + 4)}) + pFrame,
+		"between":   pHead + "garbage" + pFrame,
+		"late":      head + adobe + pixels,
+		"fill":      head + "\xff\xff" + adobe + pixels,
+		"after":     head + pixels[:end] + adobe + pixels[end:],
+		"twice":     strings.Replace(head, "\xff\xdb", segment(0xee, "Adobe\x00\x64\x00\x00\x00\x00\x01")+"\xff\xdb", 1) + adobe + pixels,
+		"one pixel": b.String(),
+	} {
+		checkMemory(t, name+".jpg", []byte(file), 1<<19)
+	}
 }
