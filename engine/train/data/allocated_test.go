@@ -167,3 +167,77 @@ func TestDecodeMemoryJPEG(t *testing.T) {
 		checkMemory(t, name+".jpg", []byte(file), 1<<19)
 	}
 }
+
+// entry is one of a TIFF directory.
+type entry struct {
+	tag, kind uint16
+	count     uint32
+	value     []byte
+}
+
+// short and long are entries of one number.
+func short(name, v uint16) entry { return entry{name, 3, 1, binary.LittleEndian.AppendUint16(nil, v)} }
+
+func long(name uint16, v uint32) entry {
+	return entry{name, 4, 1, binary.LittleEndian.AppendUint32(nil, v)}
+}
+
+// tiffOf makes a TIFF file of pixels, which are 8 bytes from its beginning, and tags.
+func tiffOf(pixels []byte, tags ...entry) []byte {
+	out := append([]byte("II*\x00\x00\x00\x00\x00"), pixels...)
+	dir := binary.LittleEndian.AppendUint16(nil, uint16(len(tags)))
+	for _, e := range tags {
+		dir = binary.LittleEndian.AppendUint16(dir, e.tag)
+		dir = binary.LittleEndian.AppendUint16(dir, e.kind)
+		dir = binary.LittleEndian.AppendUint32(dir, e.count)
+		if len(e.value) > 4 {
+			dir = binary.LittleEndian.AppendUint32(dir, uint32(len(out)))
+			out = append(out, e.value...)
+		} else {
+			dir = append(append(dir, e.value...), make([]byte, 4-len(e.value))...)
+		}
+	}
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)))
+	return append(out, dir...)
+}
+
+// TestDecodeMemoryTIFF writes numbers in ways that only a reader as the decoder's sees, and
+// strips of two pixels each.
+func TestDecodeMemoryTIFF(t *testing.T) {
+	deflated := func(n int) []byte {
+		var z bytes.Buffer
+		w := zlib.NewWriter(&z)
+		if _, err := w.Write(make([]byte, n)); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		return z.Bytes()
+	}
+	strange, plain := deflated(8*1000*760), deflated(8*1008*768)
+	longs := func(v ...uint32) (out []byte) {
+		for _, x := range v {
+			out = binary.LittleEndian.AppendUint32(out, x)
+		}
+		return out
+	}
+	gray := []entry{short(256, 1000), short(257, 760), short(258, 8)}
+	strip := []entry{short(262, 1), long(273, 8), long(278, 760), long(279, uint32(len(strange)))}
+	tile := func(width, height entry) []entry {
+		return append(append([]entry{}, gray...), short(259, 8), short(262, 1), short(278, 1), width, height, long(324, 8), long(325, uint32(len(plain))))
+	}
+	const strips = 300000
+	for name, file := range map[string][]byte{
+		"compression in a byte":     tiffOf(strange, append(append(append([]entry{}, gray...), entry{259, 1, 1, []byte{8}}), strip...)...),
+		"compression of four bytes": tiffOf(strange, append(append(append([]entry{}, gray...), entry{259, 1, 4, []byte{8, 1, 1, 1}}), strip...)...),
+		"compression elsewhere":     tiffOf(strange, append(append(append([]entry{}, gray...), entry{259, 4, 2, longs(8, 1)}), strip...)...),
+		"tile of two numbers":       tiffOf(plain, tile(entry{322, 4, 2, longs(1008, 1)}, entry{323, 4, 2, longs(768, 1)})...),
+		"tile of five bytes":        tiffOf(plain, tile(entry{322, 1, 5, []byte{250, 1, 1, 1, 1}}, long(323, 768))...),
+		"many strips": tiffOf(make([]byte, 2), short(256, 2), long(257, strips), short(258, 8), short(259, 1), short(262, 1),
+			entry{273, 1, strips, bytes.Repeat([]byte{8}, strips)}, short(278, 1), entry{279, 1, strips, bytes.Repeat([]byte{2}, strips)}),
+	} {
+		if name == "tile of five bytes" { // four tiles at one place
+			file = tiffOf(plain, append(tile(entry{322, 1, 5, []byte{250, 1, 1, 1, 1}}, long(323, 768))[:8],
+				entry{324, 4, 4, longs(8, 8, 8, 8)}, entry{325, 4, 4, longs(uint32(len(plain)), uint32(len(plain)), uint32(len(plain)), uint32(len(plain)))})...)
+		}
+		checkMemory(t, name+".tif", file, 1<<20)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"math"
 
 	"golang.org/x/image/tiff"
 )
@@ -25,8 +26,12 @@ const (
 	tagSampleFormat = 0x0153
 )
 
+// tiffSizes are the bytes of the kinds of whole numbers: bytes, and those of two and four.
+var tiffSizes = [...]uint64{1: 1, 3: 2, 4: 4}
+
 // tiffTag returns the first number of a tag in the first directory of a TIFF header, 0 if it
-// is not there. Only numbers of two and four bytes that lie in the directory are read.
+// is not there. It reads numbers as the decoder does: of any size, in the directory where all
+// of them fit into four bytes, else elsewhere.
 func tiffTag(b []byte, tag uint16) uint32 {
 	if len(b) < 8 {
 		return 0
@@ -45,19 +50,34 @@ func tiffTag(b []byte, tag uint16) uint32 {
 	}
 	entries := int(order.Uint16(b[at:]))
 	for list := b[at+2:]; entries > 0 && len(list) >= 12; entries, list = entries-1, list[12:] {
-		if order.Uint16(list) != tag {
-			continue
-		}
-		switch n := order.Uint32(list[4:]); {
-		case order.Uint16(list[2:]) == 4 && n == 1:
-			return order.Uint32(list[8:])
-		case order.Uint16(list[2:]) == 3 && n <= 2:
-			return uint32(order.Uint16(list[8:]))
-		case order.Uint16(list[2:]) == 3 && int64(order.Uint32(list[8:]))+2 <= int64(len(b)): // elsewhere
-			return uint32(order.Uint16(b[order.Uint32(list[8:]):]))
+		if order.Uint16(list) == tag {
+			return tiffNumber(b, list[:12], order)
 		}
 	}
 	return 0
+}
+
+// tiffNumber returns the first number of an entry of a directory.
+func tiffNumber(b, entry []byte, order binary.ByteOrder) uint32 {
+	kind, n := int(order.Uint16(entry[2:])), uint64(order.Uint32(entry[4:]))
+	if kind >= len(tiffSizes) || tiffSizes[kind] == 0 || n == 0 {
+		return 0
+	}
+	size, value := tiffSizes[kind], entry[8:]
+	if size*n > 4 {
+		at := uint64(order.Uint32(value))
+		if at+size > uint64(len(b)) {
+			return 0 // it cannot be decoded
+		}
+		value = b[at:]
+	}
+	switch size {
+	case 1:
+		return uint32(value[0])
+	case 2:
+		return uint32(order.Uint16(value))
+	}
+	return order.Uint32(value)
 }
 
 func (tiffCodec) exif(b []byte) []byte { return b }
@@ -73,7 +93,9 @@ func (tiffCodec) size(b []byte) (w, h int, err error) {
 }
 
 // memory: the pixels, and the strip or tile that is unpacked. It is appended to, so that three
-// times its size are there for a moment; a strange one may have 8 bytes for each pixel.
+// times its size are there for a moment; a strange one may have 8 bytes for each pixel. Where
+// strips and tiles are and how long is in two lists of numbers of 8 bytes, which are in the
+// file in at most 4.
 func (tiffCodec) memory(b []byte, w, h int) float64 {
 	c, err := tiff.DecodeConfig(bytes.NewReader(b))
 	if err != nil {
@@ -88,18 +110,21 @@ func (tiffCodec) memory(b []byte, w, h int) float64 {
 	case color.RGBA64Model, color.NRGBA64Model:
 		pixel = 8
 	}
-	rows := min(float64(h), float64(tiffTag(b, tagRowsPerStrip)))
-	if rows == 0 {
-		rows = float64(h)
+	width, height := float64(w), float64(h)
+	if rows := tiffTag(b, tagRowsPerStrip); rows != 0 {
+		height = min(height, float64(rows))
 	}
 	if tile := tiffTag(b, tagTileWidth); tile != 0 {
-		rows = float64(tile) * float64(tiffTag(b, tagTileLength)) / float64(w)
+		width, height = float64(tile), float64(tiffTag(b, tagTileLength))
 	}
-	unpacked := 8 * rows / float64(h)
+	file := float64(len(b))
+	unpacked := 8 * width * height
 	if c := tiffTag(b, tagCompression); c <= 1 { // none: as it is in the file
-		unpacked = min(unpacked, float64(len(b))/float64(w)/float64(h))
+		unpacked = min(unpacked, file)
 	}
-	return pixel + 3*unpacked
+	blocks := math.Ceil(float64(w)/width) * math.Ceil(float64(h)/max(height, 1))
+	lists := 2 * (8*min(blocks, file) + 3*min(4*blocks, file))
+	return pixel + (3*unpacked+lists)/float64(w)/float64(h)
 }
 
 func (tiffCodec) decode(b []byte) (frame, error) {
