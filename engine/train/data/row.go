@@ -115,9 +115,14 @@ func (r *Rows) Inputs(dst []float32, fields []string, plain []bool) error {
 
 // refuse says what a column takes instead of s.
 func (c *Column) refuse(s string) error {
-	const shown = 10
-	if isMissing(s) {
-		return fmt.Errorf("column %q: a value is missing", c.Name)
+	const shown, fill = 10, "or train the model with missing = \"fill\", which takes such rows"
+	switch {
+	case c.Kind == Number && s != "":
+		return fmt.Errorf("column %q: a value is missing (%.40q stands for none): give a number, %s", c.Name, s, fill)
+	case c.Kind == Number:
+		return fmt.Errorf("column %q: a value is missing: give a number, %s", c.Name, fill)
+	case isMissing(s):
+		return fmt.Errorf("column %q: a value is missing: give a category, %s", c.Name, fill)
 	}
 	list := strings.Join(c.Categories[:min(shown, len(c.Categories))], ", ")
 	if more := len(c.Categories) - shown; more > 0 {
