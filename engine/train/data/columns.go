@@ -115,7 +115,7 @@ func (t *Table) settle(c int, rows []Row, e *evidence, all []*evidence, file Not
 		return t.number(c, rows, e, all, file)
 	case col.Kind == Category && col.Categories == nil:
 		if c == t.label && t.cfg.Measured && e.continuous() {
-			return fmt.Errorf("%w: %d different ones in %d rows, the first is %s", ErrContinuous, len(e.distinct), e.values, e.first())
+			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
 		}
 		if err := col.findCategories(rows, c); err != nil {
 			return err
@@ -224,7 +224,15 @@ func (e *evidence) continuous() bool {
 	if e.point.count+e.comma.count+e.orPoint.count+e.orTen.count > 0 {
 		return n > 10
 	}
-	return n > manyClasses && 5*n > e.values
+	return n > maxCategories || n > manyClasses && 5*n > e.values
+}
+
+// kinds says how many different values there are, which are counted up to maxCategories.
+func (e *evidence) kinds() string {
+	if n := len(e.distinct); n <= maxCategories {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("more than %d", maxCategories)
 }
 
 // first names a value, one with decimals if there is one.

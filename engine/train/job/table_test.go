@@ -179,12 +179,17 @@ func TestRefusedTables(t *testing.T) {
 		}
 		return out
 	}
+	var whole strings.Builder
+	for i := range 12000 {
+		fmt.Fprintf(&whole, "1,%d\n", i%2000)
+	}
 	measured := table(func(i int) string { return fmt.Sprintf("%d,%d.5", i, 1000+i) })
 	for _, c := range []struct{ name, file, mlp, csv, want string }{
 		{"one class", table(func(i int) string { return fmt.Sprintf("%d,yes", i) }), "", "split = 0.2", `column "y" is "yes" in all of its 200 rows`},
 		{"one number", table(func(i int) string { return fmt.Sprintf("%d,7", i) }), "regression = true", "", `column "y" is 7 in all of its 200 rows`},
 		{"measured", measured, "", "", `200 different ones in 200 rows, the first is "1000.5" in line 2: set regression = true in model.mlp`},
 		{"many whole numbers", table(func(i int) string { return fmt.Sprintf("1,%d", i/2) }), "", "", "100 different ones in 200 rows"},
+		{"more whole numbers than are counted", "x,y\n" + whole.String(), "", "", `more than 1000 different ones in 12000 rows, the first is "0" in line 2: set regression = true in model.mlp`},
 		{"words as numbers", table(func(i int) string { return fmt.Sprintf("%d,w%d", i, i%2) }), "regression = true", "", `column "y": "w0" is not a number (regression = true in model.mlp predicts a number`},
 		{"a class without rows", "x,y\n1,a\n2,b\n,c\n3,a\n4,b\n", "", "", `no row of the class "c" can be used`},
 		{"thousands", measured, "", "decimal = \",\"\nthousands = \",\"", `line 10: data.csv.thousands: is ","`},
