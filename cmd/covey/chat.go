@@ -19,7 +19,7 @@ import (
 // tooLong is the code of the API for a prompt that does not fit into the model's context.
 const tooLong = "context_length_exceeded"
 
-// tokenBytes is about how many bytes of a line make a token.
+// tokenBytes is about how many bytes of a text make a token.
 const tokenBytes = 4
 
 // chat is a talk with a model, a line of the input at a time.
@@ -32,7 +32,7 @@ type chat struct {
 	terminal bool
 	first    int  // turns that stay, whatever the length
 	context  int  // tokens of a prompt and its answer; 0: not known
-	tokens   int  // of the turns with their answers, as the last answer told; 0: not known
+	tokens   int  // of the turns with their answers, as the last answer told or by their length; 0: not known
 	told     bool // that old turns go
 }
 
@@ -79,7 +79,7 @@ func (t *chat) say(ctx context.Context, line string) error {
 	before, tokens := t.q.Messages, t.tokens
 	t.q.Messages = append(before[:len(before):len(before)], turn{"user", line})
 	if t.tokens > 0 {
-		t.tokens += (len(line) + tokenBytes - 1) / tokenBytes
+		t.tokens += tokensOf(len(line))
 	}
 	for t.full() && t.drop() {
 	}
@@ -94,14 +94,24 @@ func (t *chat) say(ctx context.Context, line string) error {
 	if err != nil {
 		return err
 	}
-	t.tokens = a.tokens
 	t.q.Messages = append(t.q.Messages, turn{"assistant", a.text})
+	switch {
+	case a.tokens > 0:
+		t.tokens = a.tokens
+	case t.tokens > 0: // the answer was ended before it told
+		t.tokens += tokensOf(len(a.text))
+	default:
+		t.tokens = tokensOf(t.bytes())
+	}
 	if t.json {
 		return json.NewEncoder(t.out).Encode(map[string]string{"model": t.q.Model, "text": a.text})
 	}
 	_, err = fmt.Fprintln(t.out)
 	return err
 }
+
+// tokensOf is about how many tokens a text of so many bytes has.
+func tokensOf(bytes int) int { return (bytes + tokenBytes - 1) / tokenBytes }
 
 // refused tells why a line has no answer.
 func (t *chat) refused(why error) error {

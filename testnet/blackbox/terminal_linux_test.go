@@ -108,6 +108,65 @@ func TestInterruptInTerminal(t *testing.T) {
 	}
 }
 
+// TestInterruptKeepsSize ends long answers with Ctrl-C: they count, though the node does not
+// tell how many tokens they had, so that the oldest turns go when the context is full.
+func TestInterruptKeepsSize(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		told int // tokens of the first answer; 0: it is ended too
+	}{{"after one that told", 100}, {"from the first on", 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			var last struct {
+				Messages []struct{ Role, Content string }
+			}
+			dir := t.TempDir()
+			cmd := command(t, fakeNode(t, map[string]http.HandlerFunc{
+				"GET /covey/v1/models/{name}": func(w http.ResponseWriter, _ *http.Request) {
+					reply(w, map[string]any{"data_dir": dir, "context": 400})
+				},
+				"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+					last.Messages = nil
+					if err := json.NewDecoder(r.Body).Decode(&last); err != nil {
+						t.Error(err)
+					}
+					switch n := asked.Add(1); {
+					case n == 3:
+						say(w, "the end")
+						fmt.Fprint(w, "data: [DONE]\n\n")
+					case n == 1 && c.told > 0:
+						say(w, "a start")
+						fmt.Fprintf(w, "data: {\"choices\":[],\"usage\":{\"total_tokens\":%d}}\n\ndata: [DONE]\n\n", c.told)
+					default:
+						say(w, strings.Repeat("word ", 260)+"stop") // about 325 tokens
+						<-r.Context().Done()
+					}
+				},
+			}), "run", "demo", "--max-tokens", "50")
+			person := terminal(t, cmd)
+			first := struct{ want, types string }{"stop", "\x03"}
+			if c.told > 0 {
+				first = struct{ want, types string }{"a start", ""}
+			}
+			for _, step := range []struct{ want, types string }{
+				{">>> ", "one\n"}, first, {">>> ", "two\n"}, {"stop", "\x03"}, {">>> ", "three\n"},
+				{"oldest turns are left out", ""}, {"the end", ""}, {">>> ", "\x03"},
+			} {
+				expect(t, person, step.want)
+				if _, err := person.WriteString(step.types); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exitOf(t, cmd.Wait())
+			if m := last.Messages; len(m) == 0 || m[0].Content == "one" || m[len(m)-1].Content != "three" {
+				t.Errorf("asked last with %d messages: %.200v", len(m), m)
+			}
+		})
+	}
+}
+
 // TestCompletionInBash lets a bash without the package bash-completion complete a command.
 func TestCompletionInBash(t *testing.T) {
 	t.Parallel()
