@@ -245,3 +245,43 @@ func TestPromptsOfTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestPromptsThatAreNone sends completions prompts that no answer can follow. The error names the field as
+// its param, and in its message which of several prompts it is.
+func TestPromptsThatAreNone(t *testing.T) {
+	t.Parallel()
+	c := withDemo(t)
+	long := `"` + strings.Repeat("word ", 5000) + `"`
+	for prompt, want := range map[string]string{
+		`null`: "prompt is missing", `7`: "prompt is a number", `[]`: "prompt is an empty list", `[[]]`: "prompt.[0] is an empty list",
+		`["a",1]`: "prompt.[1] is a number", `[[1],["a"]]`: "prompt.[1].[0] is a text", `[[1],[-1]]`: "prompt.[1].[0] is token -1",
+		long: `"message":"the prompt has `, `[` + long + `]`: `"message":"the prompt has `, `["a",` + long + `]`: `"message":"prompt.[1]: the prompt has `,
+		`[` + strings.Repeat(`"a",`, 64) + `"a"]`: "more than 64 inputs",
+	} {
+		status, body := request(t, c, "POST", "/v1/completions", `{"model":"demo","prompt":`+prompt+`}`, nil)
+		if status != 400 || !strings.Contains(body, want) || !strings.Contains(body, `"param":"prompt"`) {
+			t.Errorf("%.60s: %d %s, want %q", prompt, status, body, want)
+		}
+	}
+	// An empty text is what the tokenizer makes of it: a prompt if that is a token, else none.
+	dir := t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := token.FromHF(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := len(tok.Encode("", true)) > 0
+	for prompt, at := range map[string]string{`""`: "", `[""]`: "", `["a",""]`: "prompt.[1]: "} {
+		status, body := request(t, c, "POST", "/v1/completions", `{"model":"demo","max_tokens":1,"prompt":`+prompt+`}`, nil)
+		refused := status == 400 && strings.Contains(body, `"message":"`+at+`the prompt is empty"`) && strings.Contains(body, `"param":"prompt"`)
+		if begins && status != 200 || !begins && !refused {
+			t.Errorf("%s, of which the tokenizer makes a token: %v: %d %s", prompt, begins, status, body)
+		}
+	}
+}

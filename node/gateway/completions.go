@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -124,8 +125,11 @@ func (g *Gateway) prepareCompletion(ctx context.Context, b *body, req *completio
 		return nil, err
 	}
 	var all []*generation
-	for _, p := range prompts {
+	for i, p := range prompts {
 		n := &generation{g: g, model: m, prompt: p, param: "prompt", opts: o}
+		if len(prompts) > 1 {
+			n.at = fmt.Sprintf("prompt.[%d]: ", i)
+		}
 		if err := n.check(); err != nil {
 			return nil, err
 		}

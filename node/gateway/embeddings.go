@@ -54,7 +54,7 @@ func (g *Gateway) embeddings(w http.ResponseWriter, r *http.Request, b *body) er
 	}
 	for i, ids := range lists {
 		if len(ids) == 0 {
-			return badRequest("input", "input %d gives no tokens", i)
+			return badRequest("input", "input.[%d] gives no tokens", i)
 		}
 	}
 	var cut []int

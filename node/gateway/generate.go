@@ -29,6 +29,7 @@ type generation struct {
 	model  *Model
 	prompt []int32
 	param  string // the field of the request that the prompt is from
+	at     string // where in it, for errors; "" if it is all of it
 	opts   *options
 	onStep func(*router.Session) // for the route of an answer; may be nil
 
@@ -39,10 +40,10 @@ type generation struct {
 // check refuses a prompt that no answer can follow.
 func (n *generation) check() error {
 	if len(n.prompt) == 0 {
-		return badRequest(n.param, "the prompt is empty")
+		return badRequest(n.param, "%sthe prompt is empty", n.at)
 	}
 	if len(n.prompt) >= n.model.Context {
-		return &apiError{status: 400, Type: "invalid_request_error", Param: n.param, Code: "context_length_exceeded", Message: fmt.Sprintf("the prompt has %d tokens, the model's context is %d", len(n.prompt), n.model.Context)}
+		return &apiError{status: 400, Type: "invalid_request_error", Param: n.param, Code: "context_length_exceeded", Message: fmt.Sprintf("%sthe prompt has %d tokens, the model's context is %d", n.at, len(n.prompt), n.model.Context)}
 	}
 	return nil
 }
