@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -405,6 +406,34 @@ var routes = []string{
 	"POST /covey/v1/models/import", "POST /covey/v1/models/pull", "POST /covey/v1/models/pin", "POST /covey/v1/host", "DELETE /covey/v1/host/demo",
 	"GET /covey/v1/route", "POST /covey/v1/invite", "POST /covey/v1/gc", "GET /nothing",
 }
+// TestIndexIsComplete holds the list of routes against what the node answers: each of the list
+// is a route, and each route for models is on it.
+func TestIndexIsComplete(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), nil)
+	_, body := request(t, c, "GET", "/v1", "", nil)
+	var index struct{ Routes []string }
+	if err := json.Unmarshal([]byte(body), &index); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"GET /", "GET /healthz", "GET /metrics", "GET /v1", "GET /v1/models", "GET /v1/models/{name}",
+		"GET /v2", "GET /v2/health/live", "GET /v2/health/ready", "GET /v2/models/{name}", "GET /v2/models/{name}/ready",
+		"POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "POST /v2/models/{name}/infer",
+	}
+	slices.Sort(index.Routes)
+	if !slices.Equal(index.Routes, want) {
+		t.Errorf("the index has %q, want %q", index.Routes, want)
+	}
+	for _, r := range index.Routes {
+		method, path, _ := strings.Cut(r, " ")
+		status, body := request(t, c, method, strings.Replace(path, "{name}", "demo", 1), "{}", nil)
+		if status == 405 || strings.Contains(body, "no route") {
+			t.Errorf("%s: %d %s", r, status, body)
+		}
+	}
+}
+
 
 func TestGuard(t *testing.T) {
 	t.Parallel()

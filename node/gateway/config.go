@@ -139,6 +139,7 @@ type Gateway struct {
 	slots   chan struct{}       // maxConcurrent: requests that run
 	waiting chan struct{}       // maxConcurrent+maxWaiting: requests that run or wait
 	bodies  budget              // of the large bodies that are here
+	named   []string // routes, for the index
 	worked  *semaphore.Weighted // bytes of these that are decoded and made tokens of
 	conns   conns
 	loading waits
@@ -329,11 +330,11 @@ func (g *Gateway) awaited(h http.Handler) http.Handler {
 }
 
 func (g *Gateway) routes() http.Handler {
-	mux := http.NewServeMux()
+	mux := &routes{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	for _, path := range []string{"/{$}", "/v1", "/v1/{$}"} {
-		mux.HandleFunc("GET "+path, g.index)
-	}
+	mux.HandleFunc("GET /{$}", g.index)
+	mux.HandleFunc("GET /v1", g.index)
+	mux.ServeMux.HandleFunc("GET /v1/{$}", g.index) // the same
 	mux.HandleFunc("GET /v1/models", g.listModels)
 	mux.Handle("GET /v1/models/{name...}", g.limited(g.getModel))
 	mux.Handle("POST /v1/chat/completions", g.limited(g.chatCompletions))
@@ -349,6 +350,7 @@ func (g *Gateway) routes() http.Handler {
 			g.cfg.Metrics.ServeHTTP(w, r)
 		})
 	}
-	mux.HandleFunc("/", NoRoute(mux))
-	return g.metrics.counted(mux, g.cfg.Now)
+	mux.HandleFunc("/", NoRoute(mux.ServeMux))
+	g.named = mux.named
+	return g.metrics.counted(mux.ServeMux, g.cfg.Now)
 }

@@ -35,16 +35,29 @@ var (
 `))
 )
 
+// routes are the routes of a mux, with the names of those that take one method: what the index tells.
+type routes struct {
+	*http.ServeMux
+	named []string
+}
+
+// Handle adds a route.
+func (r *routes) Handle(pattern string, h http.Handler) {
+	r.ServeMux.Handle(pattern, h)
+	if method, path, ok := strings.Cut(pattern, " "); ok {
+		r.named = append(r.named, method+" "+strings.NewReplacer("{$}", "", "...}", "}").Replace(path))
+	}
+}
+
+// HandleFunc adds a route.
+func (r *routes) HandleFunc(pattern string, h http.HandlerFunc) { r.Handle(pattern, h) }
+
 // index tells somebody who looks what this is: in HTML for browsers, in JSON for programs,
 // else as text. Under /v1 programs ask.
 func (g *Gateway) index(w http.ResponseWriter, r *http.Request) {
 	a := about{
 		Name: "covey", About: "a peer of a swarm that answers for its models, as the OpenAI API and the Open Inference Protocol do",
-		Routes: []string{
-			"GET /v1/models", "GET /v1/models/{name}", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings",
-			"GET /v2/models/{name}", "POST /v2/models/{name}/infer", "GET /healthz", "GET /metrics",
-		},
-		Docs: docsURL,
+		Routes: g.named, Docs: docsURL,
 	}
 	if len(g.cfg.Keys) == 0 || g.caller(r) != stranger {
 		a.Version = g.cfg.Version

@@ -22,7 +22,7 @@ func (e *apiError) in(r *http.Request) *apiError {
 	return &shaped
 }
 
-func (g *Gateway) routesV2(mux *http.ServeMux) {
+func (g *Gateway) routesV2(mux *routes) {
 	mux.HandleFunc("GET /v2", g.serverV2)
 	mux.HandleFunc("GET /v2/health/live", g.healthV2("live"))
 	mux.HandleFunc("GET /v2/health/ready", g.healthV2("ready"))
