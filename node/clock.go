@@ -6,13 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/host"
-	"github.com/covey-network/covey/protocol"
 )
-
-// clockFar is from when on clocks that differ are a problem to tell: adverts are soon not
-// taken by peers whose clocks are further apart than protocol.MaxClockSkew.
-const clockFar = protocol.MaxClockSkew / 2
 
 // clockProblem returns which clock seems to be wrong, by those of the connected peers, and
 // what comes of it; nothing is "".
@@ -24,7 +20,7 @@ func clockProblem(peers []host.Peer) string {
 	var far []string
 	for _, p := range peers {
 		offsets = append(offsets, p.Clock)
-		if p.Clock.Abs() > clockFar {
+		if p.Clock.Abs() > api.ClockFar {
 			far = append(far, fmt.Sprintf("that of peer %s is %s", p.ID, clockText(p.Clock)))
 		}
 	}
@@ -33,7 +29,7 @@ func clockProblem(peers []host.Peer) string {
 	switch median := offsets[(len(offsets)-1)/2]; {
 	case len(far) == 0:
 		return ""
-	case len(peers) > 2 && median.Abs() > clockFar:
+	case len(peers) > 2 && median.Abs() > api.ClockFar:
 		return fmt.Sprintf("this machine's clock is %s by those of %d of %d connected peers: %s", clockText(-median), len(far), len(peers), effect)
 	case len(peers) > 2:
 		return fmt.Sprintf("clocks differ, this machine's is like those of most peers, %s: %s", strings.Join(far[:min(len(far), 3)], ", "), effect)

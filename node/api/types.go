@@ -4,8 +4,13 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
+
+// ClockFar is from when on clocks that differ are a problem to tell: adverts are soon not
+// taken by peers whose clocks are further apart than protocol.MaxClockSkew.
+const ClockFar = protocol.MaxClockSkew / 2
 
 // Status describes a node.
 type Status struct {
