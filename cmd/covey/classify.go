@@ -55,7 +55,7 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, promp
 	}
 	switch m.Task {
 	case taskEmbed:
-		return true, usageError{fmt.Errorf("model %s makes embeddings: use covey embed %s", model, shell.Quote(model))}
+		return true, usageError{fmt.Errorf("model %s makes embeddings: use covey embed %s%s", model, shell.Quote(model), r.dataFlag())}
 	case taskClassify, taskClassifyImage, taskClassifyTable, taskRegressTable:
 	default:
 		return false, nil

@@ -74,8 +74,8 @@ func peersCommand(o *options) *cobra.Command {
 				return printJSON(c.OutOrStdout(), peers)
 			}
 			for _, p := range peers {
-				if p.Clock.Abs() > protocol.MaxClockSkew/2 {
-					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second))
+				if p.Clock.Abs() > api.ClockFar {
+					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status%s tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second), o.dataFlag())
 				}
 			}
 			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
@@ -134,7 +134,7 @@ func (o *options) revokePeers(c *cobra.Command, client *api.Client, peers []api.
 		}
 		id, err := wire.ParsePeerID(name)
 		if err != nil {
-			return usageError{fmt.Errorf("--revoke %s: no connected peer has this name, and it is no peer's identity; see covey peers", name)}
+			return usageError{fmt.Errorf("--revoke %s: no connected peer has this name, and it is no peer's identity; see covey peers%s", name, o.dataFlag())}
 		}
 		req.Peers = append(req.Peers, id)
 	}
@@ -146,11 +146,11 @@ func (o *options) revokePeers(c *cobra.Command, client *api.Client, peers []api.
 	}
 	fmt.Fprintf(c.OutOrStdout(), "%s off the swarm\n", countText(len(req.Peers), "peer"))
 	for _, id := range req.Peers {
-		fmt.Fprintf(c.ErrOrStderr(), "to take that back: covey peers --unrevoke %s\n", id)
+		fmt.Fprintf(c.ErrOrStderr(), "to take that back: covey peers --unrevoke %s%s\n", id, o.dataFlag())
 	}
 	slices.Sort(came)
 	for _, id := range slices.Compact(came) {
-		fmt.Fprintf(c.ErrOrStderr(), "a peer came with invitation %s; covey invite --revoke %s ends that and all who came with it\n", id, id)
+		fmt.Fprintf(c.ErrOrStderr(), "a peer came with invitation %s; covey invite --revoke %s%s ends that and all who came with it\n", id, id, o.dataFlag())
 	}
 	return nil
 }
@@ -203,7 +203,7 @@ memberships of all who came with it.`,
 				return printJSON(c.OutOrStdout(), in)
 			}
 			fmt.Fprintln(c.OutOrStdout(), in.Token)
-			fmt.Fprintf(c.ErrOrStderr(), "new machines can join until %s, with: covey up --join TOKEN\nif the token is lost: covey invite --revoke %s\n", in.Expires.Local().Format(time.DateTime), in.ID)
+			fmt.Fprintf(c.ErrOrStderr(), "new machines can join until %s, with: covey up --join TOKEN\nif the token is lost: covey invite --revoke %s%s\n", in.Expires.Local().Format(time.DateTime), in.ID, o.dataFlag())
 			return nil
 		},
 	}

@@ -146,7 +146,7 @@ func listCommand(o *options) *cobra.Command {
 			if err := table(c.OutOrStdout(), rows); err != nil || more == 0 {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "and %d more that peers have: covey model ls --all\n", more)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "and %d more that peers have: covey model ls --all%s\n", more, o.dataFlag())
 			return err
 		},
 	}

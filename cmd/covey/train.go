@@ -115,7 +115,7 @@ func (t *trainOptions) command(path string) string {
 		out += fmt.Sprintf(" --steps %d", t.steps)
 	}
 	if t.publish != "" {
-		out += " --publish " + shell.Quote(t.publish)
+		out += " --publish " + shell.Quote(t.publish) + t.dataFlag()
 	}
 	return out
 }
@@ -140,7 +140,7 @@ func (t *trainOptions) checkName(c *cobra.Command) error {
 		}
 		other := shell.Quote(t.publish + ":2")
 		if !t.resume {
-			return usageError{fmt.Errorf("a model called %s is here: give the new one another name (--publish %s), or remove that one first (covey model rm %s)", t.publish, other, shell.Quote(t.publish))}
+			return usageError{fmt.Errorf("a model called %s is here: give the new one another name (--publish %s), or remove that one first (covey model rm %s%s)", t.publish, other, shell.Quote(t.publish), t.dataFlag())}
 		}
 		fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here; another one cannot be published under its name, but under %s\n", t.publish, other)
 	}
@@ -162,7 +162,7 @@ func (t *trainOptions) publishModel(c *cobra.Command, path string) error {
 		return fmt.Sprintf("published as %s: %s", e.Name, e.Model)
 	})
 	if err != nil {
-		return fmt.Errorf("publish: %w (the model is in %s: covey model import %s)", err, path, shell.Quote(path))
+		return fmt.Errorf("publish: %w (the model is in %s: covey model import %s%s)", err, path, shell.Quote(path), t.dataFlag())
 	}
 	return nil
 }

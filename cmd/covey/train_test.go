@@ -108,7 +108,7 @@ func TestTrainInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out, err := command(ctx, t, data, "train", path, "--publish", "x")
-	if err == nil || exitCode(err) != exitInterrupted || !strings.Contains(out, "go on with: covey train "+path+" --resume --publish x\n") {
+	if err == nil || exitCode(err) != exitInterrupted || !strings.Contains(out, "go on with: covey train "+path+" --resume --publish x --data "+data+"\n") {
 		t.Errorf("got %v, want an interruption:\n%s", err, out)
 	}
 	if out, err := command(t.Context(), t, data, "train", path, "--resume"); err != nil || !strings.Contains(out, "ended after step 40") {

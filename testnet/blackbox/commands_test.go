@@ -205,7 +205,7 @@ func TestListSummary(t *testing.T) {
 	}
 	dir := fakeNode(t, map[string]http.HandlerFunc{"GET /covey/v1/models": func(w http.ResponseWriter, _ *http.Request) { reply(w, models) }})
 	out, messages, code := covey(t, dir, "", "model", "ls")
-	if n := strings.Count(out, "\n"); code != 0 || n != 53 || !strings.Contains(out, "\nmine ") || !strings.Contains(out, "\nzzz served ") || !strings.Contains(out, "and 4951 more that peers have: covey model ls --all\n") {
+	if n := strings.Count(out, "\n"); code != 0 || n != 53 || !strings.Contains(out, "\nmine ") || !strings.Contains(out, "\nzzz served ") || !strings.Contains(out, "and 4951 more that peers have: covey model ls --all --data "+dir+"\n") {
 		t.Errorf("exit code %d, %d lines, %s%.2000s", code, n, messages, out)
 	}
 	if out, _, _ := covey(t, dir, "", "model", "ls", "--all"); strings.Count(out, "\n") != 5003 {
