@@ -1,13 +1,17 @@
 package blackbox_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
 	nodehost "github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 // TestEmptyTokens gives covey up a token that is none: it never founds a swarm then.
@@ -110,6 +114,99 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%v: %d, %s%s; want %d and %q", c.args, code, out, messages, c.code, c.want)
 		}
 	}
+}
+
+// TestReadmit takes a member off the swarm and lets it in again, by what the command said that
+// does so, and asks for what cannot be.
+func TestReadmit(t *testing.T) {
+	t.Parallel()
+	one, two := t.TempDir(), t.TempDir()
+	founder := up(t, one)
+	founder.see("covey is up")
+	token, told, code := covey(t, one, "", "invite")
+	if code != 0 {
+		t.Fatalf("invite: %d, %s", code, told)
+	}
+	member := up(t, two, "--name", "cellar", "--join", strings.TrimSpace(token))
+	member.see("covey is up")
+	founder.see("peer joined")
+	var st api.Status
+	memberAt := clientOf(t, two)
+	if err := memberAt.Get(t.Context(), "/covey/v1/status", nil, &st); err != nil {
+		t.Fatal(err)
+	}
+	if _, messages, code := covey(t, one, "", "peers", "--unrevoke", st.Peer.String()); code != 3 || !strings.Contains(messages, "was not taken off") {
+		t.Errorf("a peer that is in comes back: %d, %s; want 3", code, messages)
+	}
+	_, messages, code := covey(t, one, "", "peers", "--revoke", st.Peer.String())
+	_, back, found := strings.Cut(messages, "covey peers --unrevoke ")
+	if code != 0 || !found {
+		t.Fatalf("peers --revoke: %d, %s", code, messages)
+	}
+	if !strings.HasPrefix(back, st.Peer.String()+" --data "+one+"\n") {
+		t.Errorf("to take it back it says %s", back)
+	}
+	if _, end, _ := strings.Cut(messages, "covey invite --revoke "); !strings.Contains(end, " --data "+one+" ends that") {
+		t.Errorf("to end the invitation it says %s", end)
+	}
+	founder.see("peer expelled")
+	member.see("level=WARN")
+	for _, c := range []struct {
+		name string
+		at   *api.Client
+		req  api.RevokeRequest
+		want int
+		text string
+	}{
+		{"of nobody", clientOf(t, one), api.RevokeRequest{Readmit: []wire.PeerID{clientStatus(t, one).Peer}}, 404, "was not taken off"},
+		{"with a revocation", clientOf(t, one), api.RevokeRequest{Readmit: []wire.PeerID{st.Peer}, Peers: []wire.PeerID{st.Peer}}, 400, "two requests"},
+		{"nothing", clientOf(t, one), api.RevokeRequest{}, 400, "nothing to revoke"},
+		{"by a member", memberAt, api.RevokeRequest{Readmit: []wire.PeerID{st.Peer}}, 403, "only the node that founded the swarm"},
+	} {
+		err := c.at.Post(t.Context(), "/covey/v1/revoke", c.req, nil)
+		var status *api.StatusError
+		if !errors.As(err, &status) || status.Status != c.want || !strings.Contains(status.Message, c.text) {
+			t.Errorf("readmission %s: %v, want %d and %q", c.name, err, c.want, c.text)
+		}
+	}
+	if _, messages, code := covey(t, one, "", "peers", "--unrevoke", "cellar"); code != 2 || !strings.Contains(messages, "no peer's identity") {
+		t.Errorf("unrevoke by a name: %d, %s; want 2", code, messages)
+	}
+	if out, messages, code := covey(t, one, "", "peers", "--unrevoke", st.Peer.String()); code != 0 || out != "1 peer may come back\n" {
+		t.Errorf("peers --unrevoke: %d, %s%s", code, out, messages)
+	}
+	member.stop() // it tries again more and more rarely; a start does at once
+	again := up(t, two, "--name", "cellar")
+	again.see("covey is up")
+	founder.see("peer joined")
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(30 * time.Second)
+	for st = clientStatus(t, two); st.Membership.State == "revoked" || st.Peers != 1; st = clientStatus(t, two) {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("after it was let in again: %d peers, %+v", st.Peers, st.Membership)
+		}
+	}
+}
+
+// clientOf returns a client of the node that runs on a data directory, with the owner's key.
+func clientOf(t *testing.T, dir string) *api.Client {
+	t.Helper()
+	at, err := node.ReadEndpoint(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &api.Client{Base: at.URL, Key: at.Key}
+}
+
+func clientStatus(t *testing.T, dir string) (st api.Status) {
+	t.Helper()
+	if err := clientOf(t, dir).Get(t.Context(), "/covey/v1/status", nil, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 // TestTokensThatDoNotAdmit has a unit file with a token that is over, or of another swarm:
