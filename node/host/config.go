@@ -24,8 +24,8 @@ type Config struct {
 	Roles       []string     // sorted; told to peers
 	MDNS        bool         // find and be found on the local network
 	DHT         bool         // find peers and holders of models in the swarm's routing table
-	NAT         bool         // port mapping, reachability checks, relays, hole punching
-	Relay       string       // RelayOn, RelayOff, or RelayAuto, which is off without NAT
+	NAT         bool         // port mapping, reachability checks, use of relays, hole punching
+	Relay       string       // RelayOn, RelayOff or RelayAuto; without NAT the latter goes by this machine's addresses
 	RelayRate   int64        // bytes a second that others' connections pass through this peer
 	RelayBytes  int64        // the same in a day
 	PeersLow    int          // connections above PeersHigh are cut down to PeersLow

@@ -46,11 +46,6 @@ const (
 	relayMaxAge = 5 * time.Minute
 )
 
-// relaying reports whether this peer may come to relay.
-func (r *running) relaying() bool {
-	return r.cfg.Relay == RelayOn || r.cfg.Relay == RelayAuto && r.cfg.NAT
-}
-
 // relayLoop offers the relay service while this peer can be reached, until ctx ends.
 func (r *running) relayLoop(ctx context.Context) error {
 	changes, err := r.host.EventBus().Subscribe([]any{

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/multiformats/go-multiaddr"
 
@@ -96,6 +98,37 @@ func TestRelayMeter(t *testing.T) {
 			t.Errorf("after %d more bytes: a pause of %s, want %s", step.bytes, got, step.pause)
 		}
 	}
+}
+
+// TestRelayWithoutNAT has an owner without a router turn the help against routers off: the peer
+// relays all the same, while others can reach it.
+func TestRelayWithoutNAT(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	p := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) {
+		c.NAT, c.Relay, c.Log = false, RelayAuto, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	a := startPeer(t, invited(t, p, t.TempDir(), Invitation{}), onlyDials)
+	b := startPeer(t, invited(t, p, t.TempDir(), Invitation{}), onlyDials)
+	r, err := p.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	emitter, err := r.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged), eventbus.Stateful)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer emitter.Close()
+	tell := func(to network.Reachability) {
+		if err := emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: to}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(network.ReachabilityPublic)
+	through := wire.Addr(string(p.Addrs()[0]) + "/p2p-circuit/p2p/" + b.ID().String())
+	until(t, "two meet through it", func() bool { return a.Connect(t.Context(), through) == nil })
+	tell(network.ReachabilityPrivate)
+	until(t, "it relays no longer", func() bool { return log.count("relays no longer") == 1 })
 }
 
 func TestRelayServesMembersOnly(t *testing.T) {

@@ -184,7 +184,7 @@ func (r *running) loops() error {
 	if r.cfg.MDNS { // not before the host listens: it tells others where
 		g.Go(func() error { return (&local{r: r}).loop(ctx) })
 	}
-	if r.relaying() {
+	if r.cfg.Relay != RelayOff {
 		g.Go(func() error { return r.relayLoop(ctx) })
 	}
 	if r.cfg.NAT {
