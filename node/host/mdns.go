@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -67,9 +68,11 @@ func (l *local) refresh() {
 	}
 	if err != nil { // no multicast here, as in many containers, or no network yet
 		_ = service.Close()
-		if !l.warned {
-			l.r.log.Warn("local discovery is off until this machine is on a network with multicast", "err", err)
+		level := slog.LevelWarn
+		if l.warned {
+			level = slog.LevelDebug
 		}
+		l.r.log.Log(l.r.ctx, level, "local discovery is off until this machine is on a network with multicast", "err", err)
 		l.warned = true
 		return
 	}

@@ -6,6 +6,9 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 )
 
 // hasMulticast reports whether this machine has an interface that mDNS can use.
@@ -58,5 +61,54 @@ func TestLocalDiscovery(t *testing.T) {
 	until(t, "they meet", func() bool { return knows(a, b)() && knows(b, a)() })
 	if n := log.count(off); n > 0 {
 		t.Errorf("%d warnings that local discovery is off", n)
+	}
+}
+
+// TestLocalDiscoveryFollowsAddresses tells a host that its addresses have changed, first when
+// they have not, and then when it listens at a further one: discovery starts again once, with
+// what others are to be told now. Where there is no multicast it is tried again.
+func TestLocalDiscoveryFollowsAddresses(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	p := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) {
+		c.MDNS, c.Log = true, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	began := "local discovery is on"
+	if !hasMulticast(t) {
+		began = "local discovery is off"
+	}
+	until(t, "it begins", func() bool { return log.count(began) == 1 })
+	r, err := p.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	emitter, err := r.host.EventBus().Emitter(new(event.EvtLocalAddressesUpdated), eventbus.Stateful)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer emitter.Close()
+	if err := emitter.Emit(event.EvtLocalAddressesUpdated{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.host.Network().Listen(addrsOf(textAddrs([]string{"/ip4/127.0.0.1/tcp/0"}))...); err != nil {
+		t.Fatal(err)
+	}
+	all, err := r.host.Network().InterfaceListenAddresses()
+	if err != nil || len(all) < 2 {
+		t.Fatalf("listens at %v, %v", all, err)
+	}
+	if err := emitter.Emit(event.EvtLocalAddressesUpdated{}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it begins again", func() bool { return log.count(began) >= 2 })
+	if n := log.count(began); n != 2 {
+		t.Errorf("it began %d times, want 2", n)
+	}
+	if began == "local discovery is on" {
+		for _, a := range all {
+			if log.count(a.String()) == 0 {
+				t.Errorf("it is not told of %s", a)
+			}
+		}
 	}
 }
