@@ -127,23 +127,32 @@ func (r *running) renewOwn(ctx context.Context) {
 	now := r.now()
 	r.mu.Lock()
 	due := r.cfg.Credentials.SwarmKey == nil && !now.Before(renewsAt(&r.own.grant)) && !now.Before(r.own.next)
+	has, enough := r.own.membership, now.Add(leastLife(&r.own.grant)*2/3)
 	r.mu.Unlock()
 	if !due {
 		return
 	}
-	err, asked := errNoGranter, false
+	err, asked, taken := errNoGranter, false, false
 	for _, id := range r.granters(now) {
 		if ctx.Err() != nil {
 			return
 		}
-		answered, failed := r.askRenewal(ctx, id)
+		answered, failed := r.askRenewal(ctx, id, &has)
+		// A deputy may give less than another peer does for the same membership; the founder gives
+		// no more than the deputy for what the deputy gave.
 		if failed == nil {
-			return
+			if taken = true; r.lasts(enough) {
+				return
+			}
+			continue
 		}
 		if answered || !asked {
 			err = fmt.Errorf("peer %s: %w", id, failed)
 		}
 		asked = asked || answered
+	}
+	if taken {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,6 +162,13 @@ func (r *running) renewOwn(ctx context.Context) {
 		r.own.next = now.Add(r.own.wait)
 		r.log.Warn("membership not renewed", "err", err, "ends", r.own.grant.ExpiresAt())
 	}
+}
+
+// lasts reports whether the membership does not end before a time.
+func (r *running) lasts(until time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.own.grant.ExpiresAt().Before(until)
 }
 
 // granters returns the peers that may renew memberships: first those that are connected.
@@ -175,9 +191,9 @@ func (r *running) granters(now time.Time) []ID {
 	return out[:min(len(out), grantersAsked)]
 }
 
-// askRenewal asks a peer for a longer membership and takes it. answered tells that the peer
-// was there.
-func (r *running) askRenewal(ctx context.Context, id ID) (answered bool, err error) {
+// askRenewal asks a peer for a longer membership than has and takes it. answered tells that the
+// peer was there.
+func (r *running) askRenewal(ctx context.Context, id ID, has *wire.Membership) (answered bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, protocol.StreamOpenTimeout)
 	defer cancel()
 	if _, err := r.reach(ctx, id); err != nil {
@@ -187,7 +203,7 @@ func (r *running) askRenewal(ctx context.Context, id ID) (answered bool, err err
 	if err != nil {
 		return false, err
 	}
-	m, err := r.exchangeRenewal(s)
+	m, err := r.exchangeRenewal(s, has)
 	r.mu.Lock()
 	r.own.reached = r.now()
 	r.mu.Unlock()
@@ -202,23 +218,32 @@ func (r *running) askRenewal(ctx context.Context, id ID) (answered bool, err err
 	return true, err
 }
 
-func (r *running) exchangeRenewal(s Stream) (*wire.Membership, error) {
+func (r *running) exchangeRenewal(s Stream, has *wire.Membership) (*wire.Membership, error) {
 	if err := s.SetDeadline(time.Now().Add(r.cfg.Times.Hello)); err != nil {
 		return nil, err
 	}
-	r.mu.Lock()
-	has := r.own.membership
-	r.mu.Unlock()
 	w := frame.NewWriter(s)
-	if err := errors.Join(writeMessage(w, wire.TypeRenew, &has), w.Flush(), s.CloseWrite()); err != nil {
+	if err := errors.Join(writeMessage(w, wire.TypeRenew, has), w.Flush(), s.CloseWrite()); err != nil {
 		return nil, err
 	}
 	m := new(wire.Membership)
 	return m, readAnswer(s, wire.RenewClientLimits(), m)
 }
 
+// leastLife is how long a renewal of a grant lets the renewals after it be: a deputy's, who gave
+// the grant, may be shorter than its own.
+func leastLife(g *wire.Grant) time.Duration {
+	life := g.RenewalLife()
+	if g.Issuer != nil {
+		life = min(life, g.Issuer.RenewalLife())
+	}
+	return life
+}
+
 // takeMembership takes over a membership that a peer gave, if it is better than the one
-// there is, keeps it and shows it to the connected peers.
+// there is, keeps it and shows it to the connected peers. One that ends earlier is not, also in
+// the place of an invitation: a deputy whose own membership ends soon, or that means harm, gives
+// such.
 func (r *running) takeMembership(m *wire.Membership, from ID) error {
 	now := r.now()
 	g, err := m.Verify(r.Swarm(), r.ID(), now)
@@ -230,8 +255,10 @@ func (r *running) takeMembership(m *wire.Membership, from ID) error {
 	switch {
 	case slices.ContainsFunc(has.Scopes, func(s string) bool { return !g.Allows(s) }):
 		err = errors.New("renewed membership lacks a scope")
-	case g.Peer == "" || has.Peer != "" && g.Expires <= has.Expires:
+	case g.Peer == "" || has.Peer != "" && g.Expires <= has.Expires, g.Expires < has.Expires-int64(protocol.MaxClockSkew/time.Second):
 		err = errors.New("renewed membership is no longer than the one there is")
+	case g.RenewalLife() < leastLife(has):
+		err = errors.New("renewed membership makes the renewals after it shorter")
 	default:
 		r.own = renewal{membership: *m, grant: *g, accepted: true, unsaved: true, reached: now}
 	}

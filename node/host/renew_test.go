@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,6 +327,93 @@ func TestDeputyReplacesTheFounder(t *testing.T) {
 	}
 	if _, err := b.Invite(Invitation{}); !errors.Is(err, ErrNotOwner) {
 		t.Errorf("a member invites: %v", err)
+	}
+}
+
+// TestShortRenewalIsNotTaken has a deputy, whose renewals last two days, the only peer that a new
+// member reaches: the member keeps its invitation of thirty days until two are more.
+func TestShortRenewalIsNotTaken(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), timed(clock, ""))
+	d := startPeer(t, invited(t, a, t.TempDir(), Invitation{Scopes: wire.AllScopes(), Life: 2 * day}), timed(clock, ""))
+	until(t, "a deputy", bound(d, clock.now().Add(9*365*day)))
+	a.stop()
+	token, err := a.creds.Invite(Invitation{TTL: 30 * day, Addrs: d.Addrs()}, clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds, err := OpenCredentials(t.TempDir(), token, clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := startPeer(t, creds, timed(clock, ""))
+	until(t, "asked", func() bool { m := b.Membership(); return !m.Reached.IsZero() && (m.Err != nil || m.Grant.Peer != "") })
+	if m := b.Membership(); m.Grant.ExpiresAt().Before(clock.now().Add(29 * day)) {
+		t.Errorf("a member until %v instead of 30 days, %v", m.Grant.ExpiresAt(), m.Err)
+	}
+	clock.add(29 * day)
+	until(t, "two days are more", bound(b, clock.now().Add(day+12*time.Hour)))
+}
+
+// TestRenewalAsksOn has a deputy that is asked first give two days, and the founder ninety.
+func TestRenewalAsksOn(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), timed(clock, ""))
+	deputy := Invitation{Scopes: wire.AllScopes(), Life: 2 * day}
+	creds := invited(t, a, t.TempDir(), deputy)
+	for creds.ID > a.ID() { // peers are asked in the order of their identities
+		creds = invited(t, a, t.TempDir(), deputy)
+	}
+	d := startPeer(t, creds, timed(clock, ""))
+	until(t, "a deputy", bound(d, clock.now().Add(9*365*day)))
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), timed(clock, ""))
+	until(t, "a member", bound(b, clock.now().Add(89*day)))
+	until(t, "the founder knows", shows(a, b, clock.now().Add(89*day)))
+	until(t, "connected", func() bool { return b.Connect(t.Context(), d.Addrs()[0]) == nil })
+	until(t, "knows the deputy", shows(b, d, clock.now().Add(9*365*day)))
+	clock.add(88*day + 12*time.Hour)
+	until(t, "renewed by who gives more", bound(b, clock.now().Add(89*day)))
+}
+
+// TestRenewalKeepsLives has a deputy give a membership whose renewals would last an hour.
+func TestRenewalKeepsLives(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), timed(clock, ""))
+	d := startPeer(t, invited(t, a, t.TempDir(), Invitation{Scopes: wire.AllScopes()}), timed(clock, ""))
+	until(t, "a deputy", bound(d, clock.now().Add(9*365*day)))
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), timed(clock, ""))
+	until(t, "a member", bound(b, clock.now().Add(89*day)))
+	clock.add(20 * day)
+	own := d.Membership().Grant
+	has := b.Membership().Grant
+	to := has
+	to.ID, to.Issuer, to.Life, to.NotBefore, to.Expires = randomBytes(wire.GrantIDSize), nil, 3600, clock.now().Unix(), clock.now().Add(time.Hour).Unix()
+	m := func() *wire.Membership {
+		signed, err := wire.IssueGrant(d.creds.Key, &own, &to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		by := d.own.membership.Grant
+		return &wire.Membership{Grant: signed, Issuer: &by}
+	}
+	r, err := b.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, life := range map[string]time.Duration{"shorter": time.Hour, "longer, with short renewals": 80 * day} {
+		to.Expires = clock.now().Add(life).Unix()
+		if err := r.takeMembership(m(), d.ID()); err == nil || !strings.Contains(err.Error(), "renewed membership ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	to.Life, to.Expires = has.Life, clock.now().Add(80*day).Unix()
+	if err := r.takeMembership(m(), d.ID()); err != nil {
+		t.Errorf("as long as before, and longer than what is left: %v", err)
 	}
 }
 
