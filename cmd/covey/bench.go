@@ -14,6 +14,7 @@ import (
 	"github.com/covey-network/covey/engine/bench"
 	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 )
 
 func benchCommand(o *options) *cobra.Command {
@@ -114,7 +115,7 @@ func printReport(w io.Writer, r bench.Report) error {
 		types = append(types, fmt.Sprintf("%s x %d", name, n))
 	}
 	slices.Sort(types)
-	fmt.Fprintf(w, "%s: %s of weights (%s), %d threads, %s\n", r.Model, bytesText(r.WeightBytes), strings.Join(types, ", "), r.Threads, r.ISA)
+	fmt.Fprintf(w, "%s: %s of weights (%s), %d threads, %s\n", r.Model, store.BytesText(r.WeightBytes), strings.Join(types, ", "), r.Threads, r.ISA)
 	fmt.Fprintf(w, "machine: reads %.1f GB/s, 8-bit dot products %.0f GOP/s, float32 %.0f GFLOP/s\n", r.Machine.ReadBytes/1e9, r.Machine.DotOps/1e9, r.Machine.FMAOps/1e9)
 	rows := [][]string{{"", "tokens/s", "GB/s", "of reads", "GOP/s", "of peak", "bound by"}}
 	for _, p := range []struct {

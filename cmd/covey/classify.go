@@ -16,6 +16,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/shell"
+	"github.com/covey-network/covey/node/store"
 )
 
 // maxImageFile bounds an image file that is sent to a node, whose requests end at 33 MiB: a
@@ -162,7 +163,7 @@ func readImage(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
 	if len(data) > maxImageFile {
-		return nil, fmt.Errorf("%s has more than %s: make it smaller first, the model sees few of its pixels", name, bytesText(maxImageFile))
+		return nil, fmt.Errorf("%s has more than %s: make it smaller first, the model sees few of its pixels", name, store.BytesText(maxImageFile))
 	}
 	return data, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -86,7 +87,7 @@ func peersCommand(o *options) *cobra.Command {
 						serves = append(serves, m.Name+" "+rangeText(s.Range))
 					}
 				}
-				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), bytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
+				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), store.BytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
 			}
 			return table(c.OutOrStdout(), rows)
 		},

@@ -17,6 +17,7 @@ import (
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
@@ -71,7 +72,7 @@ func importCommand(o *options) *cobra.Command {
 			}
 			defer stop()
 			return o.watch(c, client, "/covey/v1/models/import", req, func(e *api.Event) string {
-				return fmt.Sprintf("imported %s: %s, %s", e.Name, bytesText(e.Total), e.Model)
+				return fmt.Sprintf("imported %s: %s, %s", e.Name, store.BytesText(e.Total), e.Model)
 			})
 		},
 	}
@@ -180,7 +181,7 @@ func summary(models []api.Model) (shown []api.Model, more int) {
 // listRow is the line of a model. Of one that only peers have nothing but the name and the
 // identifier is known before its first use.
 func listRow(m api.Model) []string {
-	row := []string{m.Name, m.Task, bytesText(m.Bytes), bytesText(m.BytesHere), fmt.Sprint(m.Peers), m.CID}
+	row := []string{m.Name, m.Task, store.BytesText(m.Bytes), store.BytesText(m.BytesHere), fmt.Sprint(m.Peers), m.CID}
 	if m.Task == "" {
 		row[1], row[2] = "-", "-"
 	}
@@ -214,8 +215,8 @@ func showCommand(o *options) *cobra.Command {
 				{"quantisation", m.Quantization},
 				{"blocks", fmt.Sprint(m.Blocks)},
 				{"context", fmt.Sprint(m.Context)},
-				{"size", bytesText(m.Bytes)},
-				{"here", bytesText(m.BytesHere)},
+				{"size", store.BytesText(m.Bytes)},
+				{"here", store.BytesText(m.BytesHere)},
 				{"pinned", pinnedText(m)},
 			}
 			if m.License != "" {
@@ -226,9 +227,9 @@ func showCommand(o *options) *cobra.Command {
 				if p.Here {
 					here = "here"
 				}
-				size := bytesText(p.Bytes)
+				size := store.BytesText(p.Bytes)
 				if p.Shared > 0 {
-					size += " and " + bytesText(p.Shared) + " shared with other parts"
+					size += " and " + store.BytesText(p.Shared) + " shared with other parts"
 				}
 				rows = append(rows, []string{p.Name, fmt.Sprintf("%s, %s, %s", size, countText(len(p.Tensors), "tensor"), here)})
 			}
@@ -275,7 +276,7 @@ func fetchedText(e *api.Event) string {
 	if e.Bytes == 0 {
 		return fmt.Sprintf("all blocks of %s are here already", e.Name)
 	}
-	text := fmt.Sprintf("fetched %s of %s", bytesText(e.Bytes), e.Name)
+	text := fmt.Sprintf("fetched %s of %s", store.BytesText(e.Bytes), e.Name)
 	peers := make([]string, 0, len(e.From))
 	for p := range e.From {
 		peers = append(peers, p)
@@ -305,7 +306,7 @@ func removeCommand(o *options) *cobra.Command {
 			if err := client.Delete(c.Context(), path, &freed); err != nil {
 				return err
 			}
-			return o.report(c, freed, "removed %s: blocks of %s, the disk got %s back", a[0], bytesText(freed.Bytes), bytesText(freed.Freed))
+			return o.report(c, freed, "removed %s: blocks of %s, the disk got %s back", a[0], store.BytesText(freed.Bytes), store.BytesText(freed.Freed))
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "also if this node serves blocks of it")
@@ -350,7 +351,7 @@ func gcCommand(o *options) *cobra.Command {
 			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
 				return err
 			}
-			return o.report(c, done, "removed %d blocks of %s, the disk got %s back", done.Blocks, bytesText(done.Bytes), bytesText(done.Freed))
+			return o.report(c, done, "removed %d blocks of %s, the disk got %s back", done.Blocks, store.BytesText(done.Bytes), store.BytesText(done.Freed))
 		},
 	}
 	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
+	"github.com/covey-network/covey/node/store"
 )
 
 // printJSON prints v for programs.
@@ -31,20 +32,6 @@ func table(w io.Writer, rows [][]string) error {
 		}
 	}
 	return t.Flush()
-}
-
-// bytesText writes a size in the unit people read.
-func bytesText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/unit, 0
-	for f >= unit && i < 4 {
-		f /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", f, "KMGTP"[i])
 }
 
 // countText writes a number of things.
@@ -84,7 +71,7 @@ func (p *progress) show(e api.Event) {
 		p.end()
 		p.stage, p.start, p.first = e.Stage, now, e.Bytes
 		if !p.terminal {
-			fmt.Fprintf(p.w, "%s %s\n", e.Stage, bytesText(e.Total))
+			fmt.Fprintf(p.w, "%s %s\n", e.Stage, store.BytesText(e.Total))
 		}
 	}
 	if !p.terminal || now.Sub(p.drawn) < redraw && e.Bytes < e.Total {
@@ -101,11 +88,11 @@ func (p *progress) line(e api.Event, now time.Time) string {
 		done = min(1, float64(e.Bytes)/float64(e.Total))
 	}
 	full := int(done * width)
-	text := fmt.Sprintf("%-9s [%s%s] %3.0f%%  %s of %s", e.Stage, strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*done, bytesText(e.Bytes), bytesText(e.Total))
+	text := fmt.Sprintf("%-9s [%s%s] %3.0f%%  %s of %s", e.Stage, strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*done, store.BytesText(e.Bytes), store.BytesText(e.Total))
 	seconds := now.Sub(p.start).Seconds()
 	if rate := float64(e.Bytes-p.first) / seconds; seconds > 0.5 && rate > 0 {
 		left := time.Duration(float64(e.Total-e.Bytes) / rate * float64(time.Second)).Round(time.Second)
-		text += fmt.Sprintf("  %s/s  %s left", bytesText(int64(rate)), left)
+		text += fmt.Sprintf("  %s/s  %s left", store.BytesText(int64(rate)), left)
 	}
 	return text
 }

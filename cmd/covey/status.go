@@ -10,6 +10,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -81,7 +82,7 @@ func damageText(d api.Damage) string {
 }
 
 func spaceText(s wire.Space) string {
-	return fmt.Sprintf("%s lent, %s free", bytesText(int64(s.Lent)), bytesText(int64(s.Free)))
+	return fmt.Sprintf("%s lent, %s free", store.BytesText(int64(s.Lent)), store.BytesText(int64(s.Free)))
 }
 
 func rangeText(r wire.Range) string {

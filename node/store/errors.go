@@ -69,9 +69,9 @@ type SpaceError struct {
 // Error tells what is short: the disk or the owner's limit.
 func (e *SpaceError) Error() string {
 	if e.Margin == 0 {
-		return fmt.Sprintf("no room for %s: %s are left of the disk limit", bytesText(e.Need), bytesText(e.Free))
+		return fmt.Sprintf("no room for %s: %s are left of the disk limit", BytesText(e.Need), BytesText(e.Free))
 	}
-	return fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", bytesText(e.Need), bytesText(e.Free), bytesText(e.Margin))
+	return fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", BytesText(e.Need), BytesText(e.Free), BytesText(e.Margin))
 }
 
 // Unwrap returns the error of the operating system, if there was one.

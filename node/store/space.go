@@ -75,9 +75,9 @@ func (s *Store) full() string {
 	case err != nil:
 		return err.Error()
 	case left <= 0 && margin == 0:
-		return fmt.Sprintf("the disk limit of %s is used up", bytesText(s.cfg.Limit))
+		return fmt.Sprintf("the disk limit of %s is used up", BytesText(s.cfg.Limit))
 	case left <= 0:
-		return fmt.Sprintf("the disk has %s free, and %s must stay free", bytesText(left+margin), bytesText(margin))
+		return fmt.Sprintf("the disk has %s free, and %s must stay free", BytesText(left+margin), BytesText(margin))
 	case s.stuck.Load():
 		return "the disk was full"
 	}
@@ -165,7 +165,7 @@ func (s *Store) noRoomToOpen(need, free int64, freeing bool) error {
 		return err
 	}
 	return fmt.Errorf("%w; delete other files of %s or more, and the space of what was removed is given back by itself when a node runs, or by covey model gc",
-		err, bytesText(max(need-free, startBytes)))
+		err, BytesText(max(need-free, startBytes)))
 }
 
 // wrote takes note of an error of writing: after one of a full disk the database must be
