@@ -19,6 +19,7 @@ import (
 
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol"
 )
 
@@ -180,6 +181,9 @@ func (c *Config) Validate() error {
 		text, _ := n.MarshalText()
 		bad("limits.relay is %s a second: nothing useful passes below %d KiB; network.relay = \"off\" carries nothing", text, leastRelay>>10)
 	}
+	if err := c.checkDisk(); err != nil {
+		errs = append(errs, err)
+	}
 	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
 		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)
 	}
@@ -198,6 +202,25 @@ func (c *Config) Validate() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkDisk refuses a limit that is more than the whole disk of the data directory, which need
+// not exist yet. What a disk does not tell is not checked.
+func (c *Config) checkDisk() error {
+	if c.Limits.Disk <= 0 || c.DataDir == "" {
+		return nil
+	}
+	for dir := c.DataDir; ; dir = filepath.Dir(dir) {
+		_, total, err := store.DiskSpace(dir)
+		if err == nil && total > 0 && int64(c.Limits.Disk) > total {
+			text, _ := c.Limits.Disk.MarshalText()
+			return fmt.Errorf("limits.disk is %s, the whole disk of %s has %s: lend less with --disk, or leave it out for what is free, less a reserve",
+				text, c.DataDir, store.BytesText(total))
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
 }
 
 func (c *Config) keys() ([][32]byte, error) {

@@ -84,7 +84,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.Space == nil {
-		c.Space = diskSpace
+		c.Space = DiskSpace
 	}
 	if c.tuning == nil {
 		t := defaultTuning()
@@ -93,7 +93,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func diskSpace(dir string) (free, total int64, err error) {
+// DiskSpace returns the free and total bytes of the disk that holds a directory.
+func DiskSpace(dir string) (free, total int64, err error) {
 	u, err := disk.Usage(dir)
 	if err != nil {
 		return 0, 0, fmt.Errorf("ask for free space of %q: %w", dir, err)

@@ -2,10 +2,14 @@ package blackbox_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/covey-network/covey/node/store"
 )
 
 // TestWrongUsage has command lines and settings that covey refuses before it does anything.
@@ -31,6 +35,8 @@ func TestWrongUsage(t *testing.T) {
 		{"fewer cores than none", "", "limits.cores is -2", []string{"up", "--print-config", "--cores", "-2"}},
 		{"no memory", "", "--memory is 0", []string{"up", "--print-config", "--memory", "0"}},
 		{"no disk", "", "--disk is 0", []string{"up", "--print-config", "--disk", "0B"}},
+		{"more disk than there is", "", "limits.disk is 4000000TB, the whole disk of ", []string{"up", "--print-config", "--disk", "4000000TB"}},
+		{"more disk than there is, by the environment", "COVEY_DISK=4000000TB", "iB: lend less with --disk", []string{"up"}},
 		{"decimal comma", "", "write a decimal point: 4.5GiB", []string{"up", "--print-config", "--memory", "4,5GiB"}},
 		{"unknown type", "", "no such type", []string{"bench", "--type", "int3"}},
 	} {
@@ -46,6 +52,23 @@ func TestWrongUsage(t *testing.T) {
 				t.Errorf("got %v and %q, want exit code 2 and %q", err, out, c.want)
 			}
 		})
+	}
+}
+
+// TestDiskUpToTheWhole lends a disk to its last byte, from a directory that does not exist yet, and
+// no byte more.
+func TestDiskUpToTheWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, total, err := store.DiskSpace(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, want := range map[int64]int{0: 0, 1: 2} {
+		_, messages, code := covey(t, filepath.Join(dir, "a", "b"), "", "up", "--print-config", "--disk", fmt.Sprintf("%dB", total+more))
+		if code != want || want != 0 && !strings.Contains(messages, store.BytesText(total)) {
+			t.Errorf("%d of %d bytes: %d, %s; want %d", total+more, total, code, messages, want)
+		}
 	}
 }
 
