@@ -122,10 +122,9 @@ func TestInterruptKeepsSize(t *testing.T) {
 			var last struct {
 				Messages []struct{ Role, Content string }
 			}
-			dir := t.TempDir()
 			cmd := command(t, fakeNode(t, map[string]http.HandlerFunc{
 				"GET /covey/v1/models/{name}": func(w http.ResponseWriter, _ *http.Request) {
-					reply(w, map[string]any{"data_dir": dir, "context": 400})
+					reply(w, map[string]any{"context": 400})
 				},
 				"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
 					last.Messages = nil
