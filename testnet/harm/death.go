@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -30,10 +31,7 @@ const (
 // Death kills the only holder of a model while it answers 8 streams, starts it again, and
 // measures how long it takes until an answer comes.
 func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
-	s, err := l.start(ctx, &runner.Manifest{
-		Nodes: nodes("one", asking),
-		Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
-	})
+	s, err := l.startServed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,18 +44,23 @@ func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	client := s.Node(asking).API()
 	var under, streams sync.WaitGroup
 	under.Add(deathStreams)
+	var ended atomic.Int64
 	wrong := make(chan error, deathStreams)
 	for range deathStreams {
 		streams.Go(func() {
 			started := sync.OnceFunc(under.Done)
 			defer started()
-			if a := q.ask(ctx, client, func(int) { started() }); a.err == nil && a.text != want {
+			a := q.ask(ctx, client, func(int) { started() })
+			ended.Add(1)
+			if a.err == nil && a.text != want {
 				wrong <- fmt.Errorf("a stream went on as %q, want %q", a.text, want)
 			}
 		})
 	}
 	under.Wait() // every stream has a token
-	err = s.Node("one").Kill()
+	if err = happened(deathStreams-int(ended.Load()), "stream was under way when the peer died"); err == nil {
+		err = s.Node("one").Kill()
+	}
 	if err == nil {
 		err = s.Node("one").Start(ctx)
 	}
@@ -121,6 +124,9 @@ func Pause(ctx context.Context, l *Lab) (_ []Figure, err error) {
 		}
 		if pauseErr != nil {
 			return nil, pauseErr
+		}
+		if stopped == nil {
+			return nil, fmt.Errorf("the attack did not take place: no peer was stopped, the answer was %q, %v", a.text, a.err)
 		}
 		worst = max(worst, a.gap, a.first)
 		switch {

@@ -27,10 +27,7 @@ const (
 // Floods sends all that is no conversation: silent streams, strangers, and garbage as
 // gossip, frames and blocks. After each the peer answers as before.
 func Floods(ctx context.Context, l *Lab) (out []Figure, err error) {
-	s, err := l.start(ctx, &runner.Manifest{
-		Nodes: nodes("one", asking),
-		Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
-	})
+	s, err := l.startServed(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +75,9 @@ func Floods(ctx context.Context, l *Lab) (out []Figure, err error) {
 	return out, nil
 }
 
+// rejectedAdverts is the metric of what a node was told and no honest peer tells.
+const rejectedAdverts = `host_adverts_total\{verdict="reject"\}`
+
 // flooded is the swarm that is flooded.
 type flooded struct {
 	l      *Lab
@@ -100,8 +100,9 @@ func (fl *flooded) streams(ctx context.Context) ([]Figure, error) {
 	return nil, fl.with(ctx, nil, func(a *attacker) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		fl.l.say("%d of %d silent streams were let in", a.Streams(ctx, fl.victim.Peer, n), n)
-		return nil
+		got := a.Streams(ctx, fl.victim.Peer, n)
+		fl.l.say("%d of %d silent streams were let in", got, n)
+		return happened(got, "silent streams were let in")
 	})
 }
 
@@ -109,7 +110,7 @@ func (fl *flooded) frames(ctx context.Context) ([]Figure, error) {
 	return nil, fl.with(ctx, nil, func(a *attacker) error {
 		n, err := a.Frames(ctx, fl.victim.Peer, fl.l.size(20, 1))
 		fl.l.say("%d streams of garbage", n)
-		return err
+		return errors.Join(err, happened(n, "streams of garbage were let in"))
 	})
 }
 
@@ -118,7 +119,17 @@ func (fl *flooded) gossip(ctx context.Context) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, hostile.Gossip(ctx, cfg, fl.at, fl.l.size(10_000, 500))
+	before, _, err := metric(ctx, fl.s.Node("one"), rejectedAdverts)
+	if err != nil {
+		return nil, err
+	}
+	if err := hostile.Gossip(ctx, cfg, fl.at, fl.l.size(10_000, 500)); err != nil {
+		return nil, err
+	}
+	return nil, fl.s.Wait(ctx, "garbage to arrive as gossip", func(ctx context.Context) (bool, error) {
+		after, _, err := metric(ctx, fl.s.Node("one"), rejectedAdverts)
+		return after > before, err
+	})
 }
 
 // blocks lets a newcomer fetch the model while a peer offers wrong blocks of it.
@@ -168,6 +179,9 @@ func (fl *flooded) strangers(ctx context.Context) ([]Figure, error) {
 		return nil, err
 	}
 	fl.l.say("%d strangers had %d streams; the last of them was cut off after %v", n, stay.Streams, stay.Longest)
+	if err := happened(stay.Streams, "streams of strangers were let in"); err != nil {
+		return nil, err
+	}
 	out := []Figure{{"strangers: longest stay", stay.Longest.Seconds(), (protocol.HelloTimeout + strangerSlack).Seconds(), "s"}}
 	if fl.l.Short {
 		return out, nil

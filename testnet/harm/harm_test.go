@@ -125,6 +125,21 @@ func TestKeys(t *testing.T) { check(t, harm.Keys) }
 
 func TestChurn(t *testing.T) { check(t, harm.Churn) }
 
+// TestNoAttack points attacks at a peer that is not there: each says so, and gives no
+// figures of nothing.
+func TestNoAttack(t *testing.T) {
+	t.Parallel()
+	said, err := harm.AttackNobody(t.Context(), lab(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range said {
+		if err == nil || !strings.Contains(err.Error(), "did not take place") {
+			t.Errorf("%s of nobody: %v", name, err)
+		}
+	}
+}
+
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

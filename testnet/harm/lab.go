@@ -100,6 +100,14 @@ func (l *Lab) start(ctx context.Context, m *runner.Manifest) (*runner.Swarm, err
 	return runner.Start(ctx, runner.Config{Binary: l.Binary, Dir: dir}, m)
 }
 
+// startServed starts a node that serves the demo model and one that asks.
+func (l *Lab) startServed(ctx context.Context) (*runner.Swarm, error) {
+	return l.start(ctx, &runner.Manifest{
+		Nodes: nodes("one", asking),
+		Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
+	})
+}
+
 func nodes(names ...string) (out []runner.Node) {
 	for _, n := range names {
 		out = append(out, runner.Node{Name: n, Cores: 1, Memory: "256MiB"})
@@ -161,8 +169,17 @@ func (l *Lab) invited(ctx context.Context, s *runner.Swarm, founder string) (cfg
 	return hostile.Config{Token: in.Token, Dir: dir}, err
 }
 
-// metric returns a metric of a node, summed over its labels; ok is false if it has none of
-// that name.
+// happened returns an error if there was none of what an attack consists of: then its
+// figures say nothing.
+func happened(n int, what string) error {
+	if n == 0 {
+		return fmt.Errorf("the attack did not take place: no %s", what)
+	}
+	return nil
+}
+
+// metric returns a metric of a node, summed over its labels unless its name, a regular
+// expression, has some; ok is false if there is none of that name.
 func metric(ctx context.Context, p *runner.Process, name string) (sum float64, ok bool, err error) {
 	res, err := p.API().Do(ctx, "GET", "/metrics", nil)
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/testnet/demo"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
 const (
+	sybils      = 4200                  // identities of one token
 	sampleEvery = 50 * time.Millisecond // of a process's memory
 	// newcomerLimit is how long a newcomer may take to be listed, from its start, and to be
 	// used, from when it serves.
@@ -101,13 +103,24 @@ func Sybils(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	if err != nil {
 		return nil, err
 	}
+	heard, _, err := metric(ctx, s.Node("one"), "host_adverts_total")
+	if err != nil {
+		return nil, err
+	}
 	var size int64
 	most, err := sampled(ctx, s.Node("one"), time.Second, func() (err error) {
-		size, err = a.Sybils(ctx, 4200, l.size(protocol.MaxAdvertModels, 8))
+		size, err = a.Sybils(ctx, sybils, l.size(protocol.MaxAdvertModels, 8))
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	now, _, err := metric(ctx, s.Node("one"), "host_adverts_total")
+	if err != nil {
+		return nil, err
+	}
+	if now-heard < sybils {
+		return nil, fmt.Errorf("the attack did not take place: %g adverts arrived, want those of %d sybils", now-heard, sybils)
 	}
 	l.say("%d bytes of sybils took the memory of a peer that serves from %.0f to %.0f MiB", size, before, most)
 
@@ -197,11 +210,9 @@ func Hog(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	if err := s.Node("one").API().Get(ctx, "/covey/v1/status", nil, &st); err != nil {
 		return nil, err
 	}
-	got, tokens, err := a.Hog(ctx, st.Peer, "long", 40, 32768)
-	if err != nil {
+	if err := hogs(ctx, l, a, st.Peer, "long"); err != nil {
 		return nil, err
 	}
-	l.say("the hog has %d of 40 sessions, for %d tokens", got, tokens)
 	failed := 0
 	for range 4 {
 		if a := q.ask(ctx, s.Node("one").API(), nil); a.err != nil {
@@ -210,6 +221,16 @@ func Hog(ctx context.Context, l *Lab) (_ []Figure, err error) {
 		}
 	}
 	return []Figure{{"hog of 40 sessions of 32,768: questions of the node's own user that fail", float64(failed), 0, "answers"}}, nil
+}
+
+// hogs lets a peer take all sessions on another one that it can get.
+func hogs(ctx context.Context, l *Lab, a *attacker, on host.ID, model string) error {
+	got, tokens, err := a.Hog(ctx, on, model, 40, 32768)
+	if err != nil {
+		return err
+	}
+	l.say("the hog has %d of 40 sessions, for %d tokens", got, tokens)
+	return happened(got, "session was opened by the hog")
 }
 
 // writeLong writes the demo model with a context of 32,768 into a folder.
