@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,26 +52,52 @@ func Bodies(ctx context.Context, l *Lab) (out []Figure, err error) {
 		}
 		body := k.head + strings.Repeat(k.value, (bodySize-len(k.head)-len(k.tail))/len(k.value)) + k.tail
 		p := s.Node("one")
+		strange := 0
 		most, err := sampled(ctx, p, 0, func() error {
-			var all sync.WaitGroup
-			for range bodiesOnce {
-				all.Go(func() {
-					res, err := request(ctx, p, http.MethodPost, "/v1/chat/completions", p.API().Key, strings.NewReader(body))
-					if err == nil { // a refusal before the end of the body is one, too
-						_, _ = io.Copy(io.Discard, res.Body)
-						res.Body.Close()
-					}
-				})
+			for _, status := range send(ctx, p, bodiesOnce, body) {
+				if !slices.Contains(refusals, status) {
+					l.say("a body of %s: %s", k.name, status)
+					strange++
+				}
 			}
-			all.Wait()
 			return nil
 		})
 		if err := errors.Join(err, s.Stop()); err != nil {
 			return nil, err
 		}
-		out = append(out, Figure{fmt.Sprintf("%d bodies of %s: resident memory", bodiesOnce, k.name), most, bodiesMiB, "MiB"})
+		name := fmt.Sprintf("%d bodies of %s", bodiesOnce, k.name)
+		out = append(out,
+			Figure{name + ": resident memory", most, bodiesMiB, "MiB"},
+			Figure{name + ": not refused in order", float64(strange), 0, "bodies"})
 	}
 	return out, nil
+}
+
+// refusals are how a gateway answers a body that is too much: it says what is wrong with it,
+// or that there are too many at once.
+var refusals = []string{"400 Bad Request", "404 Not Found", "503 Service Unavailable"}
+
+// send sends a body n times at once and returns what became of each: the status of its
+// answer, or the error.
+func send(ctx context.Context, p *runner.Process, n int, body string) []string {
+	out := make([]string, n)
+	var all sync.WaitGroup
+	for i := range out {
+		all.Go(func() {
+			res, err := request(ctx, p, http.MethodPost, "/v1/chat/completions", p.API().Key, strings.NewReader(body))
+			if err != nil {
+				out[i] = err.Error()
+				return
+			}
+			out[i] = res.Status
+			_, err = io.Copy(io.Discard, res.Body)
+			if err = errors.Join(err, res.Body.Close()); err != nil {
+				out[i] = err.Error()
+			}
+		})
+	}
+	all.Wait()
+	return out
 }
 
 // Clients holds a gateway up with slow bodies, then with idle connections, from one address,
@@ -90,14 +117,15 @@ func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	}
 	l.say("an answer takes %v when nobody disturbs", alone)
 	var out []Figure
+	idle := l.size(3000, 1500)
 	for _, c := range []struct {
 		name  string
 		n     int
 		first string // what each connection sends
 	}{
 		{"128 slow bodies", 128, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"},
-		{"3,000 idle connections", l.size(3000, 1500), ""},
-		{"3,000 idle connections after an answer", l.size(3000, 1500), "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"},
+		{fmt.Sprintf("%d idle connections", idle), idle, ""},
+		{fmt.Sprintf("%d idle connections after an answer", idle), idle, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"},
 	} {
 		end, err := connections(ctx, p, c.n, c.first)
 		if err != nil {
@@ -118,7 +146,8 @@ func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 }
 
 // connections opens connections from elsewhere and sends the same on each; then those with
-// a body go on a byte a second. end closes them.
+// a body go on a byte a second. The gateway may close them, but one that cannot be opened is
+// an error: with fewer the figures say nothing. end closes them.
 func connections(ctx context.Context, p *runner.Process, n int, first string) (end func(), err error) {
 	at, err := url.Parse(p.API().Base)
 	if err != nil {
@@ -137,7 +166,8 @@ func connections(ctx context.Context, p *runner.Process, n int, first string) (e
 	for range n {
 		c, err := elsewhere.DialContext(ctx, "tcp", at.Host)
 		if err != nil {
-			break // it takes no more, as it may
+			end()
+			return nil, fmt.Errorf("open connection %d of %d: %w", len(all)+1, n, err)
 		}
 		all = append(all, c)
 		if _, err := io.WriteString(c, first); err != nil {
