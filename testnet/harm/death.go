@@ -72,10 +72,13 @@ func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	for err == nil {
 		a := q.ask(ctx, client, nil)
 		if a.err == nil {
+			if a.text != want {
+				err = fmt.Errorf("the first answer after the peer's return is %q, want %q", a.text, want)
+			}
 			break
 		}
 		if time.Since(back) > patience {
-			err = fmt.Errorf("no answer within %v of the peer's return: %w", deathPatience, a.err)
+			err = fmt.Errorf("no answer within %v of the peer's return: %w", patience, a.err)
 		} else {
 			err = pause(ctx, deathAgain)
 		}
