@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -88,6 +89,17 @@ func (q *asker) ask(ctx context.Context, c *api.Client, each func(n int)) (a ans
 		a.err = errors.New("the stream ended without a reason")
 	}
 	return a
+}
+
+// atOnce asks a node n times at once.
+func (q *asker) atOnce(ctx context.Context, c *api.Client, n int) []answer {
+	out := make([]answer, n)
+	var all sync.WaitGroup
+	for i := range out {
+		all.Go(func() { out[i] = q.ask(ctx, c, nil) })
+	}
+	all.Wait()
+	return out
 }
 
 // infer asks a model of images for its scores.

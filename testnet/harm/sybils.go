@@ -178,8 +178,8 @@ func newcomer(ctx context.Context, s *runner.Swarm) (listed, used time.Duration,
 	return listed, time.Since(start), answer.err
 }
 
-// Hog lets a peer reserve sessions of a long context, and has the node's own user and
-// another peer ask meanwhile.
+// Hog lets a peer reserve sessions of a long context, and has the node's own user and then
+// another peer, which came with another token, ask several questions at once meanwhile.
 func Hog(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	dir, err := l.dir("long")
 	if err != nil {
@@ -198,7 +198,8 @@ func Hog(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	q := &asker{model: "long", tokens: longAnswer}
-	if _, err := q.settled(ctx, s, asking); err != nil {
+	want, err := q.settled(ctx, s, asking)
+	if err != nil {
 		return nil, err
 	}
 	a, err := l.attack(ctx, s, "one", nil)
@@ -213,14 +214,21 @@ func Hog(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	if err := hogs(ctx, l, a, st.Peer, "long"); err != nil {
 		return nil, err
 	}
-	failed := 0
-	for range 4 {
-		if a := q.ask(ctx, s.Node("one").API(), nil); a.err != nil {
-			l.say("the owner's own question: %v", a.err)
-			failed++
+	var out []Figure
+	for _, who := range []struct{ name, node string }{{"the node's own user", "one"}, {"another peer", asking}} {
+		failed := 0
+		for _, a := range q.atOnce(ctx, s.Node(who.node).API(), 4) {
+			if a.err == nil && a.text != want {
+				a.err = fmt.Errorf("the answer is %q, want %q", a.text, want)
+			}
+			if a.err != nil {
+				l.say("a question of %s: %v", who.name, a.err)
+				failed++
+			}
 		}
+		out = append(out, Figure{"hog of 40 sessions of 32,768: questions of " + who.name + " that fail", float64(failed), 0, "answers"})
 	}
-	return []Figure{{"hog of 40 sessions of 32,768: questions of the node's own user that fail", float64(failed), 0, "answers"}}, nil
+	return out, nil
 }
 
 // hogs lets a peer take all sessions on another one that it can get.
