@@ -22,9 +22,10 @@ import (
 )
 
 const (
-	bodySize   = 4<<20 - 1<<10 // what a gateway takes
+	bodySize   = 4<<20 - 1  // what a gateway takes
+	bodySizeV2 = 33<<20 - 1 // and for a model's tensors
 	bodiesOnce = 32
-	bodiesMiB  = 300 // resident memory of the node
+	bodiesMiB  = 300e6 / (1 << 20) // resident memory of the node: 300 MB
 	// othersLimit is how long others may wait for an answer.
 	othersLimit = 500 * time.Millisecond
 	echoLimit   = 4 << 10 // bytes of an answer to a model name of 1 MB
@@ -35,34 +36,51 @@ const (
 // elsewhere dials from another address than others do: from a machine of its own.
 var elsewhere = &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 
-// Bodies sends bodies of many JSON values at once, of each kind.
+// hi is a conversation.
+const hi = `"messages":[{"role":"user","content":"hi"}]`
+
+// hostileBodies are bodies of many small values, as large as their route takes.
+var hostileBodies = []struct {
+	name, path       string
+	head, value, end string
+	size             int
+}{
+	{"tools of empty lists", "/v1/chat/completions", `{"model":"demo",` + hi + `,"tools":[`, `[],`, `[]]}`, bodySize},
+	{"messages of nothing", "/v1/chat/completions", `{"model":"demo","messages":[`, `{},`, `{}]}`, bodySize},
+	{"short messages", "/v1/chat/completions", `{"model":"demo","messages":[`, `{"role":"user","content":""},`, `{"role":"user","content":"a"}]}`, 900 << 10},
+	{"empty stop texts", "/v1/chat/completions", `{"model":"demo",` + hi + `,"stop":[`, `"",`, `""]}`, bodySize},
+	{"token ids", "/v1/completions", `{"model":"demo","prompt":[`, `1,`, `1]}`, bodySize},
+	{"escapes", "/v1/completions", `{"model":"demo","prompt":"`, `a\n`, `"}`, bodySize},
+	{"tensors of nothing", "/v2/models/demo/infer", `{"inputs":[`, `{},`, `{}]}`, bodySizeV2},
+}
+
+// refusals are how a gateway answers a body that is too much: it says what is wrong with it,
+// or that there are too many at once.
+var refusals = []string{"400 Bad Request", "503 Service Unavailable"}
+
+// Bodies sends bodies of many JSON values at once, one kind after the other.
 func Bodies(ctx context.Context, l *Lab) (out []Figure, err error) {
-	kinds := []struct{ name, head, value, tail string }{
-		{"tools of empty lists", `{"model":"nothing","messages":[{"role":"user","content":"x"}],"tools":[[]`, `,[]`, `]}`},
-		{"messages of nothing", `{"model":"nothing","messages":[{}`, `,{}`, `]}`},
-		{"empty stop texts", `{"model":"nothing","messages":[{"role":"user","content":"x"}],"stop":[""`, `,""`, `]}`},
+	s, err := l.start(ctx, &runner.Manifest{Nodes: nodes("one"), Model: []runner.Model{{Name: "demo", On: "one"}}})
+	if err != nil {
+		return nil, err
 	}
-	for _, k := range kinds[:l.size(len(kinds), 1)] {
-		s, err := l.start(ctx, &runner.Manifest{Nodes: nodes("one")})
-		if err != nil {
-			return nil, err
-		}
-		if err := rested(ctx, s, "one"); err != nil {
-			return nil, errors.Join(err, s.Stop())
-		}
-		body := k.head + strings.Repeat(k.value, (bodySize-len(k.head)-len(k.tail))/len(k.value)) + k.tail
-		p := s.Node("one")
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	if err := rested(ctx, s, "one"); err != nil {
+		return nil, err
+	}
+	p := s.Node("one")
+	for _, k := range hostileBodies {
+		body := k.head + strings.Repeat(k.value, (k.size-len(k.head)-len(k.end))/len(k.value)) + k.end
 		strange := 0
-		most, err := sampled(ctx, p, 0, func() error {
-			for _, status := range send(ctx, p, bodiesOnce, body) {
+		most, err := peak(p, func() {
+			for _, status := range send(ctx, p, bodiesOnce, k.path, body) {
 				if !slices.Contains(refusals, status) {
 					l.say("a body of %s: %s", k.name, status)
 					strange++
 				}
 			}
-			return nil
 		})
-		if err := errors.Join(err, s.Stop()); err != nil {
+		if err != nil {
 			return nil, err
 		}
 		name := fmt.Sprintf("%d bodies of %s", bodiesOnce, k.name)
@@ -73,18 +91,14 @@ func Bodies(ctx context.Context, l *Lab) (out []Figure, err error) {
 	return out, nil
 }
 
-// refusals are how a gateway answers a body that is too much: it says what is wrong with it,
-// or that there are too many at once.
-var refusals = []string{"400 Bad Request", "404 Not Found", "503 Service Unavailable"}
-
 // send sends a body n times at once and returns what became of each: the status of its
 // answer, or the error.
-func send(ctx context.Context, p *runner.Process, n int, body string) []string {
+func send(ctx context.Context, p *runner.Process, n int, path, body string) []string {
 	out := make([]string, n)
 	var all sync.WaitGroup
 	for i := range out {
 		all.Go(func() {
-			res, err := request(ctx, p, http.MethodPost, "/v1/chat/completions", p.API().Key, strings.NewReader(body))
+			res, err := request(ctx, p, http.MethodPost, path, p.API().Key, strings.NewReader(body))
 			if err != nil {
 				out[i] = err.Error()
 				return
@@ -101,7 +115,7 @@ func send(ctx context.Context, p *runner.Process, n int, body string) []string {
 }
 
 // Clients holds a gateway up with slow bodies, then with idle connections, from one address,
-// while others ask from another one.
+// while others ask from another one, and then with both from the address of those.
 func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	s, err := l.start(ctx, &runner.Manifest{
 		Nodes: nodes("one"), Model: []runner.Model{{Name: "demo", On: "one", Hosts: []runner.Host{{Node: "one", Blocks: "all"}}}},
@@ -117,17 +131,20 @@ func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	}
 	l.say("an answer takes %v when nobody disturbs", alone)
 	var out []Figure
-	idle := l.size(3000, 1500)
+	slow := crowd{128, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"}
+	idle := crowd{l.size(3000, 1500), ""}
+	after := crowd{idle.n, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}
 	for _, c := range []struct {
-		name  string
-		n     int
-		first string // what each connection sends
+		name   string
+		from   *net.Dialer
+		crowds []crowd
 	}{
-		{"128 slow bodies", 128, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"},
-		{fmt.Sprintf("%d idle connections", idle), idle, ""},
-		{fmt.Sprintf("%d idle connections after an answer", idle), idle, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"},
+		{fmt.Sprintf("%d slow bodies", slow.n), elsewhere, []crowd{slow}},
+		{fmt.Sprintf("%d idle connections", idle.n), elsewhere, []crowd{idle}},
+		{fmt.Sprintf("%d idle connections after an answer", after.n), elsewhere, []crowd{after}},
+		{fmt.Sprintf("%d slow bodies and %d idle connections from the others' address", slow.n, idle.n), new(net.Dialer), []crowd{slow, idle}},
 	} {
-		end, err := connections(ctx, p, c.n, c.first)
+		end, err := connections(ctx, p, c.from, c.crowds...)
 		if err != nil {
 			return nil, err
 		}
@@ -145,10 +162,15 @@ func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	return out, nil
 }
 
-// connections opens connections from elsewhere and sends the same on each; then those with
-// a body go on a byte a second. The gateway may close them, but one that cannot be opened is
-// an error: with fewer the figures say nothing. end closes them.
-func connections(ctx context.Context, p *runner.Process, n int, first string) (end func(), err error) {
+// crowd are connections that send the same first; those with a body go on a byte a second.
+type crowd struct {
+	n     int
+	first string
+}
+
+// connections opens connections. The gateway may close them, but one that cannot be opened
+// is an error: with fewer the figures say nothing. end closes them.
+func connections(ctx context.Context, p *runner.Process, from *net.Dialer, crowds ...crowd) (end func(), err error) {
 	at, err := url.Parse(p.API().Base)
 	if err != nil {
 		return nil, err
@@ -163,34 +185,32 @@ func connections(ctx context.Context, p *runner.Process, n int, first string) (e
 		}
 		drips.Wait()
 	}
-	for range n {
-		c, err := elsewhere.DialContext(ctx, "tcp", at.Host)
-		if err != nil {
-			end()
-			return nil, fmt.Errorf("open connection %d of %d: %w", len(all)+1, n, err)
-		}
-		all = append(all, c)
-		if _, err := io.WriteString(c, first); err != nil {
-			continue // it was refused already
-		}
-		if strings.HasPrefix(first, "POST") {
-			drips.Go(func() {
-				for t := time.NewTicker(time.Second); ; {
-					select {
-					case <-ctx.Done():
-						t.Stop()
-						return
-					case <-t.C:
-						if _, err := c.Write([]byte(" ")); err != nil {
-							t.Stop()
-							return
-						}
-					}
-				}
-			})
+	for _, cr := range crowds {
+		for i := range cr.n {
+			c, err := from.DialContext(ctx, "tcp", at.Host)
+			if err != nil {
+				end()
+				return nil, fmt.Errorf("open connection %d of %d: %w", i+1, cr.n, err)
+			}
+			all = append(all, c)
+			if _, err := io.WriteString(c, cr.first); err != nil {
+				continue // it was refused already
+			}
+			if strings.HasPrefix(cr.first, "POST") {
+				drips.Go(func() { drip(ctx, c) })
+			}
 		}
 	}
 	return end, nil
+}
+
+// drip sends a byte a second.
+func drip(ctx context.Context, c net.Conn) {
+	for pause(ctx, time.Second) == nil {
+		if _, err := c.Write([]byte(" ")); err != nil {
+			return
+		}
+	}
 }
 
 // slowest asks a few times for a token over connections of their own.

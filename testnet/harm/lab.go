@@ -219,6 +219,16 @@ func memory(p *runner.Process, line string) (float64, error) {
 	return 0, fmt.Errorf("read the memory of a process: no %s", line)
 }
 
+// peak runs f and returns the most memory that a process had meanwhile, in MiB.
+func peak(p *runner.Process, f func()) (float64, error) {
+	// proc(5): 5 lets VmHWM begin anew.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID()), []byte("5"), 0); err != nil {
+		return 0, fmt.Errorf("measure the peak of a process's memory: %w", err)
+	}
+	f()
+	return memory(p, "VmHWM")
+}
+
 // pause waits for a time, or until ctx ends, which is its error.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
