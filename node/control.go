@@ -27,31 +27,51 @@ import (
 // answerTimeout is how long a client may take to read an answer, or an event of one.
 const answerTimeout = 30 * time.Second
 
-// control serves the routes that the command line uses.
+// controlRoute is a pattern of http.ServeMux and what answers it.
+type controlRoute struct {
+	pattern string
+	answer  func(w http.ResponseWriter, req *http.Request) error
+}
+
+// controlRoutes are the routes that the command line uses.
+func (r *running) controlRoutes() []controlRoute {
+	return []controlRoute{
+		{"GET /covey/v1/status", r.getStatus},
+		{"GET /covey/v1/peers", r.getPeers},
+		{"GET /covey/v1/models", r.getModels},
+		{"GET /covey/v1/models/{name}", r.getModel},
+		{"DELETE /covey/v1/models/{name}", r.deleteModel},
+		{"POST /covey/v1/models/import", r.postImport},
+		{"POST /covey/v1/models/pull", r.postPull},
+		{"POST /covey/v1/models/pin", r.postPin},
+		{"POST /covey/v1/models/bench", r.postBench},
+		{"POST /covey/v1/host", r.postHost},
+		{"DELETE /covey/v1/host/{name}", r.deleteHost},
+		{"GET /covey/v1/route", r.getRoute},
+		{"POST /covey/v1/invite", r.postInvite},
+		{"POST /covey/v1/revoke", r.postRevoke},
+		{"POST /covey/v1/gc", r.postGC},
+	}
+}
+
+// ControlRoutes returns the patterns of the routes that only the owner's key opens.
+func ControlRoutes() (out []string) {
+	for _, c := range (*running)(nil).controlRoutes() {
+		out = append(out, c.pattern)
+	}
+	return out
+}
+
+// control serves the control routes.
 func (r *running) control() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, f func(w http.ResponseWriter, req *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, req *http.Request) {
-			if err := because(req, f(w, req)); err != nil {
+	for _, c := range r.controlRoutes() {
+		mux.HandleFunc(c.pattern, func(w http.ResponseWriter, req *http.Request) {
+			if err := because(req, c.answer(w, req)); err != nil {
 				gateway.WriteError(w, statusOf(err), err)
 			}
 		})
 	}
-	handle("GET /covey/v1/status", r.getStatus)
-	handle("GET /covey/v1/peers", r.getPeers)
-	handle("GET /covey/v1/models", r.getModels)
-	handle("GET /covey/v1/models/{name}", r.getModel)
-	handle("DELETE /covey/v1/models/{name}", r.deleteModel)
-	handle("POST /covey/v1/models/import", r.postImport)
-	handle("POST /covey/v1/models/pull", r.postPull)
-	handle("POST /covey/v1/models/pin", r.postPin)
-	handle("POST /covey/v1/models/bench", r.postBench)
-	handle("POST /covey/v1/host", r.postHost)
-	handle("DELETE /covey/v1/host/{name}", r.deleteHost)
-	handle("GET /covey/v1/route", r.getRoute)
-	handle("POST /covey/v1/invite", r.postInvite)
-	handle("POST /covey/v1/revoke", r.postRevoke)
-	handle("POST /covey/v1/gc", r.postGC)
 	mux.HandleFunc("/", gateway.NoRoute(mux))
 	return mux
 }

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -267,24 +268,6 @@ func (b *canceledBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// controlRoutes are all that a client's key must not open.
-var controlRoutes = []struct{ method, path, body string }{
-	{"GET", "/covey/v1/status", ""},
-	{"GET", "/covey/v1/peers", ""},
-	{"GET", "/covey/v1/models", ""},
-	{"GET", "/covey/v1/models/demo", ""},
-	{"GET", "/covey/v1/route?model=demo", ""},
-	{"POST", "/covey/v1/invite", "{}"},
-	{"POST", "/covey/v1/models/import", `{"path":"/etc/hostname"}`},
-	{"POST", "/covey/v1/models/pull", `{"model":"demo"}`},
-	{"POST", "/covey/v1/models/pin", `{"model":"demo"}`},
-	{"POST", "/covey/v1/host", `{"model":"demo","blocks":"all"}`},
-	{"POST", "/covey/v1/gc", "{}"},
-	{"DELETE", "/covey/v1/host/demo", ""},
-	{"DELETE", "/covey/v1/models/demo", ""},
-	{"GET", "/covey/v1/nothing", ""},
-}
-
 // Keys tries every control route with the key of a client, and asks for a model with a name
 // of 1 MB.
 func Keys(ctx context.Context, l *Lab) (_ []Figure, err error) {
@@ -320,13 +303,18 @@ func Keys(ctx context.Context, l *Lab) (_ []Figure, err error) {
 		return nil, fmt.Errorf("the client's key opens nothing at all: status %d, %w", code, err)
 	}
 	open := 0
-	for _, r := range controlRoutes {
-		code, _, err := status(r.method, r.path, clientKey, r.body)
+	for _, route := range append(node.ControlRoutes(), "GET /covey/v1/nothing") {
+		method, path, _ := strings.Cut(strings.ReplaceAll(route, "{name}", "demo"), " ")
+		body := ""
+		if method == http.MethodPost {
+			body = "{}"
+		}
+		code, _, err := status(method, path, clientKey, body)
 		if err != nil {
 			return nil, err
 		}
 		if code != http.StatusForbidden {
-			l.say("a client's key gets %d from %s %s", code, r.method, r.path)
+			l.say("a client's key gets %d from %s", code, route)
 			open++
 		}
 	}
