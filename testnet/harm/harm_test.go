@@ -70,75 +70,15 @@ func check(t *testing.T, f func(context.Context, *harm.Lab) ([]harm.Figure, erro
 	}
 }
 
-// TestLiars lets each liar of each scene join a swarm and asks.
-func TestLiars(t *testing.T) {
-	t.Parallel()
-	for _, sc := range harm.Scenes() {
-		t.Run(sc.Name, func(t *testing.T) {
-			t.Parallel()
-			st, err := sc.Open(t.Context(), lab(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := st.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
-			for _, mode := range sc.Modes(true) {
-				t.Run(mode, func(t *testing.T) { lie(t, st, mode) })
-			}
-		})
-	}
-}
-
-func lie(t *testing.T, st *harm.Stage, mode string) {
-	o, err := st.Lie(t.Context(), mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range o.Figures(mode) {
-		if f.Unit == "s" {
-			f.Most *= slack
-		}
-		if !f.OK() {
-			t.Errorf("%v\n%v", f, &o)
-		}
-	}
-}
-
 func TestDeath(t *testing.T) { check(t, harm.Death) }
 
 func TestPause(t *testing.T) { check(t, harm.Pause) }
 
-func TestSybils(t *testing.T) { check(t, harm.Sybils) }
-
 func TestHog(t *testing.T) { check(t, harm.Hog) }
-
-func TestFloods(t *testing.T) { check(t, harm.Floods) }
-
-func TestBodies(t *testing.T) { check(t, harm.Bodies) }
-
-func TestClients(t *testing.T) { check(t, harm.Clients) }
 
 func TestKeys(t *testing.T) { check(t, harm.Keys) }
 
 func TestChurn(t *testing.T) { check(t, harm.Churn) }
-
-// TestNoAttack points attacks at a peer that is not there: each says so, and gives no
-// figures of nothing.
-func TestNoAttack(t *testing.T) {
-	t.Parallel()
-	said, err := harm.AttackNobody(t.Context(), lab(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, err := range said {
-		if err == nil || !strings.Contains(err.Error(), "did not take place") {
-			t.Errorf("%s of nobody: %v", name, err)
-		}
-	}
-}
 
 func TestFigures(t *testing.T) {
 	t.Parallel()

@@ -8,7 +8,10 @@ import (
 	"net"
 )
 
-// owner is told by Linux only.
-func owner(*net.TCPConn, []int) (int, error) {
-	return 0, fmt.Errorf("links between nodes need Linux: %w", errors.ErrUnsupported)
+// checkLinks returns why there can be no links between nodes here.
+func checkLinks() error {
+	return fmt.Errorf("the manifest has links between nodes, which need Linux: leave them out, or run it there: %w", errors.ErrUnsupported)
 }
+
+// owner is told by Linux only; checkLinks says so before.
+func owner(*net.TCPConn, []int) (int, error) { return 0, errors.ErrUnsupported }

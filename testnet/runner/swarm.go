@@ -65,6 +65,11 @@ func Start(ctx context.Context, cfg Config, m *Manifest) (_ *Swarm, err error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
+	if len(m.Links) > 0 {
+		if err := checkLinks(); err != nil {
+			return nil, fmt.Errorf("start swarm: %w", err)
+		}
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
