@@ -35,11 +35,11 @@ type Cell struct {
 	Chat    time.Duration // of a short answer
 	Pull    time.Duration // of the model
 
-	NoJoin, NoPath, NoChat, NoPull error // why not
+	NoJoin, NoPath, NoServe, NoChat, NoPull error // why not; without what B serves nothing was asked and pulled
 }
 
 // Err returns why a cell fails; nil: it works.
-func (c *Cell) Err() error { return errors.Join(c.NoJoin, c.NoPath, c.NoChat, c.NoPull) }
+func (c *Cell) Err() error { return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoPull) }
 
 // Times after which a cell counts as failed.
 const (
@@ -185,7 +185,7 @@ func (n *nodes) measure(ctx context.Context, c *Cell, since time.Time) {
 		_, err := n.covey(ctx, askLimit, "b", "host", model)
 		return err
 	}
-	if c.NoChat = serve(); c.NoChat != nil {
+	if c.NoServe = serve(); c.NoServe != nil {
 		return
 	}
 	c.NoChat = wait(ctx, askLimit, "a to hear of the model", func(ctx context.Context) error {

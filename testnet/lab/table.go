@@ -19,7 +19,8 @@ func (c *Cell) String() string {
 		path = "relayed"
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |", c.A, c.B,
-		took(c.Joined, c.NoJoin), took(c.Path, c.NoJoin, c.NoPath), path, took(c.Chat, c.NoJoin, c.NoChat), took(c.Pull, c.NoJoin, c.NoPull))
+		took(c.Joined, c.NoJoin), took(c.Path, c.NoJoin, c.NoPath), path,
+		took(c.Chat, c.NoJoin, c.NoServe, c.NoChat), took(c.Pull, c.NoJoin, c.NoServe, c.NoPull))
 }
 
 func took(d time.Duration, errs ...error) string {
@@ -37,7 +38,7 @@ func (c *Cell) Why() string {
 	for _, e := range []struct {
 		what string
 		err  error
-	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"chat", c.NoChat}, {"pull", c.NoPull}} {
+	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"serve", c.NoServe}, {"chat", c.NoChat}, {"pull", c.NoPull}} {
 		if e.err != nil {
 			fmt.Fprintf(&b, "%s from %s to %s: %v\n", e.what, c.A, c.B, e.err)
 		}
