@@ -1,8 +1,8 @@
 // Command lab builds a small internet in network namespaces of this machine, with homes
-// behind routers of each kind, and prints a table of which pairs reach each other in a swarm
+// behind routers of some kinds, and prints a table of which pairs reach each other in a swarm
 // with one public node. It needs Linux, root and nftables. It exits with 1 if a pair fails.
 //
-//	lab [flags]          measure
+//	lab [flags]          measure the pairs of the kinds public, endpoint and symmetric, or of others
 //	lab clean            remove what a crashed run left
 package main
 
