@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,9 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/hostile"
 )
+
+// exitUsage is the exit code of wrong usage, as of the flag package.
+const exitUsage = 2
 
 // sayEvery is how often a peer that lies tells how often it did.
 const sayEvery = time.Second
@@ -64,6 +68,30 @@ func (o *options) number(usual int) int {
 	return usual
 }
 
+// check reports what is missing.
+func (o *options) check() error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q is no flag", flag.Arg(0))
+	case o.join == "":
+		return errors.New("no swarm to attack: give the token of one with -join or in COVEY_JOIN")
+	case o.mode == "":
+		return errors.New("nothing to do: give one of the modes below with -mode")
+	case !slices.Contains(modes(), o.mode):
+		return fmt.Errorf("no mode %q: give one of those below", o.mode)
+	}
+	return nil
+}
+
+// modes returns the names of all modes.
+func modes() []string {
+	out := append(hostile.Names(), "strangers", "gossip")
+	for _, f := range floods {
+		out = append(out, f.name)
+	}
+	return out
+}
+
 func main() {
 	o := &options{}
 	flag.StringVar(&o.join, "join", os.Getenv("COVEY_JOIN"), "join token (environment: COVEY_JOIN)")
@@ -75,6 +103,11 @@ func main() {
 	flag.IntVar(&o.n, "n", 0, "how many of what the mode sends")
 	flag.Usage = usage
 	flag.Parse()
+	if err := o.check(); err != nil {
+		fmt.Fprintln(os.Stderr, "hostile:", err)
+		usage()
+		os.Exit(exitUsage)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, o)
 	stop()
