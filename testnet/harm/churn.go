@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/covey-network/covey/testnet/hostile"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -150,7 +151,7 @@ func (c *churn) killAll(ctx context.Context, names []string) error {
 		}
 		c.states[n].back()
 	}
-	return pause(ctx, every)
+	return hostile.Pause(ctx, every)
 }
 
 // client asks one node until over is closed.
@@ -175,7 +176,7 @@ func (c *churn) client(ctx context.Context, node string, over <-chan struct{}) e
 		case a.err != nil:
 			c.failed.Add(1)
 			c.l.say("through %s: %v", node, a.err)
-			if err := pause(ctx, churnPause); err != nil {
+			if err := hostile.Pause(ctx, churnPause); err != nil {
 				return err
 			}
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/testnet/hostile"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -207,7 +208,7 @@ func connections(ctx context.Context, p *runner.Process, from *net.Dialer, crowd
 
 // drip sends a byte a second.
 func drip(ctx context.Context, c net.Conn) {
-	for pause(ctx, time.Second) == nil {
+	for hostile.Pause(ctx, time.Second) == nil {
 		if _, err := c.Write([]byte(" ")); err != nil {
 			return
 		}

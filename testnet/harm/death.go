@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/testnet/hostile"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -80,7 +81,7 @@ func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
 		if time.Since(back) > patience {
 			err = fmt.Errorf("no answer within %v of the peer's return: %w", patience, a.err)
 		} else {
-			err = pause(ctx, deathAgain)
+			err = hostile.Pause(ctx, deathAgain)
 		}
 	}
 	took := time.Since(back)

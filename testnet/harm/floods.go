@@ -46,10 +46,6 @@ func Floods(ctx context.Context, l *Lab) (out []Figure, err error) {
 	if err := s.Node("one").API().Get(ctx, "/covey/v1/status", nil, &st); err != nil {
 		return nil, err
 	}
-	var in api.Invite
-	if err := s.Node("one").API().Post(ctx, "/covey/v1/invite", api.InviteRequest{}, &in); err != nil {
-		return nil, err
-	}
 	f := &flooded{l: l, s: s, victim: st, at: st.Addrs[0]}
 	for _, step := range []struct {
 		name string
@@ -186,7 +182,7 @@ func (fl *flooded) strangers(ctx context.Context) ([]Figure, error) {
 	if fl.l.Short {
 		return out, nil
 	}
-	if err := pause(ctx, settleMemory); err != nil {
+	if err := hostile.Pause(ctx, settleMemory); err != nil {
 		return nil, err
 	}
 	after, err := memory(fl.s.Node("one"), "VmRSS")

@@ -228,15 +228,3 @@ func peak(p *runner.Process, f func()) (float64, error) {
 	f()
 	return memory(p, "VmHWM")
 }
-
-// pause waits for a time, or until ctx ends, which is its error.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

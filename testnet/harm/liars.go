@@ -230,7 +230,7 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 	for late = time.Now().Add(foundLimit); !o.LiarAvoided && time.Now().Before(late); { // it is found out in the background
 		r, err := st.q.route(ctx, st.s.Node(asking))
 		if err == nil {
-			err = pause(ctx, look)
+			err = hostile.Pause(ctx, look)
 		}
 		if err != nil {
 			return o, err

@@ -16,6 +16,7 @@ import (
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/testnet/demo"
+	"github.com/covey-network/covey/testnet/hostile"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -54,7 +55,7 @@ func sampled(ctx context.Context, p *runner.Process, after time.Duration, f func
 		}
 	}()
 	if err = f(); err == nil {
-		err = pause(ctx, after)
+		err = hostile.Pause(ctx, after)
 	}
 	close(stop)
 	return most, errors.Join(err, <-done)

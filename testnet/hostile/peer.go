@@ -168,7 +168,7 @@ func (p *Peer) advertise(ctx context.Context, m wire.ModelAdvert) error {
 		if first {
 			close(p.ready)
 		}
-		if pause(ctx, advertEvery) != nil {
+		if Pause(ctx, advertEvery) != nil {
 			return nil
 		}
 	}
@@ -210,15 +210,15 @@ func rangeOf(blocks string, whole wire.Range) (wire.Range, error) {
 // until waits for a condition.
 func until(ctx context.Context, ok func() bool) error {
 	for !ok() {
-		if err := pause(ctx, look); err != nil {
+		if err := Pause(ctx, look); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pause waits for a time, or until ctx ends, which is its error.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for a time, or until ctx ends, which is its error.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -52,7 +52,9 @@ func (s *Swarm) dialler(c *net.TCPConn) (string, error) {
 	s.mu.Lock()
 	names := map[int]string{}
 	for n, p := range s.procs {
-		names[p.PID()] = n
+		if pid := p.PID(); pid != 0 { // not started yet: owner returns 0 for processes of others
+			names[pid] = n
+		}
 	}
 	s.mu.Unlock()
 	pid, err := owner(c, slices.Collect(maps.Keys(names)))
