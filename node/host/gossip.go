@@ -123,17 +123,17 @@ func (r *running) validate(_ context.Context, from peer.ID, m *pubsub.Message) p
 func (r *running) receive(from ID, data []byte) (verdict string) {
 	// [REJECT] more than protocol.MaxAdvert, not canonical, not valid, another swarm's,
 	// not signed by its peer.
-	a, err := wire.OpenAdvert(data, r.Swarm())
+	sealed, err := wire.PeekAdvert(data, r.Swarm())
 	if err != nil {
 		return verdictReject
 	}
-	now := r.now()
+	now, head := r.now(), sealed.Head
 	// [IGNORE] issued in the future or run out, as clocks differ and messages linger.
-	if a.IssuedAt().After(now.Add(protocol.MaxClockSkew)) || now.After(a.IssuedAt().Add(a.TTL()+protocol.MaxClockSkew)) {
-		r.noteIssued(from, a, now)
+	if head.IssuedAt().After(now.Add(protocol.MaxClockSkew)) || now.After(head.IssuedAt().Add(head.TTL()+protocol.MaxClockSkew)) {
+		r.noteIssued(from, head, now)
 		return verdictIgnore
 	}
-	g, err := a.Grant(now)
+	g, err := head.Grant(now)
 	switch {
 	// [IGNORE] grants that are over or not valid yet, or revoked: others may not know yet.
 	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
@@ -141,15 +141,28 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	// [REJECT] no membership.
 	case err != nil:
 		return verdictReject
-	case r.revoked(g, a.Peer):
+	case r.revoked(g, head.Peer):
 		return verdictIgnore
 	}
 	// What peers without the right to serve say of models does not count, names included.
-	if !g.Allows(wire.ScopeServe) {
-		a.Models = nil
+	serves := g.Allows(wire.ScopeServe)
+	takes := size{1, len(data), sealed.Models}
+	if !serves {
+		takes.models = 0
 	}
 	// [IGNORE] not newer than what is known, or
-	// [IGNORE] more than the peers of one invitation may tell.
+	// [IGNORE] more than the peers of one invitation may tell. Such an advert is not read to
+	// its end, which takes more memory than its bytes do.
+	if !r.table.wants(head, string(g.Invitation()), takes, from == head.Peer) {
+		return verdictIgnore
+	}
+	a, err := sealed.Open()
+	if err != nil {
+		return verdictReject
+	}
+	if !serves {
+		a.Models = nil
+	}
 	if !r.table.put(a, string(g.Invitation()), slices.Clone(data), from == a.Peer, now) {
 		return verdictIgnore
 	}

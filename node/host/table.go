@@ -59,6 +59,33 @@ func newTable(worth func(ID) int) *table {
 	return &table{worth: worth, rows: make(map[ID]*row), grants: make(map[string]size), told: make(map[ID]uint64)}
 }
 
+// supersedes reports whether what is known of a peer, if anything is, is as new as an advert.
+func (r *row) supersedes(a *wire.Advert, direct bool) bool {
+	return r != nil && (a.Seq < r.seq || a.Seq == r.seq && (r.advert != nil || !direct))
+}
+
+// wants reports whether put may take an advert of which only the head is known, and what it
+// takes. False is for sure.
+func (t *table) wants(head *wire.Advert, grant string, takes size, direct bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.rows[head.Peer]
+	if old.supersedes(head, direct) {
+		return false
+	}
+	if t.worth(head.Peer) > 0 {
+		return true // others may have to go for it
+	}
+	all, ofGrant := t.all.plus(takes), t.grants[grant].plus(takes)
+	if old != nil {
+		all = all.less(old.size)
+		if old.grant == grant {
+			ofGrant = ofGrant.less(old.size)
+		}
+	}
+	return !all.over(tableLimit) && !ofGrant.over(grantLimit)
+}
+
 // put takes an advert in, of a peer that came with a grant, and reports whether it is newer
 // than what is there and has room. direct means that it comes from its own peer: then one
 // that was dropped counts again. It keeps a and raw.
@@ -66,7 +93,7 @@ func (t *table) put(a *wire.Advert, grant string, raw []byte, direct bool, now t
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.rows[a.Peer]
-	if old != nil && (a.Seq < old.seq || a.Seq == old.seq && (old.advert != nil || !direct)) {
+	if old.supersedes(a, direct) {
 		return false
 	}
 	next := &row{

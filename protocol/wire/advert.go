@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto/ed25519"
+	"errors"
 	"math"
 	"time"
 
@@ -187,24 +188,111 @@ func SignAdvert(key ed25519.PrivateKey, a *Advert) ([]byte, error) {
 // OpenAdvert reads a gossiped advert of a swarm and verifies the sender's signature. Its
 // time and its membership (Advert.Grant) are for the caller to check.
 func OpenAdvert(data []byte, swarm SwarmID) (*Advert, error) {
+	s, err := PeekAdvert(data, swarm)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open()
+}
+
+// SealedAdvert is a signed advert of which only the head was read.
+type SealedAdvert struct {
+	// Head has Swarm, Peer, Seq, Issued, TTLSec and Membership of the advert and nothing else.
+	Head    *Advert
+	Models  int // how many it lists
+	payload []byte
+}
+
+// advertHead are the fields of a sealed advert's head.
+type advertHead struct {
+	Swarm      SwarmID    `cbor:"1,keyasint"`
+	Peer       PeerID     `cbor:"2,keyasint"`
+	Seq        uint64     `cbor:"3,keyasint"`
+	Issued     int64      `cbor:"4,keyasint"`
+	TTLSec     uint32     `cbor:"5,keyasint"`
+	Models     listLength `cbor:"13,keyasint,omitempty"`
+	Membership Membership `cbor:"18,keyasint"`
+}
+
+// listLength is how many items a list has.
+type listLength int
+
+// UnmarshalCBOR implements cbor.Unmarshaler. It does not look at the items.
+func (l *listLength) UnmarshalCBOR(data []byte) error {
+	major, n, _, err := canonicalHead(data)
+	if err != nil || major != majorArray || n > uint64(len(data)) {
+		return invalid("no list")
+	}
+	*l = listLength(n)
+	return nil
+}
+
+// Validate checks form.
+func (h *advertHead) Validate() error { return errors.Join(h.Peer.Validate(), h.Membership.Validate()) }
+
+// PeekAdvert verifies the sender's signature of a gossiped advert of a swarm and reads what
+// tells whether the advert counts. It takes no memory for the rest, so that adverts that are
+// not kept cost none. The result keeps data.
+func PeekAdvert(data []byte, swarm SwarmID) (*SealedAdvert, error) {
 	if len(data) > protocol.MaxAdvert {
 		return nil, invalid("advert of %d bytes", len(data))
 	}
-	var s signedMessage
-	if err := Decode(data, &s); err != nil {
+	s, err := signedParts(data)
+	if err != nil {
 		return nil, err
 	}
-	a := new(Advert)
-	if err := Decode(s.Payload, a); err != nil {
+	var h advertHead
+	if err := Decode(s.Payload, &h); err != nil {
 		return nil, err
 	}
-	if err := verify(domainAdvert, a.Peer.PublicKey(), s.Payload, s.Signature); err != nil {
+	if err := verify(domainAdvert, h.Peer.PublicKey(), s.Payload, s.Signature); err != nil {
 		return nil, err
 	}
-	if a.Swarm != swarm {
+	if h.Swarm != swarm {
 		return nil, ErrForeign
 	}
+	head := &Advert{Swarm: h.Swarm, Peer: h.Peer, Seq: h.Seq, Issued: h.Issued, TTLSec: h.TTLSec, Membership: h.Membership}
+	return &SealedAdvert{head, int(h.Models), s.Payload}, nil
+}
+
+// Open reads the whole advert. It does not keep the data that was peeked at.
+func (s *SealedAdvert) Open() (*Advert, error) {
+	a := new(Advert)
+	if err := Decode(s.payload, a); err != nil {
+		return nil, err
+	}
 	return a, nil
+}
+
+// signedParts reads a Signed that travels on its own. Its parts are parts of data.
+func signedParts(data []byte) (s signedMessage, err error) {
+	if err := checkCanonical(data); err != nil {
+		return s, err
+	}
+	major, pairs, n, err := canonicalHead(data)
+	if err != nil || major != majorMap {
+		return s, invalid("no signed message")
+	}
+	for data = data[n:]; pairs > 0; pairs-- {
+		major, key, _, _ := canonicalHead(data) // whole items, as checked above
+		n, _ := canonicalItem(data, 1)
+		value := data[n:]
+		n, _ = canonicalItem(value, 1)
+		data = value[n:]
+		if major != majorUint || key != 1 && key != 2 {
+			continue // unknown
+		}
+		kind, _, head, _ := canonicalHead(value)
+		if kind != majorBytes {
+			return s, invalid("signed message with a part of major type %d", kind)
+		}
+		if key == 1 {
+			s.Payload = value[head:n]
+		} else {
+			s.Signature = value[head:n]
+		}
+	}
+	return s, s.Validate()
 }
 
 // signedMessage is a Signed that travels on its own.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/covey-network/covey/protocol"
@@ -67,9 +68,16 @@ func sign(domain string, key ed25519.PrivateKey, payload []byte) []byte {
 	return ed25519.Sign(key, append([]byte(domain), payload...))
 }
 
+// signedBytes keeps the buffers of verify: messages come in floods.
+var signedBytes = sync.Pool{New: func() any { return new([]byte) }}
+
 func verify(domain string, key ed25519.PublicKey, payload, signature []byte) error {
-	if len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize ||
-		!ed25519.Verify(key, append([]byte(domain), payload...), signature) {
+	if len(key) != ed25519.PublicKeySize || len(signature) != ed25519.SignatureSize {
+		return ErrSignature
+	}
+	b := signedBytes.Get().(*[]byte)
+	defer signedBytes.Put(b)
+	if *b = append(append((*b)[:0], domain...), payload...); !ed25519.Verify(key, *b, signature) {
 		return ErrSignature
 	}
 	return nil

@@ -110,7 +110,7 @@ func Sybils(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	}
 	var size int64
 	most, err := sampled(ctx, s.Node("one"), time.Second, func() (err error) {
-		size, err = a.Sybils(ctx, sybils, l.size(protocol.MaxAdvertModels, 8))
+		size, err = a.Sybils(ctx, sybils, protocol.MaxAdvertModels)
 		return err
 	})
 	if err != nil {
