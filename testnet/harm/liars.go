@@ -31,6 +31,14 @@ const hangLimit = 3 * time.Second
 // foundLimit is how long it may take to find out who is at fault.
 const foundLimit = 5 * time.Second
 
+// returnsBelieved is how often a peer that breaks answers and comes back is asked again:
+// from then on its adverts show nothing, for as long as returnsWatch at least, in which it sends
+// some.
+const (
+	returnsBelieved = 3
+	returnsWatch    = 3 * time.Second
+)
+
 // farther is what lies between honest nodes: the liar, which is on loopback, looks nearest.
 const farther = 2 * time.Millisecond
 
@@ -56,7 +64,7 @@ func Scenes() []Scene {
 	speaks := func(m *hostile.Mode) bool { return !m.Hidden && !m.Vectors && m.Name != wrongBlocks }
 	return []Scene{
 		{Name: "whole", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", modes: speaks},
-		{Name: "middle", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", after: tokensPerAnswer / 2, modes: in("blame-step", "hang-step", "garbage-answer", "huge-token")},
+		{Name: "middle", hosts: map[string]string{"one": "all"}, victim: "one", blocks: "all", after: tokensPerAnswer / 2, modes: in("blame-step", "hang-step", "break", "garbage-answer", "huge-token")},
 		{
 			Name: "first", hosts: map[string]string{"one": "0-1", "two": "2-3"}, victim: "two", blocks: "0-1",
 			modes: func(m *hostile.Mode) bool { return m.Hidden || m.Blames },
@@ -195,8 +203,9 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 	}()
 	late := time.Now().Add(startTimeout)
 	answers := st.l.size(answersPerMode, shortAnswers)
+	returns := hostile.Find(mode).Returns
 	for since := 0; since < answers; { // answers since the first lie, that one with it
-		if liar.Harm() == 0 {
+		if liar.Harm() == 0 || returns && liar.Harm() < returnsBelieved {
 			if time.Now().After(late) {
 				return o, errors.New("the liar is never asked")
 			}
@@ -227,6 +236,10 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 		}
 		st.see(&o, r, liar.ID())
 	}
+	if returns {
+		o.LiarAvoided, err = st.stays(ctx, liar.ID())
+		return o, err
+	}
 	for late = time.Now().Add(foundLimit); !o.LiarAvoided && time.Now().Before(late); { // it is found out in the background
 		r, err := st.q.route(ctx, st.s.Node(asking))
 		if err == nil {
@@ -238,6 +251,20 @@ func (st *Stage) Lie(ctx context.Context, mode string) (o Outcome, err error) {
 		st.see(&o, r, liar.ID())
 	}
 	return o, nil
+}
+
+// stays reports whether a peer is avoided although it advertises.
+func (st *Stage) stays(ctx context.Context, peer host.ID) (bool, error) {
+	for late := time.Now().Add(returnsWatch); time.Now().Before(late); {
+		r, err := st.q.route(ctx, st.s.Node(asking))
+		if err == nil {
+			err = hostile.Pause(ctx, look)
+		}
+		if err != nil || !r.avoided()[peer] {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // look is how often it is looked who is avoided.

@@ -18,6 +18,7 @@ type Mode struct {
 	Blames      bool // needs a victim
 	Vectors     bool // shows with models that give vectors only
 	Hidden      bool // shows on a peer that has another one behind it only
+	Returns     bool // looks back to work after each time
 
 	open    func(ctx context.Context, p *Peer, s host.Stream) // instead of a session
 	result  change                                            // of what goes back
@@ -33,7 +34,8 @@ func Names() (out []string) {
 	return out
 }
 
-func find(name string) *Mode {
+// Find returns a mode by its name, nil if there is none.
+func Find(name string) *Mode {
 	for _, m := range Modes() {
 		if m.Name == name {
 			return &m
@@ -52,6 +54,7 @@ func Modes() []Mode {
 		{Name: "hang-open", Story: "never answers an open", open: hang},
 		{Name: "hang-step", Story: "never answers a step", result: results(func(*tamper, *wire.InferResult) ([]byte, error) { return nil, errHang })},
 		{Name: "half-answer", Story: "sends half of a result, and then nothing", result: results(half)},
+		{Name: "break", Story: "resets the stream of a session, and serves the next one", Returns: true, result: results(func(*tamper, *wire.InferResult) ([]byte, error) { return nil, errBreak })},
 		{Name: "garbage-answer", Story: "sends random bytes instead of a result", result: results(garbage)},
 		{Name: "no-token", Story: "gives a result without a token", result: results(func(_ *tamper, r *wire.InferResult) ([]byte, error) {
 			r.Tokens = nil

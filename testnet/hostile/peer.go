@@ -62,7 +62,7 @@ type Peer struct {
 func New(cfg Config) (*Peer, error) {
 	p := &Peer{cfg: cfg, ready: make(chan struct{}), down: make(chan struct{})}
 	if c := cfg.Claim; c != nil && c.Mode != "" {
-		if p.mode = find(c.Mode); p.mode == nil {
+		if p.mode = Find(c.Mode); p.mode == nil {
 			return nil, fmt.Errorf("make hostile peer: no mode %q: there are %s", c.Mode, strings.Join(Names(), ", "))
 		}
 		if p.mode.Blames && c.Victim == "" {

@@ -11,10 +11,14 @@ import (
 )
 
 // change decides what goes out instead of a frame: other bytes, or the frame itself if it
-// returns nil. With an error of errHang nothing follows after those bytes, for as long as the peer lives.
+// returns nil. With errHang nothing follows after those bytes, for as long as the peer lives;
+// with errBreak the stream is reset.
 type change func(t *tamper, f frame.Type, payload []byte) ([]byte, error)
 
-var errHang = errors.New("nothing more is sent")
+var (
+	errHang  = errors.New("nothing more is sent")
+	errBreak = errors.New("the stream is reset")
+)
 
 // tamper is a stream whose outgoing frames are changed.
 type tamper struct {
@@ -39,6 +43,9 @@ func (t *tamper) Write(b []byte) (int, error) {
 			raw = whole
 		} else {
 			t.p.harm.Add(1)
+		}
+		if errors.Is(err, errBreak) {
+			return 0, errors.Join(err, t.Reset())
 		}
 		if _, err := t.Stream.Write(raw); err != nil {
 			return 0, err
