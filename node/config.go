@@ -67,6 +67,7 @@ type Network struct {
 	MDNS      bool     `toml:"mdns"`
 	DHT       bool     `toml:"dht"`
 	NAT       bool     `toml:"nat"`
+	Proxy     string   `toml:"proxy" comment:"HTTP proxy for peers that are not reached directly, as http://HOST:PORT; empty: that of HTTPS_PROXY, off: none"`
 	Relay     string   `toml:"relay"` // whether it carries others' connections: auto (while it can be reached), on, off
 }
 
@@ -186,6 +187,9 @@ func (c *Config) Validate() error {
 	}
 	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
 		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)
+	}
+	if _, err := c.parseProxy(); err != nil {
+		errs = append(errs, err)
 	}
 	if _, err := c.keys(); err != nil {
 		errs = append(errs, err)

@@ -309,6 +309,9 @@ func (r *running) openNetwork() (err error) {
 	cfg.Listen, cfg.MDNS, cfg.DHT, cfg.NAT = r.cfg.Network.Listen, r.cfg.Network.MDNS, r.cfg.Network.DHT, r.cfg.Network.NAT
 	cfg.Log, cfg.Registerer, cfg.Announce = r.log, r.registry, r.cfg.Network.Announce
 	cfg.Relay = r.cfg.Network.Relay
+	if cfg.Proxy, err = r.cfg.proxy(); err != nil {
+		return err
+	}
 	if n := r.cfg.Limits.Relay; n > 0 {
 		cfg.RelayRate = int64(n)
 	}

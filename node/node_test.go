@@ -548,6 +548,8 @@ func TestConfigFile(t *testing.T) {
 		{"version = 9\n", "version is 9"},
 		{"name = \"a\\u001bb\"\n", "name"},
 		{"[api]\nkeys = [\"secret\"]\n", "hash"},
+		{"[limits]\nrelay = \"4B\"\n", "limits.relay is 4B a second"},
+		{"[network]\nproxy = \"socks5://me:secret@host:1080\"\n", "network.proxy is no address like http://HOST:PORT"},
 	} {
 		dir := t.TempDir()
 		writeFile(t, dir+"/config.toml", tc.file)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/multiformats/go-multiaddr"
@@ -28,10 +29,13 @@ type Config struct {
 	Relay       string       // RelayOn, RelayOff or RelayAuto; without NAT the latter goes by this machine's addresses
 	RelayRate   int64        // bytes a second that others' connections pass through this peer
 	RelayBytes  int64        // the same in a day
-	PeersLow    int          // connections above PeersHigh are cut down to PeersLow
-	PeersHigh   int
-	PeersPerIP  int // connections from one IPv4 address or one IPv6 /56
-	Times       Times
+	// Proxy returns the HTTP proxy to try when HOST:PORT is not reached directly; nil: none. With
+	// it TCP connections do not leave from the port listened on, so holes are punched over QUIC alone.
+	Proxy      func(target string) (*url.URL, error)
+	PeersLow   int // connections above PeersHigh are cut down to PeersLow
+	PeersHigh  int
+	PeersPerIP int // connections from one IPv4 address or one IPv6 /56
+	Times      Times
 
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: no metrics

@@ -29,7 +29,7 @@ const (
 // listenAt returns the addresses to listen on. Port 0 in the configuration is the port that
 // this peer keeps, the same for TCP and QUIC; without a directory the system chooses.
 func (r *running) listenAt() ([]wire.Addr, error) {
-	var open []openAddr
+	var open []listenAddr
 	for _, text := range r.cfg.Listen {
 		if a, ok := parseOpen(text); ok {
 			open = append(open, a)
@@ -53,7 +53,7 @@ func (r *running) listenAt() ([]wire.Addr, error) {
 }
 
 // keptPort returns the port in the directory if it is free, else another, which is kept then.
-func (r *running) keptPort(open []openAddr) (int, error) {
+func (r *running) keptPort(open []listenAddr) (int, error) {
 	path := filepath.Join(r.cfg.Dir, portFile)
 	kept := 0
 	data, err := readFile(path)
@@ -82,7 +82,7 @@ func (r *running) keptPort(open []openAddr) (int, error) {
 	return port, nil
 }
 
-func (r *running) choosePort(open []openAddr) (int, error) {
+func (r *running) choosePort(open []listenAddr) (int, error) {
 	k := r.ID().PublicKey()
 	rng := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[8:])))
 	for range portTries {
@@ -95,7 +95,7 @@ func (r *running) choosePort(open []openAddr) (int, error) {
 
 // portFree reports whether all addresses can be listened on at a port. Those that cannot be
 // at any, such as IPv6 where there is none, do not count.
-func (r *running) portFree(open []openAddr, port int) bool {
+func (r *running) portFree(open []listenAddr, port int) bool {
 	for _, a := range open {
 		if a.bind(r.ctx, port) != nil && a.bind(r.ctx, 0) == nil {
 			return false
@@ -104,23 +104,40 @@ func (r *running) portFree(open []openAddr, port int) bool {
 	return true
 }
 
-// openAddr is a multiaddr of port 0: /ip4/HOST/tcp/0 or /ip6/HOST/udp/0/quic-v1.
-type openAddr struct{ fields []string }
+// listenAddr is a multiaddr to listen on: /ip4/HOST/tcp/PORT or /ip6/HOST/udp/PORT/quic-v1.
+type listenAddr struct{ fields []string }
 
-func parseOpen(text string) (openAddr, bool) {
+func parseListen(text string) (listenAddr, bool) {
 	f := strings.Split(text, "/")
-	ok := len(f) >= 5 && (f[1] == "ip4" || f[1] == "ip6") && (f[3] == "tcp" || f[3] == "udp") && f[4] == "0"
-	return openAddr{f}, ok
+	ok := len(f) >= 5 && (f[1] == "ip4" || f[1] == "ip6") && (f[3] == "tcp" || f[3] == "udp")
+	return listenAddr{f}, ok
 }
 
-func (a openAddr) at(port int) wire.Addr {
+// parseOpen parses a multiaddr of port 0.
+func parseOpen(text string) (listenAddr, bool) {
+	a, ok := parseListen(text)
+	return a, ok && a.port() == 0
+}
+
+func (a listenAddr) host() string { return a.fields[2] }
+
+// port returns the port, or -1 if it is none.
+func (a listenAddr) port() int {
+	n, err := strconv.Atoi(a.fields[4])
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func (a listenAddr) at(port int) wire.Addr {
 	f := append([]string{}, a.fields...)
 	f[4] = strconv.Itoa(port)
 	return wire.Addr(strings.Join(f, "/"))
 }
 
 // bind tries to listen. Unlike the library it does not share the port with another process.
-func (a openAddr) bind(ctx context.Context, port int) error {
+func (a listenAddr) bind(ctx context.Context, port int) error {
 	var c net.ListenConfig
 	network, addr := a.fields[3]+a.fields[1][2:], net.JoinHostPort(a.fields[2], strconv.Itoa(port))
 	if a.fields[3] == "tcp" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,21 @@ func TestRelayWithoutNAT(t *testing.T) {
 	until(t, "two meet through it", func() bool { return a.Connect(t.Context(), through) == nil })
 	tell(network.ReachabilityPrivate)
 	until(t, "it relays no longer", func() bool { return log.count("relays no longer") == 1 })
+}
+
+// TestListensOn443 has a peer that relays for sure, at a port and, if it is to be had, at 443.
+func TestListensOn443(t *testing.T) {
+	t.Parallel()
+	any4, _ := parseListen("/ip4/0.0.0.0/tcp/0")
+	free := any4.bind(t.Context(), widePort) == nil
+	var log logBuffer
+	p := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) {
+		c.Relay, c.Listen, c.Log = RelayOn, []string{"/ip4/0.0.0.0/tcp/0"}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	listens := slices.ContainsFunc(p.Addrs(), func(a wire.Addr) bool { return strings.Contains(string(a), "/tcp/443/") })
+	if said := log.count("does not listen on port 443") == 1; listens != free || said == free || len(p.Addrs()) < 1 {
+		t.Errorf("443 is free: %v, listened on: %v, not said: %v", free, listens, !said)
+	}
 }
 
 func TestRelayServesMembersOnly(t *testing.T) {

@@ -127,6 +127,7 @@ func (r *running) start() (stop func(), err error) {
 	if err := r.host.Network().Listen(addrsOf(at)...); err != nil && len(at) > 0 {
 		return stop, fmt.Errorf("listen: %w", err)
 	}
+	r.listenWide()
 	r.enter()
 	return stop, nil
 }

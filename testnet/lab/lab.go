@@ -73,6 +73,18 @@ func (l *Lab) Exec(ctx context.Context, host string, args ...string) *exec.Cmd {
 	return c
 }
 
+// serveProxy starts a proxy on the router of a home. This program must be one that serves it when
+// its arguments are "proxy ADDR".
+func (l *Lab) serveProxy(ctx context.Context, host, addr string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := l.Exec(ctx, routerOf(host), self, "proxy", addr)
+	cmd.Stderr = os.Stderr
+	return cmd, cmd.Start()
+}
+
 // Clean removes the labs of processes that are gone, and returns how many namespaces they had.
 func Clean(ctx context.Context) (int, error) {
 	return remove(ctx, func(space string) bool {

@@ -97,9 +97,12 @@ func (p *plan) addPublic(name string, i int) {
 	p.in(name, "-6 route add default via %s1", public6)
 }
 
+// routerOf is the name of the router of a home.
+func routerOf(host string) string { return host + "-r" }
+
 // addHome adds a router and a host behind it.
 func (p *plan) addHome(h Host, i int) {
-	router := h.Name + "-r"
+	router := routerOf(h.Name)
 	p.addPublic(router, i)
 	p.in(router, "route add default via %s1", public4)
 	p.addSpace(h.Name)
@@ -132,6 +135,8 @@ func (k Kind) rules() string {
 		forward = slices.Insert(forward, 0, "meta l4proto udp drop")
 	case Only443:
 		forward = append(forward, "tcp dport 443 accept", "drop")
+	case Proxy:
+		forward = []string{"drop"}
 	}
 	return `table ip nat {
 	chain post {

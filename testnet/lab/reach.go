@@ -56,7 +56,8 @@ const model = "labmodel"
 
 // Run measures one cell in a lab of its own. The error is that of the lab.
 func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
-	l, err := New(ctx, Spec{Hosts: []Host{{"pub", Public}, {"a", a}, {"b", b}}})
+	spec := Spec{Hosts: []Host{{"pub", Public}, {"a", a}, {"b", b}}}
+	l, err := New(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,17 @@ func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
 		}
 		return err
 	}
-	if err := start("pub"); err != nil {
+	for i, h := range spec.Hosts {
+		if h.Kind != Proxy {
+			continue
+		}
+		cmd, err := l.serveProxy(ctx, h.Name, proxyAddr(i))
+		if err != nil {
+			return nil, err
+		}
+		running = append(running, cmd)
+	}
+	if err := start("pub", "--relay", "on"); err != nil {
 		return nil, err
 	}
 	var in api.Invite
@@ -86,8 +97,12 @@ func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
 		return nil, err
 	}
 	since := time.Now()
-	for _, h := range []string{"a", "b"} {
-		if err := start(h, "--join", in.Token); err != nil {
+	for i, h := range spec.Hosts[1:] {
+		n.proxy = ""
+		if h.Kind == Proxy {
+			n.proxy = proxyAddr(i + 1)
+		}
+		if err := start(h.Name, "--join", in.Token); err != nil {
 			return nil, err
 		}
 	}
@@ -98,8 +113,9 @@ func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
 // nodes are the nodes of a lab.
 type nodes struct {
 	*Reach
-	lab *Lab
-	dir string
+	lab   *Lab
+	dir   string
+	proxy string // of the node that is started next
 }
 
 // start starts a node and waits until it is ready. The command is nil if it does not run.
@@ -115,6 +131,9 @@ func (n *nodes) start(ctx context.Context, host string, args ...string) (*exec.C
 	defer log.Close()
 	cmd := n.lab.Exec(ctx, host, append([]string{n.Binary, "up", "--data", data, "--name", host, "--api", "127.0.0.1:0", "--cores", "1", "--memory", "256MiB", "--log-level", "debug"}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if n.proxy != "" {
+		cmd.Env = append(os.Environ(), "HTTPS_PROXY=http://"+n.proxy)
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -25,10 +25,13 @@ const (
 	NoUDP Kind = "noudp"
 	// Only443 is an Endpoint home whose router lets out TCP to port 443 only.
 	Only443 Kind = "only443"
+	// Proxy is a home that reaches the world through an HTTP proxy on its router alone, which
+	// connects to port 443 only.
+	Proxy Kind = "proxy"
 )
 
 // Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443} }
+func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy} }
 
 // Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
 // is public.

@@ -28,11 +28,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var failed int
 	var err error
-	if flag.Arg(0) == "clean" {
+	switch flag.Arg(0) {
+	case "clean":
 		var n int
 		n, err = lab.Clean(ctx)
 		fmt.Printf("%d namespaces removed\n", n)
-	} else {
+	case "proxy": // how a lab starts this program on a router
+		err = lab.ServeProxy(ctx, flag.Arg(1))
+	default:
 		failed, err = measure(ctx, *binary, *out, strings.Split(*kinds, ","))
 	}
 	stop()

@@ -1,0 +1,34 @@
+package host
+
+import (
+	"strings"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// widePort is the port that the narrowest firewalls and proxies let connections out to.
+const widePort = 443
+
+// listenWide lets a peer that relays for sure be joined at port 443, too, on all addresses
+// that it listens on without a host of their own. A web server may have the port, or the
+// system may not give it: that is said and no more.
+func (r *running) listenWide() {
+	if r.cfg.Relay != RelayOn {
+		return
+	}
+	var at []wire.Addr
+	for _, text := range r.cfg.Listen {
+		a, ok := parseListen(text)
+		if !ok || a.port() == widePort || a.host() != "0.0.0.0" && a.host() != "::" {
+			continue
+		}
+		if err := a.bind(r.ctx, widePort); err != nil && a.bind(r.ctx, 0) == nil {
+			r.log.Info("does not listen on port 443: machines whose firewall lets out nothing else cannot join here", "network", strings.Join(a.fields[1:4], "/"), "err", err)
+		} else if err == nil {
+			at = append(at, a.at(widePort))
+		}
+	}
+	if err := r.host.Network().Listen(addrsOf(at)...); err != nil && len(at) > 0 {
+		r.log.Warn("does not listen on port 443", "err", err)
+	}
+}
