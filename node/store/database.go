@@ -104,6 +104,7 @@ func (s *Store) openFitting() (*badger.DB, error) {
 		db, err := openBadger(opt.WithReadOnly(readOnly))
 		if err == nil {
 			s.stuck.Store(readOnly)
+			s.reading.Store(readOnly)
 			s.lean.Store(lean && !readOnly)
 		}
 		return db, err

@@ -81,7 +81,10 @@ func childOfDiskTest() {
 	case "false":
 		d.budget = store.NewBudget(dir, diskBytes)
 	}
-	if err := map[string]func(*smallFS) error{"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain}[task](d); err != nil {
+	if err := map[string]func(*smallFS) error{
+		"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain,
+		"owed": owedOverRestart, "discard": discardOwed, "log": logWithoutRoom,
+	}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}

@@ -6,14 +6,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// SmallFile is the size of a log file of values of SmallFiles.
+const SmallFile = 4 << 20
+
 // SmallFiles makes the database write small files.
 func SmallFiles(c Config) Config {
 	t := defaultTuning()
-	t.vlogFile, t.memTable = 4<<20, 1<<20
+	t.vlogFile, t.memTable = SmallFile, 1<<20
 	c.tuning = &t
 	return c
 }
@@ -82,3 +86,9 @@ func NoLogs() <-chan struct{} {
 	}
 	return asked
 }
+
+// Logs gives back what NoLogs took.
+func Logs() { fallocate = unix.Fallocate }
+
+// QuickWaits makes the store wait for room for moments only, in the whole process.
+func QuickWaits() { logWait, closePoll = 300*time.Millisecond, 20*time.Millisecond }

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -55,4 +57,26 @@ func (s *Store) Quarantined() ([]Quarantined, error) {
 		return nil, fmt.Errorf("list quarantine: %w", err)
 	}
 	return out, nil
+}
+
+// PayOwed does the GC that is owed, as Run does.
+func (s *Store) PayOwed(ctx context.Context) { s.payOwed(ctx) }
+
+// Watch looks at the room on the disk, as Run does.
+func (s *Store) Watch() { s.watch() }
+
+// EmptyDatabase makes a database that has nothing yet, as a start that was cut off leaves it.
+func EmptyDatabase(tb testing.TB, dir string) {
+	tb.Helper()
+	s := &Store{cfg: Config{Dir: dir}}
+	if err := os.MkdirAll(s.databaseDir(), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	db, err := openBadger(defaultTuning().options(s.databaseDir(), slog.New(slog.DiscardHandler)))
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
 }

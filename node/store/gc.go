@@ -277,13 +277,15 @@ func (s *Store) reclaimOne(ratio float64) error {
 		return err
 	}
 	defer release()
-	if s.stuck.Load() {
-		return badger.ErrNoRewrite
-	}
 	// Badger looks at its newest table without a lock while it rewrites a file, so nothing
 	// is written meanwhile; a file has 32 MiB.
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.stuck.Load() {
+		return badger.ErrNoRewrite
+	}
 	return s.wrote(s.db.RunValueLogGC(ratio))
 }
 

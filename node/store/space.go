@@ -206,6 +206,10 @@ func (s *Store) measure() {
 	}
 	s.counting.Lock()
 	defer s.counting.Unlock()
+	if s.reading.Load() { // none is written
+		s.used.Store(sum)
+		return
+	}
 	if newest != s.newest {
 		s.newest, s.tail = newest, s.tail%s.cfg.tuning.vlogFile // it begins after so much
 	}

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -97,6 +99,78 @@ func TestReadOnlyWithoutRoom(t *testing.T) {
 	if st := s.Stat(); st.Full != "" {
 		t.Errorf("%+v with room", st)
 	}
+}
+
+// TestDatabaseThatDoesNotOpen cannot open the database again to remove a block: the error is no
+// lack of blocks. GC opens it when it can be, and so does the watch with less room than is
+// needed to put.
+func TestDatabaseThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	for name, mend := range map[string]func(*store.Store, *disk) error{
+		"gc": func(s *store.Store, _ *disk) error {
+			_, err := s.GC(t.Context())
+			return err
+		},
+		"watch": func(s *store.Store, d *disk) error {
+			d.free.Store(200 << 20)
+			s.Watch()
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var d disk
+			d.total.Store(100 << 30)
+			d.free.Store(90 << 30)
+			cfg := store.Config{Dir: t.TempDir(), Space: d.space, Links: links}
+			s := open(t, cfg)
+			root := node(t, nil, nil)
+			put(t, s, root)
+			if err := s.Pin(root.CID()); err != nil {
+				t.Fatal(err)
+			}
+			closed(t, s)
+			d.free.Store(1 << 20)
+			s = open(t, cfg)
+			keys := filepath.Join(cfg.Dir, "blocks", "KEYREGISTRY")
+			if err := errors.Join(os.Rename(keys, keys+".away"), os.Mkdir(keys, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Delete(t.Context(), root.CID()); err == nil {
+				t.Fatal("no error")
+			}
+			if _, err := s.Get(t.Context(), root.CID()); err == nil || errors.Is(err, store.ErrNotFound) {
+				t.Errorf("get: %v", err)
+			}
+			if err := errors.Join(os.Remove(keys), os.Rename(keys+".away", keys)); err != nil {
+				t.Fatal(err)
+			}
+			if err := mend(s, &d); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, s, root)
+		})
+	}
+}
+
+// TestNewDatabaseOnFullDisk starts with a database that a first start left without anything,
+// not even its layout: it opens without room, takes blocks with some, and opens again.
+func TestNewDatabaseOnFullDisk(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.total.Store(100 << 30)
+	d.free.Store(1 << 20)
+	cfg := store.Config{Dir: t.TempDir(), Space: d.space}
+	store.EmptyDatabase(t, cfg.Dir)
+	s := open(t, cfg)
+	if s.Stat().Full == "" {
+		t.Error("there is room")
+	}
+	d.free.Store(90 << 30)
+	b := randomBlocks(t, 1, 3, 100_000)
+	put(t, s, b...)
+	closed(t, s)
+	holds(t, open(t, cfg), b...)
 }
 
 func TestOwnersLimit(t *testing.T) {

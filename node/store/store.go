@@ -24,6 +24,7 @@ type Store struct {
 	moved   string       // where a damaged database was put at Open
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
 	stuck   atomic.Bool  // the database takes no writes until it is opened again
+	reading atomic.Bool  // it was opened for reading only
 	lean    atomic.Bool  // the database has small files, for what frees room
 	owed    atomic.Bool  // a GC found too little room to do all
 	told    atomic.Bool  // that there is no room
@@ -43,8 +44,8 @@ type Store struct {
 	// included: a put that finds its block in the index is acknowledged without a write,
 	// so the block must not be on its way out.
 	sweep sync.RWMutex
-	// writing is held while a transaction is written, so that none comes after one that met
-	// a full disk.
+	// writing is held while the database is written to, so that nothing comes after what met a
+	// full disk.
 	writing sync.Mutex
 	gcing   sync.Mutex // held while GC, Pin or Unpin runs
 
@@ -277,15 +278,14 @@ func (s *Store) Sync() error {
 	return nil
 }
 
-// syncDatabase syncs the database, which panics if it is logless.
-func (s *Store) syncDatabase() (err error) {
-	defer func() {
-		if r := recover(); r != nil && s.logless() {
-			err = s.noLog()
-		} else if r != nil {
-			err = fmt.Errorf("database panic: %v", r)
-		}
-	}()
+// syncDatabase syncs the database. Without a log of changes Badger would panic, and keep a lock
+// for good; it loses its log only while it writes.
+func (s *Store) syncDatabase() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.logless() {
+		return s.noLog()
+	}
 	return s.db.Sync()
 }
 

@@ -1,0 +1,228 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+
+	"github.com/covey-network/covey/node/store"
+)
+
+// withoutReserve fills a disk to the last byte, and leaves no reserve either.
+func (d *smallFS) withoutReserve() error {
+	return errors.Join(os.Remove(filepath.Join(d.config().Dir, "reserve")), d.fill())
+}
+
+// owed reports whether the store has noted that a GC is owed.
+func (d *smallFS) owed() bool {
+	_, err := os.Stat(filepath.Join(d.config().Dir, "collect"))
+	return err == nil
+}
+
+// largeBlocks makes n blocks of 1 MiB, which are kept outside of the tree.
+func largeBlocks(rng *rand.ChaCha8, n int) (out []store.Block, err error) {
+	for range n {
+		data := make([]byte, 1<<20)
+		rng.Read(data)
+		b, err := store.NewBlock(data)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// often tries something until it is done; the child's deadline bounds it.
+func often(done func() bool) {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for !done() {
+		<-t.C
+	}
+}
+
+// owedOverRestart removes blocks while there is no room to give their space back, nor to close
+// the database: nobody else opens it meanwhile, and after a restart with room a GC does what
+// is owed. One that is cancelled does not.
+func owedOverRestart(d *smallFS) error {
+	ctx := context.Background()
+	store.QuickWaits()
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	blocks, err := largeBlocks(rand.NewChaCha8([32]byte{4}), 16)
+	if err != nil {
+		return err
+	}
+	if _, err := s.PutMany(ctx, blocks); err != nil {
+		return err
+	}
+	kept, gone := blocks[0].CID(), cidsOf(blocks[1:])
+	if err := s.Pin(kept); err != nil {
+		return err
+	}
+	if err := s.Delete(ctx, gone...); err != nil {
+		return err
+	}
+	before := s.Stat().DiskBytes
+	if err := d.withoutReserve(); err != nil {
+		return err
+	}
+	if st, err := s.GC(ctx); !refused(err) || !d.owed() {
+		return fmt.Errorf("gc without room: %+v, %v, noted: %t", st, err, d.owed())
+	}
+	if _, err := s.Get(ctx, kept); !refused(err) || errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("get while the database does not open: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	if _, err := store.Open(d.config()); !errors.Is(err, store.ErrInUse) {
+		return fmt.Errorf("open while another one is still being closed: %v", err)
+	}
+	if err := d.clear(); err != nil {
+		return err
+	}
+	often(func() bool { s, err = store.Open(d.config()); return !errors.Is(err, store.ErrInUse) })
+	if err != nil {
+		return err
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.GC(cancelled); err == nil || !d.owed() {
+		return fmt.Errorf("gc that is cancelled: %v, noted: %t", err, d.owed())
+	}
+	s.PayOwed(ctx)
+	if after := s.Stat().DiskBytes; d.owed() || after > before/2 {
+		return fmt.Errorf("after the gc that was owed: %d bytes of %d, noted: %t", after, before, d.owed())
+	}
+	if err := allReadable(s, []cid.Cid{kept}); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func TestGCOwedOverRestart(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "owed")
+}
+
+// discardOwed discards a draft while there is no room for that: its blocks go when there is.
+func discardOwed(d *smallFS) error {
+	ctx := context.Background()
+	store.QuickWaits()
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	blocks, err := largeBlocks(rand.NewChaCha8([32]byte{5}), 16)
+	if err != nil {
+		return err
+	}
+	draft, err := s.Draft()
+	if err != nil {
+		return err
+	}
+	if err := draft.Add(cidsOf(blocks)...); err != nil {
+		return err
+	}
+	if _, err := s.PutMany(ctx, blocks); err != nil {
+		return err
+	}
+	before := s.Stat().DiskBytes
+	if err := d.withoutReserve(); err != nil {
+		return err
+	}
+	if err := draft.Discard(ctx); !refused(err) || !d.owed() {
+		return fmt.Errorf("discard without room: %v, noted: %t", err, d.owed())
+	}
+	if err := d.clear(); err != nil {
+		return err
+	}
+	often(func() bool { s.PayOwed(ctx); return !d.owed() }) // the database may still be closing
+	if st := s.Stat(); st.Blocks > 0 || st.DiskBytes > before/2 {
+		return fmt.Errorf("after the gc that was owed: %+v, %d bytes before", st, before)
+	}
+	return s.Close()
+}
+
+func TestDiscardOwed(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "discard")
+}
+
+// logWithoutRoom has no room for a log of changes: who puts and who reads is told so after a
+// while, no block is taken for damaged, and all goes on when there is room.
+func logWithoutRoom(d *smallFS) error {
+	ctx := context.Background()
+	store.QuickWaits()
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	rng := rand.NewChaCha8([32]byte{6})
+	var held []cid.Cid
+	store.NoLogs()
+	for err == nil {
+		data := make([]byte, 4000) // kept in the tree
+		rng.Read(data)
+		var c cid.Cid
+		if c, err = s.Put(ctx, data); err == nil {
+			held = append(held, c)
+		}
+	}
+	if !refused(err) || len(held) == 0 {
+		return fmt.Errorf("put without a log: %w after %d", err, len(held))
+	}
+	for _, c := range held {
+		if _, err := s.Get(ctx, c); !refused(err) || errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("get without a log: %v", err)
+		}
+	}
+	if err := s.Pin(held[0]); !refused(err) {
+		return fmt.Errorf("pin without a log: %v", err)
+	}
+	if st := s.Stat(); st.Quarantined > 0 || st.Blocks != len(held) {
+		return fmt.Errorf("%+v, %d blocks were put", st, len(held))
+	}
+	store.Logs()
+	s.Watch()
+	if err := allReadable(s, held); err != nil {
+		return err
+	}
+	if _, err := s.PutMany(ctx, smallBlocks(rng, 8)); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func TestLogWithoutRoom(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "log")
+}
+
+// TestLogFilesDoNotGrow puts more at once than a log file of values has room for.
+func TestLogFilesDoNotGrow(t *testing.T) {
+	t.Parallel()
+	cfg := store.SmallFiles(store.Config{Dir: t.TempDir()})
+	s := open(t, cfg)
+	put(t, s, randomBlocks(t, 1, 40, 1<<20)...)
+	files, err := filepath.Glob(filepath.Join(cfg.Dir, "blocks", "*.vlog"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("files are %v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err != nil || info.Size() > store.SmallFile*2 {
+			t.Errorf("%s has %d bytes, %v: it was mapped at %d", f, info.Size(), err, store.SmallFile*2)
+		}
+	}
+}
