@@ -148,6 +148,7 @@ func (r *running) ours(name string) (cid.Cid, bool) {
 	if m, ok := r.catalog.Find(name); ok {
 		return m.CID, true
 	}
+	name = catalog.CutLatest(name)
 	for _, h := range r.hosting.Hosted() {
 		if h.Name == name || h.Model.String() == name {
 			return h.Model, true

@@ -121,6 +121,7 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	if m, ok := r.catalog.Find(name); ok {
 		return m, nil
 	}
+	name = catalog.CutLatest(name)
 	if r.carries(name) && len(r.named(name)) == 0 {
 		if err := r.hearPeers(ctx); err != nil {
 			return nil, err
@@ -149,7 +150,6 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
 		return id, nil
 	}
-	name = catalog.CutLatest(name)
 	var prefixed []cid.Cid
 	for _, f := range r.foreign() {
 		if f.name == name {

@@ -56,6 +56,28 @@ func TestImportOfATakenName(t *testing.T) {
 	}
 }
 
+// TestLatestIsTheName asks by the tag that every name has, of a model that is only in the program,
+// of one that is here and of one that a peer has.
+func TestLatestIsTheName(t *testing.T) {
+	t.Parallel()
+	first := start(t, t.TempDir(), online(""))
+	m := shown(t, first, "demo:latest")
+	if m.Name != "demo" || shown(t, first, "demo").CID != m.CID {
+		t.Errorf("demo:latest is %+v", m)
+	}
+	second := start(t, t.TempDir(), func(c *node.Config) {
+		online(invite(t, first))(c)
+		c.Builtin = nil
+	})
+	until(t, "the model is heard of", func() bool { return known(t, second)["demo"].CID == m.CID })
+	if got := shown(t, second, "demo:latest"); got.CID != m.CID || got.Name != "demo" {
+		t.Errorf("demo:latest of a peer is %+v", got)
+	}
+	if err := first.Delete(t.Context(), "/covey/v1/models/demo:latest", nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestOneNameInTwoPlaces has peers with different models of one name: each is listed once, the
 // own one keeps the name, and the others are found by a tag and by their identifiers.
 func TestOneNameInTwoPlaces(t *testing.T) {

@@ -89,14 +89,12 @@ func New(cfg Config) (*Catalog, error) {
 // Find returns a model whose manifest is here, by local name, as NAME or NAME:TAG, by the text of its
 // identifier, or by the first 8 or more characters of it if only one model has them.
 func (c *Catalog) Find(name string) (*Model, bool) {
-	if _, ok := c.store.Name(name); !ok { // older versions kept NAME:latest as it is
-		name = CutLatest(name)
-	}
-	if id, ok := c.store.Name(name); ok {
+	if id, ok := c.named(name); ok {
 		if m, err := c.local(id); err == nil {
 			return m, true
 		}
 	}
+	name = CutLatest(name)
 	if id, err := cid.Decode(name); err == nil && wire.ValidCID(id) == nil {
 		m, err := c.local(id)
 		return m, err == nil

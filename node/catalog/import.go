@@ -85,7 +85,7 @@ func (c *Catalog) importAs(ctx context.Context, ck *model.Checkpoint, name strin
 		}
 		found.Template = text.TemplateErr
 	}
-	if other, taken := c.store.Name(name); taken { // tell before much is read, if they cannot be the same
+	if other, taken := c.named(name); taken { // tell before much is read, if they cannot be the same
 		if o, err := c.open(other); err == nil && !alike(o.manifest, m) {
 			return nil, c.taken(name, other)
 		}
@@ -130,7 +130,7 @@ func (c *Catalog) importBlocks(ctx context.Context, ck *model.Checkpoint, m *wir
 func (c *Catalog) nameImported(name string, id cid.Cid) error {
 	c.naming.Lock()
 	defer c.naming.Unlock()
-	if other, taken := c.store.Name(name); taken && other != id {
+	if other, taken := c.named(name); taken && other != id {
 		return c.taken(name, other)
 	}
 	pinned := c.store.Pinned(id)

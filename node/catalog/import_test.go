@@ -125,8 +125,13 @@ func TestImportNameTaken(t *testing.T) {
 	if err := s.SetName("old:latest", tagged.CID); err != nil { // as older versions kept it
 		t.Fatal(err)
 	}
-	if m, ok := c.Find("old:latest"); !ok || m.CID != tagged.CID {
-		t.Errorf("a name with its tag is %v", m)
+	for _, name := range []string{"old", "old:latest"} {
+		if m, ok := c.Find(name); !ok || m.CID != tagged.CID {
+			t.Errorf("%s is %v", name, m)
+		}
+		if err := c.Rename(float.CID, name); !errors.Is(err, catalog.ErrNameTaken) {
+			t.Errorf("renamed to %s, which is taken: %v", name, err)
+		}
 	}
 	if err := s.SetName("old:latest", cid.Undef); err != nil {
 		t.Fatal(err)

@@ -115,7 +115,7 @@ func (c *Catalog) Rename(id cid.Cid, name string) error {
 	}
 	c.naming.Lock()
 	defer c.naming.Unlock()
-	if other, taken := c.store.Name(name); taken && other != id {
+	if other, taken := c.named(name); taken && other != id {
 		return fmt.Errorf("rename model: %w", c.taken(name, other))
 	}
 	if err := c.store.SetName(name, id); err != nil {
@@ -130,6 +130,17 @@ func (c *Catalog) Rename(id cid.Cid, name string) error {
 		}
 	}
 	return nil
+}
+
+// named returns what a name stands for here. Older versions kept NAME:latest as it is.
+func (c *Catalog) named(name string) (id cid.Cid, ok bool) {
+	plain := CutLatest(name)
+	for _, same := range []string{name, plain, plain + latest} {
+		if id, ok = c.store.Name(same); ok {
+			break
+		}
+	}
+	return id, ok
 }
 
 // namesByCID returns the names of each model in order.

@@ -96,7 +96,7 @@ func (c *Catalog) keep(id cid.Cid) error {
 	name := CutLatest(cleanName(m.Manifest.Name))
 	c.naming.Lock()
 	defer c.naming.Unlock()
-	if other, taken := c.store.Name(name); taken && other != id {
+	if other, taken := c.named(name); taken && other != id {
 		tagged := Tagged(name, id)
 		c.log.Warn("name stands for another model here: the new one is told apart by a tag", "name", name, "stands_for", other, "new", id, "called", tagged)
 		name = tagged
