@@ -192,10 +192,11 @@ func (s *Store) closeDatabase(db *badger.DB) error {
 	openDatabases.Delete(s.realDir())
 	ended := make(chan struct{})
 	s.closing = ended
-	var err error
+	// It counts what was deleted as garbage when it closes, but not what came after the last read.
+	err := db.View(func(*badger.Txn) error { return nil })
 	go func() {
 		defer close(ended)
-		err = closeBadger(db)
+		err = errors.Join(err, closeBadger(db))
 	}()
 	poll := time.NewTicker(closePoll)
 	defer poll.Stop()

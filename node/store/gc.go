@@ -190,8 +190,7 @@ func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
 
 // compact makes Badger notice what was deleted: it counts the garbage of value log files
 // only when it compacts the tree, from memory through level 0 to the level below. Closing
-// the database does the first two steps, reopening and flattening the rest. What was
-// deleted after the last read counts as visible to that, hence the empty read.
+// the database does the first two steps, reopening and flattening the rest.
 func (s *Store) compact() error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -201,8 +200,7 @@ func (s *Store) compact() error {
 	if s.db == nil {
 		return s.lost
 	}
-	err := s.db.View(func(*badger.Txn) error { return nil })
-	if err := errors.Join(err, s.syncDatabase()); err != nil {
+	if err := s.syncDatabase(); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
 	if err := s.renew(true); err != nil || s.stuck.Load() {

@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -135,4 +138,54 @@ func TestGCGivesSpaceBack(t *testing.T) {
 		t.Errorf("%d bytes on disk before, %d after", before, after)
 	}
 	holds(t, s, kept...)
+}
+
+// TestOwedCollectionCompacts has stores that ended, or were killed, after they removed blocks and
+// before they gave their space back: the collection that is owed does so after the restart.
+func TestOwedCollectionCompacts(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, s *store.Store, dir string) string{
+		"ended": func(t *testing.T, s *store.Store, dir string) string {
+			closed(t, s)
+			return dir
+		},
+		"killed": func(t *testing.T, _ *store.Store, dir string) string { // what a kill leaves is what the files have now
+			if err := os.RemoveAll(filepath.Join(dir, "reserve")); err != nil {
+				t.Fatal(err)
+			}
+			left := t.TempDir()
+			if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			return left
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := open(t, store.Config{Dir: dir})
+			blocks := randomBlocks(t, 1, 40, 1<<20)
+			put(t, s, blocks...)
+			if err := s.Delete(t.Context(), cidsOf(blocks)...); err != nil {
+				t.Fatal(err)
+			}
+			dir = end(t, s, dir)
+			note := filepath.Join(dir, "collect")
+			if err := os.WriteFile(note, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, store.Config{Dir: dir})
+			before := s.Stat().DiskBytes
+			s.PayOwed(t.Context())
+			if after := s.Stat().DiskBytes; after > before/4 {
+				t.Errorf("%d bytes on disk before, %d after", before, after)
+			}
+			if _, err := os.Stat(note); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it is still noted as owed: %v", err)
+			}
+			put(t, s, blocks[0])
+			s.PayOwed(t.Context())
+			holds(t, s, blocks[0]) // nothing is owed
+		})
+	}
 }
