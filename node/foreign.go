@@ -33,7 +33,7 @@ func (r *running) heard() []*heardModel {
 				m = &heardModel{id: ad.Model, names: map[string]int{}}
 				found[ad.Model] = m
 			}
-			m.names[catalog.CutLatest(advertName(ad))]++
+			m.names[advertName(ad)]++
 			m.peers++
 			if len(ad.Served) > 0 {
 				m.serving++
@@ -69,9 +69,10 @@ func (m *heardModel) before(o *heardModel) int {
 	return cmp.Or(o.serving-m.serving, o.peers-m.peers, strings.Compare(m.id.KeyString(), o.id.KeyString()))
 }
 
+// advertName returns what a peer calls a model: its identifier if that is no name.
 func advertName(m wire.ModelAdvert) string {
-	if catalog.CheckName(m.Name) == nil {
-		return m.Name
+	if name := catalog.CutLatest(m.Name); catalog.CheckName(name) == nil {
+		return name
 	}
 	return m.Model.String()
 }

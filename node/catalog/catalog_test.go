@@ -286,7 +286,7 @@ func TestRename(t *testing.T) {
 	if err := c.Rename(m.CID, "other"); !errors.Is(err, catalog.ErrNameTaken) {
 		t.Errorf("taken: %v", err)
 	}
-	for _, bad := range []string{"", " x", "x\n", "..", "../x", "a/../b", "a\x00", string([]byte{0xff}), strings.Repeat("x", protocol.MaxTextName+1), other.CID.String()} {
+	for _, bad := range []string{"", " x", "x\n", ".", "..", "../x", "a/../b", "./x", "a/./b", "..:latest", ".:latest", "a\x00", string([]byte{0xff}), strings.Repeat("x", protocol.MaxTextName+1), other.CID.String()} {
 		if err := c.Rename(m.CID, bad); err == nil {
 			t.Errorf("renamed to %q", bad)
 		}

@@ -275,6 +275,12 @@ func TestImportName(t *testing.T) {
 		{"bafkreiabcdef", "model"},
 		{strings.Repeat("é", 100), strings.Repeat("é", 64)},
 		{"x\xff", "x"},
+		{"last:latest", "last"},
+		{"padded :latest ", "padded"},
+		{"twice:latest:latest", "twice"},
+		{"..:latest", "model"},
+		{"./a", "model"},
+		{".", "model"},
 	}
 	s := openStore(t)
 	c := newCatalog(t, catalog.Config{Store: s})

@@ -30,8 +30,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("model name %q has characters that cannot be printed", name)
 	case strings.TrimSpace(name) != name:
 		return fmt.Errorf("model name %q begins or ends with a space", name)
-	case slices.Contains(strings.Split(name, "/"), ".."):
-		return fmt.Errorf("model name %q has .. in it", name)
+	case slices.ContainsFunc(strings.Split(name, "/"), func(s string) bool { return s == "." || s == ".." }):
+		return fmt.Errorf("model name %q has . or .. in it, as a path has", name)
 	case strings.HasPrefix(name, cidPrefix):
 		return fmt.Errorf("model name %q looks like an identifier", name)
 	}
@@ -43,8 +43,8 @@ const latest = ":latest"
 
 // CutLatest returns a name without the tag that it has anyway.
 func CutLatest(name string) string {
-	if base, ok := strings.CutSuffix(name, latest); ok && base != "" {
-		return base
+	for strings.HasSuffix(name, latest) && len(name) > len(latest) {
+		name = name[:len(name)-len(latest)]
 	}
 	return name
 }
@@ -76,7 +76,7 @@ func (c *Catalog) taken(name string, by cid.Cid) error {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// cleanName makes a name of what a file calls itself.
+// cleanName makes a name without the tag latest of what a file calls itself.
 func cleanName(text string) string {
 	text = strings.ToValidUTF8(text, "")
 	text = strings.Map(func(r rune) rune {
@@ -85,7 +85,8 @@ func cleanName(text string) string {
 		}
 		return r
 	}, text)
-	text = strings.TrimSpace(cut(text, protocol.MaxTextName))
+	text = CutLatest(strings.TrimSpace(cut(text, protocol.MaxTextName)))
+	text = strings.TrimSpace(text)
 	if CheckName(text) != nil {
 		return "model"
 	}

@@ -93,7 +93,7 @@ func (c *Catalog) keep(id cid.Cid) error {
 	if err != nil {
 		return err
 	}
-	name := CutLatest(cleanName(m.Manifest.Name))
+	name := cleanName(m.Manifest.Name)
 	c.naming.Lock()
 	defer c.naming.Unlock()
 	if other, taken := c.named(name); taken && other != id {
