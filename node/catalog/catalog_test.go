@@ -478,3 +478,14 @@ func put(tb testing.TB, s *store.Store, m *wire.Manifest) cid.Cid {
 	}
 	return packed.CID()
 }
+
+func TestTagged(t *testing.T) {
+	t.Parallel()
+	id := wire.CIDOf([]byte("model"))
+	short := strings.TrimPrefix(id.String(), "bafkrei")[:8]
+	for name, want := range map[string]string{"demo": "demo:" + short, "demo:q8": "demo:q8-" + short} {
+		if got := catalog.Tagged(name, id); got != want || catalog.CheckName(got) != nil {
+			t.Errorf("%s is told apart as %s, want %s", name, got, want)
+		}
+	}
+}
