@@ -565,13 +565,13 @@ func TestConfigFile(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]node.Size{"0": 0, "512MiB": 512 << 20, "1.5GiB": 3 << 29, "10 MB": 10e6, "7 bytes": 7, "4G": 4 << 30, "4GB": 4e9, "4 gib": 4 << 30, "512m": 512 << 20, "2Ti": 2 << 40, "1.5k": 1536} {
+	for text, want := range map[string]node.Size{"0": 0, "0.0": 0, "0GiB": 0, "512MiB": 512 << 20, "1.5GiB": 3 << 29, "10 MB": 10e6, "7 bytes": 7, "4G": 4 << 30, "4GB": 4e9, "4 gib": 4 << 30, "512m": 512 << 20, "2Ti": 2 << 40, "1.5k": 1536} {
 		var s node.Size
 		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
 			t.Errorf("%q: %d, %v; want %d", text, s, err, want)
 		}
 	}
-	for _, text := range []string{"", "x", "-1GiB", "1XB", "1e400", "9999999TiB", "4", "4294967296", "4 potatoes", "GiB"} {
+	for _, text := range []string{"", "x", "-1GiB", "1XB", "1e400", "9999999TiB", "4", "4294967296", "4 potatoes", "GiB", "0 potatoes", "0x10", "0e3", "0,5GiB"} {
 		var s node.Size
 		if err := s.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q was read as %d", text, s)

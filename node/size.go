@@ -37,7 +37,7 @@ func (s *Size) UnmarshalText(b []byte) error {
 		return fmt.Errorf("size %.40q: %.40s what? a size has a unit, such as %.40sGiB", text, number, number)
 	}
 	factor, ok := units[unit]
-	if !ok && n != 0 {
+	if !ok && unit != "" {
 		return fmt.Errorf("size %.40q: unit %.20q is not one of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB, or K, M, G, T", text, unit)
 	}
 	if n *= factor; n > math.MaxInt64/2 {
