@@ -7,7 +7,6 @@ import (
 
 	"github.com/covey-network/covey/engine/bench"
 	"github.com/covey-network/covey/engine/model"
-	"github.com/covey-network/covey/engine/tensor"
 )
 
 // BenchOptions say what Bench measures. Zero values are the defaults of engine/bench.
@@ -25,16 +24,13 @@ func (c *Catalog) Bench(ctx context.Context, m *Model, o BenchOptions) (json.Raw
 	}
 	for i := range m.Manifest.Parts {
 		p := &m.Manifest.Parts[i]
-		for _, t := range p.Tensors {
-			d, err := tensor.Parse(t.DType)
+		for j := range p.Tensors {
+			t := &p.Tensors[j]
+			dtype, shape, err := typeOf(t)
 			if err != nil {
 				return nil, fmt.Errorf("bench: %w", err)
 			}
-			s := model.TensorSource{Part: enginePart(p), Name: t.Name, DType: d, Bytes: t.Bytes}
-			for _, n := range t.Shape {
-				s.Shape = append(s.Shape, int(n))
-			}
-			cfg.Tensors = append(cfg.Tensors, s)
+			cfg.Tensors = append(cfg.Tensors, model.TensorSource{Part: enginePart(p), Name: t.Name, DType: dtype, Shape: shape, Bytes: t.Bytes})
 		}
 	}
 	r, err := bench.Run(ctx, cfg)

@@ -61,7 +61,7 @@ func (w *weights) Tensor(ctx context.Context, part model.Part, name string) (ten
 	if t == nil {
 		return tensor.Tensor{}, fmt.Errorf("model %s has no tensor %q in %v", w.m.CID, name, part)
 	}
-	dtype, err := tensor.Parse(t.DType)
+	dtype, shape, err := typeOf(t)
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
@@ -69,11 +69,17 @@ func (w *weights) Tensor(ctx context.Context, part model.Part, name string) (ten
 	if err != nil {
 		return tensor.Tensor{}, fmt.Errorf("read tensor %q of %v: %w", name, part, err)
 	}
+	return tensor.Tensor{Name: name, DType: dtype, Shape: shape, Data: data}, nil
+}
+
+// typeOf returns what the manifest says of a tensor as the engine has it.
+func typeOf(t *wire.Tensor) (tensor.DType, tensor.Shape, error) {
+	dtype, err := tensor.Parse(t.DType)
 	shape := make(tensor.Shape, len(t.Shape))
 	for i, d := range t.Shape {
 		shape[i] = int(d)
 	}
-	return tensor.Tensor{Name: name, DType: dtype, Shape: shape, Data: data}, nil
+	return dtype, shape, err
 }
 
 // read returns a run of bytes that is cut into blocks. Memory is taken only when all blocks
