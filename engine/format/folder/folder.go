@@ -135,14 +135,17 @@ func (f *Folder) Open(name string) (_ *os.File, err error) {
 	at := path.Join(f.base, filepath.ToSlash(name))
 	info, err := f.root.Stat(at) // first, as opening a pipe waits for its other end
 	if err != nil {
-		return nil, f.explain(name, at, err)
+		return nil, f.explain(name, err)
+	}
+	if to, linkErr := f.root.Readlink(at); linkErr == nil && info.IsDir() {
+		return nil, fmt.Errorf("%q is a link to %q, which is a folder and not a file: put the file there, or name the folder", name, to)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%q is not a regular file", name)
 	}
 	file, err := f.root.Open(at)
 	if err != nil {
-		return nil, f.explain(name, at, err)
+		return nil, f.explain(name, err)
 	}
 	if err := CheckPointer(file); err != nil {
 		file.Close()
@@ -151,16 +154,37 @@ func (f *Folder) Open(name string) (_ *os.File, err error) {
 	return file, nil
 }
 
-// explain tells of a link that it is one.
-func (f *Folder) explain(name, at string, err error) error {
-	to, linkErr := f.root.Readlink(at)
-	switch {
-	case linkErr != nil:
-		return err
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%q is a link to %q, which is not there: the download is not complete, run it again", name, to)
+// explain tells of a link on the way to a file, to the file or to a folder, that it is one.
+func (f *Folder) explain(name string, err error) error {
+	parts := strings.Split(filepath.ToSlash(name), "/")
+	for i := range parts {
+		link := path.Join(parts[:i+1]...)
+		at := path.Join(f.base, link)
+		to, linkErr := f.root.Readlink(at)
+		if linkErr != nil {
+			continue
+		}
+		switch _, statErr := f.root.Stat(at); {
+		case statErr == nil:
+		case errors.Is(statErr, fs.ErrNotExist):
+			return fmt.Errorf("%q is a link to %q, which is not there: the download is not complete, run it again", link, to)
+		case f.leadsOut(at):
+			return fmt.Errorf("%q is a link to %q, which is not in %s: copy the files themselves to a new folder with cp -rL, look at them, and import that (%w)", link, to, f.path, err)
+		default:
+			return fmt.Errorf("%q is a link to %q: %w", link, to, err)
+		}
 	}
-	return fmt.Errorf("%q is a link to %q, which is not in %s: copy the files themselves to a new folder with cp -rL, look at them, and import that", name, to, f.path)
+	return err
+}
+
+// leadsOut reports whether a link that cannot be followed in the folder leads out of it.
+func (f *Folder) leadsOut(at string) bool {
+	real, err := filepath.EvalSymlinks(filepath.Join(f.path, filepath.FromSlash(at)))
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	in, err := filepath.Rel(f.path, real)
+	return err != nil || !filepath.IsLocal(in)
 }
 
 // Read returns the content of a text file of at most a number of bytes, without the mark

@@ -112,7 +112,8 @@ func TestLinks(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	write(t, filepath.Dir(secret), map[string]string{"secret": "secret"})
 	plain := tempDir(t)
-	write(t, plain, map[string]string{"real": "x", "inside": "-> real", "outside": "-> " + secret, "up": "-> ../../../../../../etc/hostname", "gone": "-> nowhere", "deep/folder": "-> " + filepath.Dir(secret)})
+	write(t, plain, map[string]string{"real": "x", "inside": "-> real", "outside": "-> " + secret, "up": "-> ../../../../../../etc/hostname", "gone": "-> nowhere", "deep/folder": "-> " + filepath.Dir(secret),
+		"to folder": "-> deep", "loop": "-> loop", "through file": "-> real/x", "gone folder": "-> nowhere"})
 	cached := cache(t, map[string]string{
 		"snapshots/c0ffee/outside": "-> " + secret, "snapshots/c0ffee/gone": "-> ../../blobs/cc33", "blobs/cc33.incomplete": "x",
 		"snapshots/c0ffee/up": "-> ../../../../other",
@@ -124,6 +125,11 @@ func TestLinks(t *testing.T) {
 		{"up out of a plain folder", plain, "up", "cp -rL"},
 		{"to nothing", plain, "gone", "the download is not complete"},
 		{"through a folder", plain, "deep/folder/secret", "escapes"},
+		{"through a folder elsewhere", plain, "deep/folder/secret", `"deep/folder" is a link to "` + filepath.Dir(secret) + `", which is not in ` + plain},
+		{"through a folder that is gone", plain, "gone folder/config.json", `"gone folder" is a link to "nowhere", which is not there`},
+		{"to a folder", plain, "to folder", "which is a folder and not a file"},
+		{"in a circle", plain, "loop", `"loop" is a link to "loop": `},
+		{"through a file", plain, "through file", `"through file" is a link to "real/x": `},
 		{"name", plain, "../x", "leads out of the folder"},
 		{"absolute name", plain, secret, "leads out of the folder"},
 		{"out of a cache", cached, "outside", "which is not in " + cached},
@@ -143,6 +149,9 @@ func TestLinks(t *testing.T) {
 	}
 	if _, err := open(t, plain).Open("absent"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
+	}
+	if _, err := open(t, plain).Open("to folder/absent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there, through a link: %v", err)
 	}
 	if _, err := open(t, plain).Open("deep"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
