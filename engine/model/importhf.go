@@ -164,9 +164,6 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 			c.endAt(id)
 		}
 	}
-	if stale != nil && len(c.EOSIDs) == 0 {
-		return stale
-	}
 	var tok struct {
 		BOS specialToken `json:"bos_token"`
 		EOS specialToken `json:"eos_token"`
@@ -177,7 +174,13 @@ func (c *Checkpoint) specials(dir *hf.Dir, h *hfConfig) error {
 		}
 	}
 	c.BOS, c.EOS = string(tok.BOS), string(tok.EOS)
-	return c.specialsByID(dir.Tokenizer, h)
+	if err := c.specialsByID(dir.Tokenizer, h); err != nil {
+		return err
+	}
+	if len(c.EOSIDs) == 0 {
+		return stale
+	}
+	return nil
 }
 
 // endAt adds a token that ends a text.

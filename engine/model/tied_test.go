@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/engine/format/safetensors"
@@ -103,5 +104,31 @@ func TestEndsAreJoined(t *testing.T) {
 				t.Errorf("texts end at %v, want %v", c.EOSIDs, k.want)
 			}
 		})
+	}
+}
+
+// TestStaleEnds has only ends that the vocabulary does not have, but for the one that
+// tokenizer_config.json names.
+func TestStaleEnds(t *testing.T) {
+	t.Parallel()
+	for tokenizer, want := range map[string][]int32{`{"eos_token":"</s>"}`: {2}, `{}`: nil} {
+		dir := unpack(t, "llama3")
+		editJSON(t, filepath.Join(dir, "config.json"), map[string]any{"eos_token_id": 1 << 20})
+		for name, text := range map[string]string{"generation_config.json": `{"eos_token_id":1048577}`, "tokenizer_config.json": tokenizer, "tokenizer.json": `{"added_tokens":[{"id":2,"content":"</s>"}]}`} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := model.Import(dir, model.ImportOptions{})
+		if err == nil {
+			c.Close()
+		}
+		if want == nil {
+			if err == nil || !strings.Contains(err.Error(), "is not in the vocabulary") {
+				t.Errorf("%s: got error %v", tokenizer, err)
+			}
+		} else if err != nil || !slices.Equal(c.EOSIDs, want) {
+			t.Errorf("%s: %v, %v, want %v", tokenizer, c, err, want)
+		}
 	}
 }
