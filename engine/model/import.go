@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/covey-network/covey/engine/format/gguf"
 	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/tensor"
 )
@@ -33,6 +34,7 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 	switch {
 	case info.IsDir():
 		open = importHF
+	case info.Mode().IsRegular() && gguf.Is(path): // whatever it is called
 	case strings.HasSuffix(path, ".safetensors"):
 		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
 	case !info.Mode().IsRegular(): // opening a pipe would wait for its other end

@@ -120,3 +120,24 @@ func TestImportSplitRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestImportByContent opens a GGUF file whatever its name says.
+func TestImportByContent(t *testing.T) {
+	t.Parallel()
+	path := unpack(t, "llama256-Q2_K")
+	for _, name := range []string{"model.bin", "model.pt", "model.safetensors", "model"} {
+		other := filepath.Join(filepath.Dir(path), name)
+		if err := os.Rename(path, other); err != nil {
+			t.Fatal(err)
+		}
+		path = other
+		c, err := model.Import(path, model.ImportOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

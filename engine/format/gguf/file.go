@@ -12,6 +12,9 @@ import (
 	"github.com/covey-network/covey/engine/tensor"
 )
 
+// magic is how a file begins.
+const magic = "GGUF"
+
 // Limits of a file.
 const (
 	maxKeys    = 1 << 16
@@ -69,6 +72,18 @@ func Open(path string) (*File, error) {
 	return out, nil
 }
 
+// Is reports whether a file begins as GGUF files do.
+func Is(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var begin [len(magic)]byte
+	_, err = f.ReadAt(begin[:], 0)
+	return err == nil && string(begin[:]) == magic
+}
+
 // openFile reads the header of an open file, which it closes if that fails.
 func openFile(f *os.File) (_ *File, err error) {
 	defer func() {
@@ -124,12 +139,12 @@ func read(r io.Reader, size, budget int64) (*File, error) {
 
 // readHead reads what comes before the tensor table and returns the number of tensors.
 func (f *File) readHead(d *decoder) (uint64, error) {
-	magic, err := d.bytes(4)
+	begin, err := d.bytes(len(magic))
 	if err != nil {
 		return 0, err
 	}
-	if string(magic) != "GGUF" {
-		return 0, fmt.Errorf("file begins with %q, not with GGUF", magic)
+	if string(begin) != magic {
+		return 0, fmt.Errorf("file begins with %q, not with GGUF", begin)
 	}
 	version, err := d.uint(4)
 	if err != nil {
