@@ -37,9 +37,13 @@ func (t *Table) describe(s *Sheet) error {
 			weighed[c] = weigh(rows, c)
 		}
 	}
-	file := common(weighed, s.Format)
+	file, telling := common(weighed, s.Format)
 	for c := range t.columns {
-		err := t.settle(c, rows, weighed[c], weighed, file)
+		others := telling
+		if weighed[c].tells() != "" {
+			others--
+		}
+		err := t.settle(c, rows, weighed[c], others > 0 || s.Format.Decimal != "", file)
 		if err != nil {
 			return fmt.Errorf("column %q: %w", t.columns[c].Name, err)
 		}
@@ -55,14 +59,17 @@ func (t *Table) describe(s *Sheet) error {
 func (t *Table) match(s *Sheet) error {
 	sentence := slices.ContainsFunc(t.cfg.Columns, func(c Column) bool { return c.Kind == Sentence })
 	t.missing = make([]int, len(t.columns))
-	places := map[string]int{}
+	places, said := map[string]int{}, map[string]int{}
+	for i := len(t.cfg.Columns) - 1; i >= 0; i-- { // the first of a name counts
+		said[t.cfg.Columns[i].Name] = i
+	}
 	for c := range t.columns {
 		col := &t.columns[c]
 		if first, ok := places[col.Name]; ok {
 			return fmt.Errorf("columns %d and %d of the first line are both named %q", first+1, c+1, col.Name)
 		}
 		places[col.Name] = c
-		if i := slices.IndexFunc(t.cfg.Columns, func(o Column) bool { return o.Name == col.Name }); i >= 0 {
+		if i, ok := said[col.Name]; ok {
 			*col = t.cfg.Columns[i]
 		} else if sentence && col.Name != t.cfg.Label {
 			col.Kind = Ignore
@@ -101,7 +108,7 @@ func (t *Table) pick(s *Sheet) error {
 	return nil
 }
 
-func (t *Table) settle(c int, rows []Row, e *evidence, all []*evidence, file Notation) error {
+func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation) error {
 	col := &t.columns[c]
 	if col.Kind == Auto {
 		if col.Kind = Category; col.Categories == nil {
@@ -112,7 +119,7 @@ func (t *Table) settle(c int, rows []Row, e *evidence, all []*evidence, file Not
 	}
 	switch {
 	case col.Kind == Number && e != nil:
-		return t.number(c, rows, e, all, file)
+		return t.number(c, rows, e, told, file)
 	case col.Kind == Category && col.Categories == nil:
 		if c == t.label && t.cfg.Measured && e.continuous() {
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
@@ -175,16 +182,10 @@ func (t *Table) others(rows []Row, c int, n Notation) (bad seen) {
 	return bad
 }
 
-// number settles the notation of a column of numbers, and tells of it what is not plain.
-func (t *Table) number(c int, rows []Row, e *evidence, all []*evidence, file Notation) error {
+// number settles the notation of a column of numbers, and tells of it what is not plain. told
+// is as in [evidence.notation].
+func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation) error {
 	col := &t.columns[c]
-	told := t.format.Decimal != ""
-	for i, o := range all {
-		if i != c && o != nil && o.numeric() {
-			d, _ := o.decimal()
-			told = told || d != ""
-		}
-	}
 	if c != t.label && counts(rows, c, e) {
 		t.note("column %q counts the rows: if it is a number of theirs and no measurement, kind = \"ignore\" leaves it out", col.Name)
 	}

@@ -114,22 +114,27 @@ func (e *evidence) decimal() (string, error) {
 	return "", fmt.Errorf("%d values have a decimal point (%s) and %d a decimal comma (%s): mend the file, or set decimal", p, e.point.at(), c, e.comma.at())
 }
 
+// tells returns what stands before decimals where most values are numbers and tell it.
+func (e *evidence) tells() string {
+	if e == nil || !e.numeric() {
+		return ""
+	}
+	d, _ := e.decimal()
+	return d
+}
+
 // common returns how the numbers of the columns are written where one of them does not tell:
-// as in most of those that do.
-func common(columns []*evidence, set Format) Notation {
+// as in most of those that do, and how many these are.
+func common(columns []*evidence, set Format) (n Notation, telling int) {
 	points, commas := 0, 0
 	for _, e := range columns {
-		if e == nil || !e.numeric() {
-			continue
-		}
-		switch d, _ := e.decimal(); d {
+		switch e.tells() {
 		case ".":
 			points++
 		case ",":
 			commas++
 		}
 	}
-	n := Notation{}
 	switch {
 	case set.Decimal == ",", set.Decimal == "" && set.Thousands == ".":
 		n.Decimal = ","
@@ -151,7 +156,7 @@ func common(columns []*evidence, set Format) Notation {
 	if set.Thousands != "" {
 		n.Thousands = strings.TrimPrefix(set.Thousands, NoThousands)
 	}
-	return n
+	return n, points + commas
 }
 
 // most returns what is counted most often, the least of equal ones.

@@ -322,12 +322,19 @@ func pickFields(fields []string, at []int) []string {
 
 // Columns returns where the wanted columns are in the header.
 func (s *Sheet) Columns(want []string) ([]int, error) {
-	at := make([]int, len(want))
+	at, places, twice := make([]int, len(want)), map[string]int{}, map[string]bool{}
+	for i, name := range s.Header {
+		if _, ok := places[name]; ok {
+			twice[name] = true
+		}
+		places[name] = i
+	}
 	for i, name := range want {
-		if at[i] = slices.Index(s.Header, name); at[i] < 0 {
+		var ok bool
+		if at[i], ok = places[name]; !ok {
 			return nil, s.noColumn(name)
 		}
-		if slices.Contains(s.Header[at[i]+1:], name) {
+		if twice[name] {
 			return nil, fmt.Errorf("column %q twice in the first line", name)
 		}
 	}
