@@ -137,10 +137,7 @@ func newCanvasRows(dst *Image, w, h int, t turn) *canvasRows {
 	if t != (turn{}) {
 		c.line = make([]byte, 3*w)
 	}
-	if t.swap {
-		w, h = h, w
-	}
-	dst.Resize(w, h)
+	resizeTurned(dst, w, h, t)
 	return c
 }
 
@@ -154,24 +151,8 @@ func (c *canvasRows) row(y int) []byte {
 
 // put takes row y, which is in its place now.
 func (c *canvasRows) put(y int) {
-	if c.line == nil {
-		return
-	}
-	m, at, step := c.dst, 3*y*c.dst.W, 3
-	if c.turn.swap {
-		at, step = 3*y, 3*m.W
-	}
-	if x := at / 3 % m.W; c.turn.flipX {
-		at += 3 * (m.W - 1 - 2*x)
-	}
-	if row := at / 3 / m.W; c.turn.flipY {
-		at += 3 * m.W * (m.H - 1 - 2*row)
-	}
-	if c.turn.swap && c.turn.flipY || !c.turn.swap && c.turn.flipX {
-		step = -step
-	}
-	for i := 0; i < len(c.line); i, at = i+3, at+step {
-		copy(m.Pix[at:at+3], c.line[i:i+3])
+	if c.line != nil {
+		turnRow(c.dst, c.line, y, c.turn)
 	}
 }
 

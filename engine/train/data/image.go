@@ -65,27 +65,36 @@ type turn struct{ swap, flipX, flipY bool }
 
 // turnTo makes dst the turned src.
 func turnTo(dst, src *Image, t turn) {
-	w, h := src.W, src.H
+	resizeTurned(dst, src.W, src.H, t)
+	for y := range src.H {
+		turnRow(dst, src.row(y), y, t)
+	}
+}
+
+// resizeTurned makes room for a picture of w x h pixels once it is turned.
+func resizeTurned(dst *Image, w, h int, t turn) {
 	if t.swap {
 		w, h = h, w
 	}
 	dst.Resize(w, h)
-	for y := range h {
-		sy := y
-		if t.flipY {
-			sy = h - 1 - y
-		}
-		row := dst.row(y)
-		for x := range w {
-			sx := x
-			if t.flipX {
-				sx = w - 1 - x
-			}
-			at := 3 * (sy*src.W + sx)
-			if t.swap {
-				at = 3 * (sx*src.W + sy)
-			}
-			copy(row[3*x:3*x+3], src.Pix[at:at+3])
-		}
+}
+
+// turnRow writes row y of a picture to where its pixels are once it is turned.
+func turnRow(dst *Image, row []byte, y int, t turn) {
+	at, step := 3*y*dst.W, 3
+	if t.swap {
+		at, step = 3*y, 3*dst.W
+	}
+	if x := at / 3 % dst.W; t.flipX {
+		at += 3 * (dst.W - 1 - 2*x)
+	}
+	if line := at / 3 / dst.W; t.flipY {
+		at += 3 * dst.W * (dst.H - 1 - 2*line)
+	}
+	if t.swap && t.flipY || !t.swap && t.flipX {
+		step = -step
+	}
+	for i := 0; i < len(row); i, at = i+3, at+step {
+		copy(dst.Pix[at:at+3], row[i:i+3])
 	}
 }
