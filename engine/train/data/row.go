@@ -118,15 +118,15 @@ func (c *Column) refuse(s string) error {
 	const shown, fill = 10, "or train the model with missing = \"fill\", which takes such rows"
 	switch {
 	case c.Kind == Number && s != "":
-		return fmt.Errorf("column %q: a value is missing (%.40q stands for none): give a number, %s", c.Name, s, fill)
+		return c.refused("a value is missing (%.40q stands for none): give a number, %s", s, fill)
 	case c.Kind == Number:
-		return fmt.Errorf("column %q: a value is missing: give a number, %s", c.Name, fill)
+		return c.refused("a value is missing: give a number, %s", fill)
 	case isMissing(s):
-		return fmt.Errorf("column %q: a value is missing: give a category, %s", c.Name, fill)
+		return c.refused("a value is missing: give a category, %s", fill)
 	}
 	list := strings.Join(c.Categories[:min(shown, len(c.Categories))], ", ")
 	if more := len(c.Categories) - shown; more > 0 {
 		list = fmt.Sprintf("%s or %d others", list, more)
 	}
-	return fmt.Errorf("column %q: %.40q is not one of %.400s", c.Name, s, list)
+	return c.refused("%.40q is not one of %.400s", s, list)
 }

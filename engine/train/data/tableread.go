@@ -97,7 +97,7 @@ func (c *Column) value(s string, numbers map[string]int) (float64, error) {
 	}
 	v, ok := c.parse(s)
 	if !ok {
-		return 0, fmt.Errorf("column %q: %.40q is not a number%s", c.Name, s, c.hint(s))
+		return 0, c.refused("%.40q is not a number%s", s, c.hint(s))
 	}
 	return v, nil
 }
@@ -119,7 +119,20 @@ func (c *Column) hint(s string) string {
 }
 
 func (c *Column) missing(s string) error {
-	return fmt.Errorf("column %q: value missing or unknown: %.40q", c.Name, s)
+	return c.refused("value missing or unknown: %.40q", s)
+}
+
+// ValueError is the error of a value for which its row cannot be used.
+type ValueError struct {
+	Column string // its name
+	Text   string // what is wrong with the value
+}
+
+// Error implements error.
+func (e *ValueError) Error() string { return fmt.Sprintf("column %q: %s", e.Column, e.Text) }
+
+func (c *Column) refused(format string, args ...any) error {
+	return &ValueError{c.Name, fmt.Sprintf(format, args...)}
 }
 
 // numbers returns the number of each category.

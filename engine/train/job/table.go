@@ -100,12 +100,13 @@ func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (
 // labelHint says what to do about a label of the wrong kind.
 func (j *Job) labelHint(err error) error {
 	label := j.Data.CSV.Label
+	var value *data.ValueError
 	switch {
 	case errors.Is(err, data.ErrContinuous) && j.Model.MLP != nil:
 		return fmt.Errorf("%w: set regression = true in model.mlp to predict the number, or columns = [{name = %q, kind = \"category\"}] in data.csv to take each for a class", err, label)
 	case errors.Is(err, data.ErrContinuous):
 		return fmt.Errorf("%w: this kind of model predicts classes only; columns = [{name = %q, kind = \"category\"}] in data.csv takes each for one", err, label)
-	case errors.Is(err, data.ErrNoSamples) && j.labelKind() == data.Number && strings.Contains(err.Error(), fmt.Sprintf("column %q: ", label)):
+	case errors.As(err, &value) && value.Column == label && errors.Is(err, data.ErrNoSamples) && j.labelKind() == data.Number:
 		return fmt.Errorf("%w (regression = true in model.mlp predicts a number: without it the values are classes)", err)
 	}
 	return err
