@@ -40,13 +40,17 @@ func collect(keys map[string]string, at string, v reflect.Value) {
 	}
 }
 
-// text writes a value as a job file does, but for quotes within lists.
+// text writes a value as a job file does.
 func text(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.String:
 		return fmt.Sprintf("%q", v.String())
 	case reflect.Slice:
-		return strings.ReplaceAll(fmt.Sprintf("%v", v), " ", ", ")
+		items := make([]string, v.Len())
+		for i := range items {
+			items[i] = text(v.Index(i))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
 	}
 	return fmt.Sprint(v)
 }

@@ -34,6 +34,25 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// TestListsDiffer compares lists that have the same words in them.
+func TestListsDiffer(t *testing.T) {
+	t.Parallel()
+	type files struct {
+		Names []string `toml:"names"`
+	}
+	lists := [][]string{{"a b"}, {"a", "b"}, {"a, b"}, {`a", "b`}}
+	for i, was := range lists {
+		for k, is := range lists {
+			if got := train.Differences(train.Keys(files{was}), train.Keys(files{is})); (len(got) == 0) != (i == k) {
+				t.Errorf("%q and %q: %q", was, is, got)
+			}
+		}
+	}
+	if got, want := train.Keys(files{lists[1]})["names"], `["a", "b"]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // TestZeroIsZero takes betas and an eps of 0 at their word, as torch.optim.Adam does; its
 // formula is computed here in float64.
 func TestZeroIsZero(t *testing.T) {
