@@ -117,11 +117,11 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 	root := j.files(c.Folder)
 	excluded, err := data.Files(root, c.Exclude)
 	if err != nil {
-		return fmt.Errorf("text: exclude: %w", err)
+		return fmt.Errorf("folder %s: exclude: %w", j.path(c.Folder), err)
 	}
 	held, err := data.Files(root, c.Validation)
 	if err != nil {
-		return fmt.Errorf("text: validation: %w", err)
+		return fmt.Errorf("folder %s: validation: %w", j.path(c.Folder), err)
 	}
 	encoding := ""
 	if c.Encoding != "" {
@@ -134,7 +134,7 @@ func (d *dataset) text(ctx context.Context, j *Job, bad func(data.Bad)) error {
 			FS: newHidingFS(root, without...), Files: files, Encoding: encoding, Separator: c.Separator, Encoder: d.tokenizer, EOS: d.tokenizer.eos, Length: c.Length,
 		})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("folder %s: %w", j.path(c.Folder), err)
 		}
 		d.report(t.Bad, bad)
 		d.noteEncodings(t)

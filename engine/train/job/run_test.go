@@ -369,7 +369,7 @@ func TestRunErrors(t *testing.T) {
 		{"inputs", fmt.Sprintf(tableJob, "input = 9", "class", "sum"), "", "", "model.mlp.input: is 9, the data makes it 4"},
 		{"no column", fmt.Sprintf(tableJob, "", "klass", "sum"), "", "", "klass"},
 		{"no file", fmt.Sprintf(tableJob, "", "class", "sum"), "table.csv", "none.csv", "none.csv"},
-		{"no text", fmt.Sprintf(textJob, true, false, "", 5), "*.txt", "*.md", "no file matches"},
+		{"no text", fmt.Sprintf(textJob, true, false, "", 5), "*.txt", "*.md", "texts: text: no file matches [\"*.md\"]"},
 		{"all for validation", fmt.Sprintf(textJob, true, false, "validation = [\"*.txt\"]", 5), "", "", "no file matches"},
 		{"no tokenizer", fmt.Sprintf(textJob, true, false, "tokenizer = \"tokenizer.json\"", 5), "", "", "tokenizer.json"},
 		{"not finite", fmt.Sprintf(tableJob, "regression = true", "sum", "class"), "lr = 0.02", "lr = 1000", "not finite"},
