@@ -112,7 +112,7 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 	col := &t.columns[c]
 	if col.Kind == Auto {
 		if col.Kind = Category; col.Categories == nil {
-			if err := t.guess(c, rows, e, file); err != nil {
+			if err := t.guess(c, e); err != nil {
 				return err
 			}
 		}
@@ -145,9 +145,9 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 // guess says what a column of no given kind is: numbers if all but one in twenty of its
 // values are, nothing if it has none or dates, else categories. What may be either is an
 // error.
-func (t *Table) guess(c int, rows []Row, e *evidence, file Notation) error {
+func (t *Table) guess(c int, e *evidence) error {
 	col := &t.columns[c]
-	others := e.values - e.numerals - e.noNumber.count
+	others := e.words.count
 	if e.numerals == 0 {
 		others = e.values
 	}
@@ -162,8 +162,7 @@ func (t *Table) guess(c int, rows []Row, e *evidence, file Notation) error {
 		t.note("column %q has dates such as %s: it is left out; kind = \"category\" takes each as a category", col.Name, e.dates.at())
 	case !e.numeric():
 	case len(e.distinct) > fewValues:
-		bad := t.others(rows, c, Notation{Decimal: file.Decimal, Thousands: file.Thousands})
-		return fmt.Errorf("%d of %d values are numbers and %d are not, such as %s: set its kind in columns: number leaves out the rows of those, or category, or ignore", e.numerals, e.values, others, bad.at())
+		return fmt.Errorf("%d of %d values are numbers and %d are not, such as %s: set its kind in columns: number leaves out the rows of those, or category, or ignore", e.numerals, e.values, others, e.words.at())
 	default:
 		t.note("column %q: %d of %d values are numbers; it is taken for one of %d categories", col.Name, e.numerals, e.values, len(e.distinct))
 	}

@@ -33,6 +33,7 @@ type evidence struct {
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
+	words           seen // that are neither numerals nor stand for missing ones
 	distinct        map[string]bool
 }
 
@@ -55,10 +56,11 @@ func weigh(rows []Row, c int) *evidence {
 			e.numeral(n, s, line)
 			continue
 		}
-		switch {
-		case noNumber(s):
+		if noNumber(s) {
 			e.noNumber.add(s, line)
-		case dates.MatchString(s):
+			continue
+		}
+		if e.words.add(s, line); dates.MatchString(s) {
 			e.dates.add(s, line)
 		}
 	}

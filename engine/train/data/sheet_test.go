@@ -219,6 +219,7 @@ func TestRefusedColumns(t *testing.T) {
 		{"francs and dollars", column(";", "5 Fr.", "US$ 7"), `values in several units: 1 in $ ("US$ 7" in line 3), 1 in CHF ("5 Fr." in line 2)`},
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
 		{"numbers and words", column(",", words...), `60 of 80 values are numbers and 20 are not, such as "x0" in line 3: set its kind`},
+		{"dollars, numbers and words", column(";", append([]string{"$5"}, words...)...), `61 of 81 values are numbers and 20 are not, such as "x0" in line 4: set its kind`},
 		{"many categories", column(",", repeatNames(1100)...), `more than 1000 categories, the last is "w1000" in line 1002`},
 	} {
 		_, err := data.ReadTable(strings.NewReader(c.text), "f.csv", data.TableConfig{Label: "y"})
