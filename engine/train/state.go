@@ -25,6 +25,8 @@ import (
 //	float32  parameters, running statistics, moments of the optimiser one after the other
 //	bytes    cursor of the caller
 //	32 bytes SHA-256 of all before
+//
+// Whatever the version, the file begins with magic and version and ends with the checksum.
 const (
 	stateMagic   = "COVEYTRN"
 	stateVersion = 1
@@ -47,6 +49,9 @@ type stateHeader struct {
 
 // ErrState is the error of a file that is not a state file, or a damaged one.
 var ErrState = errors.New("not a whole training state")
+
+// ErrNewer is the error of a whole state file that a newer version of this program wrote.
+var ErrNewer = errors.New("written by a newer version of this program: go on with that one, or begin anew in another folder")
 
 // Save writes all that is needed to go on exactly: configuration, step, parameters, running
 // statistics, state of the optimiser, and the caller's cursor in its data (at most 1 MiB).
@@ -166,7 +171,7 @@ func (t *Trainer) Load(path string) (cursor []byte, err error) {
 	}
 	cursor, err = t.read(f, info.Size())
 	if err != nil {
-		return nil, fmt.Errorf("load training state %q: %w", path, err)
+		return nil, fmt.Errorf("load training state %q: %w", path, newer(f, info.Size(), err))
 	}
 	return cursor, nil
 }
@@ -185,7 +190,7 @@ func ReadConfig(path string) (Config, error) {
 	}
 	h, _, err := readHeader(f, info.Size())
 	if err != nil {
-		return Config{}, fmt.Errorf("read training state %q: %w", path, err)
+		return Config{}, fmt.Errorf("read training state %q: %w", path, newer(f, info.Size(), err))
 	}
 	if err := h.describes(); err != nil {
 		return Config{}, fmt.Errorf("read training state %q: %w", path, err)
@@ -213,9 +218,28 @@ func Check(path string) error {
 		err = checkSum(f, sum)
 	}
 	if err != nil {
-		return fmt.Errorf("check training state %q: %w", path, err)
+		return fmt.Errorf("check training state %q: %w", path, newer(f, info.Size(), err))
 	}
 	return nil
+}
+
+// newer returns err, unless it says that a file is of a newer version and the checksum shows
+// that the file is damaged.
+func newer(f io.ReadSeeker, size int64, err error) error {
+	if !errors.Is(err, ErrNewer) {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, f, size-sha256.Size); err != nil {
+		return fmt.Errorf("%w: %v", ErrState, err)
+	}
+	if err := checkSum(f, sum); err != nil {
+		return err
+	}
+	return err
 }
 
 // describes checks that the configuration is one of a model with as many numbers as the
@@ -245,7 +269,10 @@ func readHeader(r io.Reader, size int64) (*stateHeader, int64, error) {
 	if string(head[:8]) != stateMagic {
 		return nil, 0, fmt.Errorf("%w: it begins with %q", ErrState, head[:8])
 	}
-	if v := binary.LittleEndian.Uint32(head[8:]); v != stateVersion {
+	switch v := binary.LittleEndian.Uint32(head[8:]); {
+	case v > stateVersion:
+		return nil, 0, fmt.Errorf("%w: it has version %d, this program knows %d", ErrNewer, v, stateVersion)
+	case v < stateVersion:
 		return nil, 0, fmt.Errorf("%w: version %d, this program knows %d", ErrState, v, stateVersion)
 	}
 	n := int64(binary.LittleEndian.Uint32(head[12:]))
@@ -256,11 +283,14 @@ func readHeader(r io.Reader, size int64) (*stateHeader, int64, error) {
 	if _, err := io.ReadFull(r, data); err != nil {
 		return nil, 0, fmt.Errorf("%w: %v", ErrState, err)
 	}
+	h := &stateHeader{}
+	if err := json.Unmarshal(data, h); err != nil {
+		return nil, 0, fmt.Errorf("%w: header: %v", ErrState, err)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	h := &stateHeader{}
-	if err := dec.Decode(h); err != nil {
-		return nil, 0, fmt.Errorf("%w: header: %v", ErrState, err)
+	if err := dec.Decode(&stateHeader{}); err != nil {
+		return nil, 0, fmt.Errorf("%w: header: %v", ErrNewer, err)
 	}
 	if err := h.check(size - int64(len(head)) - n - sha256.Size); err != nil {
 		return nil, 0, err

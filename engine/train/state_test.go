@@ -2,6 +2,7 @@ package train_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -92,6 +93,41 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
+// TestLoadNewer reads whole states with a later version or a field that is not known: they
+// are not damaged.
+func TestLoadNewer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state")
+	tr := newTrainer(t, smallCNN(), 1)
+	if err := tr.Save(path, []byte("here")); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := bytes.Clone(good)
+	later[8]++
+	for name, b := range map[string][]byte{
+		"it has version 2, this program knows 1": later,
+		`unknown field "stop"`:                   bytes.Replace(good, []byte(`"step":`), []byte(`"stop":`), 1),
+	} {
+		b = b[:len(b)-sha256.Size]
+		sum := sha256.Sum256(b)
+		if err := os.WriteFile(path, append(bytes.Clone(b), sum[:]...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, loaded := tr.Load(path)
+		_, read := train.ReadConfig(path)
+		for _, err := range []error{loaded, read, train.Check(path)} {
+			if !errors.Is(err, train.ErrNewer) || errors.Is(err, train.ErrState) || !strings.Contains(err.Error(), name) {
+				t.Errorf("got %v, want that it is newer: %s", err, name)
+			}
+		}
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -115,7 +151,9 @@ func TestLoadRefuses(t *testing.T) {
 	}{
 		{"empty", "0 bytes", nil, smallCNN()},
 		{"magic", "begins with", change(func(b []byte) []byte { b[0]++; return b }), smallCNN()},
-		{"version", "version 9", change(func(b []byte) []byte { b[8] = 9; return b }), smallCNN()},
+		{"version", "checksum", change(func(b []byte) []byte { b[8] = 9; return b }), smallCNN()},
+		{"an older version", "version 0", change(func(b []byte) []byte { b[8] = 0; return b }), smallCNN()},
+		{"field", "checksum", bytes.Replace(good, []byte(`"step":`), []byte(`"stop":`), 1), smallCNN()},
 		{"long header", "header of", change(func(b []byte) []byte { binary.LittleEndian.PutUint32(b[12:], 1<<31); return b }), smallCNN()},
 		{"header", "header", change(func(b []byte) []byte { b[16] = '['; return b }), smallCNN()},
 		{"truncated", "bytes after the header", good[:len(good)-1], smallCNN()},

@@ -124,8 +124,8 @@ func (r *runner) again() error {
 	return nil
 }
 
-// restore takes a checkpoint over, if the data and settings are still those. Nothing has
-// changed if there is an error.
+// restore takes a checkpoint over, if the data and settings are still those. If there is an
+// error, the position of the run has not changed.
 func (r *runner) restore(name string, now digests) error {
 	path := filepath.Join(r.folder, name)
 	cursor, err := r.trainer.Load(path)
@@ -137,8 +137,8 @@ func (r *runner) restore(name string, now digests) error {
 		return err
 	}
 	at := position{}
-	if err := json.Unmarshal(cursor, &at); err != nil {
-		return fmt.Errorf("load training state %q: %w: position: %w", path, train.ErrState, err)
+	if err := json.Unmarshal(cursor, &at); err != nil { // the checksum is right
+		return fmt.Errorf("load training state %q: %w: position: %w", path, train.ErrNewer, err)
 	}
 	if err := at.Digests.changed(now); err != nil {
 		return err

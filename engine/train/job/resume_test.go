@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/job"
 )
 
@@ -162,6 +164,33 @@ func TestNoNewRunOverBest(t *testing.T) {
 	remove(t, j.Folder(), "last.state", "history.csv")
 	if _, err := job.Run(t.Context(), j, job.Options{}); !errors.Is(err, job.ErrExists) {
 		t.Errorf("got %v, want a run that exists", err)
+	}
+}
+
+// TestNewerCheckpoint goes on from a checkpoint that a newer version wrote: it stays where it
+// is, and the best one is not taken in its place.
+func TestNewerCheckpoint(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	texts(t, dir)
+	j := read(t, dir, lostJob)
+	stop(t, j, 33)
+	path := filepath.Join(j.Folder(), "last.state")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = b[:len(b)-sha256.Size]
+	b[8]++ // its version
+	sum := sha256.Sum256(b)
+	if err := os.WriteFile(path, append(b, sum[:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.Run(t.Context(), j, job.Options{Resume: true}); !errors.Is(err, train.ErrNewer) || strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v, want that it is newer", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }
 
