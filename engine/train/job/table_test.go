@@ -193,6 +193,7 @@ func TestRefusedTables(t *testing.T) {
 		{"words as numbers", table(func(i int) string { return fmt.Sprintf("%d,w%d", i, i%2) }), "regression = true", "", `column "y": "w0" is not a number (regression = true in model.mlp predicts a number`},
 		{"a class without rows", "x,y\n1,a\n2,b\n,c\n3,a\n4,b\n", "", "", `no row of the class "c" can be used`},
 		{"thousands", measured, "", "decimal = \",\"\nthousands = \",\"", `line 10: data.csv.thousands: is ","`},
+		{"thousands between fields", measured, "", "separator = \",\"\ndecimal = \".\"\nthousands = \",\"", `line 11: data.csv.thousands: is ",", and so is separator: it would divide such a number; leave thousands out`},
 		{"encoding", measured, "", `encoding = "latin-9"`, `line 9: data.csv.encoding: is "latin-9", want utf-8`},
 		{"bytes", measured, "", `encoding = "bytes"`, "is for [data.text]"},
 	} {

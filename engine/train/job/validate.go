@@ -299,8 +299,12 @@ func (c *check) csv() {
 	c.encoding(at, d.Encoding, false)
 	c.oneOf(at+".decimal", d.Decimal, ".", ",")
 	c.oneOf(at+".thousands", d.Thousands, ".", ",", "'", " ", data.NoThousands)
-	if d.Thousands != "" && (d.Thousands == d.Decimal || d.Decimal == "" && d.Thousands == d.Separator) {
-		c.add(at+".thousands", "is %q, which stands before decimals or between fields", d.Thousands)
+	switch d.Thousands {
+	case "":
+	case d.Decimal:
+		c.add(at+".thousands", "is %q, and so is decimal: what stands before decimals does not stand between thousands", d.Thousands)
+	case d.Separator:
+		c.add(at+".thousands", "is %q, and so is separator: it would divide such a number; leave thousands out where numbers are in quotes, it is found out", d.Thousands)
 	}
 	c.oneOf(at+".missing", d.Missing, missingSkip, missingFill)
 	texts := 0
