@@ -233,9 +233,18 @@ func (n Notation) parse(s string) (float64, bool) {
 	if n == (Notation{}) && plain(s) {
 		return float(s)
 	}
+	text, ok := n.rewrite(s)
+	if !ok {
+		return 0, false
+	}
+	return float(text)
+}
+
+// rewrite returns a number as programs write it, if it is in this notation.
+func (n Notation) rewrite(s string) (text string, ok bool) {
 	v, ok := parseNumeral(s)
 	if !ok || v.unit != "" && !n.sameUnit(v.unit) {
-		return 0, false
+		return "", false
 	}
 	switch {
 	case v.either != "" && v.either == n.decimal():
@@ -244,13 +253,13 @@ func (n Notation) parse(s string) (float64, bool) {
 		v.whole, v.decimals, v.either = v.whole+v.decimals, "", ""
 	}
 	if v.either != "" || v.decimal != "" && v.decimal != n.decimal() || v.thousands != "" && v.thousands != n.Thousands {
-		return 0, false
+		return "", false
 	}
-	text := v.whole + "." + v.decimals + v.exponent
+	text = v.whole + "." + v.decimals + v.exponent
 	if v.negative {
 		text = "-" + text
 	}
-	return float(text)
+	return text, true
 }
 
 // float parses a number as programs write it.

@@ -1,6 +1,7 @@
 package data_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/engine/train/data"
@@ -23,6 +24,22 @@ func TestMissingInputs(t *testing.T) {
 	} {
 		if err := r.Inputs(make([]float32, r.Width()), []string{c.age, c.colour}, nil); err == nil || err.Error() != c.want {
 			t.Errorf("%q and %q: got %v, want %s", c.age, c.colour, err, c.want)
+		}
+	}
+}
+
+// TestNumbersTooLarge gives numbers that are written as those of the column, and too large.
+func TestNumbersTooLarge(t *testing.T) {
+	t.Parallel()
+	const want = `column "a": %q is not a number of -3.4e+38 to 3.4e+38, which are those of 32 bits`
+	for _, c := range []struct{ text, value string }{
+		{"a;y\n1.5;k\n1e300;l\n", "1e300"},
+		{"a;y\n1,5;k\n-1,5e300;l\n", "-1,5e300"},
+		{"a;y\n1,5;k\n" + strings.Repeat("9", 40) + ";l\n", strings.Repeat("9", 40)},
+	} {
+		_, list := readTable(t, c.text, data.TableConfig{Label: "y", Columns: []data.Column{{Name: "a", Kind: data.Number}}}).Bad()
+		if want := strings.Replace(want, "%q", `"`+c.value+`"`, 1); len(list) != 1 || list[0].Err.Error() != want {
+			t.Errorf("got %v, want %s", list, want)
 		}
 	}
 }

@@ -105,9 +105,12 @@ func (c *Column) value(s string, numbers map[string]int) (float64, error) {
 // hint says why a number is none here.
 func (c *Column) hint(s string) string {
 	n, ok := parseNumeral(s)
+	_, here := c.rewrite(s)
 	switch {
 	case !ok:
 		return ""
+	case here:
+		return fmt.Sprintf(" of -%.2g to %.2[1]g, which are those of 32 bits", math.MaxFloat32)
 	case n.unit != "" && !c.sameUnit(n.unit) && c.Unit != "":
 		return ": the column is in " + c.Unit
 	case n.unit != "" && !c.sameUnit(n.unit):
