@@ -202,14 +202,16 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		}
 		t.note("%s", text)
 	}
-	for mark, s := range map[string]seen{".": e.orPoint, ",": e.orTen} {
-		if s.count > 0 && mark == col.Thousands {
-			v, _ := col.parse(s.value)
-			t.note("column %q: %s read with thousands, such as %s as %.10g", col.Name, values(s.count, "is", "are"), s.at(), v)
-		} else if s.count > 0 && mark == "," {
-			v, _ := col.parse(s.value)
-			t.note("column %q: %s read with decimals, such as %s as %.10g", col.Name, values(s.count, "is", "are"), s.at(), v)
+	for _, either := range e.either() {
+		if either.count == 0 || either.mark != "," && either.mark != col.Thousands {
+			continue
 		}
+		what := "decimals"
+		if either.mark == col.Thousands {
+			what = "thousands"
+		}
+		v, _ := col.parse(either.value)
+		t.note("column %q: %s read with %s, such as %s as %.10g", col.Name, values(either.count, "is", "are"), what, either.at(), v)
 	}
 	return nil
 }

@@ -37,6 +37,15 @@ type evidence struct {
 	distinct        map[string]bool
 }
 
+// marked are values with a mark that may stand before decimals or between thousands.
+type marked struct {
+	mark string
+	seen
+}
+
+// either returns the values whose mark may be either, of points and of commas.
+func (e *evidence) either() [2]marked { return [2]marked{{".", e.orPoint}, {",", e.orTen}} }
+
 // dates are days as tables have them, with or without a time.
 var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([T ,]+\d{1,2}:\d{2}.*)?$`)
 
@@ -211,9 +220,9 @@ func (e *evidence) thousands(n Notation) string {
 			marks[mark] = s.count
 		}
 	}
-	for mark, s := range map[string]seen{".": e.orPoint, ",": e.orTen} {
-		if mark != n.decimal() && s.count > 0 {
-			marks[mark] += s.count
+	for _, either := range e.either() {
+		if either.mark != n.decimal() && either.count > 0 {
+			marks[either.mark] += either.count
 		}
 	}
 	return most(marks)

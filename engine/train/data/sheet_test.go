@@ -273,6 +273,21 @@ func TestColumnNotes(t *testing.T) {
 	}
 }
 
+// TestNotesInOrder reads a column whose numbers may mean two things in two ways.
+func TestNotesInOrder(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		d := readTable(t, column(";", "1.234", "1,234", "0,5"), data.TableConfig{Label: "y"})
+		want := []string{
+			`column "a": 1 value is read with thousands, such as "1.234" in line 2 as 1234`,
+			`column "a": 1 value is read with decimals, such as "1,234" in line 3 as 1.234`,
+		}
+		if got := d.Notes(); !slices.Equal(got, want) {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestSheets reads files as programs write them.
 func TestSheets(t *testing.T) {
 	t.Parallel()
