@@ -148,6 +148,7 @@ func (u *upOptions) run(ctx context.Context, in io.Reader, out io.Writer) (err e
 	if u.printConfig {
 		return cfg.Print(out)
 	}
+	host.LogLibraries(cfg.Log)
 	claim, err := u.claim(ctx)
 	if err != nil {
 		return err
