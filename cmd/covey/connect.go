@@ -31,7 +31,19 @@ func (o *options) connect(ctx context.Context) (*api.Client, func() error, error
 // connectToAsk is connect for a command that answers something, which tells whose answer
 // it is.
 func (o *options) connectToAsk(ctx context.Context) (*api.Client, func() error, error) {
-	return o.connectOr(ctx, func() { fmt.Fprintf(os.Stderr, "no node runs on %s: answering in this process\n", o.data) })
+	here := false
+	c, stop, err := o.connectOr(ctx, func() {
+		here = true
+		fmt.Fprintf(os.Stderr, "no node runs on %s: answering in this process\n", o.data)
+	})
+	if err != nil || here {
+		return c, stop, err
+	}
+	var st api.Status
+	if c.Get(ctx, "/covey/v1/status", nil, &st) == nil && st.Peers == 0 { // what fails here fails at the question
+		fmt.Fprintln(os.Stderr, "this node answers alone: it has 0 peers")
+	}
+	return c, stop, nil
 }
 
 func (o *options) connectOr(ctx context.Context, alone func()) (*api.Client, func() error, error) {

@@ -93,6 +93,25 @@ func say(w http.ResponseWriter, pieces ...string) {
 	w.(http.Flusher).Flush()
 }
 
+// TestAnswersAlone asks a node that no peer is connected to, and one with a peer: the first says so,
+// once and not in the answer.
+func TestAnswersAlone(t *testing.T) {
+	t.Parallel()
+	for peers, want := range map[int]string{0: "this node answers alone: it has 0 peers\n", 1: ""} {
+		var dir string
+		dir = fakeNode(t, map[string]http.HandlerFunc{
+			"GET /covey/v1/status": func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]any{"data_dir": dir, "peers": peers}) },
+			"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
+				say(w, "yes")
+				fmt.Fprint(w, "data: [DONE]\n\n")
+			},
+		})
+		if out, messages, code := covey(t, dir, "", "run", "demo", "is it?"); code != 0 || out != "yes\n" || messages != want {
+			t.Errorf("%d peers: %d, %q, %q; want %q", peers, code, out, messages, want)
+		}
+	}
+}
+
 // TestInterrupts sends SIGINT to commands that wait for their input.
 func TestInterrupts(t *testing.T) {
 	t.Parallel()
