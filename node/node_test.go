@@ -292,6 +292,13 @@ func TestRefusals(t *testing.T) {
 		{"nothing", "/v1/chat/completions", ` `, 400, "request is empty"},
 		{"a comma too many", "/v1/chat/completions", `{"model":"demo",}`, 400, "at byte 1"},
 		{"key twice in two cases", "/v1/completions", `{"model":"x","Model":"demo"}`, 400, "twice"},
+		{"key twice in a schema", "/v1/chat/completions", chat(`,"tools":[{"parameters":{"id":1,"id":2}}]`), 400, "twice"},
+		{"keys of two cases in a schema", "/v1/chat/completions", chat(`,"tools":[{"parameters":{"properties":{"id":{},"ID":{}}}}]`), 400, "tools are not supported"},
+		{"keys of two cases in a message", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","Role":"system","content":"hi"}]}`, 400, "twice"},
+		{"keys of two cases in a part", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"user","content":[{"type":"text","text":"a","TEXT":"b"}]}]}`, 400, "twice"},
+		{"keys of two cases in the options of a stream", "/v1/chat/completions", chat(`,"stream_options":{"include_usage":true,"Include_Usage":false}`), 400, "twice"},
+		{"keys of two cases in a format", "/v1/chat/completions", chat(`,"response_format":{"type":"json_schema","json_schema":{"a":1,"A":2}}`), 400, "is not supported"},
+		{"keys of two cases in an input", "/v2/models/demo/infer", `{"inputs":[{"name":"a","Name":"b"}]}`, 400, "twice"},
 		{"key twice for the decoder", "/v1/completions", `{"mask":1,"ma\u017f\u212a":2}`, 400, "twice"},
 		{"no role", "/v1/chat/completions", `{"model":"demo","messages":[{"content":"hi"}]}`, 400, "message 0 has no role"},
 		{"unknown role", "/v1/chat/completions", `{"model":"demo","messages":[{"role":"boss","content":"hi"}]}`, 400, `messages.[0].role`},
@@ -399,13 +406,6 @@ func TestIndex(t *testing.T) {
 	}
 }
 
-// routes are all that a node answers, for the tests of the guard.
-var routes = []string{
-	"GET /v1/models", "GET /v1/models/demo", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "GET /metrics",
-	"GET /covey/v1/status", "GET /covey/v1/peers", "GET /covey/v1/models", "GET /covey/v1/models/demo", "DELETE /covey/v1/models/demo",
-	"POST /covey/v1/models/import", "POST /covey/v1/models/pull", "POST /covey/v1/models/pin", "POST /covey/v1/host", "DELETE /covey/v1/host/demo",
-	"GET /covey/v1/route", "POST /covey/v1/invite", "POST /covey/v1/gc", "GET /nothing",
-}
 // TestIndexIsComplete holds the list of routes against what the node answers: each of the list
 // is a route, and each route for models is on it.
 func TestIndexIsComplete(t *testing.T) {
@@ -434,6 +434,13 @@ func TestIndexIsComplete(t *testing.T) {
 	}
 }
 
+// routes are all that a node answers, for the tests of the guard.
+var routes = []string{
+	"GET /v1/models", "GET /v1/models/demo", "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/embeddings", "GET /metrics",
+	"GET /covey/v1/status", "GET /covey/v1/peers", "GET /covey/v1/models", "GET /covey/v1/models/demo", "DELETE /covey/v1/models/demo",
+	"POST /covey/v1/models/import", "POST /covey/v1/models/pull", "POST /covey/v1/models/pin", "POST /covey/v1/host", "DELETE /covey/v1/host/demo",
+	"GET /covey/v1/route", "POST /covey/v1/invite", "POST /covey/v1/gc", "GET /nothing",
+}
 
 func TestGuard(t *testing.T) {
 	t.Parallel()

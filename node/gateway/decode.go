@@ -104,6 +104,11 @@ func typeError(at string, e *json.UnmarshalTypeError) *apiError {
 	return badRequest(param, "%s is %.60s, want %s", param, is, want)
 }
 
+// read has the fields of requests whose objects are read, and how deep they lie: there two keys that
+// differ in their cases are one for encoding/json. The keys of other objects, such as the
+// schemas of tools, are the client's.
+var read = map[string]int{"messages": 4, "stream_options": 1, "response_format": 1, "inputs": 2, "outputs": 2, "parameters": 1}
+
 // checkJSON checks form: one value, no key twice in an object, at most maxDepth deep, not more
 // than maxKeys keys and the given number of lists and objects. It builds nothing but the set
 // of keys of an object.
@@ -112,7 +117,7 @@ func checkJSON(data []byte, containers int) error {
 		return syntaxError(data)
 	}
 	c := &checker{data: data, containers: containers, keys: maxKeys, most: containers}
-	_, err := c.value(skipBlanks(data, 0), 0)
+	_, err := c.value(skipBlanks(data, 0), 0, 0)
 	return err
 }
 
@@ -147,8 +152,9 @@ type checker struct {
 	most             int // containers at first
 }
 
-// value checks the value at data[at] and returns where it ends.
-func (c *checker) value(at, depth int) (int, error) {
+// value checks the value at data[at] and returns where it ends. Objects that are not deeper than
+// readDepth are read by encoding/json.
+func (c *checker) value(at, depth, readDepth int) (int, error) {
 	open := c.data[at]
 	if open != '{' && open != '[' {
 		return skipValue(c.data, at), nil
@@ -160,16 +166,21 @@ func (c *checker) value(at, depth int) (int, error) {
 		return 0, badRequest("", "request has more than %d lists and objects", c.most)
 	}
 	var seen map[string]bool
+	below := readDepth
 	at = skipBlanks(c.data, at+1)
 	for c.data[at] != '}' && c.data[at] != ']' {
 		if open == '{' {
 			end := skipText(c.data, at)
-			if err := c.key(&seen, c.data[at:end]); err != nil {
+			name, err := c.key(&seen, c.data[at:end], depth <= readDepth)
+			if err != nil {
 				return 0, err
+			}
+			if depth == 0 {
+				below = read[fold(name)]
 			}
 			at = skipBlanks(c.data, skipBlanks(c.data, end)+1) // over the colon
 		}
-		end, err := c.value(at, depth+1)
+		end, err := c.value(at, depth+1, below)
 		if err != nil {
 			return 0, err
 		}
@@ -180,24 +191,28 @@ func (c *checker) value(at, depth int) (int, error) {
 	return at + 1, nil
 }
 
-// key checks a key of an object that has those in seen.
-func (c *checker) key(seen *map[string]bool, raw []byte) error {
+// key checks a key of an object that has those in seen, and returns it. Where folded is true its
+// case does not count.
+func (c *checker) key(seen *map[string]bool, raw []byte, folded bool) (string, error) {
 	if c.keys--; c.keys < 0 {
-		return badRequest("", "request has more than %d keys", maxKeys)
+		return "", badRequest("", "request has more than %d keys", maxKeys)
 	}
 	name, err := readText(raw)
 	if err != nil {
-		return fmt.Errorf("read key: %w", err)
+		return "", fmt.Errorf("read key: %w", err)
 	}
-	folded := fold(name)
-	if (*seen)[folded] {
-		return badRequest(name, "request has the key %.100q twice", name)
+	same := name
+	if folded {
+		same = fold(name)
+	}
+	if (*seen)[same] {
+		return "", badRequest(name, "request has the key %.100q twice", name)
 	}
 	if *seen == nil {
 		*seen = map[string]bool{}
 	}
-	(*seen)[folded] = true
-	return nil
+	(*seen)[same] = true
+	return name, nil
 }
 
 // fold makes keys equal that encoding/json takes for the same field: it ignores case, and
