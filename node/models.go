@@ -61,7 +61,7 @@ func (m models) Open(ctx context.Context, name string) (*gateway.Model, error) {
 		g.Pictures = text.Pictures
 	}
 	if text.Rows != nil {
-		g.Rows = text.Rows
+		g.Rows, g.Target = text.Rows, c.Config.MLP.Target
 	}
 	return g, nil
 }

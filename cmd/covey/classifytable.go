@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,9 +72,19 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 		}
 	}
 	if r.json {
-		err = printJSON(c.OutOrStdout(), map[string]any{"model": model, "file": files[0], "format": t.format, "results": results})
+		answer := map[string]any{"model": model, "file": files[0], "format": t.format, "results": results}
+		if t.target != "" {
+			answer["target"] = t.target
+		}
+		if len(t.unknown) > 0 {
+			answer["unknown_categories"] = t.unknown
+		}
+		err = printJSON(c.OutOrStdout(), answer)
 	} else {
-		err = printRows(c.OutOrStdout(), results)
+		err = printRows(c.OutOrStdout(), results, t.target)
+	}
+	for _, u := range t.unknown {
+		fmt.Fprintln(c.ErrOrStderr(), "note:", u.text())
 	}
 	if err == nil && bad > 0 && bad == len(results) {
 		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, results[0].Line, results[0].Error)
@@ -83,11 +95,49 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	return err
 }
 
-func printRows(out io.Writer, results []rowResult) error {
-	rows := [][]string{{"LINE", "PREDICTION"}}
+// unknownShown is how many values of a column are told that the model does not know.
+const unknownShown = 3
+
+// unknown are the values of a column of categories that training never saw.
+type unknown struct {
+	Column   string   `json:"column"`
+	Count    int      `json:"count"`
+	Examples []string `json:"examples"`
+}
+
+func (u *unknown) text() string {
+	quoted := make([]string, len(u.Examples))
+	for i, e := range u.Examples {
+		quoted[i] = strconv.Quote(e)
+	}
+	return fmt.Sprintf("column %q: training never saw %s, such as %s: taken for missing", u.Column, countText(u.Count, "value"), strings.Join(quoted, ", "))
+}
+
+// note adds what an answer tells of values that the model does not know.
+func (t *tableFile) note(more []unknown) {
+	for _, m := range more {
+		i := slices.IndexFunc(t.unknown, func(u unknown) bool { return u.Column == m.Column })
+		if i < 0 {
+			t.unknown = append(t.unknown, m)
+			continue
+		}
+		u := &t.unknown[i]
+		u.Count += m.Count
+		for _, e := range m.Examples {
+			if len(u.Examples) < unknownShown && !slices.Contains(u.Examples, e) {
+				u.Examples = append(u.Examples, e)
+			}
+		}
+	}
+}
+
+// printRows prints a line for each row. target is the column that is predicted, "" if that is
+// not known.
+func printRows(out io.Writer, results []rowResult, target string) error {
+	rows := [][]string{{"LINE", cmp.Or(target, "PREDICTION")}}
 	classes := slices.ContainsFunc(results, func(r rowResult) bool { return len(r.Labels) > 0 })
 	if classes {
-		rows[0] = []string{"LINE", "LABEL", "PROBABILITY"}
+		rows[0] = []string{"LINE", cmp.Or(target, "LABEL"), "PROBABILITY"}
 	}
 	for _, res := range results {
 		row := []string{fmt.Sprint(res.Line)}
@@ -122,6 +172,9 @@ type tableFile struct {
 	names  []string // of the model's columns
 	at     []int    // where they are in the file
 	format data.Format
+
+	target  string    // what the model predicts: the name of a column; "" if it is not known
+	unknown []unknown // found in the rows that were sent
 }
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
@@ -129,7 +182,7 @@ type tableFile struct {
 func openTable(ctx context.Context, client *api.Client, model, name string) (*tableFile, error) {
 	var m struct {
 		Inputs     []struct{ Name string }
-		Parameters struct{ Encoding, Separator string }
+		Parameters struct{ Encoding, Separator, Target string }
 	}
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return nil, err
@@ -142,7 +195,7 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (*ta
 		}
 		defer f.Close()
 	}
-	t := &tableFile{}
+	t := &tableFile{target: m.Parameters.Target}
 	for _, in := range m.Inputs {
 		t.names = append(t.names, in.Name)
 	}
@@ -193,11 +246,15 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 			Name string
 			Data anyData
 		}
+		Parameters struct {
+			Unknown []unknown `json:"unknown_categories"`
+		}
 	}
 	body := map[string]any{"inputs": inputs, "parameters": map[string]any{"top_k": top, "row_errors": true}}
 	if err := client.Post(ctx, "/v2/models/"+url.PathEscape(model)+"/infer", body, &res); err != nil {
 		return err
 	}
+	t.note(res.Parameters.Unknown)
 	outputs := map[string]anyData{}
 	for _, o := range res.Outputs {
 		outputs[o.Name] = o.Data

@@ -66,6 +66,7 @@ type Model struct {
 	Labels    []string         // of a classifier
 	Pictures  Pictures         // of an image model, else nil
 	Rows      Rows             // of a model of tables, else nil
+	Target    string           // of a model of tables: the name of the column that it predicts; "" if it is not known
 }
 
 // Pictures turns image files into the input of a model.
@@ -85,6 +86,9 @@ type Rows interface {
 	// Inputs writes the Width numbers of a row to dst; fields are its values as text of such
 	// a file, empty for a missing one, or numbers with a decimal point where plain is true.
 	Inputs(dst []float32, fields []string, plain []bool) error
+	// Unknown tells whether a value of column i is a category that the model was not trained
+	// with. A model that fills in what is missing takes it for missing.
+	Unknown(i int, field string) bool
 }
 
 // Entry is a model in a list.
@@ -135,11 +139,11 @@ var ErrStopping = errors.New("this node is being stopped, and the answer did not
 type Gateway struct {
 	cfg     Config
 	metrics *metrics
+	named   []string // routes, for the index
 	server  *http.Server
 	slots   chan struct{}       // maxConcurrent: requests that run
 	waiting chan struct{}       // maxConcurrent+maxWaiting: requests that run or wait
 	bodies  budget              // of the large bodies that are here
-	named   []string // routes, for the index
 	worked  *semaphore.Weighted // bytes of these that are decoded and made tokens of
 	conns   conns
 	loading waits

@@ -33,6 +33,8 @@ type requestV2 struct {
 	rows      int      // images, texts or rows of a table
 	rowErrors bool     // parameter row_errors: a row of a table that cannot be used does not end the request
 	errors    []string // of each row then, empty for one that can
+
+	unknown []unknownV2 // by column of a table, of those that have such values; nil: none has
 }
 
 // inputV2 is an input tensor. Data is decoded into one of the last four.

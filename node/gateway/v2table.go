@@ -127,9 +127,43 @@ func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
 			clear(out[(row-lo)*width : (row-lo+1)*width])
 		case err != nil:
 			return nil, badRequest("inputs", "row %d of %d: %v", row+1, req.rows, err)
+		default:
+			req.noteUnknown(m, fields)
 		}
 	}
 	return out, nil
+}
+
+// unknownShown is how many different values of a column an answer names that its model does not know.
+const unknownShown = 3
+
+// unknownBytes is how much of such a value it shows.
+const unknownBytes = 64
+
+// unknownV2 are the values of a column of categories that training never saw: they count as
+// missing.
+type unknownV2 struct {
+	Column   string   `json:"column"`
+	Count    int      `json:"count"`
+	Examples []string `json:"examples"`
+}
+
+// noteUnknown counts the values of a row that its model does not know.
+func (req *requestV2) noteUnknown(m *Model, fields []string) {
+	for i, f := range fields {
+		if !m.Rows.Unknown(i, f) {
+			continue
+		}
+		if req.unknown == nil {
+			req.unknown = make([]unknownV2, len(req.Inputs))
+		}
+		u := &req.unknown[i]
+		u.Column = req.Inputs[i].Name
+		u.Count++
+		if f = clip(strings.TrimSpace(f), unknownBytes); len(u.Examples) < unknownShown && !slices.Contains(u.Examples, f) {
+			u.Examples = append(u.Examples, f)
+		}
+	}
 }
 
 // without leaves out the results of the rows that have an error.

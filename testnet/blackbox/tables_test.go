@@ -300,6 +300,20 @@ func TestExportedTable(t *testing.T) {
 	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons): 1 of 3 rows cannot be used") {
 		t.Errorf("told %q", told)
 	}
+	strange := filepath.Join(dir, "strange.csv")
+	if err := os.WriteFile(strange, []byte("Straße;Größe;Nebenkosten\nNordweg;20,5;1,0 €\nMöllerweg;20,5;1,0 €\nSüdweg;20,5;1,0 €\nNordweg;20,5;1,0 €\n;20,5;1,0 €\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, told, err := run("run", "rents", strange)
+	if note := "note: column \"Straße\": training never saw 3 values, such as \"Nordweg\", \"Südweg\": taken for missing\n"; err != nil || strings.Count(told, "note:") != 1 || !strings.Contains(told, note) {
+		t.Errorf("streets that are not known: %v, told %q", err, told)
+	}
+	if !strings.HasPrefix(out, "LINE  Miete\n2     ") {
+		t.Errorf("predictions of a column:\n%s", out)
+	}
+	if _, told := ask(path); strings.Contains(told, "note:") {
+		t.Errorf("told %q of the rows of training", told)
+	}
 	for _, c := range []struct {
 		args []string
 		want string

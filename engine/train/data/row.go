@@ -113,6 +113,14 @@ func (r *Rows) Inputs(dst []float32, fields []string, plain []bool) error {
 	return nil
 }
 
+// Unknown reports whether a value of column i is a category that the column does not have, and is
+// not missing.
+func (r *Rows) Unknown(i int, field string) bool {
+	s := clean(field)
+	_, known := r.numbers[i][s]
+	return r.columns[i].Kind == Category && !known && !isMissing(s)
+}
+
 // refuse says what a column takes instead of s.
 func (c *Column) refuse(s string) error {
 	const shown, fill = 10, "or train the model with missing = \"fill\", which takes such rows"
