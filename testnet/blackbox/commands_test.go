@@ -100,7 +100,9 @@ func TestAnswersAlone(t *testing.T) {
 	for peers, want := range map[int]string{0: "this node answers alone: it has 0 peers\n", 1: ""} {
 		var dir string
 		dir = fakeNode(t, map[string]http.HandlerFunc{
-			"GET /covey/v1/status": func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]any{"data_dir": dir, "peers": peers}) },
+			"GET /covey/v1/status": func(w http.ResponseWriter, _ *http.Request) {
+				reply(w, map[string]any{"data_dir": dir, "peers": peers})
+			},
 			"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
 				say(w, "yes")
 				fmt.Fprint(w, "data: [DONE]\n\n")
@@ -315,7 +317,7 @@ func TestLoadingIsShown(t *testing.T) {
 			if looks.Add(1) > 3 {
 				loaded()
 			}
-			reply(w, map[string]any{"data_dir": dir, "loading": []string{"big", "other"}})
+			reply(w, map[string]any{"data_dir": dir, "peers": 1, "loading": []string{"big", "other"}})
 		},
 		"POST /v1/chat/completions": func(w http.ResponseWriter, _ *http.Request) {
 			<-done

@@ -207,6 +207,22 @@ func european(t *testing.T, path string, n int) {
 	}
 }
 
+// askUnknown asks the model of TestExportedTable for rows with streets that training never saw.
+func askUnknown(t *testing.T, dir string, run func(...string) (string, string, error)) {
+	t.Helper()
+	strange := filepath.Join(dir, "strange.csv")
+	if err := os.WriteFile(strange, []byte("Straße;Größe;Nebenkosten\nNordweg;20,5;1,0 €\nMöllerweg;20,5;1,0 €\nSüdweg;20,5;1,0 €\nNordweg;20,5;1,0 €\n;20,5;1,0 €\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, told, err := run("run", "rents", strange)
+	if note := "note: column \"Straße\": training never saw 3 values, such as \"Nordweg\", \"Südweg\": taken for missing\n"; err != nil || strings.Count(told, "note:") != 1 || !strings.Contains(told, note) {
+		t.Errorf("streets that are not known: %v, told %q", err, told)
+	}
+	if !strings.HasPrefix(out, "LINE  Miete\n2     ") {
+		t.Errorf("predictions of a column:\n%s", out)
+	}
+}
+
 // TestExportedTable trains on a table as a European spreadsheet exports it, told nothing of
 // how it is written, publishes the model and asks for the rows of the file, of one in another
 // encoding, with a cell that is wrong, and through the API.
@@ -300,17 +316,7 @@ func TestExportedTable(t *testing.T) {
 	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons): 1 of 3 rows cannot be used") {
 		t.Errorf("told %q", told)
 	}
-	strange := filepath.Join(dir, "strange.csv")
-	if err := os.WriteFile(strange, []byte("Straße;Größe;Nebenkosten\nNordweg;20,5;1,0 €\nMöllerweg;20,5;1,0 €\nSüdweg;20,5;1,0 €\nNordweg;20,5;1,0 €\n;20,5;1,0 €\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, told, err := run("run", "rents", strange)
-	if note := "note: column \"Straße\": training never saw 3 values, such as \"Nordweg\", \"Südweg\": taken for missing\n"; err != nil || strings.Count(told, "note:") != 1 || !strings.Contains(told, note) {
-		t.Errorf("streets that are not known: %v, told %q", err, told)
-	}
-	if !strings.HasPrefix(out, "LINE  Miete\n2     ") {
-		t.Errorf("predictions of a column:\n%s", out)
-	}
+	askUnknown(t, dir, run)
 	if _, told := ask(path); strings.Contains(told, "note:") {
 		t.Errorf("told %q of the rows of training", told)
 	}

@@ -150,8 +150,14 @@ func TestInterruptKeepsSize(t *testing.T) {
 				first = struct{ want, types string }{"a start", ""}
 			}
 			for _, step := range []struct{ want, types string }{
-				{">>> ", "one\n"}, first, {">>> ", "two\n"}, {"stop", "\x03"}, {">>> ", "three\n"},
-				{"oldest turns are left out", ""}, {"the end", ""}, {">>> ", "\x03"},
+				{">>> ", "one\n"},
+				first,
+				{">>> ", "two\n"},
+				{"stop", "\x03"},
+				{">>> ", "three\n"},
+				{"oldest turns are left out", ""},
+				{"the end", ""},
+				{">>> ", "\x03"},
 			} {
 				expect(t, person, step.want)
 				if _, err := person.WriteString(step.types); err != nil {
