@@ -36,7 +36,7 @@ func TestWrongUsage(t *testing.T) {
 		{"no memory", "", "--memory is 0", []string{"up", "--print-config", "--memory", "0"}},
 		{"no disk", "", "--disk is 0", []string{"up", "--print-config", "--disk", "0B"}},
 		{"more disk than there is", "", "limits.disk is 4000000TB, the whole disk of ", []string{"up", "--print-config", "--disk", "4000000TB"}},
-		{"more disk than there is, by the environment", "COVEY_DISK=4000000TB", "iB: lend less with --disk", []string{"up"}},
+		{"more disk than there is, by the environment", "COVEY_DISK=4000000TB", "iB: lend less with --disk", []string{"up", "--print-config"}},
 		{"decimal comma", "", "write a decimal point: 4.5GiB", []string{"up", "--print-config", "--memory", "4,5GiB"}},
 		{"unknown type", "", "no such type", []string{"bench", "--type", "int3"}},
 	} {
