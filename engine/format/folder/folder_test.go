@@ -112,8 +112,10 @@ func TestLinks(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	write(t, filepath.Dir(secret), map[string]string{"secret": "secret"})
 	plain := tempDir(t)
-	write(t, plain, map[string]string{"real": "x", "inside": "-> real", "outside": "-> " + secret, "up": "-> ../../../../../../etc/hostname", "gone": "-> nowhere", "deep/folder": "-> " + filepath.Dir(secret),
-		"to folder": "-> deep", "loop": "-> loop", "through file": "-> real/x", "gone folder": "-> nowhere"})
+	write(t, plain, map[string]string{
+		"real": "x", "inside": "-> real", "outside": "-> " + secret, "up": "-> ../../../../../../etc/hostname", "gone": "-> nowhere", "deep/folder": "-> " + filepath.Dir(secret),
+		"to folder": "-> deep", "loop": "-> loop", "through file": "-> real/x", "gone folder": "-> nowhere",
+	})
 	cached := cache(t, map[string]string{
 		"snapshots/c0ffee/outside": "-> " + secret, "snapshots/c0ffee/gone": "-> ../../blobs/cc33", "blobs/cc33.incomplete": "x",
 		"snapshots/c0ffee/up": "-> ../../../../other",
