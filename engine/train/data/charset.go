@@ -86,9 +86,23 @@ func ParseEncoding(name string) (string, error) {
 	return "", fmt.Errorf("encoding %.40q: want %s or one of %s", name, EncodingUTF16, strings.Join(known, ", "))
 }
 
-// lineError is something wrong at a line of a file.
+// EncodingError is the error of bytes that are not in the encoding of a file.
+type EncodingError struct {
+	Line int    // of the file; 0 where it is told beside
+	What string // is wrong with them
+}
+
+// Error implements error.
+func (e *EncodingError) Error() string {
+	if e.Line == 0 {
+		return e.What + ": mend it, or set encoding"
+	}
+	return fmt.Sprintf("line %d: %s: mend it, or set encoding", e.Line, e.What)
+}
+
+// lineError is something wrong with bytes at a line of a file.
 func lineError(line int, format string, args ...any) error {
-	return fmt.Errorf("line %d: %w", line, fmt.Errorf(format, args...))
+	return &EncodingError{line, fmt.Sprintf(format, args...)}
 }
 
 // archives begin as files do that are no text, and what they are.
@@ -186,13 +200,13 @@ func detectBytes(in *bufio.Reader, assumed string, lenient bool) (charset, error
 	}
 	switch {
 	case zero > 0 && (narrow > wide || !lenient):
-		return charset{}, lineError(zero, "a zero byte: this is no text, or in an encoding that has to be named")
+		return charset{}, lineError(zero, "a zero byte: this is no text, or in another encoding")
 	case narrow == 0, wide >= narrow && lenient:
 		return utf8Set, nil
 	case wide >= narrow:
-		return charset{}, lineError(narrowLine, "bytes that are not UTF-8, and others in the file are: mend it, or set encoding")
+		return charset{}, lineError(narrowLine, "bytes that are not UTF-8, and others in the file are")
 	case undefined > 0:
-		return charset{}, lineError(undefined, "bytes that are neither UTF-8 nor %s: set encoding", other.name)
+		return charset{}, lineError(undefined, "bytes that are neither UTF-8 nor %s", other.name)
 	}
 	return other, nil
 }
@@ -235,13 +249,13 @@ func decodeAll(raw []byte, set, assumed string) (text []byte, name string, err e
 	if c.decoder == nil {
 		text = bytes.TrimPrefix(raw, []byte("\ufeff"))
 		if at := invalid(text); at >= 0 {
-			return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not UTF-8: mend it, or set encoding")
+			return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not UTF-8")
 		}
 	} else if text, err = io.ReadAll(c.reader(bytes.NewReader(raw))); err != nil {
 		return nil, "", err
 	}
 	if at := bytes.IndexRune(text, utf8.RuneError); at >= 0 && c.decoder != nil {
-		return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not %s: set encoding", c.name)
+		return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not %s", c.name)
 	}
 	return text, c.name, nil
 }

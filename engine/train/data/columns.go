@@ -66,7 +66,7 @@ func (t *Table) match(s *Sheet) error {
 	for c := range t.columns {
 		col := &t.columns[c]
 		if first, ok := places[col.Name]; ok {
-			return fmt.Errorf("columns %d and %d of the first line are both named %q", first+1, c+1, col.Name)
+			return fmt.Errorf("columns %d and %d of the first line are both named %q", s.place(first), s.place(c), col.Name)
 		}
 		places[col.Name] = c
 		if i, ok := said[col.Name]; ok {

@@ -72,68 +72,108 @@ type SheetConfig struct {
 	Like Format
 	// Want are columns that the first row has, which tell the separator.
 	Want []string
-	// MaxBytes bounds the file; 0 stands for DefaultMaxTableBytes.
+	// Skip is how many lines are above that with the names of the columns. With Find the
+	// first line that has all of Want is that one, if those above have fewer fields.
+	Skip int
+	Find bool
+	// MaxBytes bounds the file, of OpenSheet a row; 0 stands for DefaultMaxTableBytes.
 	MaxBytes int64
 }
 
-// Sheet is the text of a table. Columns without a name are left out.
+// Sheet is the text of a table.
 type Sheet struct {
 	Format Format // encoding and separator as they were found
 	Header []string
-	Rows   []Row    // in the order of the file
+	Rows   []Row    // of ReadSheet, in the order of the file
 	Notes  []string // what somebody should know of how it was read
+
+	in     *csv.Reader
+	limit  *capped // below in, of a row
+	most   int64   // bytes of a row
+	before int     // lines of the file above what in reads
+	line   int     // of the header
+	titles string  // what to do about lines above the header, if it seems to be another line
+	places []int   // of the columns in the file, if some were left out
 }
 
 // capped is a reader that fails beyond a number of bytes.
 type capped struct {
 	r    io.Reader
 	left int64
+	what string // has so many bytes
 }
 
 func (c *capped) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return 0, errors.New("file is larger than the limit")
+		return 0, fmt.Errorf("%s is larger than the limit", c.what)
 	}
 	return n, err
 }
 
-// ReadSheet reads a file of separated values whose first row has the names of the columns.
-// Rows that are malformed are there with their error.
+// ReadSheet reads a file of separated values in which a row, the first one but for
+// SheetConfig, has the names of the columns. Columns without a name are left out, rows that
+// are malformed are there with their error.
 func ReadSheet(r io.Reader, cfg SheetConfig) (*Sheet, error) {
-	if cfg.MaxBytes <= 0 {
-		cfg.MaxBytes = DefaultMaxTableBytes
-	}
-	raw, err := io.ReadAll(&capped{r, cfg.MaxBytes})
+	s, err := newSheet(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(cfg.Format.check(), cfg.Like.check()); err != nil {
+	raw, err := io.ReadAll(&capped{r, cfg.MaxBytes, "file"})
+	if err != nil {
 		return nil, err
 	}
-	s := &Sheet{Format: cfg.Format}
 	text, name, err := decodeAll(raw, cfg.Format.Encoding, cfg.Like.Encoding)
 	if err != nil {
 		return nil, err
 	}
-	s.Format.Encoding = name
-	if !bytes.ContainsRune(text, '\n') {
-		text = bytes.ReplaceAll(text, []byte{'\r'}, []byte{'\n'}) // as Macs wrote long ago
-	}
-	first := 1
-	if sep, rest := declared(text); sep != "" {
-		if text, first = rest, 2; s.Format.Separator == "" {
-			s.Format.Separator = sep
-		}
-	}
-	if s.Format.Separator == "" {
-		s.Format.Separator = sniffSeparator(text, cfg)
-	}
-	if err := s.read(text, first); err != nil {
+	s.Format.Encoding, cfg.MaxBytes = name, max(cfg.MaxBytes, int64(len(text)))
+	if err := s.open(bytes.NewReader(text), cfg); err != nil {
 		return nil, err
 	}
-	s.dropUnnamed()
-	return s, nil
+	for {
+		row, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			s.dropUnnamed()
+			return s, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.Rows = append(s.Rows, row)
+	}
+}
+
+// OpenSheet begins to read a file as [ReadSheet] does, of any size: it is gone through once to
+// find out its encoding, then [Sheet.Next] returns its rows. Columns without a name are there.
+func OpenSheet(f io.ReadSeeker, cfg SheetConfig) (*Sheet, error) {
+	s, err := newSheet(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	set, mark := cfg.Format.Encoding, make([]byte, len("\ufeff"))
+	if n, _ := io.ReadFull(f, mark); string(mark[:n]) == "\ufeff" {
+		set = EncodingUTF8 // its mark says so
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	c, err := charsetOf(f, set, cfg.Like.Encoding, false)
+	if err != nil {
+		return nil, err
+	}
+	s.Format.Encoding = c.name
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return s, s.open(c.reader(f), cfg)
+}
+
+func newSheet(cfg *SheetConfig) (*Sheet, error) {
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxTableBytes
+	}
+	return &Sheet{Format: cfg.Format}, errors.Join(cfg.Format.check(), cfg.Like.check())
 }
 
 // declared returns what a first line such as sep=; says, which Excel reads and writes.
@@ -160,37 +200,36 @@ const (
 // sniffSeparator returns the separator by which the first rows are a table: one that gives
 // the wanted columns, then the one by which most rows have as many fields as the first, then
 // the one that gives most of them.
-func sniffSeparator(text []byte, cfg SheetConfig) string {
-	candidates := separators
-	if like := cfg.Like.Separator; like != "" {
-		candidates = append([]string{like}, candidates...)
-	}
+func sniffSeparator(head []byte, whole bool, cfg SheetConfig) string {
 	best, most := "", [3]int{-1}
-	for _, sep := range candidates {
-		if score := tryComma(text, sep, cfg.Want); slices.Compare(score[:], most[:]) > 0 {
+	for _, sep := range candidates("", cfg) {
+		if score := tryComma(head, whole, sep, cfg.Want); slices.Compare(score[:], most[:]) > 0 {
 			best, most = sep, score
 		}
 	}
 	return best
 }
 
+// candidates are the separators that a file may have; set is one that is known.
+func candidates(set string, cfg SheetConfig) []string {
+	switch {
+	case set != "":
+		return []string{set}
+	case cfg.Like.Separator != "":
+		return append([]string{cfg.Like.Separator}, separators...)
+	}
+	return separators
+}
+
 // tryComma returns how many wanted columns there are, the share of rows in a thousand that
 // have as many fields as the first, and how many these are.
-func tryComma(text []byte, sep string, want []string) (score [3]int) {
-	whole := len(text) <= sniffedBytes
-	in := newReader(bytes.NewReader(text[:min(len(text), sniffedBytes)]), sep)
+func tryComma(head []byte, whole bool, sep string, want []string) (score [3]int) {
+	in := newReader(bytes.NewReader(head), sep)
 	header, err := in.Read()
 	if err != nil {
 		return score
 	}
-	for i := range header {
-		header[i] = clean(header[i])
-	}
-	for _, w := range want {
-		if slices.Contains(header, w) {
-			score[0]++
-		}
-	}
+	score[0] = len(want) - len(lacks(header, want))
 	rows, fit, last := 0, 0, 0
 	for rows < sniffedRows {
 		fields, err := in.Read()
@@ -228,42 +267,6 @@ func clean(s string) string {
 	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
 }
 
-// read reads the rows of text, whose first line is line first of the file.
-func (s *Sheet) read(text []byte, first int) error {
-	in := newReader(bytes.NewReader(text), s.Format.Separator)
-	header, err := in.Read()
-	if errors.Is(err, io.EOF) {
-		return errors.New("the file is empty: want a first line with the names of the columns")
-	}
-	if err != nil {
-		return fmt.Errorf("first row: %w%s", err, jsonHint(string(text[:min(len(text), 2)])))
-	}
-	if len(header) > maxColumns {
-		return fmt.Errorf("%d columns, at most %d", len(header), maxColumns)
-	}
-	for i := range header {
-		header[i] = clean(header[i])
-	}
-	s.Header = header
-	for {
-		fields, err := in.Read()
-		var syntax *csv.ParseError
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case errors.As(err, &syntax) && syntax.Line > syntax.StartLine: // what it swallowed is lost
-			return fmt.Errorf("line %d: a quoted field goes on to line %d and does not end there: %w", syntax.StartLine+first-1, syntax.Line+first-1, syntax.Err)
-		case errors.As(err, &syntax):
-			s.Rows = append(s.Rows, Row{Line: syntax.StartLine + first - 1, Err: syntax.Err})
-			continue
-		case err != nil:
-			return err
-		}
-		line, _ := in.FieldPos(0)
-		s.Rows = append(s.Rows, s.row(line+first-1, fields))
-	}
-}
-
 // row checks the fields of a row.
 func (s *Sheet) row(line int, fields []string) Row {
 	for i := range fields {
@@ -276,6 +279,8 @@ func (s *Sheet) row(line int, fields []string) Row {
 		return Row{Line: line, Err: errors.New("the names of the columns once more")}
 	case !slices.ContainsFunc(fields, func(f string) bool { return f != "" }):
 		return Row{Line: line, Err: errors.New("no value")}
+	case slices.ContainsFunc(fields, s.undecoded):
+		return Row{Line: line, Err: &EncodingError{What: "bytes that are not " + s.Format.Encoding}}
 	}
 	return Row{Line: line, Fields: fields[:len(s.Header)]}
 }
@@ -304,7 +309,7 @@ func (s *Sheet) dropUnnamed() {
 	if len(kept) == len(s.Header) {
 		return
 	}
-	s.Header = pickFields(s.Header, kept)
+	s.Header, s.places = pickFields(s.Header, kept), kept
 	for i := range s.Rows {
 		if s.Rows[i].Err == nil {
 			s.Rows[i].Fields = pickFields(s.Rows[i].Fields, kept)
@@ -344,7 +349,19 @@ func (s *Sheet) Columns(want []string) ([]int, error) {
 // noColumn says which columns there are instead.
 func (s *Sheet) noColumn(name string) error {
 	list := strings.Join(s.Header, ", ")
-	return fmt.Errorf("no column %q: the first line, separated by %s, has %d: %.400s%s", name, separatorName(s.Format.Separator), len(s.Header), list, jsonHint(list))
+	line := "the first line"
+	if s.line > 1 {
+		line = fmt.Sprintf("line %d", s.line)
+	}
+	return fmt.Errorf("no column %q: %s, separated by %s, has %d: %.400s%s%s", name, line, separatorName(s.Format.Separator), len(s.Header), list, jsonHint(list), s.titles)
+}
+
+// place returns where a column is in the file, from 1.
+func (s *Sheet) place(column int) int {
+	if column < len(s.places) {
+		column = s.places[column]
+	}
+	return column + 1
 }
 
 // jsonHint says that a file is something else, if it begins like that.

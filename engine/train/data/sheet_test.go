@@ -1,9 +1,13 @@
 package data_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -350,6 +354,12 @@ func TestRefusedSheets(t *testing.T) {
 		{"JSON", "{\"a\": 1, \"y\": 2}\n{\"a\": 2, \"y\": 3}\n", "", "the file seems to be JSON"},
 		{"only names", "a,y\n", "", "no usable sample"},
 		{"twice", "a,y,a\n1,k,2\n", "", `columns 1 and 3 of the first line are both named "a"`},
+		{"twice beside one without a name", ",a,y,a\n0,1,k,2\n", "", `columns 2 and 4 of the first line are both named "a"`},
+		{"titles", "Sales of 2020\n\na;y\n1;k\n", "", "line 3 looks like the header, with the names of the columns, and not line 1: set skip_rows = 2"},
+		{"titles as wide as the table", "Sales;\n\"in\nthousands\";\na;y\n1;k\n", "", "line 4 looks like the header, with the names of the columns, and not line 1: set skip_rows = 3"},
+		{"titles after a separator", "sep=;\nSales of 2020\na;y\n1;k\n", "", "line 3 looks like the header, with the names of the columns, and not line 2: set skip_rows = 2"},
+		{"titles and no label", "Sales of 2020\n\na;b;c\n1;2;k\n3;4;l\n5;6;k\n", "", `no column "y": the first line, separated by commas, has 1: Sales of 2020; line 3 looks like the header: set skip_rows = 2 if it is`},
+		{"an index and no label", ",a,b\n0,1,2\n1,3,4\n", "", `no column "y": the first line, separated by commas, has 2: a, b`},
 		{"no label", "a;b;c\n1;2;3\n", "", `no column "y": the first line, separated by semicolons, has 3: a, b, c`},
 		{"empty", "", "", "the file is empty"},
 	} {
@@ -362,6 +372,108 @@ func TestRefusedSheets(t *testing.T) {
 		if got, err := data.ParseEncoding(name); err != nil || got != data.EncodingLatin1 {
 			t.Errorf("%s is %s, %v", name, got, err)
 		}
+	}
+}
+
+// TestSkippedRows reads a table below titles, with the lines of the file.
+func TestSkippedRows(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		text string
+		skip int
+	}{
+		"titles":     {"Sales, \"of\" 2020\n\na;y\n1;k\nx\n3;l\n", 2},
+		"separator":  {"sep=;\nSales\na;y\n1;k\nx\n3;l\n", 2},
+		"a long one": {strings.Repeat("Sales ", 1<<17) + "\n\na;y\n1;k\nx\n3;l\n", 2},
+		"Mac":        {"Sales\r\ra;y\r1;k\rx\r3;l\r", 2},
+	} {
+		d := readTable(t, c.text, data.TableConfig{Label: "y", Skip: c.skip})
+		_, list := d.Bad()
+		if got, want := fmt.Sprint(rows(t, d), list), "[[1] [] 0 [] 0 [3] [] 1 [] 0] [{f.csv:5 1 fields, want 2}]"; got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+		s, err := data.OpenSheet(strings.NewReader(c.text), data.SheetConfig{Want: []string{"y", "a"}, Find: true})
+		if err != nil && name != "a long one" {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if name == "a long one" {
+			continue // titles are looked for at the beginning
+		}
+		if row, err := s.Next(); err != nil || row.Line != 4 || !slices.Equal(row.Fields, []string{"1", "k"}) {
+			t.Errorf("%s: found %v, %v", name, row, err)
+		}
+	}
+	_, err := data.ReadTable(strings.NewReader("a;y\n1;k\n"), "f.csv", data.TableConfig{Label: "y", Skip: 7})
+	if want := "the file has no more than 3 lines: skip_rows = 7 passes over all of them"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, err = data.ReadTable(strings.NewReader("x\na;b\n1;k\n"), "f.csv", data.TableConfig{Label: "y", Skip: 1})
+	if want := `no column "y": line 2, separated by semicolons, has 2: a, b`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestOpenSheet reads files row by row to the rows that are read at once.
+func TestOpenSheet(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("testdata/tables/*.csv")
+	if err != nil || len(names) < 4 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := data.ReadSheet(bytes.NewReader(b), data.SheetConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := data.OpenSheet(bytes.NewReader(b), data.SheetConfig{MaxBytes: 1 << 18})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := s.Columns(whole.Header)
+		if err != nil || s.Format != whole.Format {
+			t.Fatalf("%s: %+v and %+v, %v", name, s.Format, whole.Format, err)
+		}
+		for _, want := range whole.Rows {
+			row, err := s.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fields []string
+			for _, from := range at {
+				if row.Err == nil {
+					fields = append(fields, row.Fields[from])
+				}
+			}
+			if row.Line != want.Line || !slices.Equal(fields, want.Fields) || fmt.Sprint(row.Err) != fmt.Sprint(want.Err) {
+				t.Fatalf("%s: row %+v, want %+v", name, row, want)
+			}
+		}
+		if _, err := s.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: after the last row: %v", name, err)
+		}
+	}
+	s, err := data.OpenSheet(strings.NewReader("\ufeffa,y\n1,\xe4\n2,l\n"), data.SheetConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrong *data.EncodingError
+	if row, err := s.Next(); err != nil || !errors.As(row.Err, &wrong) || wrong.What != "bytes that are not utf-8" {
+		t.Errorf("got %v, %v", row, err)
+	}
+	if row, err := s.Next(); err != nil || row.Err != nil {
+		t.Errorf("got %v, %v", row, err)
+	}
+	s, err = data.OpenSheet(strings.NewReader("a,y\n1,\""+strings.Repeat("long ", 1<<18)), data.SheetConfig{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(); err == nil || !strings.Contains(err.Error(), "a row is larger than the limit") {
+		t.Errorf("got %v, want that a row is too large", err)
 	}
 }
 

@@ -87,6 +87,8 @@ type TableConfig struct {
 	Only bool
 	// Format is how the file is written, where that is not to be found out.
 	Format Format
+	// Skip is how many lines are above that with the names of the columns.
+	Skip int
 	// Measured makes a label of kind Category whose values are measured numbers an error,
 	// ErrContinuous: for where nobody said that they are classes.
 	Measured bool
@@ -134,7 +136,7 @@ var _ Digester = (*Table)(nil)
 // out, see [Table.Bad].
 func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
 	t := &Table{cfg: cfg, text: -1}
-	sheet, err := ReadSheet(r, SheetConfig{Format: cfg.Format, Want: t.wanted(), MaxBytes: cfg.MaxBytes})
+	sheet, err := ReadSheet(r, SheetConfig{Format: cfg.Format, Want: t.wanted(), Skip: cfg.Skip, MaxBytes: cfg.MaxBytes})
 	if err == nil && len(sheet.Rows) == 0 {
 		err = fmt.Errorf("%w: there is no row below the names of the columns", ErrNoSamples)
 	}
