@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -50,21 +51,21 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	if err != nil {
 		return err
 	}
-	if len(t.rows) == 0 {
-		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
-	}
+	defer t.close()
 	top := 1
 	if r.json {
 		top = r.top
 	}
 	results, bad := []rowResult{}, 0
-	for lo := 0; lo < len(t.rows); {
-		rows, err := t.next(c.Context(), client, model, top, lo)
-		if err != nil {
-			return fmt.Errorf("%s: from line %d on: %w", files[0], t.rows[lo].Line, err)
+	for more := true; more; {
+		var rows []rowResult
+		if rows, more, err = t.next(c.Context(), client, model, top, len(results)); err != nil {
+			return fmt.Errorf("%s: %w", files[0], err)
 		}
 		results = append(results, rows...)
-		lo += len(rows)
+	}
+	if len(results) == 0 {
+		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
 	}
 	for i := range results {
 		if results[i].Error != "" {
@@ -166,9 +167,10 @@ func predictionText(v float32) string {
 	return strconv.FormatFloat(float64(v), 'f', -1, 32)
 }
 
-// tableFile is a file whose rows are sent some at a time.
+// tableFile is a file whose rows are read and sent some at a time.
 type tableFile struct {
-	rows   []data.Row
+	close  func() error
+	sheet  *data.Sheet
 	names  []string // of the model's columns
 	at     []int    // where they are in the file
 	format data.Format
@@ -179,7 +181,7 @@ type tableFile struct {
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
 // What the file leaves open, its separator or encoding, is as in the file of training.
-func openTable(ctx context.Context, client *api.Client, model, name string) (*tableFile, error) {
+func openTable(ctx context.Context, client *api.Client, model, name string) (_ *tableFile, err error) {
 	var m struct {
 		Inputs     []struct{ Name string }
 		Parameters struct{ Encoding, Separator, Target string }
@@ -187,48 +189,88 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (*ta
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return nil, err
 	}
+	t := &tableFile{target: m.Parameters.Target, close: func() error { return nil }}
 	f := os.Stdin
 	if name != "-" {
-		var err error
 		if f, err = os.Open(name); err != nil {
 			return nil, fmt.Errorf("model %s is for tables and takes a file: %w", model, err)
 		}
-		defer f.Close()
+		t.close = f.Close
 	}
-	t := &tableFile{target: m.Parameters.Target}
+	defer func() {
+		if err != nil {
+			_ = t.close() // it was only read
+		}
+	}()
 	for _, in := range m.Inputs {
 		t.names = append(t.names, in.Name)
 	}
-	sheet, err := data.ReadSheet(f, data.SheetConfig{Want: t.names, Like: data.Format{Encoding: m.Parameters.Encoding, Separator: m.Parameters.Separator}})
+	rows, err := seekable(f)
 	if err == nil {
-		t.rows, t.format = sheet.Rows, sheet.Format
-		t.at, err = sheet.Columns(t.names)
+		t.sheet, err = data.OpenSheet(rows, data.SheetConfig{Want: t.names, Find: true, Like: data.Format{Encoding: m.Parameters.Encoding, Separator: m.Parameters.Separator}})
+	}
+	if err == nil {
+		t.format = t.sheet.Format
+		t.at, err = t.sheet.Columns(t.names)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Base(name), withoutKeys(err))
 	}
 	return t, nil
 }
 
-// next sends the rows from number lo on, as many as a request takes, and returns what comes
-// out for each.
-func (t *tableFile) next(ctx context.Context, client *api.Client, model string, top, lo int) ([]rowResult, error) {
+// seekable returns what is in a file, which is read twice: of a pipe a copy in memory.
+func seekable(f *os.File) (io.ReadSeeker, error) {
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		return f, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(f, data.DefaultMaxTableBytes+1))
+	if err == nil && len(b) > data.DefaultMaxTableBytes {
+		err = fmt.Errorf("more than %d MiB are piped in: save them as a file, which may have any size, and give its name", data.DefaultMaxTableBytes>>20)
+	}
+	return bytes.NewReader(b), err
+}
+
+// withoutKeys says of an encoding what to do about it where no key of a job sets it.
+func withoutKeys(err error) error {
+	var e *data.EncodingError
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.Line == 0:
+		return fmt.Errorf("%s: save the table as UTF-8", e.What)
+	}
+	return fmt.Errorf("line %d: %s: save the table as UTF-8", e.Line, e.What)
+}
+
+// next reads and sends the next rows, as many as a request takes, and returns what comes out
+// for each, and whether there may be more. So many were read before.
+func (t *tableFile) next(ctx context.Context, client *api.Client, model string, top, before int) (out []rowResult, more bool, err error) {
 	columns := make([][]string, len(t.names))
-	var out []rowResult
 	size, limit := 0, min(tableRows, max(1, tableValues/len(t.names)))
-	for ; lo < len(t.rows) && len(out) < limit && size < tableBytes; lo++ {
-		row := t.rows[lo]
-		out = append(out, rowResult{Row: lo + 1, Line: row.Line})
+	for more = true; more && len(out) < limit && size < tableBytes; {
+		row, err := t.sheet.Next()
+		if errors.Is(err, io.EOF) {
+			more = false
+			break
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line})
 		if row.Err != nil {
-			out[len(out)-1].Error = row.Err.Error()
+			out[len(out)-1].Error = withoutKeys(row.Err).Error()
 			continue
 		}
 		for i, at := range t.at {
-			columns[i] = append(columns[i], row.Fields[at])
+			columns[i] = append(columns[i], strings.Clone(row.Fields[at])) // without the rest of its row
 			size += len(row.Fields[at])
 		}
 	}
-	return out, t.ask(ctx, client, model, columns, top, out)
+	if err := t.ask(ctx, client, model, columns, top, out); err != nil {
+		return nil, false, fmt.Errorf("from line %d on: %w", out[0].Line, err)
+	}
+	return out, more, nil
 }
 
 // ask fills in the results of the rows that have no error, whose values are given by column.

@@ -92,6 +92,7 @@ type CSV struct {
 	Separator  string   `toml:"separator"`                   // of fields, one character
 	Decimal    string   `toml:"decimal" json:",omitempty"`   // before decimals: "." or ","
 	Thousands  string   `toml:"thousands" json:",omitempty"` // between groups of three digits: ".", ",", "'", " " or "none"
+	SkipRows   int      `toml:"skip_rows" json:",omitempty"` // lines above that with the names of the columns, of File and of Validation
 	Columns    []Column `toml:"columns"`                     // those whose kind is not found out from their values
 	Missing    string   `toml:"missing"`                     // of rows in which an input is missing: skip (if empty) or fill
 	Raw        bool     `toml:"raw"`                         // numbers as they are, without mean 0 and deviation 1

@@ -48,7 +48,7 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 func (j *Job) tableConfig(t *tokenizer) (data.TableConfig, error) {
 	c := j.Data.CSV
 	cfg := data.TableConfig{
-		Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, KeepLast: !c.bytes(), Measured: true,
+		Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, KeepLast: !c.bytes(), Measured: true, Skip: c.SkipRows,
 		Format: data.Format{Separator: c.Separator, Decimal: c.Decimal, Thousands: c.Thousands},
 	}
 	if t != nil {

@@ -194,6 +194,9 @@ func TestRefusedTables(t *testing.T) {
 		{"a class without rows", "x,y\n1,a\n2,b\n,c\n3,a\n4,b\n", "", "", `no row of the class "c" can be used`},
 		{"thousands", measured, "", "decimal = \",\"\nthousands = \",\"", `line 10: data.csv.thousands: is ","`},
 		{"thousands between fields", measured, "", "separator = \",\"\ndecimal = \".\"\nthousands = \",\"", `line 11: data.csv.thousands: is ",", and so is separator: it would divide such a number; leave thousands out`},
+		{"titles", "Sales\n\n" + measured, "", "", "table small.csv: line 3 looks like the header, with the names of the columns, and not line 1: set skip_rows = 2"},
+		{"skipped too little", measured, "", "skip_rows = -1", "line 9: data.csv.skip_rows: is -1, want 0 to"},
+		{"skipped too much", measured, "", "skip_rows = 1000", "skip_rows = 1000 passes over all of them"},
 		{"encoding", measured, "", `encoding = "latin-9"`, `line 9: data.csv.encoding: is "latin-9", want utf-8`},
 		{"bytes", measured, "", `encoding = "bytes"`, "is for [data.text]"},
 	} {
@@ -215,6 +218,14 @@ func TestRefusedTables(t *testing.T) {
 	j := read(t, dir, fmt.Sprintf(smallJob, "", `columns = [{name = "y", kind = "category"}]`))
 	if _, err := job.Run(t.Context(), j, job.Options{}); err != nil {
 		t.Errorf("said to be classes: %v", err)
+	}
+	write(t, dir, "small.csv", "Sales\n\n"+measured)
+	j = read(t, dir, fmt.Sprintf(smallJob, "regression = true", "skip_rows = 2\nvalidation = \"small.csv\""))
+	j.Train.Folder = "titles"
+	var start job.Start
+	run(t, j, job.Options{Events: job.Events{Start: func(s job.Start) { start = s }}})
+	if start.Samples != 200 || start.Validation != 200 {
+		t.Errorf("below titles: %d and %d rows", start.Samples, start.Validation)
 	}
 }
 

@@ -306,6 +306,7 @@ func (c *check) csv() {
 	case d.Separator:
 		c.add(at+".thousands", "is %q, and so is separator: it would divide such a number; leave thousands out where numbers are in quotes, it is found out", d.Thousands)
 	}
+	c.in(at+".skip_rows", d.SkipRows, 0, 1<<20)
 	c.oneOf(at+".missing", d.Missing, missingSkip, missingFill)
 	texts := 0
 	for i, col := range d.Columns {
