@@ -28,6 +28,23 @@ func TestMissingInputs(t *testing.T) {
 	}
 }
 
+// TestPointsBesideDecimalCommas reads 1.234 as the file of training says: it has points between
+// thousands, or it has none.
+func TestPointsBesideDecimalCommas(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float32{"a;y\n1,5;k\n1.000,5;l\n": 1234, "a;y\n1,5;k\n2,5;l\n": 0} {
+		d := readTable(t, text, data.TableConfig{Label: "y"})
+		r, err := data.NewRows(d.Columns()[:1], false, d.Format())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, 1)
+		if err := r.Inputs(got, []string{"1.234"}, nil); (err == nil) != (want != 0) || got[0] != want {
+			t.Errorf("%q: got %v, %v, want %v", text, got[0], err, want)
+		}
+	}
+}
+
 // TestNumbersTooLarge gives numbers that are written as those of the column, and too large.
 func TestNumbersTooLarge(t *testing.T) {
 	t.Parallel()

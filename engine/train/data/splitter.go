@@ -16,7 +16,7 @@ type splitter struct {
 
 	name  string
 	buf   []byte
-	start int64 // offset of buf in the file
+	start int64 // offset of buf in the text of the file, as UTF-8
 	parts int   // of the current document that were sent
 	send  func(*document) error
 }
@@ -131,6 +131,9 @@ func (s *splitter) part(b []byte, at int, end bool) error {
 	name, text := s.name, string(b)
 	if offset := s.start + int64(at); offset > 0 {
 		name = fmt.Sprintf("%s at byte %d", s.name, offset)
+		if charsets[s.encoding].decoder != nil {
+			name += " of its text in UTF-8"
+		}
 	} else {
 		text = trimBOM(text)
 	}

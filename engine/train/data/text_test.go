@@ -108,6 +108,21 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestPlaceInText names documents that are refused, and where they are in a file.
+func TestPlaceInText(t *testing.T) {
+	t.Parallel()
+	d, err := data.OpenText(t.Context(), data.TextConfig{
+		FS: texts("a.txt", "\u00e4\ntwo!", "b.txt", "\xe4\ntwo!"), Files: []string{"*.txt"}, Separator: "\n", Encoder: bytesEncoder{}, Length: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list := d.Bad()
+	if len(list) != 2 || list[0].Name != "a.txt at byte 3" || list[1].Name != "b.txt at byte 3 of its text in UTF-8" {
+		t.Errorf("got %v", list)
+	}
+}
+
 // TestTextSequences checks how sequences overlap, across the blocks of memory too.
 func TestTextSequences(t *testing.T) {
 	t.Parallel()
