@@ -323,6 +323,7 @@ func TestSheets(t *testing.T) {
 		"marks and blanks":       {" a , y\n\ufeff1, Müller \n2,\u00a0Möller\n", "utf-8"},
 		"empty rows at the end":  {plain + ",\n\n,\n", "utf-8"},
 		"a line in a field":      {"a,note,y\n1,\"one\ntwo\",Müller\n2,three,Möller\n", "utf-8"},
+		"empty lines above":      {"\n\r\n" + plain, "utf-8"},
 		"semicolons in texts":    {"a,note,y\n1,x;y;z,Müller\n2,x;y,Möller\n", "utf-8"},
 	} {
 		d := readTable(t, c.text, data.TableConfig{Label: "y", Columns: slices.Collect(func(yield func(data.Column) bool) {
@@ -359,6 +360,7 @@ func TestRefusedSheets(t *testing.T) {
 		{"titles as wide as the table", "Sales;\n\"in\nthousands\";\na;y\n1;k\n", "", "line 4 looks like the header, with the names of the columns, and not line 1: set skip_rows = 3"},
 		{"titles after a separator", "sep=;\nSales of 2020\na;y\n1;k\n", "", "line 3 looks like the header, with the names of the columns, and not line 2: set skip_rows = 2"},
 		{"titles and no label", "Sales of 2020\n\na;b;c\n1;2;k\n3;4;l\n5;6;k\n", "", `no column "y": the first line, separated by commas, has 1: Sales of 2020; line 3 looks like the header: set skip_rows = 2 if it is`},
+		{"empty lines and no label", "\n\na,b\n0,2\n1,4\n", "", `no column "y": line 3, separated by commas, has 2: a, b`},
 		{"an index and no label", ",a,b\n0,1,2\n1,3,4\n", "", `no column "y": the first line, separated by commas, has 2: a, b`},
 		{"no label", "a;b;c\n1;2;3\n", "", `no column "y": the first line, separated by semicolons, has 3: a, b, c`},
 		{"empty", "", "", "the file is empty"},

@@ -35,13 +35,13 @@ func (s *Sheet) open(text io.Reader, cfg SheetConfig) error {
 	if mark, _ := in.Peek(len("\ufeff")); string(mark) == "\ufeff" {
 		_, _ = in.Discard(len(mark)) // it was peeked at
 	}
-	head, whole, err := peek(in)
+	head, _, err := peek(in)
 	if err != nil {
 		return err
 	}
 	if !bytes.ContainsRune(head, '\n') && bytes.ContainsRune(head, '\r') {
 		in = bufio.NewReaderSize(macLines{in}, sniffedBytes)
-		if head, whole, err = peek(in); err != nil {
+		if head, _, err = peek(in); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,8 @@ func (s *Sheet) open(text io.Reader, cfg SheetConfig) error {
 	if err := s.skip(in, cfg.Skip); err != nil {
 		return err
 	}
-	if head, whole, err = peek(in); err != nil {
+	head, whole, err := peek(in)
+	if err != nil {
 		return err
 	}
 	among := candidates(s.Format.Separator, cfg)
@@ -195,22 +196,29 @@ func findHeader(head []byte, separators, want []string) int {
 	if len(want) == 0 {
 		return 0
 	}
+	empty := true                        // all lines above, which no reader of rows sees
 	most := make([]int, len(separators)) // fields above
 	for n := 0; n <= maxTitles && len(head) > 0; n++ {
 		line, rest, _ := bytes.Cut(head, []byte{'\n'})
 		for i, sep := range separators {
 			fields := fieldsOf(line, sep)
 			if count := filled(fields); count > most[i] {
-				if len(fields) > 0 && len(lacks(fields, want)) == 0 {
+				if len(lacks(fields, want)) == 0 {
+					if empty {
+						return 0
+					}
 					return n
 				}
 				most[i] = count
 			}
 		}
-		head = rest
+		head, empty = rest, empty && emptyLine(line)
 	}
 	return 0
 }
+
+// emptyLine reports whether a line has nothing in it at all.
+func emptyLine(line []byte) bool { return len(bytes.TrimSuffix(line, []byte{'\r'})) == 0 }
 
 // titlesHint says which line looks like the header if the first one does not: one that has as
 // many fields as most lines, all filled, below such that are half empty at most.
@@ -218,10 +226,14 @@ func titlesHint(head []byte, separators []string, before int) string {
 	best, titles := 1, 0
 	for _, sep := range separators {
 		counts, filledAt, most := map[int]int{}, map[int]int{}, 0
-		lines, sparse := 0, 0 // sparse: the most filled fields above the line that is looked at
+		lines, above, sparse := 0, 0, 0 // above: empty lines at first; sparse: the most filled fields above a line
 		for rest := head; lines < sniffedRows && len(rest) > 0; lines++ {
 			var line []byte
 			line, rest, _ = bytes.Cut(rest, []byte{'\n'})
+			if sparse == 0 && emptyLine(line) {
+				above++
+				continue
+			}
 			fields := fieldsOf(line, sep)
 			n, full := len(fields), filled(fields)
 			if counts[n]++; counts[n] > counts[most] && n > 1 {
@@ -232,7 +244,7 @@ func titlesHint(head []byte, separators []string, before int) string {
 			}
 			sparse = max(sparse, full)
 		}
-		if at := filledAt[most]; most > best && 2*counts[most] > lines && at <= maxTitles {
+		if at := filledAt[most]; at > above && most > best && 2*counts[most] > lines && at <= maxTitles {
 			best, titles = most, at
 		}
 	}
