@@ -29,8 +29,7 @@ type Config struct {
 	Relay       string       // RelayOn, RelayOff or RelayAuto; without NAT the latter goes by this machine's addresses
 	RelayRate   int64        // bytes a second that others' connections pass through this peer
 	RelayBytes  int64        // the same in a day
-	// Proxy returns the HTTP proxy to try when HOST:PORT is not reached directly; nil: none. With
-	// it TCP connections do not leave from the port listened on, so holes are punched over QUIC alone.
+	// Proxy returns the HTTP proxy to try when HOST:PORT is not reached directly; nil: none.
 	Proxy      func(target string) (*url.URL, error)
 	PeersLow   int // connections above PeersHigh are cut down to PeersLow
 	PeersHigh  int

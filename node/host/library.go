@@ -44,7 +44,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 	}
 	opts := []libp2p.Option{
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent("covey/" + r.cfg.Version),
-		libp2p.Transport(tcp.NewTCPTransport, throughProxy(r.cfg.Proxy)...), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
+		libp2p.Transport(tcp.NewTCPTransport, tcp.WithDialerForAddr(r.dialerTo)), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager), libp2p.ConnectionGater(dialGate{r}),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}

@@ -4,101 +4,18 @@ import (
 	"bufio"
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"time"
-
-	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
-	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-const (
-	// proxyDelay is how long a direct connection may take before the proxy is tried beside it.
-	proxyDelay = 750 * time.Millisecond
-	// maxProxyAnswer bounds the head of what a proxy answers.
-	maxProxyAnswer = 16 << 10
-)
+// maxProxyAnswer bounds the head of what a proxy answers.
+const maxProxyAnswer = 16 << 10
 
-// throughProxy returns options of the TCP transport for dials that may go through a proxy.
-func throughProxy(proxy func(target string) (*url.URL, error)) []any {
-	if proxy == nil {
-		return nil
-	}
-	return []any{tcp.WithDialerForAddr(func(to multiaddr.Multiaddr) (tcp.ContextDialer, error) {
-		if !manet.IsPublicAddr(to) {
-			return &net.Dialer{}, nil
-		}
-		return &proxyDialer{proxy}, nil
-	})}
-}
-
-// proxyDialer connects directly or, where that does not work, through an HTTP proxy by CONNECT
-// (RFC 9110, section 9.3.6).
-type proxyDialer struct {
-	proxy func(target string) (*url.URL, error)
-}
-
-// DialContext returns the first connection that stands.
-func (d *proxyDialer) DialContext(ctx context.Context, network, target string) (net.Conn, error) {
-	proxy, err := d.proxy(target)
-	if err != nil {
-		return nil, fmt.Errorf("find a proxy to %s: %w", target, err)
-	}
-	var direct net.Dialer
-	if proxy == nil {
-		return direct.DialContext(ctx, network, target)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	results := make(chan result, 2)
-	failed := make(chan struct{})
-	go func() {
-		c, err := direct.DialContext(ctx, network, target)
-		if err != nil {
-			close(failed)
-		}
-		results <- result{c, err}
-	}()
-	go func() {
-		t := time.NewTimer(proxyDelay)
-		defer t.Stop()
-		select {
-		case <-failed:
-		case <-t.C:
-		case <-ctx.Done():
-			results <- result{nil, ctx.Err()}
-			return
-		}
-		c, err := connectThrough(ctx, proxy, target)
-		results <- result{c, err}
-	}()
-	var errs []error
-	for range 2 {
-		got := <-results
-		if got.err == nil {
-			if len(errs) == 0 {
-				cancel() // the other one, which may have won, too
-				if other := <-results; other.err == nil {
-					_ = other.conn.Close()
-				}
-			}
-			return got.conn, nil
-		}
-		errs = append(errs, got.err)
-	}
-	return nil, errors.Join(errs...)
-}
-
-// connectThrough opens a connection to target through a proxy.
+// connectThrough opens a connection to target through an HTTP proxy by CONNECT (RFC 9110, section
+// 9.3.6).
 func connectThrough(ctx context.Context, proxy *url.URL, target string) (_ net.Conn, err error) {
 	port := proxy.Port()
 	if port == "" {

@@ -63,8 +63,10 @@ func (p *plan) plug(name, dev, at, bridge string) {
 	if bridge != "" {
 		p.in(at, "link set %s master %s", port, bridge)
 	}
-	p.in(at, "link set %s up", port)
-	p.in(name, "link set %s up", dev)
+	// One packet is one packet: the kernel must not hand over many as one, which rules that look
+	// at lengths would take for a large one.
+	p.in(at, "link set %s up gso_max_segs 1", port)
+	p.in(name, "link set %s up gso_max_segs 1", dev)
 }
 
 // steps returns the commands that build the lab of s with namespaces of a prefix.
@@ -135,6 +137,8 @@ func (k Kind) rules() string {
 		forward = slices.Insert(forward, 0, "meta l4proto udp drop")
 	case Only443:
 		forward = append(forward, "tcp dport 443 accept", "drop")
+	case SmallMTU:
+		forward = slices.Insert(forward, 0, "meta length > 1280 drop")
 	case Proxy:
 		forward = []string{"drop"}
 	}

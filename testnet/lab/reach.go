@@ -16,30 +16,35 @@ import (
 	"github.com/covey-network/covey/node/api"
 )
 
-// Reach measures whether two hosts of a swarm with one public node, its founder, reach each
-// other.
+// Reach measures whether two hosts of a swarm reach each other over one or two public nodes,
+// the founder and another one, which relay.
 type Reach struct {
-	Binary string // the covey program
-	Dir    string // data directories and logs go below it
+	Binary  string // the covey program
+	Dir     string // data directories and logs go below it
+	Model   string // the folder of a model that takes prompts of 2,000 tokens
+	Publics int    // 1 or 2
 	// Say is told what happens.
 	Say func(format string, args ...any)
 }
 
-// Cell is what was measured between two hosts of kinds A and B. B serves a model that A asks
-// and then pulls.
+// Cell is what was measured between two hosts of kinds A and B. B serves a model that A asks,
+// then each serves a half of it and A asks again, and at last A pulls it.
 type Cell struct {
 	A, B    Kind
-	Joined  time.Duration // until both knew the founder
-	Path    time.Duration // until A knew B, since the first of them was started
-	Relayed bool          // the path, when the measurement ended
-	Chat    time.Duration // of a short answer
-	Pull    time.Duration // of the model
+	Joined  time.Duration    // until both knew the founder
+	Path    time.Duration    // until A knew B, since the first of them was started
+	Relayed bool             // the path, when the measurement ended
+	Chat    time.Duration    // of a short answer
+	Split   [2]time.Duration // of an answer of the halves to a prompt of about 200 and 2,000 tokens
+	Pull    time.Duration    // of the model
 
-	NoJoin, NoPath, NoServe, NoChat, NoPull error // why not; without what B serves nothing was asked and pulled
+	NoJoin, NoPath, NoServe, NoChat, NoSplit, NoPull error // why not; without what B serves nothing was asked and pulled
 }
 
 // Err returns why a cell fails; nil: it works.
-func (c *Cell) Err() error { return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoPull) }
+func (c *Cell) Err() error {
+	return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoSplit, c.NoPull)
+}
 
 // Times after which a cell counts as failed.
 const (
@@ -54,9 +59,45 @@ const (
 // itself.
 const model = "labmodel"
 
+// longContext is how many tokens the measured model takes. The demo's own limit is a number of
+// its configuration that its weights know nothing of.
+const longContext = 4096
+
+// Prepare checks r, makes its paths absolute and gives the model a context for long prompts. It
+// is called once, before Run.
+func (r *Reach) Prepare() (err error) {
+	if r.Publics != 1 && r.Publics != 2 {
+		return fmt.Errorf("%d public nodes: 1 or 2 are measured", r.Publics)
+	}
+	for _, p := range []*string{&r.Binary, &r.Dir} {
+		if *p, err = filepath.Abs(*p); err != nil {
+			return err
+		}
+	}
+	to := filepath.Join(r.Dir, "model")
+	if err := os.CopyFS(to, os.DirFS(r.Model)); err != nil {
+		return fmt.Errorf("copy the model: %w", err)
+	}
+	path := filepath.Join(to, "config.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var config map[string]any
+	if err := json.Unmarshal(data, &config); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	config["max_position_embeddings"] = longContext
+	if data, err = json.Marshal(config); err != nil {
+		return err
+	}
+	r.Model = to
+	return os.WriteFile(path, data, 0o600)
+}
+
 // Run measures one cell in a lab of its own. The error is that of the lab.
 func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
-	spec := Spec{Hosts: []Host{{"pub", Public}, {"a", a}, {"b", b}}}
+	spec := Spec{Hosts: []Host{{"a", a}, {"b", b}, {"pub", Public}, {"pub2", Public}}[:2+r.Publics]}
 	l, err := New(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -96,11 +137,19 @@ func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
 	if err := n.ask(ctx, startLimit, "pub", &in, "invite"); err != nil {
 		return nil, err
 	}
+	if r.Publics > 1 {
+		if err := start("pub2", "--join", in.Token, "--relay", "on"); err != nil {
+			return nil, err
+		}
+		if _, err := n.knows(ctx, time.Now(), "pub2", "pub"); err != nil {
+			return nil, err
+		}
+	}
 	since := time.Now()
-	for i, h := range spec.Hosts[1:] {
+	for i, h := range spec.Hosts[:2] {
 		n.proxy = ""
 		if h.Kind == Proxy {
-			n.proxy = proxyAddr(i + 1)
+			n.proxy = proxyAddr(i)
 		}
 		if err := start(h.Name, "--join", in.Token); err != nil {
 			return nil, err
@@ -180,48 +229,102 @@ func (n *nodes) peer(ctx context.Context, host, other string) (*api.Peer, error)
 	return &peers[i], nil
 }
 
-func (n *nodes) measure(ctx context.Context, c *Cell, since time.Time) {
-	knows := func(limit time.Duration, host, other string) (time.Duration, error) {
-		err := wait(ctx, limit, host+" to reach "+other, func(ctx context.Context) error {
-			_, err := n.peer(ctx, host, other)
+// knows waits until a host knows another one and returns how long that took.
+func (n *nodes) knows(ctx context.Context, since time.Time, host, other string) (time.Duration, error) {
+	err := wait(ctx, pathLimit, host+" to reach "+other, func(ctx context.Context) error {
+		_, err := n.peer(ctx, host, other)
+		return err
+	})
+	return time.Since(since), err
+}
+
+// run runs commands on a host, up to the first that fails.
+func (n *nodes) run(ctx context.Context, host string, commands ...[]string) error {
+	for _, args := range commands {
+		if _, err := n.covey(ctx, askLimit, host, args...); err != nil {
 			return err
-		})
-		return time.Since(since), err
+		}
 	}
+	return nil
+}
+
+// prompts are of about 200 and 2,000 tokens.
+func prompts() [2]string {
+	const line = "Write the result to the file and return an error if it fails. "
+	return [2]string{strings.Repeat(line, 13), strings.Repeat(line, 130)}
+}
+
+// answer asks the model for a few tokens, the likeliest each time.
+func (n *nodes) answer(ctx context.Context, host, prompt string) (string, time.Duration, error) {
+	begin := time.Now()
+	out, err := n.covey(ctx, askLimit, host, "run", model, "--temperature", "0", "--max-tokens", "8", prompt)
+	return string(out), time.Since(begin), err
+}
+
+func (n *nodes) measure(ctx context.Context, c *Cell, since time.Time) {
 	for _, h := range []string{"a", "b"} {
-		if c.Joined, c.NoJoin = knows(joinLimit, h, "pub"); c.NoJoin != nil {
+		if c.Joined, c.NoJoin = n.knows(ctx, since, h, "pub"); c.NoJoin != nil {
 			return
 		}
 	}
 	n.Say("joined after %.1f s", c.Joined.Seconds())
-	if c.Path, c.NoPath = knows(pathLimit, "a", "b"); c.NoPath == nil {
+	if c.Path, c.NoPath = n.knows(ctx, since, "a", "b"); c.NoPath == nil {
 		n.Say("a path after %.1f s", c.Path.Seconds())
 	}
-	serve := func() error {
-		if _, err := n.covey(ctx, askLimit, "b", "model", "import", "demo", "--name", model); err != nil {
-			return err
-		}
-		_, err := n.covey(ctx, askLimit, "b", "host", model)
-		return err
-	}
-	if c.NoServe = serve(); c.NoServe != nil {
+	if c.NoServe = n.run(ctx, "b", []string{"model", "import", n.Model, "--name", model}, []string{"host", model}); c.NoServe != nil {
 		return
 	}
 	c.NoChat = wait(ctx, askLimit, "a to hear of the model", func(ctx context.Context) error {
 		_, err := n.covey(ctx, askLimit, "a", "model", "show", model)
 		return err
 	})
-	begin := time.Now()
 	if c.NoChat == nil {
-		_, c.NoChat = n.covey(ctx, askLimit, "a", "run", model, "--temperature", "0", "--max-tokens", "8", "What does strings.Contains do?")
-		c.Chat = time.Since(begin)
+		_, c.Chat, c.NoChat = n.answer(ctx, "a", "What does strings.Contains do?")
 	}
-	begin = time.Now()
+	c.NoSplit = n.split(ctx, c)
+	begin := time.Now()
 	_, c.NoPull = n.covey(ctx, askLimit, "a", "model", "pull", model)
 	c.Pull = time.Since(begin)
 	if p, err := n.peer(ctx, "a", "b"); err == nil {
 		c.Relayed = p.Relayed
 	}
+}
+
+// split has each host serve a half of the model, asks them together and compares the answers
+// with those of b alone.
+func (n *nodes) split(ctx context.Context, c *Cell) error {
+	var want [2]string
+	var err error
+	for i, p := range prompts() {
+		if want[i], _, err = n.answer(ctx, "b", p); err != nil {
+			return err
+		}
+	}
+	err = errors.Join(n.run(ctx, "b", []string{"host", model, "--off"}, []string{"host", model, "--blocks", "2-3"}),
+		n.run(ctx, "a", []string{"host", model, "--blocks", "0-1"}))
+	if err != nil {
+		return err
+	}
+	err = wait(ctx, askLimit, "a chain over both", func(ctx context.Context) error {
+		out, err := n.covey(ctx, askLimit, "a", "route", model)
+		if err == nil && !(bytes.Contains(out, []byte("blocks 0-1")) && bytes.Contains(out, []byte("blocks 2-3"))) {
+			err = fmt.Errorf("it is %s", bytes.TrimSpace(out))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, p := range prompts() {
+		got := ""
+		if got, c.Split[i], err = n.answer(ctx, "a", p); err != nil {
+			return err
+		}
+		if got != want[i] {
+			return fmt.Errorf("both together answer %q, one alone %q", got, want[i])
+		}
+	}
+	return nil
 }
 
 // wait tries again and again until there is no error, which is the last one then.

@@ -28,10 +28,13 @@ const (
 	// Proxy is a home that reaches the world through an HTTP proxy on its router alone, which
 	// connects to port 443 only.
 	Proxy Kind = "proxy"
+	// SmallMTU is an Endpoint home whose router drops packets of more than 1,280 bytes and does not
+	// say so.
+	SmallMTU Kind = "smallmtu"
 )
 
 // Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy} }
+func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy, SmallMTU} }
 
 // Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
 // is public.

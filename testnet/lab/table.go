@@ -7,7 +7,7 @@ import (
 )
 
 // Head is the first lines of a table of cells, in Markdown.
-const Head = "| asks | serves | joins | first path | path | chats | pulls |\n|---|---|---|---|---|---|---|"
+const Head = "| asks | serves | joins | first path | path | chats | halves, 200 tokens | 2,000 tokens | pulls |\n|---|---|---|---|---|---|---|---|---|"
 
 // String returns the cell as a line of that table.
 func (c *Cell) String() string {
@@ -18,9 +18,10 @@ func (c *Cell) String() string {
 	case c.Relayed:
 		path = "relayed"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s |", c.A, c.B,
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", c.A, c.B,
 		took(c.Joined, c.NoJoin), took(c.Path, c.NoJoin, c.NoPath), path,
-		took(c.Chat, c.NoJoin, c.NoServe, c.NoChat), took(c.Pull, c.NoJoin, c.NoServe, c.NoPull))
+		took(c.Chat, c.NoJoin, c.NoServe, c.NoChat),
+		took(c.Split[0], c.NoJoin, c.NoServe, c.NoSplit), took(c.Split[1], c.NoJoin, c.NoServe, c.NoSplit), took(c.Pull, c.NoJoin, c.NoServe, c.NoPull))
 }
 
 func took(d time.Duration, errs ...error) string {
@@ -38,7 +39,7 @@ func (c *Cell) Why() string {
 	for _, e := range []struct {
 		what string
 		err  error
-	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"serve", c.NoServe}, {"chat", c.NoChat}, {"pull", c.NoPull}} {
+	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"serve", c.NoServe}, {"chat", c.NoChat}, {"split", c.NoSplit}, {"pull", c.NoPull}} {
 		if e.err != nil {
 			fmt.Fprintf(&b, "%s from %s to %s: %v\n", e.what, c.A, c.B, e.err)
 		}

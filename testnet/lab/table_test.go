@@ -18,18 +18,20 @@ func TestCells(t *testing.T) {
 		cell lab.Cell
 		want string
 	}{
-		{"works", lab.Cell{}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | 1.0 s |"},
-		{"relayed", lab.Cell{Relayed: true}, "| public | endpoint | 1.0 s | 1.0 s | relayed | 1.0 s | 1.0 s |"},
-		{"does not join", lab.Cell{NoJoin: no}, "| public | endpoint | no | no | none | no | no |"},
-		{"has no path", lab.Cell{NoPath: no}, "| public | endpoint | 1.0 s | no | none | 1.0 s | 1.0 s |"},
-		{"serves nothing", lab.Cell{NoServe: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | no | no |"},
-		{"does not answer", lab.Cell{NoChat: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | no | 1.0 s |"},
-		{"is not pulled", lab.Cell{NoPull: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | no |"},
+		{"works", lab.Cell{}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
+		{"relayed", lab.Cell{Relayed: true}, "| public | endpoint | 1.0 s | 1.0 s | relayed | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
+		{"does not join", lab.Cell{NoJoin: no}, "| public | endpoint | no | no | none | no | no | no | no |"},
+		{"has no path", lab.Cell{NoPath: no}, "| public | endpoint | 1.0 s | no | none | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
+		{"serves nothing", lab.Cell{NoServe: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | no | no | no | no |"},
+		{"does not answer", lab.Cell{NoChat: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | no | 1.0 s | 1.0 s | 1.0 s |"},
+		{"is not pulled", lab.Cell{NoPull: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | 1.0 s | 1.0 s | no |"},
+		{"does not answer in halves", lab.Cell{NoSplit: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | no | no | 1.0 s |"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := tt.cell
 			c.A, c.B, c.Joined, c.Path, c.Chat, c.Pull = lab.Public, lab.Endpoint, time.Second, time.Second, time.Second, time.Second
+			c.Split = [2]time.Duration{time.Second, time.Second}
 			if got := c.String(); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +23,8 @@ func main() {
 	binary := flag.String("covey", "bin/covey", "the program to run")
 	out := flag.String("out", "", "keep data directories and logs here")
 	kinds := flag.String("kinds", "public,endpoint,symmetric", "the kinds to pair, of "+fmt.Sprint(lab.Kinds()))
+	publics := flag.Int("publics", 1, "public nodes: 1 or 2")
+	from := flag.String("model", "testnet/demo/model", "the folder of the demo model, which is given a longer context")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var failed int
@@ -36,7 +37,7 @@ func main() {
 	case "proxy": // how a lab starts this program on a router
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	default:
-		failed, err = measure(ctx, *binary, *out, strings.Split(*kinds, ","))
+		failed, err = measure(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: *publics}, strings.Split(*kinds, ","))
 	}
 	stop()
 	if err != nil {
@@ -47,24 +48,21 @@ func main() {
 	}
 }
 
-// measure prints the table and returns how many pairs fail.
-func measure(ctx context.Context, binary, out string, kinds []string) (failed int, err error) {
-	if binary, err = filepath.Abs(binary); err != nil {
-		return 0, err
-	}
-	if out == "" {
-		if out, err = os.MkdirTemp("", "covey-lab-"); err != nil {
+// measure prints the table and returns how many pairs fail. Without a Dir the data is removed.
+func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err error) {
+	if r.Dir == "" {
+		if r.Dir, err = os.MkdirTemp("", "covey-lab-"); err != nil {
 			return 0, err
 		}
-		defer os.RemoveAll(out)
-	}
-	if out, err = filepath.Abs(out); err != nil {
-		return 0, err
+		defer os.RemoveAll(r.Dir)
 	}
 	start := time.Now()
-	r := &lab.Reach{Binary: binary, Dir: out, Say: func(format string, args ...any) {
+	r.Say = func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
-	}}
+	}
+	if err := r.Prepare(); err != nil {
+		return 0, err
+	}
 	var why strings.Builder
 	fmt.Println(lab.Head)
 	for i, a := range kinds {

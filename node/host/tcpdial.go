@@ -1,0 +1,127 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-reuseport"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+const (
+	// proxyDelay is how long a direct connection may take before the proxy is tried beside it.
+	proxyDelay = 750 * time.Millisecond
+	// maxSegment is what a TCP packet between houses carries at most. With the headers it is the
+	// 1,280 bytes that every path of IPv6 must let through. Some paths drop larger packets
+	// without a word: then a connection stands, and stalls with the first long message.
+	maxSegment = 1280 - 60
+)
+
+// dialerTo is how the TCP transport gets its dialers.
+func (r *running) dialerTo(to multiaddr.Multiaddr) (tcp.ContextDialer, error) {
+	if !manet.IsPublicAddr(to) {
+		return &net.Dialer{}, nil
+	}
+	return &wideDialer{from: r.tcpPort, proxy: r.cfg.Proxy}, nil
+}
+
+// tcpPort returns the port listened on, on all addresses, for a network such as tcp4; 0: none.
+func (r *running) tcpPort(network string) int {
+	unspecified := map[string]string{"tcp4": "0.0.0.0", "tcp6": "::"}[network]
+	for _, a := range r.host.Network().ListenAddresses() {
+		if l, ok := parseListen(a.String()); ok && l.fields[3] == "tcp" && l.host() == unspecified && l.port() != widePort {
+			return l.port()
+		}
+	}
+	return 0
+}
+
+// wideDialer dials addresses beyond the house: from the port listened on, as the router keeps
+// open for others what it has let out; or, where that does not work, through an HTTP proxy.
+type wideDialer struct {
+	from  func(network string) int
+	proxy func(target string) (*url.URL, error) // as Config.Proxy
+}
+
+// DialContext returns the first connection that stands.
+func (d *wideDialer) DialContext(ctx context.Context, network, target string) (net.Conn, error) {
+	var proxy *url.URL
+	if d.proxy != nil {
+		var err error
+		if proxy, err = d.proxy(target); err != nil {
+			return nil, err
+		}
+	}
+	if proxy == nil {
+		return d.direct(ctx, network, target)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result, 2)
+	failed := make(chan struct{})
+	go func() {
+		c, err := d.direct(ctx, network, target)
+		if err != nil {
+			close(failed)
+		}
+		results <- result{c, err}
+	}()
+	go func() {
+		t := time.NewTimer(proxyDelay)
+		defer t.Stop()
+		select {
+		case <-failed:
+		case <-t.C:
+		case <-ctx.Done():
+			results <- result{nil, ctx.Err()}
+			return
+		}
+		c, err := connectThrough(ctx, proxy, target)
+		results <- result{c, err}
+	}()
+	first := <-results
+	if first.err == nil {
+		cancel()
+		if other := <-results; other.err == nil { // it has won, too
+			_ = other.conn.Close()
+		}
+		return first.conn, nil
+	}
+	second := <-results
+	if second.err == nil {
+		return second.conn, nil
+	}
+	return nil, errors.Join(first.err, second.err)
+}
+
+// direct dials without a proxy.
+func (d *wideDialer) direct(ctx context.Context, network, target string) (net.Conn, error) {
+	if port := d.from(network); port != 0 {
+		reuse := net.Dialer{LocalAddr: &net.TCPAddr{Port: port}, Control: func(network, addr string, c syscall.RawConn) error {
+			return errors.Join(reuseport.Control(network, addr, c), limitSegments(network, addr, c))
+		}}
+		c, err := reuse.DialContext(ctx, network, target)
+		if err == nil || ctx.Err() != nil || !portTaken(err) {
+			return c, err
+		}
+	}
+	plain := net.Dialer{Control: limitSegments}
+	return plain.DialContext(ctx, network, target)
+}
+
+// portTaken reports whether a dial failed because of the port that it came from: there is or
+// was a connection between the two ends.
+func portTaken(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL) || strings.Contains(err.Error(), "Only one usage of each socket address")
+}
