@@ -21,7 +21,6 @@ import (
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
-	"github.com/covey-network/covey/protocol/wire"
 )
 
 // answerTimeout is how long a client may take to read an answer, or an event of one.
@@ -188,7 +187,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
 		DiskFull: r.store.Stat().Full,
-		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()),
+		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()), Reach: r.reachProblem(), Paths: r.paths(),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {
@@ -204,22 +203,6 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		st.Hosted = append(st.Hosted, v)
 	}
 	return answer(w, st)
-}
-
-func (r *running) getPeers(w http.ResponseWriter, _ *http.Request) error {
-	known := map[host.ID]*wire.Advert{}
-	for _, a := range r.host.Adverts() {
-		known[a.Peer] = a
-	}
-	out := []api.Peer{}
-	for _, p := range r.host.Peers() {
-		v := api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, RTT: p.RTT, Relayed: p.Relayed, Clock: p.Clock, Scopes: p.Scopes, Expires: p.Expires, Invitation: hex.EncodeToString(p.Invitation)}
-		if a := known[p.ID]; a != nil {
-			v.Name, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
-		}
-		out = append(out, v)
-	}
-	return answer(w, out)
 }
 
 func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {

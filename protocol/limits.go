@@ -81,11 +81,12 @@ const (
 	MaxGrantAdverts     = 512
 	MaxGrantAdvertBytes = 2 << 20
 	MaxGrantModels      = 4096
-	// MaxAdvertModels, MaxAdvertRanges and MaxAdvertRTTs bound the lists of an advert so
-	// that a full one stays below MaxAdvert.
-	MaxAdvertModels = 64
-	MaxAdvertRanges = 16
-	MaxAdvertRTTs   = 64
+	// MaxAdvertModels, MaxAdvertRanges, MaxAdvertRTTs and MaxAdvertUnreached bound the lists of
+	// an advert so that a full one stays below MaxAdvert.
+	MaxAdvertModels    = 64
+	MaxAdvertRanges    = 16
+	MaxAdvertRTTs      = 64
+	MaxAdvertUnreached = 32
 	// MaxQueue bounds the steps that an advert says are waiting.
 	MaxQueue = 1 << 16
 )

@@ -26,7 +26,8 @@ type Status struct {
 	Uptime     time.Duration `json:"uptime_ns"`
 	CPU        string        `json:"cpu"` // instruction set in use
 	Cores      int           `json:"cores"`
-	Peers      int           `json:"peers"`
+	Peers      int           `json:"peers"` // connected
+	Paths      Paths         `json:"paths"`
 	Sessions   int           `json:"sessions"`
 	Memory     wire.Space    `json:"memory"`
 	Disk       wire.Space    `json:"disk"`
@@ -37,6 +38,15 @@ type Status struct {
 	Damage     Damage        `json:"damage"`
 	Membership Membership    `json:"membership"`
 	Clock      string        `json:"clock,omitempty"` // which machine's clock seems to be wrong, and what to do
+	Reach      string        `json:"reach,omitempty"` // why no peer of the swarm is connected, if any is known
+}
+
+// Paths counts the known peers by the way to them.
+type Paths struct {
+	Direct      int `json:"direct"`
+	Relayed     int `json:"relayed"`
+	Unreachable int `json:"unreachable"`
+	Untried     int `json:"untried"` // not dialled yet, or long ago
 }
 
 // Membership is by what right a node is in its swarm, and how long.
@@ -73,14 +83,24 @@ type Hosted struct {
 	Stats *wire.Served `json:"stats,omitempty"`
 }
 
-// Peer is another member of the swarm.
+// Path is the way to a peer.
+type Path struct {
+	State   string      `json:"state"`              // direct, relayed, unreachable, untried
+	Via     wire.PeerID `json:"via,omitempty"`      // the relay of a relayed one
+	ViaName string      `json:"via_name,omitempty"` // its name for people
+	Reason  string      `json:"reason,omitempty"`   // of an unreachable one
+	Since   time.Time   `json:"since,omitzero"`
+}
+
+// Peer is another member of the swarm. What its hello and advert tell is empty if it is not
+// connected, or was not heard of.
 type Peer struct {
 	ID       wire.PeerID        `json:"id"`
 	Name     string             `json:"name,omitempty"`
 	Version  string             `json:"version"`
 	Addrs    []wire.Addr        `json:"addrs"`
 	RTT      time.Duration      `json:"rtt_ns"`
-	Relayed  bool               `json:"relayed"`
+	Path     Path               `json:"path"`
 	Cores    uint32             `json:"cores"`
 	Memory   wire.Space         `json:"memory"`
 	Disk     wire.Space         `json:"disk"`

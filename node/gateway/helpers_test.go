@@ -91,7 +91,7 @@ func newGateway(t testing.TB, m gateway.Models, control http.Handler) *gateway.G
 // newGatewayWith makes a gateway with a router of a swarm.
 func newGatewayWith(t testing.TB, cfg gateway.Config, swarm router.Config) *gateway.Gateway {
 	t.Helper()
-	swarm.RTT = func(host.ID) (time.Duration, bool) { return 0, false }
+	swarm.Path = func(host.ID) host.Path { return host.Path{} }
 	swarm.Log, swarm.Now = slog.New(slog.DiscardHandler), time.Now
 	r, err := router.New(swarm)
 	if err != nil {

@@ -38,6 +38,8 @@ type known struct {
 	sticky   bool      // a bootstrap peer: never forgotten
 	dialing  bool
 	failures int
+	failure  string    // why the last dial was in vain; "" if it was not, or there was none
+	failing  time.Time // since when dials have been in vain
 	next     time.Time // no dial before
 	rtts     [rttSamples]time.Duration
 	rttCount int
@@ -151,19 +153,24 @@ func (b *book) verified(id ID, addrs []wire.Addr, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if k := b.peers[id]; k != nil {
-		k.seen, k.failures, k.next, b.dirty = now, 0, time.Time{}, true
+		k.seen, k.failures, k.failure, k.next, b.dirty = now, 0, "", time.Time{}, true
 	}
 }
 
-// failed puts off the next dial, twice as long as the last time.
-func (b *book) failed(id ID, now time.Time) {
+// failed notes why a dial was in vain and puts off the next one, twice as long as the last
+// time and at most so long.
+func (b *book) failed(id ID, why string, most time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.peers[id]
 	if k == nil {
 		return
 	}
-	wait := min(b.backoff<<min(k.failures, 20), MaxBackoff)
+	wait := min(b.backoff<<min(k.failures, 20), most)
+	if k.failure == "" {
+		k.failing = now
+	}
+	k.failure = why
 	k.failures++
 	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
 	if !k.sticky && k.failures > 3 && now.Sub(k.seen) > forgetAfter {

@@ -102,7 +102,11 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 	defer cancel()
 	if _, err := r.reach(ctx, id); err != nil {
 		r.metrics.dials.WithLabelValues("error").Inc()
-		r.book.failed(id, r.now())
+		most := MaxBackoff
+		if r.table.of(id, r.now()) != nil {
+			most = aliveBackoff
+		}
+		r.book.failed(id, finding(err), most, r.now())
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
 	}
@@ -135,14 +139,13 @@ func (r *running) lost(id ID) {
 
 // unreachableError is a dial that failed. The library's own text has a line for each address.
 type unreachableError struct {
-	id    ID
-	addrs int
-	err   error
+	id  ID
+	err error
 }
 
-// Error tells which peer it is, in one line.
+// Error tells which peer it is and what was found, in one line.
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("peer %s answers at none of its %d known addresses: see whether its machine and its covey up run", e.id, e.addrs)
+	return fmt.Sprintf("peer %s is unreachable: %s", e.id, finding(e.err))
 }
 
 // Unwrap returns the library's error.

@@ -192,14 +192,9 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	c := h.cfg.Credentials
 	a.Swarm, a.Peer, a.Issued = c.Swarm, c.ID, now.UnixMilli()
 	a.Capability, a.Version = protocol.Capability, h.cfg.Version
-	a.Addrs, a.RTTs = nil, nil
+	a.Addrs, a.RTTs, a.Unreached = nil, h.roundTrips(), h.unreached()
 	for _, addr := range h.Addrs() {
 		a.Addrs = append(a.Addrs, withoutPeer(addr))
-	}
-	for _, p := range h.Peers() {
-		if p.RTT > 0 && len(a.RTTs) < protocol.MaxAdvertRTTs {
-			a.RTTs = append(a.RTTs, wire.PeerRTT{Peer: p.ID, Micros: uint32(min(p.RTT.Microseconds(), 1<<31))})
-		}
 	}
 	data, err := wire.SignAdvert(c.Key, &a)
 	if err != nil {

@@ -68,6 +68,7 @@ func (r *running) disconnected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
 	if m != nil {
+		r.book.add(id, r.listenAddrs(id), false) // it may have told them a moment ago
 		r.left(id)
 		r.tasks.start(func() { r.lost(id) })
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	cid "github.com/ipfs/go-cid"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -73,6 +72,11 @@ func New(cfg Config) (*Host, error) {
 		own: renewal{membership: cfg.Credentials.Membership, grant: cfg.Credentials.Grant, accepted: cfg.Credentials.Accepted},
 	}
 	h.table = newTable(h.worth)
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(newPathCollector(h)); err != nil {
+			return nil, fmt.Errorf("make host: %w", err)
+		}
+	}
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("make host: %w", err)
 	}
@@ -217,11 +221,10 @@ type Peer struct {
 	Capability uint32 // common to both sides
 	Roles      []string
 	Scopes     []string
-	Invitation []byte        // ID of the invitation that its grant goes back to
-	RTT        time.Duration // 0 if not measured yet
+	Invitation []byte // ID of the invitation that its grant goes back to
+	Path       Path   // direct or relayed
 	Since      time.Time
-	Expires    time.Time // of its grant
-	Relayed    bool
+	Expires    time.Time     // of its grant
 	Clock      time.Duration // how far its clock is ahead of this one's, by its hello or adverts
 }
 
@@ -234,11 +237,13 @@ func (h *Host) Peers() []Peer {
 	var out []Peer
 	for id, m := range r.gate.members() {
 		capability, _ := m.hello.Common()
-		rtt, _ := h.book.rtt(id)
+		path := h.Path(id)
+		if !path.Connected() { // it has just ended
+			continue
+		}
 		out = append(out, Peer{
 			ID: id, Addrs: r.listenAddrs(id), Version: m.hello.Version, Capability: capability, Roles: m.hello.Roles,
-			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), RTT: rtt, Since: m.since, Expires: m.grant.ExpiresAt(), Clock: m.clock.by,
-			Relayed: r.host.Network().Connectedness(native(id)) == network.Limited,
+			Scopes: m.grant.Scopes, Invitation: m.grant.Invitation(), Path: path, Since: m.since, Expires: m.grant.ExpiresAt(), Clock: m.clock.by,
 		})
 	}
 	slices.SortFunc(out, func(a, b Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
@@ -255,9 +260,6 @@ func (h *Host) Grant(id ID) string {
 	}
 	return ""
 }
-
-// RTT returns the measured round trip to a peer: the smallest of the last few.
-func (h *Host) RTT(id ID) (time.Duration, bool) { return h.book.rtt(id) }
 
 // Protect keeps the connection to a peer when there are too many, until Unprotect with the
 // same tag: for the peers of a running session.

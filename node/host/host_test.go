@@ -28,10 +28,10 @@ func TestJoinByToken(t *testing.T) {
 				if err != nil || got != "hello covey" {
 					t.Errorf("echo: %q, %v", got, err)
 				}
-				until(t, "round trip measured", func() bool { _, ok := way.from.RTT(way.to.ID()); return ok })
+				until(t, "round trip measured", func() bool { return way.from.Path(way.to.ID()).RTT > 0 })
 			}
 			p := a.Peers()[0]
-			if p.Version != "test" || p.Capability != protocol.Capability || !slices.Equal(p.Roles, []string{wire.RoleStore}) || p.Relayed {
+			if p.Version != "test" || p.Capability != protocol.Capability || !slices.Equal(p.Roles, []string{wire.RoleStore}) || p.Path.State != PathDirect {
 				t.Errorf("got %+v", p)
 			}
 			if _, err := b.Open(t.Context(), b.ID(), "/covey/echo/1.0.0"); err == nil {

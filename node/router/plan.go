@@ -15,14 +15,6 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// unknownRTT is assumed between peers of which neither has told the other's distance: a
-// link within a continent, so that measured near peers are preferred.
-const unknownRTT = 50 * time.Millisecond
-
-// relayPenalty is added to a peer that is reached over a relay: those links are slow and
-// cut after 128 KiB.
-const relayPenalty = 2 * time.Second
-
 // ErrNoChain means that no chain of peers covers the model now.
 var ErrNoChain = errors.New("no chain of peers covers the model")
 
@@ -35,6 +27,11 @@ type Link struct {
 	Compute time.Duration `json:"compute_ns"` // to compute a token of the answer
 	Queue   time.Duration `json:"queue_ns"`   // before each step, as is RTT
 	RTT     time.Duration `json:"rtt_ns"`     // from the stage before, there and back
+
+	// Path is the way from the stage before: direct, relayed or, if neither side has measured it,
+	// untried. Via is the relay, if that is known. Within a peer there is none.
+	Path host.PathState `json:"path,omitempty"`
+	Via  host.ID        `json:"via,omitempty"`
 
 	addrs     []wire.Addr
 	token     time.Duration // to compute a token of a long prompt
@@ -88,6 +85,7 @@ type candidate struct {
 	reached bool // there is a chain up to and with it
 	best    cost // of the best one
 	prev    *candidate
+	apart   *candidate // one that would come before it, but is known not to reach it
 }
 
 // cost is what chains are chosen by: what speaks against their peers first, then their time.
@@ -114,7 +112,7 @@ func (r *Router) Plan(req Request) (*Choice, error) { return r.plan(req, view{})
 func (r *Router) plan(req Request, v view) (*Choice, error) {
 	work := workOf(req)
 	all, left := r.candidates(req, work, v)
-	choice := &Choice{Stages: len(all), LeftOut: left}
+	choice := &Choice{Stages: len(all)}
 	// Stages in the order in which a token can pass them: a stage only follows one that
 	// ends where it begins, so all its predecessors come first.
 	slices.SortFunc(all, func(a, b *candidate) int {
@@ -124,23 +122,27 @@ func (r *Router) plan(req Request, v view) (*Choice, error) {
 	var best *candidate
 	for i, c := range all {
 		if c.link.Range.Embed {
-			c.arrive(nil, r.rtt(nil, c), work)
+			c.arrive(nil, r.hop(nil, c), work)
 		} else {
 			for _, p := range all[:i] {
 				if p.reached && !p.link.Range.Head && p.link.Range.Last == c.link.Range.First {
-					c.arrive(p, r.rtt(p, c), work)
+					c.arrive(p, r.hop(p, c), work)
 				}
 			}
+		}
+		if !c.reached && c.apart != nil {
+			left = append(left, Left{Peer: c.link.Peer, Range: c.link.Range, Reason: fmt.Sprintf("%s does not reach it", c.apart.link.Peer)})
 		}
 		if c.reached && c.link.Range.Head && int(c.link.Range.Last) == req.Blocks && (best == nil || c.best.less(best.best)) {
 			best = c
 		}
 	}
+	choice.LeftOut = left
 	if best == nil {
 		choice.Missing = missing(all, req.Blocks) + leftOut(left)
 		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
 	}
-	chain := &Chain{Model: req.Model, Total: best.best.time, demerits: best.best.demerits}
+	chain := &Chain{Model: req.Model, demerits: best.best.demerits}
 	used := map[host.ID]bool{}
 	for c := best; c != nil; c = c.prev {
 		used[c.link.Peer] = true
@@ -149,6 +151,7 @@ func (r *Router) plan(req Request, v view) (*Choice, error) {
 		chain.Token = sum(chain.Token, c.link.step())
 	}
 	slices.Reverse(chain.Links)
+	chain.Total = sum(chain.First, times(chain.Token, work.steps))
 	choice.Chain, choice.Doubtful = chain, chain.demerits > 0
 	for _, c := range all {
 		if c.link.demerits > 0 && !used[c.link.Peer] {
@@ -173,10 +176,14 @@ func boolCompare(a, b bool) int {
 }
 
 // arrive takes p as the predecessor of c if that is cheaper than what is known.
-func (c *candidate) arrive(p *candidate, rtt time.Duration, work work) {
+func (c *candidate) arrive(p *candidate, h hop, work work) {
+	if h.state == host.PathUnreachable {
+		c.apart = p
+		return
+	}
 	l := c.link
-	l.RTT = rtt
-	total := cost{l.demerits, sum(work.first(&l), times(l.step(), work.steps))}
+	l.RTT, l.Path, l.Via = h.rtt, h.state, h.via
+	total := cost{l.demerits, sum(work.first(&l), times(l.step(), work.steps), times(h.toll(), len(work.chunks)+work.steps))}
 	if p != nil {
 		total = cost{total.demerits + p.best.demerits, sum(total.time, p.best.time)}
 	}
@@ -192,12 +199,21 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 		if v.demerits != nil {
 			demerits += v.demerits(a)
 		}
+		away := ""
+		if a.Peer != r.cfg.Self {
+			if p := r.cfg.Path(a.Peer); p.State == host.PathUnreachable {
+				away = "unreachable: " + p.Reason
+			}
+		}
 		for _, m := range a.Models {
 			if m.Model != req.Model {
 				continue
 			}
 			for _, s := range m.Served {
 				reason := unfit(s, req.tokens())
+				if away != "" {
+					reason = away
+				}
 				if v.without != nil && reason == "" {
 					reason = v.without(a.Peer)
 				}
@@ -226,44 +242,6 @@ func unfit(s wire.Served, maxTokens int) string {
 		return fmt.Sprintf("memory for %d tokens, the request needs %d", s.FreeTokens, maxTokens)
 	}
 	return ""
-}
-
-// rtt estimates the round trip between two stages, from this peer if p is nil.
-func (r *Router) rtt(p, c *candidate) time.Duration {
-	from, to := r.cfg.Self, c.link.Peer
-	if p != nil {
-		from = p.link.Peer
-	}
-	var penalty time.Duration
-	if c.advert.Relayed {
-		penalty = relayPenalty
-	}
-	if from == to {
-		return 0
-	}
-	if from == r.cfg.Self || to == r.cfg.Self {
-		other := to
-		if to == r.cfg.Self {
-			other = from
-		}
-		if d, ok := r.cfg.RTT(other); ok {
-			return d + penalty
-		}
-	}
-	for _, side := range []struct {
-		c    *candidate
-		peer host.ID
-	}{{p, to}, {c, from}} {
-		if side.c == nil {
-			continue
-		}
-		for _, t := range side.c.advert.RTTs {
-			if t.Peer == side.peer {
-				return time.Duration(t.Micros)*time.Microsecond + penalty
-			}
-		}
-	}
-	return unknownRTT + penalty
 }
 
 // shownLeft bounds the stages that an error names.
@@ -314,6 +292,9 @@ func missing(all []*candidate, blocks int) string {
 	}
 	if !head {
 		gaps = append(gaps, "the head")
+	}
+	if len(gaps) == 0 && slices.ContainsFunc(all, func(c *candidate) bool { return !c.reached && c.apart != nil }) {
+		return "peers that serve it do not reach each other"
 	}
 	if len(gaps) == 0 {
 		return "the ranges that are served do not fit together"

@@ -36,6 +36,7 @@ type swarm struct {
 	now      time.Time
 	adverts  []*wire.Advert
 	rtts     map[host.ID]time.Duration
+	away     map[host.ID]string // why a peer is unreachable
 	dial     func(ctx context.Context, h wire.Hop) (host.Stream, error)
 	patience time.Duration
 	running  func() time.Time // instead of now, if set
@@ -68,7 +69,7 @@ func (s *swarm) router(t *testing.T) *router.Router {
 	r, err := router.New(router.Config{
 		Self:    self,
 		Adverts: func() []*wire.Advert { s.mu.Lock(); defer s.mu.Unlock(); return s.adverts },
-		RTT:     func(id host.ID) (time.Duration, bool) { d, ok := s.rtts[id]; return d, ok },
+		Path:    s.path,
 		Dial:    func(ctx context.Context, h wire.Hop) (host.Stream, error) { return s.dial(ctx, h) },
 		Log:     slog.New(slog.DiscardHandler), Now: s.clock, Patience: s.patience,
 	})
@@ -76,6 +77,20 @@ func (s *swarm) router(t *testing.T) *router.Router {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// path is unreachable if there is a reason, and direct if a round trip is known, or relayed if
+// that is negative.
+func (s *swarm) path(id host.ID) host.Path {
+	if why := s.away[id]; why != "" {
+		return host.Path{State: host.PathUnreachable, Reason: why}
+	}
+	if d, ok := s.rtts[id]; ok && d < 0 {
+		return host.Path{State: host.PathRelayed, RTT: -d, Via: peer(99)}
+	} else if ok {
+		return host.Path{State: host.PathDirect, RTT: d}
+	}
+	return host.Path{State: host.PathUntried}
 }
 
 // stage is the advert of a peer that serves one range; edit may be nil.
@@ -190,8 +205,8 @@ func TestPlanTakesTheLeastExpectedTime(t *testing.T) {
 		},
 		{
 			"no relay if there is another way",
-			[]*wire.Advert{stage(a, 0, 8, 20*ms, nil), stage(b, 0, 8, ms, func(a *wire.Advert, _ *wire.Served) { a.Relayed = true })},
-			map[host.ID]time.Duration{a: ms, b: ms},
+			[]*wire.Advert{stage(a, 0, 8, 20*ms, nil), stage(b, 0, 8, ms, nil)},
+			map[host.ID]time.Duration{a: ms, b: -ms}, // relayed
 			[]host.ID{a},
 			161 * ms,
 		},

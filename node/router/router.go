@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Self    host.ID
 	Adverts func() []*wire.Advert                                      // of all live peers, this one among them
-	RTT     func(host.ID) (time.Duration, bool)                        // measured from here
+	Path    func(host.ID) host.Path                                    // from here
 	Dial    func(ctx context.Context, h wire.Hop) (host.Stream, error) // an infer stream; also to this peer
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -40,8 +40,8 @@ type Router struct {
 
 // New checks the configuration.
 func New(cfg Config) (*Router, error) {
-	if cfg.Adverts == nil || cfg.RTT == nil || cfg.Dial == nil || cfg.Log == nil || cfg.Now == nil {
-		return nil, errors.New("new router: adverts, round trips, dialer, log and clock are required")
+	if cfg.Adverts == nil || cfg.Path == nil || cfg.Dial == nil || cfg.Log == nil || cfg.Now == nil {
+		return nil, errors.New("new router: adverts, paths, dialer, log and clock are required")
 	}
 	return &Router{cfg: cfg, running: map[int]context.CancelFunc{}, records: map[blameKey]record{}, checking: map[string]suspicion{}}, nil
 }

@@ -51,8 +51,9 @@ type ModelAdvert struct {
 
 // PeerRTT is a measured round trip.
 type PeerRTT struct {
-	Peer   PeerID `cbor:"1,keyasint" json:"peer"`
-	Micros uint32 `cbor:"2,keyasint" json:"micros"`
+	Peer    PeerID `cbor:"1,keyasint" json:"peer"`
+	Micros  uint32 `cbor:"2,keyasint" json:"micros"`
+	Relayed bool   `cbor:"3,keyasint,omitempty" json:"relayed,omitempty"` // through a third peer
 }
 
 // Advert is a peer's capacity: soft state, replaced by the next one with a higher Seq and
@@ -73,9 +74,9 @@ type Advert struct {
 	Models     []ModelAdvert `cbor:"13,keyasint,omitempty" json:"models"`
 	RTTs       []PeerRTT     `cbor:"14,keyasint,omitempty" json:"rtts"`
 	Addrs      []Addr        `cbor:"15,keyasint,omitempty" json:"addrs"`
-	Name       string        `cbor:"16,keyasint,omitempty" json:"name,omitempty"` // of the machine, for people
-	Relayed    bool          `cbor:"17,keyasint,omitempty" json:"relayed,omitempty"`
-	Membership Membership    `cbor:"18,keyasint" json:"-"` // peers that never met the sender check it too
+	Name       string        `cbor:"16,keyasint,omitempty" json:"name,omitempty"`      // of the machine, for people
+	Membership Membership    `cbor:"18,keyasint" json:"-"`                             // peers that never met the sender check it too
+	Unreached  []PeerID      `cbor:"19,keyasint,omitempty" json:"unreached,omitempty"` // that serve, and were dialled in vain
 }
 
 // Grant verifies the membership of the sender at a time and returns its grant.
@@ -135,6 +136,14 @@ func (a *Advert) validLists() error {
 	}
 	for _, r := range a.RTTs {
 		if err := r.Peer.Validate(); err != nil {
+			return err
+		}
+	}
+	if len(a.Unreached) > protocol.MaxAdvertUnreached {
+		return invalid("%d peers dialled in vain", len(a.Unreached))
+	}
+	for _, p := range a.Unreached {
+		if err := p.Validate(); err != nil {
 			return err
 		}
 	}

@@ -174,6 +174,12 @@ func TestValidateRefuses(t *testing.T) {
 		{"advert of a slow stage", adv(func(a *wire.Advert) { a.Models[0].Served[0].StepNs = uint64(time.Hour) + 1 })},
 		{"advert of slow prefill", adv(func(a *wire.Advert) { a.Models[0].Served[0].PrefillNs = math.MaxInt64 })},
 		{"advert of a long queue", adv(func(a *wire.Advert) { a.Models[0].Served[0].Queue = protocol.MaxQueue + 1 })},
+		{"advert of nobody dialled in vain", adv(func(a *wire.Advert) { a.Unreached = []wire.PeerID{"x"} })},
+		{"advert of many dialled in vain", adv(func(a *wire.Advert) {
+			for range protocol.MaxAdvertUnreached + 1 {
+				a.Unreached = append(a.Unreached, wire.PeerIDOf(public(peerB)))
+			}
+		})},
 		{"advert that writes to terminals", adv(func(a *wire.Advert) { a.Models[0].Name = "\x1b[2Jdemo" })},
 		{"advert of a machine on two lines", adv(func(a *wire.Advert) { a.Name = "a\nb" })},
 		{"error that writes to terminals", &wire.Error{Code: 1, Message: "\u009b2J"}},

@@ -226,6 +226,9 @@ func (n *nodes) peer(ctx context.Context, host, other string) (*api.Peer, error)
 	if i < 0 {
 		return nil, fmt.Errorf("%s does not know %s", host, other)
 	}
+	if p := &peers[i]; p.Path.State != "direct" && p.Path.State != "relayed" {
+		return nil, fmt.Errorf("%s does not reach %s: %s %s", host, other, p.Path.State, p.Path.Reason)
+	}
 	return &peers[i], nil
 }
 
@@ -286,7 +289,7 @@ func (n *nodes) measure(ctx context.Context, c *Cell, since time.Time) {
 	_, c.NoPull = n.covey(ctx, askLimit, "a", "model", "pull", model)
 	c.Pull = time.Since(begin)
 	if p, err := n.peer(ctx, "a", "b"); err == nil {
-		c.Relayed = p.Relayed
+		c.Relayed = p.Path.State == "relayed"
 	}
 }
 

@@ -1,0 +1,12 @@
+package host
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/windows"
+)
+
+var ( // constants in all but name
+	refusedErrnos = []syscall.Errno{windows.WSAECONNREFUSED, windows.WSAECONNRESET}
+	noRouteErrnos = []syscall.Errno{windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEADDRNOTAVAIL}
+)

@@ -1,0 +1,209 @@
+package host
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// PathState is how a peer is reached.
+type PathState string
+
+// States of a path.
+const (
+	PathDirect      PathState = "direct"      // connected
+	PathRelayed     PathState = "relayed"     // connected, through a third peer only
+	PathUnreachable PathState = "unreachable" // not connected, and dialled in vain
+	PathUntried     PathState = "untried"     // not connected, and not dialled yet, or long ago
+)
+
+// Path is the way to a peer as far as it is known. The zero value is of no peer.
+type Path struct {
+	State  PathState
+	Via    ID            // the relay of a relayed path
+	RTT    time.Duration // the smallest of the last few; 0 if none was measured
+	Reason string        // why the peer is unreachable, for people
+	Since  time.Time     // the state has held; zero if untried
+}
+
+// Connected reports whether there is a connection.
+func (p *Path) Connected() bool { return p.State == PathDirect || p.State == PathRelayed }
+
+const (
+	// retryTime is how long after a dial was due a peer still counts as unreachable: the dial
+	// may be under way. When it is over nothing is known, as with too many connections nobody
+	// is dialled any more.
+	retryTime = 30 * time.Second
+	// aliveBackoff is MaxBackoff for peers that others still hear of: a path that has healed
+	// is found soon.
+	aliveBackoff = time.Minute
+	// missedFor is how long a peer that was met and cannot be reached any more is listed.
+	missedFor = time.Hour
+)
+
+// Path returns what is known of the way to a peer.
+func (h *Host) Path(id ID) Path {
+	if r, err := h.running(); err == nil && r.gate.get(id) != nil {
+		if p, ok := r.connection(id); ok {
+			p.RTT, _ = h.book.rtt(id)
+			return p
+		}
+	}
+	return h.book.path(id, h.now())
+}
+
+// connection returns the path of the best connection to a peer.
+func (r *running) connection(id ID) (best Path, ok bool) {
+	for _, c := range r.host.Network().ConnsToPeer(native(id)) {
+		p := Path{State: PathDirect, Since: c.Stat().Opened}
+		if isRelayed(c.RemoteMultiaddr()) {
+			p.State, p.Via = PathRelayed, relayOf(c.RemoteMultiaddr())
+		}
+		if !ok || best.State == PathRelayed && p.State == PathDirect {
+			best, ok = p, true
+		}
+	}
+	return best, ok
+}
+
+// relayOf returns the relay that a relayed address leads through, "" if it names none.
+func relayOf(a multiaddr.Multiaddr) ID {
+	text, err := a.ValueForProtocol(multiaddr.P_P2P) // the first one; the peer's own follows
+	if err != nil {
+		return ""
+	}
+	id, err := ParseID(text)
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// Paths returns the ways to the peers that are known to be of the swarm: those connected, those
+// that advertise, bootstrap peers, and those that were met in the last hour.
+func (h *Host) Paths() map[ID]Path {
+	out := make(map[ID]Path)
+	note := func(id ID) {
+		if _, done := out[id]; !done && id != h.ID() {
+			out[id] = h.Path(id)
+		}
+	}
+	if r, err := h.running(); err == nil {
+		for id := range r.gate.members() {
+			note(id)
+		}
+	}
+	for _, a := range h.Adverts() {
+		note(a.Peer)
+	}
+	for _, id := range h.book.missed(h.now()) {
+		note(id)
+	}
+	return out
+}
+
+// roundTrips returns those that others should know of: to the peers that serve something first,
+// and of those to the nearest.
+func (h *Host) roundTrips() []wire.PeerRTT {
+	serving := map[ID]bool{}
+	for _, a := range h.Adverts() {
+		serving[a.Peer] = serves(a)
+	}
+	peers := slices.DeleteFunc(h.Peers(), func(p Peer) bool { return p.Path.RTT == 0 })
+	slices.SortStableFunc(peers, func(a, b Peer) int {
+		if serving[a.ID] != serving[b.ID] {
+			if serving[a.ID] {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.Path.RTT, b.Path.RTT)
+	})
+	var out []wire.PeerRTT
+	for _, p := range peers[:min(len(peers), protocol.MaxAdvertRTTs)] {
+		out = append(out, wire.PeerRTT{Peer: p.ID, Micros: uint32(min(p.Path.RTT.Microseconds(), 1<<31)), Relayed: p.Path.State == PathRelayed})
+	}
+	return out
+}
+
+func serves(a *wire.Advert) bool {
+	return slices.ContainsFunc(a.Models, func(m wire.ModelAdvert) bool { return len(m.Served) > 0 })
+}
+
+// unreached lists peers that serve something and that this one has dialled in vain: others
+// must not count on it to hand over to them.
+func (h *Host) unreached() []ID {
+	var out []ID
+	for _, a := range h.Adverts() {
+		if len(out) == protocol.MaxAdvertUnreached {
+			break
+		}
+		if serves(a) && h.Path(a.Peer).State == PathUnreachable {
+			out = append(out, a.Peer)
+		}
+	}
+	return out
+}
+
+// path returns what is known of the way to a peer that is not connected.
+func (b *book) path(id ID, now time.Time) Path {
+	rtt, _ := b.rtt(id)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := Path{State: PathUntried, RTT: rtt}
+	switch k := b.peers[id]; {
+	case k == nil:
+	case len(k.addrs) == 0:
+		p.State, p.Reason = PathUnreachable, reasonNoAddress
+	case k.failure != "" && (k.dialing || now.Before(k.next.Add(retryTime))):
+		p.State, p.Reason, p.Since = PathUnreachable, k.failure, k.failing
+	}
+	return p
+}
+
+// missed lists bootstrap peers, and those that were met a short while ago and then dialled in
+// vain.
+func (b *book) missed(now time.Time) []ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []ID
+	for id, k := range b.peers {
+		if k.sticky || k.failure != "" && now.Sub(k.seen) < missedFor {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// pathCollector counts paths when metrics are asked for.
+type pathCollector struct {
+	h    *Host
+	desc *prometheus.Desc
+}
+
+var _ prometheus.Collector = pathCollector{}
+
+func newPathCollector(h *Host) pathCollector {
+	return pathCollector{h, prometheus.NewDesc("covey_peers", "Known peers by the path to them.", []string{"path"}, nil)}
+}
+
+// Describe tells the name.
+func (c pathCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+// Collect counts.
+func (c pathCollector) Collect(out chan<- prometheus.Metric) {
+	n := map[PathState]int{PathDirect: 0, PathRelayed: 0, PathUnreachable: 0, PathUntried: 0}
+	for _, p := range c.h.Paths() {
+		n[p.State]++
+	}
+	for _, s := range slices.Sorted(maps.Keys(n)) {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n[s]), string(s))
+	}
+}

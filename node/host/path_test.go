@@ -1,0 +1,203 @@
+package host
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// serving is the advert of a peer that others hand over to.
+func serving() wire.Advert {
+	a := capacity()
+	all := wire.Range{First: 0, Last: 1, Embed: true, Head: true}
+	a.Models = []wire.ModelAdvert{{Model: wire.CIDOf([]byte("model")), Served: []wire.Served{{Range: all, StepNs: 1, FreeSessions: 1}}}}
+	return a
+}
+
+// advertOf returns what a peer has heard of another one, nil if nothing.
+func (p *peerOf) advertOf(id ID) *wire.Advert {
+	for _, a := range p.Adverts() {
+		if a.Peer == id {
+			return a
+		}
+	}
+	return nil
+}
+
+// TestPathFollowsThePeer has a peer that is there, ends and comes back.
+func TestPathFollowsThePeer(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Registerer = reg })
+	c := invited(t, a, t.TempDir(), Invitation{})
+	if p := a.Path(c.ID); p.State != PathUntried {
+		t.Errorf("before it came: %+v", p)
+	}
+	for range 2 {
+		b := startPeer(t, c, nil)
+		until(t, "direct", func() bool { p := a.Path(c.ID); return p.State == PathDirect && p.RTT > 0 && !p.Since.IsZero() })
+		until(t, "direct from the other side", func() bool { return b.Path(a.ID()).State == PathDirect })
+		b.stop()
+		until(t, "unreachable", func() bool { return a.Path(c.ID).State == PathUnreachable })
+		if p := a.Path(c.ID); p.Reason != reasonRefused || p.Since.IsZero() || p.Via != "" {
+			t.Errorf("after its end: %+v", p)
+		}
+		if p, ok := a.Paths()[c.ID]; !ok || p.State != PathUnreachable {
+			t.Errorf("in the list: %+v", p)
+		}
+	}
+	want := map[string]float64{"direct": 0, "relayed": 0, "unreachable": 1, "untried": 0}
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		if f.GetName() != "covey_peers" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			name := m.GetLabel()[0].GetValue()
+			if got := m.GetGauge().GetValue(); got != want[name] {
+				t.Errorf("%s: %v, want %v", name, got, want[name])
+			}
+			delete(want, name)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not counted: %v", want)
+	}
+}
+
+// TestPathOfBootstrap starts a peer whose founder is away.
+func TestPathOfBootstrap(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := startPeer(t, foundSwarm(t, dir), nil)
+	c := invited(t, a, t.TempDir(), Invitation{})
+	a.stop()
+	b := startPeer(t, c, nil)
+	until(t, "unreachable", func() bool { return b.Paths()[a.ID()].State == PathUnreachable })
+	startPeer(t, a.creds, func(cfg *Config) {
+		cfg.Dir = dir
+		cfg.Listen = []string{string(c.Bootstrap[0])[:strings.Index(string(c.Bootstrap[0]), "/p2p/")]}
+	})
+	until(t, "direct", func() bool { return b.Path(a.ID()).State == PathDirect })
+}
+
+// TestPathOverRelay has two peers that nobody can dial, with a relay: each knows that it
+// reaches the other over it, and tells others. When the relay is gone, both are unreachable.
+func TestPathOverRelay(t *testing.T) {
+	t.Parallel()
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Relay = RelayOn })
+	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	through := wire.Addr(string(founder.Addrs()[0]) + "/p2p-circuit/p2p/" + b.ID().String())
+	until(t, "they meet", func() bool { return a.Connect(t.Context(), through) == nil })
+	for _, way := range []struct{ from, to *peerOf }{{a, b}, {b, a}} {
+		until(t, "relayed", func() bool { p := way.from.Path(way.to.ID()); return p.State == PathRelayed && p.RTT > 0 })
+		if p := way.from.Path(way.to.ID()); p.Via != founder.ID() || p.Since.IsZero() {
+			t.Errorf("got %+v", p)
+		}
+		if p := way.from.Path(founder.ID()); p.State != PathDirect {
+			t.Errorf("to the relay: %+v", p)
+		}
+		for _, p := range way.from.Peers() {
+			if want := p.ID != founder.ID(); (p.Path.State == PathRelayed) != want {
+				t.Errorf("listed as %+v", p)
+			}
+		}
+	}
+	tells := func() []wire.PeerRTT {
+		if err := a.PublishAdvert(t.Context(), serving()); err != nil {
+			t.Fatal(err)
+		}
+		if advert := founder.advertOf(a.ID()); advert != nil {
+			return advert.RTTs
+		}
+		return nil
+	}
+	until(t, "the founder hears which way is relayed", func() bool {
+		got := tells()
+		return len(got) == 2 && slices.ContainsFunc(got, func(r wire.PeerRTT) bool { return r.Peer == b.ID() && r.Relayed && r.Micros > 0 }) &&
+			slices.ContainsFunc(got, func(r wire.PeerRTT) bool { return r.Peer == founder.ID() && !r.Relayed })
+	})
+	founder.stop()
+	for _, way := range []struct{ from, to *peerOf }{{a, b}, {b, a}} {
+		until(t, "unreachable", func() bool { return way.from.Path(way.to.ID()).State == PathUnreachable })
+	}
+}
+
+// TestPathOfTwoHomesWithoutRelay has two peers that nobody can dial, and no relay: the third
+// one hears from both that they do not reach each other.
+func TestPathOfTwoHomesWithoutRelay(t *testing.T) {
+	t.Parallel()
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	home := func(c *Config) { c.Listen, c.Announce = nil, []string{"/ip4/127.0.0.1/tcp/1"} }
+	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), home)
+	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), home)
+	for _, way := range []struct{ from, to *peerOf }{{a, b}, {b, a}} {
+		until(t, "the founder hears that they do not reach each other", func() bool {
+			for _, p := range []*peerOf{a, b} {
+				if err := p.PublishAdvert(t.Context(), serving()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			advert := founder.advertOf(way.from.ID())
+			return advert != nil && slices.Equal(advert.Unreached, []ID{way.to.ID()}) && len(advert.RTTs) == 1 && advert.RTTs[0].Peer == founder.ID()
+		})
+		if p := way.from.Path(way.to.ID()); p.State != PathUnreachable || p.Reason != reasonRefused {
+			t.Errorf("got %+v", p)
+		}
+	}
+}
+
+// TestFindings dials what does not answer as a member does, and says what it is.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	other := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	nobody := foundSwarm(t, t.TempDir()).ID
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mute.Close() })
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	tcp := func(l net.Listener) string { return "/ip4/127.0.0.1/tcp/" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
+	base := func(p *peerOf) string { text, _, _ := strings.Cut(string(p.Addrs()[0]), "/p2p/"); return text }
+	for _, c := range []struct {
+		name string
+		id   ID
+		addr string
+		want string
+	}{
+		{"a port that is closed", nobody, tcp(free), "peer " + nobody.String() + " is unreachable: " + reasonRefused},
+		{"a port that says nothing", nobody, tcp(mute), reasonNoAnswer},
+		{"another peer's port", nobody, base(a), reasonIdentity},
+		{"another swarm's peer under another name", nobody, base(other), reasonIdentity},
+		{"another swarm's peer", other.ID(), base(other), "another swarm"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+			err := h.Connect(t.Context(), wire.Addr(c.addr+"/p2p/"+c.id.String()))
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			until(t, "the path says so", func() bool {
+				p := h.Path(c.id)
+				return p.State == PathUnreachable && (strings.Contains(c.want, p.Reason) || strings.Contains(p.Reason, c.want))
+			})
+		})
+	}
+}

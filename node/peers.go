@@ -1,0 +1,89 @@
+package node
+
+import (
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// shownUnreached bounds the unreachable peers that a line names.
+const shownUnreached = 3
+
+// getPeers lists the connected peers, and with all=true the others that are known, too.
+func (r *running) getPeers(w http.ResponseWriter, req *http.Request) error {
+	known, names := map[host.ID]*wire.Advert{}, map[host.ID]string{r.creds.ID: r.cfg.Name}
+	for _, a := range r.host.Adverts() {
+		known[a.Peer], names[a.Peer] = a, a.Name
+	}
+	out := []api.Peer{}
+	add := func(v api.Peer, p host.Path) {
+		v.RTT, v.Path = p.RTT, api.Path{State: string(p.State), Via: p.Via, ViaName: names[p.Via], Reason: p.Reason, Since: p.Since}
+		if a := known[v.ID]; a != nil {
+			v.Name, v.Version, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, cmp.Or(v.Version, a.Version), a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
+		}
+		out = append(out, v)
+	}
+	connected := map[host.ID]bool{}
+	for _, p := range r.host.Peers() {
+		connected[p.ID] = true
+		add(api.Peer{ID: p.ID, Version: p.Version, Addrs: p.Addrs, Clock: p.Clock, Scopes: p.Scopes, Expires: p.Expires, Invitation: hex.EncodeToString(p.Invitation)}, p.Path)
+	}
+	if req.URL.Query().Get("all") == "true" {
+		for id, p := range r.host.Paths() {
+			if !connected[id] {
+				add(api.Peer{ID: id}, p)
+			}
+		}
+		slices.SortFunc(out, func(a, b api.Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	}
+	return answer(w, out)
+}
+
+// paths counts the known peers by the way to them.
+func (r *running) paths() (n api.Paths) {
+	for _, p := range r.host.Paths() {
+		switch p.State {
+		case host.PathDirect:
+			n.Direct++
+		case host.PathRelayed:
+			n.Relayed++
+		case host.PathUnreachable:
+			n.Unreachable++
+		default:
+			n.Untried++
+		}
+	}
+	return n
+}
+
+// reachProblem tells why no peer of the swarm is connected; nothing is "".
+func (r *running) reachProblem() string {
+	if r.cfg.Offline || len(r.host.Peers()) > 0 {
+		return ""
+	}
+	var found []string
+	for id, p := range r.host.Paths() {
+		if p.State == host.PathUnreachable {
+			found = append(found, fmt.Sprintf("%s: %s", r.called(id), p.Reason))
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	slices.Sort(found)
+	more := ""
+	if n := len(found) - shownUnreached; n > 0 {
+		found, more = found[:shownUnreached], fmt.Sprintf("; and %d more", n)
+	}
+	return "no peer of the swarm is reached: " + strings.Join(found, "; ") + more
+}
+
+// called returns a peer's name if it tells one, else its identity.
+func (r *running) called(id host.ID) string { return cmp.Or(r.nameOf(id), id.String()) }
