@@ -35,7 +35,7 @@ func (r *running) membership() api.Membership {
 	}
 	if m.Grant.Issuer != nil {
 		out.GrantedBy = m.Grant.Issuer.Peer
-		out.GranterName = r.nameOf(out.GrantedBy)
+		out.GranterName = r.host.Name(out.GrantedBy)
 	}
 	switch {
 	case errors.Is(m.Over, wire.ErrRevoked), errors.Is(m.Refused, wire.ErrRevoked):
@@ -60,16 +60,6 @@ func (r *running) hostMembership() host.Membership {
 		m.Refused = nil
 	}
 	return m
-}
-
-// nameOf returns the name that a peer tells of itself, "" if it is not heard of.
-func (r *running) nameOf(id wire.PeerID) string {
-	for _, a := range r.host.Adverts() {
-		if a.Peer == id {
-			return a.Name
-		}
-	}
-	return ""
 }
 
 // revokedProblem tells what to do after a revocation: which is why.

@@ -18,13 +18,13 @@ const shownUnreached = 3
 
 // getPeers lists the connected peers, and with all=true the others that are known, too.
 func (r *running) getPeers(w http.ResponseWriter, req *http.Request) error {
-	known, names := map[host.ID]*wire.Advert{}, map[host.ID]string{r.creds.ID: r.cfg.Name}
+	known := map[host.ID]*wire.Advert{}
 	for _, a := range r.host.Adverts() {
-		known[a.Peer], names[a.Peer] = a, a.Name
+		known[a.Peer] = a
 	}
 	out := []api.Peer{}
 	add := func(v api.Peer, p host.Path) {
-		v.RTT, v.Path = p.RTT, api.Path{State: string(p.State), Via: p.Via, ViaName: names[p.Via], Reason: p.Reason, Since: p.Since}
+		v.Name, v.RTT, v.Path = r.host.Name(v.ID), p.RTT, api.Path{State: string(p.State), Via: p.Via, ViaName: r.host.Name(p.Via), Reason: p.Reason, Since: p.Since}
 		if a := known[v.ID]; a != nil {
 			v.Name, v.Version, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, cmp.Or(v.Version, a.Version), a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
 		}
@@ -86,4 +86,4 @@ func (r *running) reachProblem() string {
 }
 
 // called returns a peer's name if it tells one, else its identity.
-func (r *running) called(id host.ID) string { return cmp.Or(r.nameOf(id), id.String()) }
+func (r *running) called(id host.ID) string { return cmp.Or(r.host.Name(id), id.String()) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func peersCommand(o *options) *cobra.Command {
 	var revoked, back []string
 	c := &cobra.Command{
 		Use: "peers", Short: "List the peers of the swarm and what they serve, or take peers off",
-		Long: "List the peers that this node is connected to. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke). With\n--unrevoke the founder takes that back for an identity: the machine is let in again when it next tries.",
+		Long: "List the peers of the swarm that this node knows, and the path to each: direct; relayed via the peer that\ncarries the connection; unreachable, with what the last try found; untried. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke). With\n--unrevoke the founder takes that back for an identity: the machine is let in again when it next tries.",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := o.needRunning(c.Context())
@@ -64,8 +65,12 @@ func peersCommand(o *options) *cobra.Command {
 			if len(back) > 0 {
 				return o.readmitPeers(c, client, back)
 			}
+			query := url.Values{"all": {"true"}}
+			if len(revoked) > 0 { // of two machines of one name the connected one is meant
+				query = nil
+			}
 			var peers []api.Peer
-			if err := client.Get(c.Context(), "/covey/v1/peers", nil, &peers); err != nil {
+			if err := client.Get(c.Context(), "/covey/v1/peers", query, &peers); err != nil {
 				return err
 			}
 			if len(revoked) > 0 {
@@ -79,7 +84,7 @@ func peersCommand(o *options) *cobra.Command {
 					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status%s tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second), o.dataFlag())
 				}
 			}
-			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES"}}
+			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES", "PATH"}}
 			for _, p := range peers {
 				var serves []string
 				for _, m := range p.Models {
@@ -87,7 +92,7 @@ func peersCommand(o *options) *cobra.Command {
 						serves = append(serves, m.Name+" "+rangeText(s.Range))
 					}
 				}
-				rows = append(rows, []string{p.ID.String(), p.Name, p.RTT.Round(10 * time.Microsecond).String(), fmt.Sprint(p.Cores), store.BytesText(int64(p.Memory.Free)), strings.Join(serves, "; ")})
+				rows = append(rows, []string{p.ID.String(), p.Name, rttText(&p), fmt.Sprint(p.Cores), store.BytesText(int64(p.Memory.Free)), strings.Join(serves, "; "), pathText(&p.Path)})
 			}
 			return table(c.OutOrStdout(), rows)
 		},
@@ -96,6 +101,25 @@ func peersCommand(o *options) *cobra.Command {
 	c.Flags().StringSliceVar(&back, "unrevoke", nil, "let these peers in again, given by their identities")
 	c.MarkFlagsMutuallyExclusive("revoke", "unrevoke")
 	return c
+}
+
+// pathText tells the way to a peer.
+func pathText(p *api.Path) string {
+	switch {
+	case p.Via != "":
+		return fmt.Sprintf("%s via %s", p.State, cmp.Or(p.ViaName, p.Via.String()))
+	case p.Reason != "":
+		return p.State + ": " + p.Reason
+	}
+	return p.State
+}
+
+// rttText is the round trip to a connected peer.
+func rttText(p *api.Peer) string {
+	if p.RTT == 0 || !p.Path.Connected() {
+		return "-"
+	}
+	return p.RTT.Round(10 * time.Microsecond).String()
 }
 
 // readmitPeers lets peers in again that were taken off, which are named by their identities:

@@ -39,7 +39,7 @@ func statusCommand(o *options) *cobra.Command {
 				{"data", st.DataDir},
 				{"up for", st.Uptime.Round(time.Second).String()},
 				{"member", membershipText(&st.Membership, time.Now())},
-				{"peers", fmt.Sprint(st.Peers)},
+				{"peers", pathsText(&st.Paths)},
 				{"sessions", fmt.Sprint(st.Sessions)},
 				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
 				{"memory", spaceText(st.Memory)},
@@ -47,6 +47,9 @@ func statusCommand(o *options) *cobra.Command {
 			}
 			if st.Membership.Problem != "" {
 				rows = append(rows, []string{"warning", st.Membership.Problem})
+			}
+			if st.Reach != "" {
+				rows = append(rows, []string{"warning", st.Reach})
 			}
 			if st.Clock != "" {
 				rows = append(rows, []string{"warning", st.Clock})
@@ -81,6 +84,21 @@ func damageText(d api.Damage) string {
 	return strings.Join(parts, "; ")
 }
 
+// pathsText counts peers by the way to them; those connected come first.
+func pathsText(p *api.Paths) string {
+	text := fmt.Sprint(p.Direct + p.Relayed)
+	if p.Relayed > 0 {
+		text += fmt.Sprintf(", %d of them relayed", p.Relayed)
+	}
+	if p.Unreachable > 0 {
+		text += fmt.Sprintf("; %d unreachable", p.Unreachable)
+	}
+	if p.Untried > 0 {
+		text += fmt.Sprintf("; %d not tried yet", p.Untried)
+	}
+	return text
+}
+
 func spaceText(s wire.Space) string {
 	return fmt.Sprintf("%s lent, %s free", store.BytesText(int64(s.Lent)), store.BytesText(int64(s.Free)))
 }
@@ -100,7 +118,7 @@ func routeCommand(o *options) *cobra.Command {
 	var prompt, tokens int
 	c := &cobra.Command{
 		Use: "route MODEL", Short: "Show the chain of peers a request would take, and why",
-		Long: "Show the chain of peers that is expected to answer a request soonest, by what they have measured:\nPROMPT is their time for the prompt, COMPUTE for each token of the answer; QUEUE and RTT come on top\nof each step.", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
+		Long: "Show the chain of peers that is expected to answer a request soonest, by what they have measured:\nPROMPT is their time for the prompt, COMPUTE for each token of the answer; QUEUE and RTT come on top\nof each step. PATH is the way from the peer before: direct, relayed, or untried, whose RTT is a guess.", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
 		RunE: func(c *cobra.Command, a []string) error {
 			for _, f := range []struct {
 				flag string
@@ -122,10 +140,10 @@ func routeCommand(o *options) *cobra.Command {
 			if o.json {
 				return printJSON(c.OutOrStdout(), choice)
 			}
-			rows := [][]string{{"PEER", "NAME", "STAGE", "PROMPT", "COMPUTE", "QUEUE", "RTT"}}
+			rows := [][]string{{"PEER", "NAME", "STAGE", "PROMPT", "COMPUTE", "QUEUE", "RTT", "PATH"}}
 			if choice.Chain != nil {
 				for _, l := range choice.Chain.Links {
-					rows = append(rows, []string{l.Peer.String(), l.Name, rangeText(l.Range), l.Prompt.String(), l.Compute.String(), l.Queue.String(), l.RTT.String()})
+					rows = append(rows, []string{l.Peer.String(), l.Name, rangeText(l.Range), l.Prompt.String(), l.Compute.String(), l.Queue.String(), l.RTT.String(), linkPath(&l)})
 				}
 			}
 			for _, l := range choice.LeftOut {
@@ -148,6 +166,17 @@ func routeCommand(o *options) *cobra.Command {
 	c.Flags().IntVar(&prompt, "prompt", 256, "tokens of the prompt to plan for")
 	c.Flags().IntVar(&tokens, "tokens", 256, "most tokens of the answer to plan for")
 	return c
+}
+
+// linkPath tells the way to a stage.
+func linkPath(l *router.Link) string {
+	switch {
+	case l.Path == "":
+		return "the same peer"
+	case l.Via != "":
+		return fmt.Sprintf("%s via %s", l.Path, l.Via)
+	}
+	return string(l.Path)
 }
 
 func versionCommand(o *options) *cobra.Command {

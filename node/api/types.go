@@ -92,6 +92,9 @@ type Path struct {
 	Since   time.Time   `json:"since,omitzero"`
 }
 
+// Connected reports whether there is a connection.
+func (p *Path) Connected() bool { return p.State == "direct" || p.State == "relayed" }
+
 // Peer is another member of the swarm. What its hello and advert tell is empty if it is not
 // connected, or was not heard of.
 type Peer struct {

@@ -38,6 +38,7 @@ type known struct {
 	sticky   bool      // a bootstrap peer: never forgotten
 	dialing  bool
 	failures int
+	name     string    // of the machine, for people, as its adverts tell
 	failure  string    // why the last dial was in vain; "" if it was not, or there was none
 	failing  time.Time // since when dials have been in vain
 	next     time.Time // no dial before
@@ -157,8 +158,27 @@ func (b *book) verified(id ID, addrs []wire.Addr, now time.Time) {
 	}
 }
 
-// failed notes why a dial was in vain and puts off the next one, twice as long as the last
-// time and at most so long.
+// called notes a peer's name.
+func (b *book) called(id ID, name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil && name != "" && name != k.name {
+		k.name, b.dirty = name, true
+	}
+}
+
+// name returns the name that a peer told last, "" if none.
+func (b *book) name(id ID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		return k.name
+	}
+	return ""
+}
+
+// failed notes why a dial was in vain, if it was not cut short, and puts off the next one,
+// twice as long as the last time and at most so long.
 func (b *book) failed(id ID, why string, most time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -170,7 +190,9 @@ func (b *book) failed(id ID, why string, most time.Duration, now time.Time) {
 	if k.failure == "" {
 		k.failing = now
 	}
-	k.failure = why
+	if k.failure = cmp.Or(why, k.failure); k.failure == "" {
+		k.failure = reasonNoAnswer
+	}
 	k.failures++
 	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
 	if !k.sticky && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
@@ -272,6 +294,7 @@ type savedBook struct {
 
 type savedPeer struct {
 	ID    ID          `json:"id"`
+	Name  string      `json:"name,omitempty"`
 	Addrs []wire.Addr `json:"addrs"`
 	Seen  time.Time   `json:"seen"`
 }
@@ -300,7 +323,7 @@ func (b *book) load(path string) error {
 		b.add(p.ID, good, false)
 		b.mu.Lock()
 		if k := b.peers[p.ID]; k != nil {
-			k.seen = p.Seen
+			k.seen, k.name = p.Seen, p.Name
 		}
 		b.mu.Unlock()
 	}
@@ -318,7 +341,7 @@ func (b *book) save(path string) error {
 	s := savedBook{Version: bookVersion}
 	for id, k := range b.peers {
 		if !k.seen.IsZero() && len(k.addrs) > 0 {
-			s.Peers = append(s.Peers, savedPeer{id, slices.Clone(k.addrs), k.seen.UTC()})
+			s.Peers = append(s.Peers, savedPeer{id, k.name, slices.Clone(k.addrs), k.seen.UTC()})
 		}
 	}
 	b.mu.Unlock()

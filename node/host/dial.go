@@ -106,7 +106,11 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 		if r.table.of(id, r.now()) != nil {
 			most = aliveBackoff
 		}
-		r.book.failed(id, finding(err), most, r.now())
+		why := finding(err)
+		if d := new(swarm.DialError); ctx.Err() != nil && !errors.As(err, &d) {
+			why = "" // what was found until then is not told
+		}
+		r.book.failed(id, why, most, r.now())
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
 	}

@@ -168,6 +168,7 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	}
 	if a.Peer != r.ID() {
 		r.AddAddrs(a.Peer, a.Addrs)
+		r.book.called(a.Peer, a.Name)
 		r.events.emit(EvtAdvertReceived{Peer: a.Peer})
 	}
 	return verdictAccept

@@ -261,6 +261,10 @@ func (h *Host) Grant(id ID) string {
 	return ""
 }
 
+// Name returns the name that a peer tells of its machine, also if it is gone; "" if it is not
+// known.
+func (h *Host) Name(id ID) string { return h.book.name(id) }
+
 // Protect keeps the connection to a peer when there are too many, until Unprotect with the
 // same tag: for the peers of a running session.
 func (h *Host) Protect(id ID, tag string) {

@@ -226,7 +226,7 @@ func (n *nodes) peer(ctx context.Context, host, other string) (*api.Peer, error)
 	if i < 0 {
 		return nil, fmt.Errorf("%s does not know %s", host, other)
 	}
-	if p := &peers[i]; p.Path.State != "direct" && p.Path.State != "relayed" {
+	if p := &peers[i]; !p.Path.Connected() {
 		return nil, fmt.Errorf("%s does not reach %s: %s %s", host, other, p.Path.State, p.Path.Reason)
 	}
 	return &peers[i], nil
