@@ -202,7 +202,7 @@ func (r *running) adverts() []*wire.Advert {
 func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 	var out []host.ID
 	for _, a := range r.host.Adverts() {
-		if slices.ContainsFunc(a.Models, func(m wire.ModelAdvert) bool { return m.Model == id }) && r.host.Path(a.Peer).State != host.PathUnreachable {
+		if has(a, id) && r.host.Path(a.Peer).State != host.PathUnreachable {
 			out = append(out, a.Peer)
 		}
 	}

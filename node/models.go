@@ -139,7 +139,7 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	}
 	from := r.providers(ctx, id)
 	if len(from) == 0 {
-		return nil, fmt.Errorf("%w: %s is not here, and no peer is known to have it", gateway.ErrNotFound, name)
+		return nil, fmt.Errorf("%w: %s is not here, and no peer that is reached has it%s", gateway.ErrNotFound, name, r.nobody(id))
 	}
 	return r.catalog.Get(ctx, id, from)
 }
@@ -164,7 +164,7 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	}
 	switch len(prefixed) {
 	case 0:
-		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it (see covey model ls)", gateway.ErrNotFound, name)
+		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it%s (see covey model ls)", gateway.ErrNotFound, name, r.nobody(cid.Undef))
 	case 1:
 		return prefixed[0], nil
 	}

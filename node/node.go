@@ -339,7 +339,7 @@ func (r *running) openNetwork() (err error) {
 	if r.forbidden() == nil {
 		r.host.Handle(protocol.Blocks, r.exchange.Serve)
 	}
-	r.catalog, err = catalog.New(catalog.Config{Store: r.store, Fetcher: r.exchange, Providers: r.providers, Log: r.part("catalog")})
+	r.catalog, err = catalog.New(catalog.Config{Store: r.store, Fetcher: r.exchange, Providers: r.providers, Nobody: r.nobody, Log: r.part("catalog")})
 	return err
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	cid "github.com/ipfs/go-cid"
+
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol/wire"
@@ -83,6 +85,31 @@ func (r *running) reachProblem() string {
 		found, more = found[:shownUnreached], fmt.Sprintf("; and %d more", n)
 	}
 	return "no peer of the swarm is reached: " + strings.Join(found, "; ") + more
+}
+
+// nobody tells why no peer gives a model, to follow a sentence; nothing is "". Undef is a model
+// that nobody tells of.
+func (r *running) nobody(model cid.Cid) string {
+	var found []string
+	for _, a := range r.host.Adverts() {
+		if p := r.host.Path(a.Peer); p.State == host.PathUnreachable && has(a, model) {
+			found = append(found, fmt.Sprintf("%s has it, but is unreachable: %s", r.called(a.Peer), p.Reason))
+		}
+	}
+	if len(found) > 0 {
+		return "; " + strings.Join(found[:min(len(found), shownUnreached)], "; ")
+	}
+	if problem := r.reachProblem(); problem != "" {
+		return "; " + problem
+	}
+	if n := r.paths().Unreachable; n > 0 {
+		return fmt.Sprintf("; known peers that are unreachable: %d, see covey peers", n)
+	}
+	return ""
+}
+
+func has(a *wire.Advert, model cid.Cid) bool {
+	return slices.ContainsFunc(a.Models, func(m wire.ModelAdvert) bool { return m.Model == model })
 }
 
 // called returns a peer's name if it tells one, else its identity.

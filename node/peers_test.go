@@ -9,6 +9,7 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 func peersOf(t *testing.T, c *api.Client, query url.Values) (peers []api.Peer) {
@@ -61,5 +62,26 @@ func TestPeersTellPaths(t *testing.T) {
 	text, err := io.ReadAll(res.Body)
 	if want := `covey_peers{path="unreachable"} 1`; err != nil || !strings.Contains(string(text), want) {
 		t.Errorf("metrics lack %s, %v", want, err)
+	}
+}
+
+// TestErrorsNameTheFinding asks for models that nobody has when the only other peer is gone:
+// the errors tell what was found of it, in a line.
+func TestErrorsNameTheFinding(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	_, stop := startStop(t, t.TempDir(), func(c *node.Config) { online(invite(t, owner))(c); c.Name = "attic" })
+	until(t, "the peer is heard of", func() bool { p := peersOf(t, owner, nil); return len(p) == 1 && p[0].Expected })
+	stop()
+	until(t, "the peer is unreachable", func() bool { return status(t, owner).Paths == api.Paths{Unreachable: 1} })
+	for _, model := range []string{"ghost", wire.CIDOf([]byte("ghost")).String()} {
+		_, pulled := owner.Watch(t.Context(), "/covey/v1/models/pull", api.PullRequest{Model: model}, func(api.Event) {})
+		for what, err := range map[string]error{
+			"complete": owner.Post(t.Context(), "/v1/completions", map[string]any{"model": model, "prompt": "a"}, nil), "pull": pulled,
+		} {
+			if err == nil || !strings.Contains(err.Error(), "attic: its machine refuses the connection") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
 	}
 }

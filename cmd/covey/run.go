@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
 )
 
@@ -58,6 +59,9 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return err
 	}
 	defer stop()
+	if model == node.BuiltinModel {
+		tellUnreached(ctx, client)
+	}
 	if done, err := r.classify(c, client, model, prompt); done {
 		return err
 	}
@@ -84,6 +88,15 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
 	return r.chat(c, client, show)
+}
+
+// tellUnreached says on the error output why a node reaches nobody: the model in the program
+// answers then as if nothing were wrong.
+func tellUnreached(ctx context.Context, client *api.Client) {
+	var st api.Status
+	if client.Get(ctx, "/covey/v1/status", nil, &st) == nil && st.Reach != "" {
+		fmt.Fprintln(os.Stderr, st.Reach)
+	}
 }
 
 // piped returns a prompt with what is piped in after it.

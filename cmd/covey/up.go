@@ -211,7 +211,7 @@ func stopped(ended <-chan error) error {
 }
 
 // tellMembership says what is wrong with the node's membership, or else when no peer of the
-// swarm that a token leads to can be reached, and when one can then.
+// swarm that a token leads to can be reached, why, and when one can then.
 func (u *upOptions) tellMembership(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
 	c := &api.Client{Base: at.URL, Key: at.Key}
 	var st api.Status
@@ -227,7 +227,7 @@ func (u *upOptions) tellMembership(ctx context.Context, join string, at *node.En
 func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writer) {
 	t := time.NewTicker(joinPoll)
 	defer t.Stop()
-	start, told := time.Now(), false
+	start, told, reach := time.Now(), false, ""
 	for {
 		var st api.Status
 		err := c.Get(ctx, "/covey/v1/status", nil, &st)
@@ -244,6 +244,9 @@ func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writ
 		case !told && time.Since(start) > joinNote:
 			fmt.Fprintf(out, "joined swarm %s, but no peer answers at %s yet; still trying\n", swarmName(token, &st), joinAddrs(token))
 			told = true
+		case told && st.Reach != "" && st.Reach != reach:
+			fmt.Fprintln(out, st.Reach)
+			reach = st.Reach
 		}
 		select {
 		case <-t.C:

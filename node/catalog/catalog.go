@@ -35,7 +35,9 @@ type Config struct {
 	Fetcher Fetcher      // nil: offline
 	// Providers lists the peers that may have blocks of a model; nil: nobody does.
 	Providers func(ctx context.Context, id cid.Cid) []host.ID
-	Log       *slog.Logger // nil: discard
+	// Nobody tells why there are no providers, in words that follow a sentence; nil: nothing.
+	Nobody func(id cid.Cid) string
+	Log    *slog.Logger // nil: discard
 }
 
 // Catalog is the models of a node. Make it with New.
@@ -43,6 +45,7 @@ type Catalog struct {
 	store     *store.Store
 	fetcher   Fetcher
 	providers func(ctx context.Context, id cid.Cid) []host.ID
+	nobody    func(id cid.Cid) string
 	log       *slog.Logger
 	pictures  chan struct{} // of size 1: image files are decoded one at a time, which takes memory
 
@@ -74,7 +77,7 @@ func New(cfg Config) (*Catalog, error) {
 		return nil, errors.New("new catalog: no store")
 	}
 	c := &Catalog{
-		store: cfg.Store, fetcher: cfg.Fetcher, providers: cfg.Providers, log: cfg.Log,
+		store: cfg.Store, fetcher: cfg.Fetcher, providers: cfg.Providers, nobody: cfg.Nobody, log: cfg.Log,
 		pictures: make(chan struct{}, 1), opened: map[cid.Cid]*opened{}, texts: texts{entries: map[cid.Cid]*textEntry{}},
 	}
 	if c.providers == nil {

@@ -52,7 +52,11 @@ func (c *Catalog) fetch(ctx context.Context, id cid.Cid, want []cid.Cid, from []
 		if err := ctx.Err(); err != nil {
 			return exchange.Stats{}, err
 		}
-		return exchange.Stats{}, fmt.Errorf("%w: %d blocks, and no peer is known to have them", ErrNotHere, len(want))
+		why := ""
+		if c.nobody != nil {
+			why = c.nobody(id)
+		}
+		return exchange.Stats{}, fmt.Errorf("%w: %d blocks, and no peer that is reached has them%s", ErrNotHere, len(want), why)
 	}
 	return c.fetcher.Fetch(ctx, want, from, o)
 }

@@ -22,22 +22,55 @@ func tells(rtts map[host.ID]time.Duration, unreached ...host.ID) func(*wire.Adve
 	}
 }
 
+type ways = map[host.ID]time.Duration
+
+// pathCase is a swarm whose peers this one reaches within a millisecond, but for those away.
+type pathCase struct {
+	name    string
+	adverts []*wire.Advert
+	away    map[host.ID]string
+	want    []host.ID        // nil: no chain
+	path    []host.PathState // of its links
+	rtt     time.Duration    // of the last one
+	says    string           // about what is left out
+}
+
+func (tt *pathCase) check(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(tt.adverts...)
+	s.rtts, s.away = ways{peer(1): ms, peer(2): ms, peer(3): ms, peer(4): ms}, tt.away
+	choice, err := s.router(t).Plan(asking(1, 99))
+	if tt.want == nil {
+		if !errors.Is(err, router.ErrNoChain) || !strings.Contains(err.Error(), tt.says) {
+			t.Fatalf("got %v, %v, want no chain as %s", choice.Chain, err, tt.says)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []host.ID
+	var path []host.PathState
+	for _, l := range choice.Chain.Links {
+		got, path = append(got, l.Peer), append(path, l.Path)
+	}
+	if !slices.Equal(got, tt.want) || !slices.Equal(path, tt.path) {
+		t.Errorf("got %s by %v, want %v by %v", choice.Chain, path, tt.want, tt.path)
+	}
+	if rtt := choice.Chain.Links[len(got)-1].RTT; rtt != tt.rtt {
+		t.Errorf("round trip of the last link: %v, want %v", rtt, tt.rtt)
+	}
+	if tt.says != "" && (len(choice.LeftOut) != 1 || !strings.Contains(choice.LeftOut[0].Reason, tt.says)) {
+		t.Errorf("left out: %+v", choice.LeftOut)
+	}
+}
+
 // TestPlanKnowsPaths plans chains of two halves with peers that do not all reach each other.
 func TestPlanKnowsPaths(t *testing.T) {
 	t.Parallel()
-	type ways = map[host.ID]time.Duration
 	a, b, c, d := peer(1), peer(2), peer(3), peer(4)
-	all := ways{a: ms, b: ms, c: ms, d: ms}
 	const off = "its machine refuses the connection"
-	for _, tt := range []struct {
-		name    string
-		adverts []*wire.Advert
-		away    map[host.ID]string
-		want    []host.ID        // nil: no chain
-		path    []host.PathState // of its links
-		rtt     time.Duration    // of the last one
-		says    string           // about what is left out
-	}{
+	for _, tt := range []pathCase{
 		{
 			"a peer that is unreachable from here",
 			[]*wire.Advert{stage(a, 0, 8, ms, nil), stage(b, 0, 8, 9*ms, nil)},
@@ -118,35 +151,7 @@ func TestPlanKnowsPaths(t *testing.T) {
 			0, "",
 		},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSwarm(tt.adverts...)
-			s.rtts, s.away = all, tt.away
-			choice, err := s.router(t).Plan(asking(1, 99))
-			if tt.want == nil {
-				if !errors.Is(err, router.ErrNoChain) || !strings.Contains(err.Error(), tt.says) {
-					t.Fatalf("got %v, %v, want no chain as %s", choice.Chain, err, tt.says)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []host.ID
-			var path []host.PathState
-			for _, l := range choice.Chain.Links {
-				got, path = append(got, l.Peer), append(path, l.Path)
-			}
-			if !slices.Equal(got, tt.want) || !slices.Equal(path, tt.path) {
-				t.Errorf("got %s by %v, want %v by %v", choice.Chain, path, tt.want, tt.path)
-			}
-			if rtt := choice.Chain.Links[len(got)-1].RTT; rtt != tt.rtt {
-				t.Errorf("round trip of the last link: %v, want %v", rtt, tt.rtt)
-			}
-			if tt.says != "" && (len(choice.LeftOut) != 1 || !strings.Contains(choice.LeftOut[0].Reason, tt.says)) {
-				t.Errorf("left out: %+v", choice.LeftOut)
-			}
-		})
+		t.Run(tt.name, tt.check)
 	}
 }
 

@@ -253,10 +253,18 @@ func TestJoinTellsOfSilence(t *testing.T) {
 		t.Fatalf("invite: %d, %s", code, messages)
 	}
 	founder.stop()
-	peer := up(t, t.TempDir(), "--join", strings.TrimSpace(token))
+	two := t.TempDir()
+	peer := up(t, two, "--join", strings.TrimSpace(token))
 	line := peer.see("joined swarm ")
 	if !strings.Contains(line, ", but no peer answers at /ip4/127.0.0.1/tcp/") || !strings.HasSuffix(line, " yet; still trying") || strings.Contains(line, "/p2p/") {
 		t.Errorf("says %q", line)
+	}
+	if line := peer.see("no peer of the swarm is reached: "); !strings.Contains(line, ": its machine refuses the connection") {
+		t.Errorf("says %q", line)
+	}
+	_, messages, code = covey(t, two, "", "run", "demo", "--max-tokens", "1", "hi")
+	if code != 0 || !strings.Contains(messages, "no peer of the swarm is reached: ") {
+		t.Errorf("run: %d, says %q", code, messages)
 	}
 	up(t, one)
 	peer.see("a peer of the swarm answers")
