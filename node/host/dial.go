@@ -110,7 +110,9 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 		if d := new(swarm.DialError); ctx.Err() != nil && !errors.As(err, &d) {
 			why = "" // what was found until then is not told
 		}
-		r.book.failed(id, why, most, r.now())
+		if r.gate.get(id) == nil { // else it has come by itself
+			r.book.failed(id, why, most, r.now())
+		}
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
 	}
