@@ -211,6 +211,9 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	st, err := r.catalog.Fetch(req.Context(), m, rng, exchange.Options{Progress: func(s exchange.Stats) {
 		e.send(api.Event{Stage: hosting.Fetching, Bytes: s.Bytes + s.Skipped, Total: total})
 	}})
+	if err != nil {
+		err = fmt.Errorf("%w%s", err, r.holders(m.CID))
+	}
 	r.changes()
 	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, err)
 }

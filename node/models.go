@@ -141,7 +141,11 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	if len(from) == 0 {
 		return nil, fmt.Errorf("%w: %s is not here, and no peer that is reached has it%s", gateway.ErrNotFound, name, r.nobody(id))
 	}
-	return r.catalog.Get(ctx, id, from)
+	m, err := r.catalog.Get(ctx, id, from)
+	if err != nil {
+		return nil, fmt.Errorf("%w%s", err, r.holders(id))
+	}
+	return m, nil
 }
 
 // resolve finds the identifier of a name in the adverts: of a name as List has it, of any name

@@ -90,14 +90,8 @@ func (r *running) reachProblem() string {
 // nobody tells why no peer gives a model, to follow a sentence; nothing is "". Undef is a model
 // that nobody tells of.
 func (r *running) nobody(model cid.Cid) string {
-	var found []string
-	for _, a := range r.host.Adverts() {
-		if p := r.host.Path(a.Peer); p.State == host.PathUnreachable && has(a, model) {
-			found = append(found, fmt.Sprintf("%s has it, but is unreachable: %s", r.called(a.Peer), p.Reason))
-		}
-	}
-	if len(found) > 0 {
-		return "; " + strings.Join(found[:min(len(found), shownUnreached)], "; ")
+	if text := r.holders(model); text != "" {
+		return text
 	}
 	if problem := r.reachProblem(); problem != "" {
 		return "; " + problem
@@ -106,6 +100,17 @@ func (r *running) nobody(model cid.Cid) string {
 		return fmt.Sprintf("; known peers that are unreachable: %d, see covey peers", n)
 	}
 	return ""
+}
+
+// holders tells which peers have a model, but are not reached, to follow a sentence.
+func (r *running) holders(model cid.Cid) string {
+	var found []string
+	for _, a := range r.host.Adverts() {
+		if p := r.host.Path(a.Peer); p.State == host.PathUnreachable && has(a, model) {
+			found = append(found, fmt.Sprintf("; %s has it, but is unreachable: %s", r.called(a.Peer), p.Reason))
+		}
+	}
+	return strings.Join(found[:min(len(found), shownUnreached)], "")
 }
 
 func has(a *wire.Advert, model cid.Cid) bool {

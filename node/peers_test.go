@@ -9,7 +9,10 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/protocol/wire"
+	"github.com/covey-network/covey/testnet/demo"
 )
 
 func peersOf(t *testing.T, c *api.Client, query url.Values) (peers []api.Peer) {
@@ -84,4 +87,38 @@ func TestErrorsNameTheFinding(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHomesWithoutRelay has two peers that cannot be dialled, and no relay. The model of one is
+// not planned with by the other, and the errors say why, while the third peer plans with it.
+func TestHomesWithoutRelay(t *testing.T) {
+	t.Parallel()
+	public := start(t, t.TempDir(), online(""))
+	home := func(name string) *api.Client {
+		return start(t, t.TempDir(), func(c *node.Config) {
+			online(invite(t, public))(c)
+			c.Name, c.Network.Listen, c.Network.Announce, c.Builtin = name, nil, []string{"/ip4/127.0.0.1/tcp/1"}, demo.Write
+		})
+	}
+	attic, barn := home("attic"), home("barn")
+	importAs(t, attic, "demo", "q8_0")
+	id := known(t, attic)["demo"].CID
+	if _, err := attic.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: id, Blocks: "all"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	const why = "attic has it, but is unreachable: its machine refuses the connection"
+	until(t, "the home is unreachable from the other", func() bool { return known(t, barn)["demo"].Serving == 1 && status(t, barn).Paths.Unreachable == 1 })
+	for what, err := range map[string]error{
+		"complete": barn.Post(t.Context(), "/v1/completions", map[string]any{"model": id, "prompt": "a"}, nil),
+		"route":    barn.Get(t.Context(), "/covey/v1/route", url.Values{"model": {id}}, nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	until(t, "the public peer plans with it", func() bool {
+		var choice router.Choice
+		err := public.Get(t.Context(), "/covey/v1/route", url.Values{"model": {id}}, &choice)
+		return err == nil && choice.Chain != nil && choice.Chain.Links[0].Path == host.PathDirect
+	})
 }

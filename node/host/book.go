@@ -178,13 +178,17 @@ func (b *book) name(id ID) string {
 }
 
 // failed notes why a dial was in vain, if it was not cut short, and puts off the next one,
-// twice as long as the last time and at most so long.
-func (b *book) failed(id ID, why string, most time.Duration, now time.Time) {
+// twice as long as the last time. Of a peer that is alive others hear.
+func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.peers[id]
 	if k == nil {
 		return
+	}
+	most := MaxBackoff
+	if alive {
+		most = aliveBackoff
 	}
 	wait := min(b.backoff<<min(k.failures, 20), most)
 	if k.failure == "" {
@@ -195,7 +199,7 @@ func (b *book) failed(id ID, why string, most time.Duration, now time.Time) {
 	}
 	k.failures++
 	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
-	if !k.sticky && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
+	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
 		delete(b.peers, id)
 	}
 }

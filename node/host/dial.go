@@ -102,16 +102,12 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 	defer cancel()
 	if _, err := r.reach(ctx, id); err != nil {
 		r.metrics.dials.WithLabelValues("error").Inc()
-		most := MaxBackoff
-		if r.table.of(id, r.now()) != nil {
-			most = aliveBackoff
-		}
-		why := finding(err)
+		why := r.finding(id, err)
 		if d := new(swarm.DialError); ctx.Err() != nil && !errors.As(err, &d) {
 			why = "" // what was found until then is not told
 		}
 		if r.gate.get(id) == nil { // else it has come by itself
-			r.book.failed(id, why, most, r.now())
+			r.book.failed(id, why, r.table.of(id, r.now()) != nil, r.now())
 		}
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
@@ -146,12 +142,13 @@ func (r *running) lost(id ID) {
 // unreachableError is a dial that failed. The library's own text has a line for each address.
 type unreachableError struct {
 	id  ID
+	why string
 	err error
 }
 
 // Error tells which peer it is and what was found, in one line.
 func (e *unreachableError) Error() string {
-	return fmt.Sprintf("peer %s is unreachable: %s", e.id, finding(e.err))
+	return fmt.Sprintf("peer %s is unreachable: %s", e.id, e.why)
 }
 
 // Unwrap returns the library's error.

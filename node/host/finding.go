@@ -27,8 +27,20 @@ const (
 	reasonRelay     = "its relay does not reach it"
 )
 
+// reasonBetween is reasonNoAnswer of a peer that others hear of.
+const reasonBetween = "no answer, though others heard of it a moment ago: a router or firewall drops the connection, and no relay carries it"
+
 // maxFinding bounds the text of a reason that comes from others.
 const maxFinding = 200
+
+// finding is finding of what is known of a peer besides.
+func (r *running) finding(id ID, err error) string {
+	why := finding(err)
+	if why == reasonNoAnswer && r.table.of(id, r.now()) != nil {
+		return reasonBetween
+	}
+	return why
+}
 
 // finding tells in a line why a peer was not reached.
 func finding(err error) string {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -199,5 +200,53 @@ func TestFindings(t *testing.T) {
 				return p.State == PathUnreachable && (strings.Contains(c.want, p.Reason) || strings.Contains(p.Reason, c.want))
 			})
 		})
+	}
+}
+
+// TestPathOfTheBook follows a peer that is not connected through time.
+func TestPathOfTheBook(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	self, id := foundSwarm(t, t.TempDir()).ID, foundSwarm(t, t.TempDir()).ID
+	b := newBook(self, time.Second)
+	want := func(what string, at time.Time, state PathState, reason string) {
+		t.Helper()
+		if p := b.path(id, at); p.State != state || p.Reason != reason {
+			t.Errorf("%s: %+v, want %s %s", what, p, state, reason)
+		}
+	}
+	want("never heard of", now, PathUntried, "")
+	b.add(id, nil, false)
+	want("heard of, but not where", now, PathUnreachable, reasonNoAddress)
+	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, false)
+	want("not dialled", now, PathUntried, "")
+	b.failed(id, "", true, now)
+	want("a dial that was cut short", now, PathUnreachable, reasonNoAnswer)
+	b.failed(id, reasonRefused, true, now.Add(time.Second))
+	want("a dial", now, PathUnreachable, reasonRefused)
+	b.failed(id, "", true, now.Add(2*time.Second))
+	want("another that was cut short", now, PathUnreachable, reasonRefused)
+	if p := b.path(id, now); !p.Since.Equal(now) {
+		t.Errorf("since %v, want %v", p.Since, now)
+	}
+	want("no dial any more", now.Add(2*time.Second+4*time.Second+retryTime), PathUntried, "")
+	if !b.begin(id) {
+		t.Fatal("no dial begins")
+	}
+	want("a dial that is under way", now.Add(time.Hour), PathUnreachable, reasonRefused)
+	b.end(id)
+	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/2"}, false)
+	want("a new address, long after", now.Add(retryTime+time.Second), PathUntried, "")
+	b.failed(id, reasonNoRoute, true, now)
+	b.verified(id, nil, now)
+	want("met", now, PathUntried, "")
+	b = newBook(self, time.Second)
+	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, false)
+	for range 20 {
+		b.failed(id, reasonRefused, true, now)
+	}
+	want("never met, but others hear of it", now, PathUnreachable, reasonRefused)
+	if due := b.due(now.Add(aliveBackoff)); len(due) != 1 {
+		t.Error("a peer that is alive is not dialled again within a minute")
 	}
 }

@@ -262,7 +262,7 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	// restarted, or is about to tell why it does not want us.
 	for try := range dialTries {
 		if err = r.host.Connect(ctx, info); err != nil {
-			return nil, &unreachableError{id, err}
+			return nil, &unreachableError{id, r.finding(id, err), err}
 		}
 		if m, err = r.gate.wait(ctx, id); !errors.Is(err, errGone) {
 			break
