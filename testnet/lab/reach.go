@@ -6,14 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/covey-network/covey/node/api"
 )
 
 // Reach measures whether two hosts of a swarm reach each other over one or two public nodes,
@@ -21,6 +17,7 @@ import (
 type Reach struct {
 	Binary  string // the covey program
 	Dir     string // data directories and logs go below it
+	Keep    bool   // them, when a cell was measured
 	Model   string // the folder of a model that takes prompts of 2,000 tokens
 	Publics int    // 1 or 2
 	// Say is told what happens.
@@ -63,8 +60,8 @@ const model = "labmodel"
 // its configuration that its weights know nothing of.
 const longContext = 4096
 
-// Prepare checks r, makes its paths absolute and gives the model a context for long prompts. It
-// is called once, before Run.
+// Prepare checks r, makes its paths absolute and gives the model a context for long prompts
+// and answers. It is called once, before Run.
 func (r *Reach) Prepare() (err error) {
 	if r.Publics != 1 && r.Publics != 2 {
 		return fmt.Errorf("%d public nodes: 1 or 2 are measured", r.Publics)
@@ -78,211 +75,66 @@ func (r *Reach) Prepare() (err error) {
 	if err := os.CopyFS(to, os.DirFS(r.Model)); err != nil {
 		return fmt.Errorf("copy the model: %w", err)
 	}
-	path := filepath.Join(to, "config.json")
+	// Answers end with a token that the model never gives, so that they are as long as is asked.
+	const never, neverID = "<|system|>", 1
+	for name, set := range map[string]map[string]any{
+		"config.json":            {"max_position_embeddings": longContext, "eos_token_id": neverID},
+		"generation_config.json": {"eos_token_id": neverID},
+		"tokenizer_config.json":  {"eos_token": never},
+	} {
+		if err := change(filepath.Join(to, name), set); err != nil {
+			return err
+		}
+	}
+	r.Model = to
+	return nil
+}
+
+// change sets fields of a JSON file.
+func change(path string, set map[string]any) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	var config map[string]any
-	if err := json.Unmarshal(data, &config); err != nil {
+	var fields map[string]any
+	if err := json.Unmarshal(data, &fields); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	config["max_position_embeddings"] = longContext
-	if data, err = json.Marshal(config); err != nil {
+	maps.Copy(fields, set)
+	if data, err = json.Marshal(fields); err != nil {
 		return err
 	}
-	r.Model = to
 	return os.WriteFile(path, data, 0o600)
 }
 
 // Run measures one cell in a lab of its own. The error is that of the lab.
 func (r *Reach) Run(ctx context.Context, a, b Kind) (_ *Cell, err error) {
-	spec := Spec{Hosts: []Host{{"a", a}, {"b", b}, {"pub", Public}, {"pub2", Public}}[:2+r.Publics]}
-	l, err := New(ctx, spec)
+	n, err := r.open(ctx, a, b)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running []*exec.Cmd
-	defer func() {
-		cancel()
-		for _, c := range running {
-			_ = c.Wait() // it was told to end
-		}
-		err = errors.Join(err, l.Close())
-	}()
+	defer func() { err = errors.Join(err, n.close()) }()
 	c := &Cell{A: a, B: b}
-	n := &nodes{Reach: r, lab: l, dir: filepath.Join(r.Dir, string(a)+"-"+string(b))}
-	start := func(host string, args ...string) error {
-		cmd, err := n.start(ctx, host, args...)
-		if cmd != nil {
-			running = append(running, cmd)
-		}
-		return err
-	}
-	for i, h := range spec.Hosts {
-		if h.Kind != Proxy {
-			continue
-		}
-		cmd, err := l.serveProxy(ctx, h.Name, proxyAddr(i))
-		if err != nil {
-			return nil, err
-		}
-		running = append(running, cmd)
-	}
-	if err := start("pub", "--relay", "on"); err != nil {
-		return nil, err
-	}
-	var in api.Invite
-	if err := n.ask(ctx, startLimit, "pub", &in, "invite"); err != nil {
-		return nil, err
-	}
-	if r.Publics > 1 {
-		if err := start("pub2", "--join", in.Token, "--relay", "on"); err != nil {
-			return nil, err
-		}
-		if _, err := n.knows(ctx, time.Now(), "pub2", "pub"); err != nil {
-			return nil, err
-		}
-	}
-	since := time.Now()
-	for i, h := range spec.Hosts[:2] {
-		n.proxy = ""
-		if h.Kind == Proxy {
-			n.proxy = proxyAddr(i)
-		}
-		if err := start(h.Name, "--join", in.Token); err != nil {
-			return nil, err
-		}
-	}
-	n.measure(ctx, c, since)
+	n.measure(n.ctx, c)
 	return c, nil
 }
 
-// nodes are the nodes of a lab.
-type nodes struct {
-	*Reach
-	lab   *Lab
-	dir   string
-	proxy string // of the node that is started next
-}
-
-// start starts a node and waits until it is ready. The command is nil if it does not run.
-func (n *nodes) start(ctx context.Context, host string, args ...string) (*exec.Cmd, error) {
-	data := filepath.Join(n.dir, host)
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, err
-	}
-	log, err := os.Create(data + ".log")
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	cmd := n.lab.Exec(ctx, host, append([]string{n.Binary, "up", "--data", data, "--name", host, "--api", "127.0.0.1:0", "--cores", "1", "--memory", "256MiB", "--log-level", "debug"}, args...)...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if n.proxy != "" {
-		cmd.Env = append(os.Environ(), "HTTPS_PROXY=http://"+n.proxy)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	err = wait(ctx, startLimit, "node "+host+" to be ready; its log is "+log.Name(), func(context.Context) error {
-		_, err := os.Stat(filepath.Join(data, "api.json"))
-		return err
-	})
-	return cmd, err
-}
-
-// covey runs a command of the program on a host and returns what it prints.
-func (n *nodes) covey(ctx context.Context, limit time.Duration, host string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	cmd := n.lab.Exec(ctx, host, append([]string{n.Binary, "--data", filepath.Join(n.dir, host)}, args...)...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("covey %s on %s: %w: %s", strings.Join(args, " "), host, err, bytes.TrimSpace(said.Bytes()))
-	}
-	return out, err
-}
-
-// ask runs a command and reads its JSON.
-func (n *nodes) ask(ctx context.Context, limit time.Duration, host string, to any, args ...string) error {
-	out, err := n.covey(ctx, limit, host, append([]string{"--json"}, args...)...)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(out, to)
-}
-
-// peer returns what a host knows of another one that it is connected to.
-func (n *nodes) peer(ctx context.Context, host, other string) (*api.Peer, error) {
-	var peers []api.Peer
-	if err := n.ask(ctx, joinLimit, host, &peers, "peers"); err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(peers, func(p api.Peer) bool { return p.Name == other })
-	if i < 0 {
-		return nil, fmt.Errorf("%s does not know %s", host, other)
-	}
-	if p := &peers[i]; !p.Path.Connected() {
-		return nil, fmt.Errorf("%s does not reach %s: %s %s", host, other, p.Path.State, p.Path.Reason)
-	}
-	return &peers[i], nil
-}
-
-// knows waits until a host knows another one and returns how long that took.
-func (n *nodes) knows(ctx context.Context, since time.Time, host, other string) (time.Duration, error) {
-	err := wait(ctx, pathLimit, host+" to reach "+other, func(ctx context.Context) error {
-		_, err := n.peer(ctx, host, other)
-		return err
-	})
-	return time.Since(since), err
-}
-
-// run runs commands on a host, up to the first that fails.
-func (n *nodes) run(ctx context.Context, host string, commands ...[]string) error {
-	for _, args := range commands {
-		if _, err := n.covey(ctx, askLimit, host, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// prompts are of about 200 and 2,000 tokens.
-func prompts() [2]string {
-	const line = "Write the result to the file and return an error if it fails. "
-	return [2]string{strings.Repeat(line, 13), strings.Repeat(line, 130)}
-}
-
-// answer asks the model for a few tokens, the likeliest each time.
-func (n *nodes) answer(ctx context.Context, host, prompt string) (string, time.Duration, error) {
-	begin := time.Now()
-	out, err := n.covey(ctx, askLimit, host, "run", model, "--temperature", "0", "--max-tokens", "8", prompt)
-	return string(out), time.Since(begin), err
-}
-
-func (n *nodes) measure(ctx context.Context, c *Cell, since time.Time) {
+func (n *nodes) measure(ctx context.Context, c *Cell) {
 	for _, h := range []string{"a", "b"} {
-		if c.Joined, c.NoJoin = n.knows(ctx, since, h, "pub"); c.NoJoin != nil {
+		if c.Joined, c.NoJoin = n.knows(ctx, n.since, joinLimit, h, "pub"); c.NoJoin != nil {
 			return
 		}
 	}
 	n.Say("joined after %.1f s", c.Joined.Seconds())
-	if c.Path, c.NoPath = n.knows(ctx, since, "a", "b"); c.NoPath == nil {
+	if c.Path, c.NoPath = n.knows(ctx, n.since, pathLimit, "a", "b"); c.NoPath == nil {
 		n.Say("a path after %.1f s", c.Path.Seconds())
 	}
-	if c.NoServe = n.run(ctx, "b", []string{"model", "import", n.Model, "--name", model}, []string{"host", model}); c.NoServe != nil {
+	if c.NoServe = n.serve(ctx); c.NoServe != nil {
 		return
 	}
-	c.NoChat = wait(ctx, askLimit, "a to hear of the model", func(ctx context.Context) error {
-		_, err := n.covey(ctx, askLimit, "a", "model", "show", model)
-		return err
-	})
+	c.NoChat = n.hears(ctx)
 	if c.NoChat == nil {
-		_, c.Chat, c.NoChat = n.answer(ctx, "a", "What does strings.Contains do?")
+		_, c.Chat, c.NoChat = n.answer(ctx, "a", "8", question)
 	}
 	c.NoSplit = n.split(ctx, c)
 	begin := time.Now()
@@ -299,7 +151,7 @@ func (n *nodes) split(ctx context.Context, c *Cell) error {
 	var want [2]string
 	var err error
 	for i, p := range prompts() {
-		if want[i], _, err = n.answer(ctx, "b", p); err != nil {
+		if want[i], _, err = n.answer(ctx, "b", "8", p); err != nil {
 			return err
 		}
 	}
@@ -320,7 +172,7 @@ func (n *nodes) split(ctx context.Context, c *Cell) error {
 	}
 	for i, p := range prompts() {
 		got := ""
-		if got, c.Split[i], err = n.answer(ctx, "a", p); err != nil {
+		if got, c.Split[i], err = n.answer(ctx, "a", "8", p); err != nil {
 			return err
 		}
 		if got != want[i] {
@@ -328,27 +180,4 @@ func (n *nodes) split(ctx context.Context, c *Cell) error {
 		}
 	}
 	return nil
-}
-
-// wait tries again and again until there is no error, which is the last one then.
-func wait(ctx context.Context, limit time.Duration, what string, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	t := time.NewTicker(lookEvery)
-	defer t.Stop()
-	var last error
-	for {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		if last == nil || ctx.Err() == nil { // not that it was broken off
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait %s for %s: %w", limit, what, last)
-		case <-t.C:
-		}
-	}
 }

@@ -34,7 +34,9 @@ const (
 )
 
 // Kinds returns all kinds.
-func Kinds() []Kind { return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy, SmallMTU} }
+func Kinds() []Kind {
+	return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy, SmallMTU}
+}
 
 // Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
 // is public.

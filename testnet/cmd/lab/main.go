@@ -36,6 +36,8 @@ func main() {
 		fmt.Printf("%d namespaces removed\n", n)
 	case "proxy": // how a lab starts this program on a router
 		err = lab.ServeProxy(ctx, flag.Arg(1))
+	case "outage":
+		err = outage(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 2})
 	default:
 		failed, err = measure(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: *publics}, strings.Split(*kinds, ","))
 	}
@@ -48,19 +50,28 @@ func main() {
 	}
 }
 
-// measure prints the table and returns how many pairs fail. Without a Dir the data is removed.
-func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err error) {
-	if r.Dir == "" {
+// prepare gives r a folder, if it has none, and a voice; clean removes the former.
+func prepare(r *lab.Reach) (clean func(), err error) {
+	clean, r.Keep = func() {}, r.Dir != ""
+	if !r.Keep {
 		if r.Dir, err = os.MkdirTemp("", "covey-lab-"); err != nil {
-			return 0, err
+			return clean, err
 		}
-		defer os.RemoveAll(r.Dir)
+		dir := r.Dir
+		clean = func() { _ = os.RemoveAll(dir) }
 	}
 	start := time.Now()
 	r.Say = func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
-	if err := r.Prepare(); err != nil {
+	return clean, r.Prepare()
+}
+
+// measure prints the table and returns how many pairs fail.
+func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err error) {
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
 		return 0, err
 	}
 	var why strings.Builder
@@ -81,4 +92,20 @@ func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err
 	}
 	fmt.Printf("\n%d pairs fail\n%s", failed, why.String())
 	return failed, nil
+}
+
+// outage prints what the deaths of public nodes cost.
+func outage(ctx context.Context, r *lab.Reach) error {
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
+		return err
+	}
+	o, err := r.Outages(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("a relay dies in the middle of an answer: %.1f s, the same tokens; without that %.1f s\nall public nodes die and come back: an answer after %.1f s\n",
+		o.Relay.Seconds(), o.Alone.Seconds(), o.Return.Seconds())
+	return nil
 }
