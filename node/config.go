@@ -145,15 +145,18 @@ func (c *Config) readEnv() error {
 
 // Print writes the configuration as it would stand in config.toml.
 func (c *Config) Print(w io.Writer) error {
-	e := toml.NewEncoder(w)
-	return e.Encode(c)
+	shown := *c
+	if u, err := c.parseProxy(); err == nil && u != nil {
+		shown.Network.Proxy = u.Redacted()
+	}
+	return toml.NewEncoder(w).Encode(&shown)
 }
 
 // leastMemory is the least that can be meant as memory to lend.
 const leastMemory = 1 << 20
 
 // leastRelay is the least that can be meant as bytes a second to relay.
-const leastRelay = 16 << 10
+const leastRelay = 128 << 10
 
 // Validate reports all problems.
 func (c *Config) Validate() error {
@@ -187,6 +190,10 @@ func (c *Config) Validate() error {
 	}
 	if r := c.Network.Relay; r != host.RelayAuto && r != host.RelayOn && r != host.RelayOff {
 		bad("network.relay is %q, want %s, %s or %s", r, host.RelayAuto, host.RelayOn, host.RelayOff)
+	}
+	if n := c.Limits.RelayDaily; n > 0 && n < leastMemory {
+		text, _ := n.MarshalText()
+		bad("limits.relay_daily is %s: too little for anything; network.relay = \"off\" carries nothing", text)
 	}
 	if _, err := c.parseProxy(); err != nil {
 		errs = append(errs, err)

@@ -312,6 +312,9 @@ func (r *running) openNetwork() (err error) {
 	if cfg.Proxy, err = r.cfg.proxy(); err != nil {
 		return err
 	}
+	if r.cfg.proxyIgnored() { // the text may hold a password
+		r.log.Warn("HTTPS_PROXY is not of the form http://HOST:PORT and is not used; network.proxy names another, or is off")
+	}
 	if n := r.cfg.Limits.Relay; n > 0 {
 		cfg.RelayRate = int64(n)
 	}

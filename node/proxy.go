@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -24,6 +25,16 @@ func (c *Config) parseProxy() (*url.URL, error) {
 	return u, nil
 }
 
+// environmentProxy is what the environment says, as others read it.
+func environmentProxy() string { return cmp.Or(os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy")) }
+
+// proxyIgnored reports whether the environment names a proxy that this program does not speak to.
+func (c *Config) proxyIgnored() bool {
+	text := environmentProxy()
+	u, err := url.Parse(text)
+	return text != "" && c.Network.Proxy == "" && (err != nil || u.Scheme != "http")
+}
+
 // proxy returns how to find the proxy to a peer's address, from the settings or as curl and
 // others do from HTTPS_PROXY and NO_PROXY; nil: there is none.
 func (c *Config) proxy() (func(target string) (*url.URL, error), error) {
@@ -33,7 +44,7 @@ func (c *Config) proxy() (func(target string) (*url.URL, error), error) {
 		return nil, err
 	case set != nil:
 		return func(string) (*url.URL, error) { return set, nil }, nil
-	case os.Getenv("HTTPS_PROXY") == "" && os.Getenv("https_proxy") == "":
+	case environmentProxy() == "":
 		return nil, nil
 	}
 	return func(target string) (*url.URL, error) {

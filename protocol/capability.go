@@ -8,7 +8,7 @@ package protocol
 //	2  2026-11-26  infer: a step of an image model brings its image as a tensor
 //	3  2026-11-29  infer: progress while a peer is at work; errors model and bad_input
 //	4  2026-11-29  renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos
-//	5  2026-11-29  adverts: which round trips are relayed, and which peers were dialled in vain
+//	5  2026-11-29  adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays
 const (
 	Capability    = 5
 	MinCapability = 1
@@ -34,6 +34,6 @@ func History() []Change {
 		{2, "2026-11-26", "infer: a step of an image model brings its image as a tensor"},
 		{ProgressCapability, "2026-11-29", "infer: progress while a peer is at work; errors model and bad_input"},
 		{RenewCapability, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
-		{5, "2026-11-29", "adverts: which round trips are relayed, and which peers were dialled in vain"},
+		{5, "2026-11-29", "adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays"},
 	}
 }

@@ -117,6 +117,9 @@ const (
 	queuedBlocks = 128
 )
 
+// settleTime is how long relays wait for providers that may be reached directly.
+const settleTime = time.Second
+
 // arrival is a verified block on its way to the store.
 type arrival struct {
 	block store.Block
@@ -143,6 +146,8 @@ func (f *fetch) run(ctx context.Context, rest []cid.Cid, from []host.ID) (Stats,
 	asking, stop := context.WithCancel(ctx)
 	defer stop()
 	f.work = newWork(rest, from, stop)
+	settle := time.AfterFunc(settleTime, f.work.settle)
+	defer settle.Stop()
 	var providers sync.WaitGroup
 	for _, p := range slices.Clone(f.work.living) {
 		providers.Go(func() { f.ask(ctx, asking, p) })

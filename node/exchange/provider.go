@@ -39,11 +39,11 @@ func (f *fetch) ask(ctx, asking context.Context, p *provider) {
 		if asking.Err() != nil || err == nil {
 			return
 		}
-		if errors.Is(err, errLookAgain) {
-			continue
-		}
 		if got > 0 {
 			failures, refusals = 0, 0
+		}
+		if errors.Is(err, errLookAgain) {
+			continue
 		}
 		var said *wire.Error
 		delay := f.e.times.backoff
@@ -81,6 +81,7 @@ func (f *fetch) ask(ctx, asking context.Context, p *provider) {
 func (f *fetch) session(ctx, asking context.Context, p *provider) (got int, err error) {
 	s, err := f.e.cfg.Open(asking, p.id, protocol.Blocks)
 	if err != nil {
+		f.work.reached(p, away)
 		return 0, err
 	}
 	unhook := context.AfterFunc(asking, func() {
@@ -99,7 +100,11 @@ func (f *fetch) session(ctx, asking context.Context, p *provider) (got int, err 
 			_ = s.Reset()
 		}
 	}()
-	f.work.reached(p, s.Relayed())
+	by := direct
+	if s.Relayed() {
+		by = relayed
+	}
+	f.work.reached(p, by)
 	c := &client{f: f, p: p, s: s, r: frame.NewReader(s, wire.BlocksClientLimits()), w: frame.NewWriter(s)}
 	for {
 		if s.Relayed() && got >= relayedBlocks && f.work.quiet(p) {

@@ -32,11 +32,21 @@ type block struct {
 	refused  []*provider // that do not have it
 }
 
+// path is how a provider is reached.
+type path int
+
+const (
+	unknown path = iota // counts as direct for a moment
+	away                // not reached yet, and not expected to be
+	direct
+	relayed
+)
+
 // provider is a peer of one fetch. The fields below the line belong to work.mu.
 type provider struct {
 	id host.ID
 
-	relayed  bool     // over a relay; unknown counts as direct
+	path     path
 	owed     []*block // asked for and not answered, in order
 	cursor   int      // work.order before it has been considered
 	again    []*block // became pending after the cursor had passed
@@ -70,13 +80,33 @@ func (w *work) wake() {
 }
 
 // reached notes by which path p is reached now.
-func (w *work) reached(p *provider, relayed bool) {
+func (w *work) reached(p *provider, by path) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if p.relayed != relayed {
-		p.relayed, p.cursor, p.again = relayed, 0, nil
-		w.wake()
+	w.move(p, by)
+}
+
+// settle ends the moment for which providers that are not reached yet count as direct.
+func (w *work) settle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.living {
+		if p.path == unknown {
+			w.move(p, away)
+		}
 	}
+}
+
+// move is reached with w.mu held.
+func (w *work) move(p *provider, by path) {
+	if p.path == by {
+		return
+	}
+	if p.path == relayed || by == relayed {
+		p.cursor, p.again = 0, nil
+	}
+	p.path = by
+	w.wake()
 }
 
 // may reports whether p may be asked for b. A relay carries only what no peer that is
@@ -85,13 +115,19 @@ func (w *work) may(p *provider, b *block) bool {
 	if b.received || slices.Contains(b.refused, p) {
 		return false
 	}
-	return !p.relayed || !slices.ContainsFunc(w.living, func(q *provider) bool { return !q.relayed && !slices.Contains(b.refused, q) })
+	return p.path != relayed || !slices.ContainsFunc(w.living, func(q *provider) bool {
+		return (q.path == direct || q.path == unknown) && !slices.Contains(b.refused, q)
+	})
 }
+
+// relayTakesOver is after how long without a block what a direct provider owes is asked of a
+// relayed one, too.
+const relayTakesOver = 20 * time.Second
 
 // window is how many blocks a provider may owe: over a relay one, as answers of models wait
 // behind it on the same connection. w.mu is held.
 func (p *provider) window() int {
-	if p.relayed {
+	if p.path == relayed {
 		return 1
 	}
 	if p.interval <= 0 {
@@ -145,7 +181,7 @@ func (w *work) owe(p *provider, b *block) cid.Cid {
 // next returns a pending block that p may have, or nil. w.mu is held.
 func (w *work) next(p *provider) *block {
 	pending := func(b *block) bool { return b.asked == 0 && w.may(p, b) }
-	if p.relayed { // what it may be asked for changes with the others
+	if p.path == relayed { // what it may be asked for changes with the others
 		for p.cursor < len(w.order) && w.order[p.cursor].received {
 			p.cursor++
 		}
@@ -198,7 +234,8 @@ func (w *work) steal(p *provider, now time.Time) []cid.Cid {
 		if len(out) == most {
 			break
 		}
-		if b.asked < copies && w.may(p, b) {
+		// A direct provider that is as slow as a silent one is not waited for.
+		if late := p.path == relayed && now.Sub(victim.last) > relayTakesOver; b.asked < copies && (w.may(p, b) || late && !b.received && !slices.Contains(b.refused, p)) {
 			out = append(out, w.owe(p, b))
 		}
 	}
@@ -273,7 +310,7 @@ func (w *work) offer(b *block) {
 		return
 	}
 	for _, q := range w.living {
-		if !slices.Contains(b.refused, q) {
+		if q.path != relayed && !slices.Contains(b.refused, q) {
 			q.again = append(q.again, b)
 		}
 	}

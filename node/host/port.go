@@ -119,6 +119,9 @@ func parseOpen(text string) (listenAddr, bool) {
 	return a, ok && a.port() == 0
 }
 
+// network is the name that package net has for it, such as tcp4.
+func (a listenAddr) network() string { return a.fields[3] + a.fields[1][2:] }
+
 func (a listenAddr) host() string { return a.fields[2] }
 
 // port returns the port, or -1 if it is none.
@@ -139,7 +142,7 @@ func (a listenAddr) at(port int) wire.Addr {
 // bind tries to listen. Unlike the library it does not share the port with another process.
 func (a listenAddr) bind(ctx context.Context, port int) error {
 	var c net.ListenConfig
-	network, addr := a.fields[3]+a.fields[1][2:], net.JoinHostPort(a.fields[2], strconv.Itoa(port))
+	network, addr := a.network(), net.JoinHostPort(a.fields[2], strconv.Itoa(port))
 	if a.fields[3] == "tcp" {
 		l, err := c.Listen(ctx, network, addr)
 		if err != nil {

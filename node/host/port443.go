@@ -13,15 +13,22 @@ const widePort = 443
 // that it listens on without a host of their own. A web server may have the port, or the
 // system may not give it: that is said and no more.
 func (r *running) listenWide() {
-	if r.cfg.Relay != RelayOn {
+	if r.cfg.Relay != RelayOn || len(r.cfg.Announce) > 0 { // none would hear of it
 		return
 	}
 	var at []wire.Addr
+	done := map[string]bool{} // by network
+	for _, text := range r.cfg.Listen {
+		if a, ok := parseListen(text); ok && a.port() == widePort {
+			done[a.network()] = true
+		}
+	}
 	for _, text := range r.cfg.Listen {
 		a, ok := parseListen(text)
-		if !ok || a.port() == widePort || a.host() != "0.0.0.0" && a.host() != "::" {
+		if !ok || done[a.network()] || a.host() != "0.0.0.0" && a.host() != "::" {
 			continue
 		}
+		done[a.network()] = true
 		if err := a.bind(r.ctx, widePort); err != nil && a.bind(r.ctx, 0) == nil {
 			r.log.Info("does not listen on port 443: machines whose firewall lets out nothing else cannot join here", "network", strings.Join(a.fields[1:4], "/"), "err", err)
 		} else if err == nil {

@@ -82,7 +82,7 @@ func TestProxyComesSecond(t *testing.T) {
 				fmt.Fprint(conn, c.answer)
 			}
 		})
-		d := wideDialer{func(string) int { return 0 }, func(string) (*url.URL, error) { return &url.URL{Scheme: "http", Host: l.String()}, nil }}
+		d := wideDialer{func(string) *net.TCPAddr { return nil }, func(string) (*url.URL, error) { return &url.URL{Scheme: "http", Host: l.String()}, nil }}
 		conn, err := d.DialContext(t.Context(), "tcp", c.target)
 		if err != nil {
 			t.Fatal(err)

@@ -34,7 +34,8 @@ const (
 	relayReservationsPerIP = 64  // a lecture hall behind one address
 	relayCircuits          = 64  // connections of one peer
 	relayBuffer            = 16 << 10
-	relayDay               = 24 * time.Hour // for which RelayBytes are; a connection lasts no longer
+	reservationTTL         = 6 * time.Minute // renewed at half of it: for so long a peer may be told to be reached here after the service has stopped
+	relayDay               = 24 * time.Hour  // for which RelayBytes are; a connection lasts no longer
 )
 
 // How relays are looked for. The library's own times, half a minute and an hour, are those of
@@ -77,11 +78,13 @@ func (r *running) relayLoop(ctx context.Context) error {
 		case service != nil && (!open || pause > 0):
 			stop()
 			if open {
-				r.endCircuits()
 				r.log.Warn("relays no longer today, as it has carried what its owner lends", "bytes", r.cfg.RelayBytes, "again_in", pause.Round(time.Minute))
 			} else {
 				r.log.Info("relays no longer, as others cannot reach this peer")
 			}
+		}
+		if pause > 0 {
+			r.endCircuits() // those that were being made when the service stopped come to the meter with their first byte
 		}
 		timer := time.NewTimer(max(pause, time.Millisecond))
 		if pause == 0 {
@@ -153,6 +156,7 @@ func (r *running) newRelay(m *relayMeter) (*relay.Relay, error) {
 	// Some limit there must be: by this both ends know that their connection is relayed.
 	res.Limit = &relay.RelayLimit{Duration: relayDay, Data: r.cfg.RelayBytes}
 	res.MaxReservations, res.MaxReservationsPerIP, res.MaxReservationsPerASN = relayReservations, relayReservationsPerIP, relayReservations
+	res.ReservationTTL = reservationTTL
 	res.MaxCircuits, res.BufferSize = relayCircuits, relayBuffer
 	return relay.New(r.host, relay.WithResources(res), relay.WithACL(relayFor{r}), relay.WithMetricsTracer(m))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -157,10 +158,14 @@ func (r *running) renewOwn(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.own.err = err
+	level := slog.LevelWarn
+	if errors.Is(err, errNoLonger) { // the one there is outlives all that others may give now
+		level = slog.LevelDebug
+	}
 	if asked { // who was not there is asked when it comes
 		r.own.wait = min(max(2*r.own.wait, r.cfg.Times.Renew), maxRenewWait)
 		r.own.next = now.Add(r.own.wait)
-		r.log.Warn("membership not renewed", "err", err, "ends", r.own.grant.ExpiresAt())
+		r.log.Log(r.ctx, level, "membership not renewed", "err", err, "ends", r.own.grant.ExpiresAt())
 	}
 }
 
@@ -230,6 +235,9 @@ func (r *running) exchangeRenewal(s Stream, has *wire.Membership) (*wire.Members
 	return m, readAnswer(s, wire.RenewClientLimits(), m)
 }
 
+// errNoLonger is of a renewal that is no longer than the membership there is.
+var errNoLonger = errors.New("renewed membership is no longer than the one there is")
+
 // leastLife is how long a renewal of a grant lets the renewals after it be: a deputy's, who gave
 // the grant, may be shorter than its own.
 func leastLife(g *wire.Grant) time.Duration {
@@ -256,7 +264,7 @@ func (r *running) takeMembership(m *wire.Membership, from ID) error {
 	case slices.ContainsFunc(has.Scopes, func(s string) bool { return !g.Allows(s) }):
 		err = errors.New("renewed membership lacks a scope")
 	case g.Peer == "" || has.Peer != "" && g.Expires <= has.Expires, g.Expires < has.Expires-int64(protocol.MaxClockSkew/time.Second):
-		err = errors.New("renewed membership is no longer than the one there is")
+		err = errNoLonger
 	case g.RenewalLife() < leastLife(has):
 		err = errors.New("renewed membership makes the renewals after it shorter")
 	default:

@@ -15,7 +15,7 @@ func TestSegments(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	d := &wideDialer{from: func(string) int { return 0 }}
+	d := &wideDialer{from: func(string) *net.TCPAddr { return nil }}
 	near, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

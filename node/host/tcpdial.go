@@ -9,7 +9,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcpreuse"
 	"github.com/libp2p/go-reuseport"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -24,29 +28,45 @@ const (
 	maxSegment = 1280 - 60
 )
 
+// newTCP makes the TCP transport. The library makes some more, of other identities, to find out
+// whether others reach a peer that asks: these must dial as a stranger would.
+func (r *running) newTCP(u transport.Upgrader, m network.ResourceManager, shared *tcpreuse.ConnMgr, self peer.ID) (*tcp.TcpTransport, error) {
+	if ID(self) != r.ID() {
+		return tcp.NewTCPTransport(u, m, shared)
+	}
+	return tcp.NewTCPTransport(u, m, shared, tcp.WithDialerForAddr(r.dialerTo))
+}
+
 // dialerTo is how the TCP transport gets its dialers.
 func (r *running) dialerTo(to multiaddr.Multiaddr) (tcp.ContextDialer, error) {
 	if !manet.IsPublicAddr(to) {
 		return &net.Dialer{}, nil
 	}
-	return &wideDialer{from: r.tcpPort, proxy: r.cfg.Proxy}, nil
+	return &wideDialer{from: r.dialFrom, proxy: r.cfg.Proxy}, nil
 }
 
-// tcpPort returns the port listened on, on all addresses, for a network such as tcp4; 0: none.
-func (r *running) tcpPort(network string) int {
-	unspecified := map[string]string{"tcp4": "0.0.0.0", "tcp6": "::"}[network]
+// dialFrom returns what is listened at for a network, tcp4 or tcp6, that connections to the world
+// may leave from: on all addresses if there is such, else on one that is not loopback; nil: none.
+func (r *running) dialFrom(network string) (from *net.TCPAddr) {
 	for _, a := range r.host.Network().ListenAddresses() {
-		if l, ok := parseListen(a.String()); ok && l.fields[3] == "tcp" && l.host() == unspecified && l.port() != widePort {
-			return l.port()
+		l, ok := parseListen(a.String())
+		if !ok || l.network() != network || l.port() == widePort {
+			continue
+		}
+		switch ip := net.ParseIP(l.host()); {
+		case ip.IsUnspecified():
+			return &net.TCPAddr{Port: l.port()}
+		case ip != nil && !ip.IsLoopback() && from == nil:
+			from = &net.TCPAddr{IP: ip, Port: l.port()}
 		}
 	}
-	return 0
+	return from
 }
 
 // wideDialer dials addresses beyond the house: from the port listened on, as the router keeps
 // open for others what it has let out; or, where that does not work, through an HTTP proxy.
 type wideDialer struct {
-	from  func(network string) int
+	from  func(network string) *net.TCPAddr     // nil: any port
 	proxy func(target string) (*url.URL, error) // as Config.Proxy
 }
 
@@ -107,8 +127,8 @@ func (d *wideDialer) DialContext(ctx context.Context, network, target string) (n
 
 // direct dials without a proxy.
 func (d *wideDialer) direct(ctx context.Context, network, target string) (net.Conn, error) {
-	if port := d.from(network); port != 0 {
-		reuse := net.Dialer{LocalAddr: &net.TCPAddr{Port: port}, Control: func(network, addr string, c syscall.RawConn) error {
+	if from := d.from(network); from != nil {
+		reuse := net.Dialer{LocalAddr: from, Control: func(network, addr string, c syscall.RawConn) error {
 			return errors.Join(reuseport.Control(network, addr, c), limitSegments(network, addr, c))
 		}}
 		c, err := reuse.DialContext(ctx, network, target)

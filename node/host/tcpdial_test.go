@@ -18,24 +18,24 @@ func TestDialsFromItsPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := r.tcpPort("tcp4")
-	if port == 0 || r.tcpPort("tcp6") != 0 {
-		t.Fatalf("ports %d and %d", port, r.tcpPort("tcp6"))
+	from := r.dialFrom("tcp4")
+	if from == nil || r.dialFrom("tcp6") != nil {
+		t.Fatalf("from %s and %s", from, r.dialFrom("tcp6"))
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	d := &wideDialer{from: r.tcpPort}
+	d := &wideDialer{from: r.dialFrom}
 	for i := range 2 {
 		c, err := d.DialContext(t.Context(), "tcp4", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if from := c.LocalAddr().(*net.TCPAddr).Port; (from == port) != (i == 0) {
-			t.Errorf("dial %d is from port %d; the peer listens on %d", i, from, port)
+		if port := c.LocalAddr().(*net.TCPAddr).Port; (port == from.Port) != (i == 0) {
+			t.Errorf("dial %d is from port %d; the peer listens on %d", i, port, from.Port)
 		}
 	}
 }
