@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -285,47 +282,6 @@ func (s *Store) reclaimOne(ratio float64) error {
 		return badger.ErrNoRewrite
 	}
 	return s.wrote(s.db.RunValueLogGC(ratio))
-}
-
-// owedFile says over a restart that a GC is owed.
-func (s *Store) owedFile() string { return filepath.Join(s.cfg.Dir, "collect") }
-
-// owe takes note that removing ended for want of room, and reports whether it did: then Run
-// does a GC when there is some.
-func (s *Store) owe(err error) bool {
-	if !isSpace(err) && !(err == nil && s.stuck.Load() && s.stale.Load()) {
-		return false
-	}
-	s.owed.Store(true)
-	if !exists(s.owedFile()) {
-		if err := s.WriteFile(s.owedFile(), nil); err != nil {
-			s.cfg.Log.Warn("not noted for the next start that space is to be given back", "err", err)
-		}
-	}
-	return true
-}
-
-// paid takes note that no GC is owed any more.
-func (s *Store) paid() {
-	s.owed.Store(false)
-	if err := os.Remove(s.owedFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.cfg.Log.Warn("space is given back once more at the next start", "err", err)
-	}
-}
-
-// payOwed does the GC that is owed, if there is room for it now.
-func (s *Store) payOwed(ctx context.Context) {
-	if !s.owed.Load() {
-		return
-	}
-	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < s.leanTuning().openBytes() {
-		return
-	}
-	if st, err := s.GC(ctx); err == nil {
-		s.cfg.Log.Info("gave back the space of what was removed", "bytes", st.Freed)
-	} else if ctx.Err() == nil && !isSpace(err) {
-		s.cfg.Log.Warn("space of what was removed not given back", "err", err)
-	}
 }
 
 func isSpace(err error) bool {

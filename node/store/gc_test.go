@@ -1,12 +1,16 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	cid "github.com/ipfs/go-cid"
 
@@ -184,5 +188,49 @@ func TestOwedCollectionCompacts(t *testing.T) {
 			s.PayOwed(t.Context())
 			holds(t, s, blocks[0]) // nothing is owed
 		})
+	}
+}
+
+// TestOwedCollectionBacksOff has a collection that is owed fail as more room does not mend: it
+// waits longer each time and is told once for each cause, and is done when the cause is mended.
+func TestOwedCollectionBacksOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "collect"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now, tried := time.Unix(1e9, 0), 0
+	var told bytes.Buffer
+	s := open(t, store.Config{
+		Dir: dir, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(&told, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Links: func(data []byte) ([]cid.Cid, []cid.Cid, error) { tried++; return links(data) },
+	})
+	leaves, loose := randomBlocks(t, 1, 1, 2000), randomBlocks(t, 2, 1, 2000)
+	list := node(t, nil, leaves)
+	root := node(t, []store.Block{list}, nil)
+	put(t, s, slices.Concat(leaves, loose, []store.Block{root})...)
+	if err := s.Pin(root.CID()); err != nil {
+		t.Fatal(err)
+	}
+	for until := now.Add(24 * time.Hour); now.Before(until); now = now.Add(5 * time.Second) {
+		s.PayOwed(t.Context())
+	}
+	if tried < 24 || tried > 40 || strings.Count(told.String(), "\n") != 1 {
+		t.Errorf("tried %d times in 24 hours, told %s", tried, &told)
+	}
+	if err := s.Delete(t.Context(), root.CID()); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	s.PayOwed(t.Context())
+	if strings.Count(told.String(), "\n") != 2 {
+		t.Errorf("of two causes told %s", &told)
+	}
+	put(t, s, list, root)
+	now = now.Add(time.Hour)
+	s.PayOwed(t.Context())
+	holds(t, s, slices.Concat(leaves, []store.Block{list, root})...)
+	if s.Has(loose[0].CID()) {
+		t.Error("a block that nothing needs is there")
 	}
 }

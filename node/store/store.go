@@ -29,6 +29,7 @@ type Store struct {
 	owed    atomic.Bool  // a GC found too little room to do all
 	told    atomic.Bool  // that there is no room
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
+	tries   owedTries    // Run's alone
 	lock    *filelock.Lock
 
 	// life is held for reading by every operation, for writing by Close and reopening.
