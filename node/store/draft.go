@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -71,8 +72,8 @@ func (d *Draft) Discard(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.hold.Release()
-	if err := d.hold.s.discard(ctx, d.fresh); err != nil {
-		return errors.Join(fmt.Errorf("discard draft: %w", err), d.file.Close()) // the next start does it
+	if err := d.hold.s.discard(ctx, d.file.Name(), d.fresh); err != nil {
+		return errors.Join(fmt.Errorf("discard draft: %w", err), d.file.Close()) // Run or the next start does it
 	}
 	return d.end()
 }
@@ -81,36 +82,70 @@ func (d *Draft) end() error {
 	return errors.Join(d.file.Close(), os.Remove(d.file.Name()))
 }
 
-// discard removes blocks that no pin reaches, no hold protects and nobody puts meanwhile, and
-// gives their space back. What there is no room to remove is owed to Run.
-func (s *Store) discard(ctx context.Context, keys []digest) (err error) {
+// discard removes the blocks of a draft that no pin reaches, no hold protects and nobody puts
+// meanwhile, and gives their space back. What there is no room to remove is owed to Run.
+func (s *Store) discard(ctx context.Context, file string, keys []digest) error {
 	if len(keys) == 0 {
 		return nil
 	}
 	s.gcing.Lock()
 	defer s.gcing.Unlock()
-	if s.roots.get().Lost {
-		return ErrPinsLost
+	_, _, err := s.discardKeys(ctx, keys)
+	if s.owe(owesDrafts, err) && err != nil {
+		s.undiscarded = append(s.undiscarded, file)
 	}
-	defer func() { s.owe(err) }()
+	return err
+}
+
+// discardOwed discards the drafts that there was no room to discard, and gives back the space
+// of those that were.
+func (s *Store) discardOwed(ctx context.Context) (st GCStats, err error) {
+	s.gcing.Lock()
+	defer s.gcing.Unlock()
+	if s.owed.Load() != owesDrafts { // a GC was done meanwhile, or is owed
+		return st, nil
+	}
+	var keys []digest
+	for _, name := range s.undiscarded {
+		more, err := draftKeys(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return st, err
+		}
+		keys = append(keys, more...)
+	}
+	s.measure()
+	before := s.used.Load()
+	st.Removed, st.RemovedBytes, err = s.discardKeys(ctx, keys)
+	if !s.owe(owesDrafts, err) && err == nil {
+		s.paid()
+	}
+	st.Freed = max(0, before-s.used.Load())
+	return st, err
+}
+
+// discardKeys does the work of discard. s.gcing must be held.
+func (s *Store) discardKeys(ctx context.Context, keys []digest) (blocks int, bytes int64, err error) {
+	if s.roots.get().Lost {
+		return 0, 0, ErrPinsLost
+	}
 	if err := s.makeWritable(true); err != nil {
-		return err
+		return 0, 0, err
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
 	marked, err := s.mark(ctx, s.Pins())
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	doomed := slices.DeleteFunc(slices.Clone(keys), func(d digest) bool {
 		_, needed := marked[d]
 		return needed
 	})
-	if _, _, err := s.sweepAll(ctx, doomed); err != nil {
-		return err
+	if blocks, bytes, err = s.sweepAll(ctx, doomed); err != nil {
+		return blocks, bytes, err
 	}
 	_, err = s.giveBack(ctx)
-	return err
+	return blocks, bytes, err
 }
 
 // discardDrafts removes what drafts left behind when the program was killed.
@@ -127,19 +162,27 @@ func (s *Store) discardDrafts() {
 }
 
 func (s *Store) discardFile(name string) error {
-	list, err := os.ReadFile(name)
+	keys, err := draftKeys(name)
 	if err != nil {
 		return err
 	}
-	var keys []digest
+	if err := s.discard(context.Background(), name, keys); err != nil { // a few local reads: nothing to cancel
+		return err
+	}
+	s.cfg.Log.Info("removed what an unfinished import left", "blocks", len(keys))
+	return os.Remove(name)
+}
+
+// draftKeys reads what was put under a draft.
+func draftKeys(name string) (keys []digest, err error) {
+	list, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
 	for chunk := range slices.Chunk(list, len(digest{})) {
 		if len(chunk) == len(digest{}) { // the last one may be cut off
 			keys = append(keys, digest(chunk))
 		}
 	}
-	if err := s.discard(context.Background(), keys); err != nil { // a few local reads: nothing to cancel
-		return err
-	}
-	s.cfg.Log.Info("removed what an unfinished import left", "blocks", len(keys))
-	return os.Remove(name)
+	return keys, nil
 }

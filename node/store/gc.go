@@ -44,7 +44,7 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	s.measure()
 	before := s.used.Load()
 	defer func() {
-		if !s.owe(err) && err == nil {
+		if !s.owe(owesGC, err) && err == nil {
 			s.paid()
 		}
 		st.Freed = max(0, before-s.used.Load())

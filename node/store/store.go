@@ -26,7 +26,7 @@ type Store struct {
 	stuck   atomic.Bool  // the database takes no writes until it is opened again
 	reading atomic.Bool  // it was opened for reading only
 	lean    atomic.Bool  // the database has small files, for what frees room
-	owed    atomic.Bool  // a GC found too little room to do all
+	owed    atomic.Int32 // a debt: there was too little room to remove all
 	told    atomic.Bool  // that there is no room
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
 	tries   owedTries    // Run's alone
@@ -49,6 +49,8 @@ type Store struct {
 	// full disk.
 	writing sync.Mutex
 	gcing   sync.Mutex // held while GC, Pin or Unpin runs
+	// undiscarded are the files of drafts that there was no room to discard. Guarded by gcing.
+	undiscarded []string
 
 	counting sync.Mutex
 	newest   string // the log file of values that is written
@@ -126,8 +128,8 @@ func (s *Store) open() (err error) {
 		return closeAfter(s.db, err)
 	}
 	s.measure()
-	s.owed.Store(exists(s.owedFile()))
-	s.stale.Store(s.owed.Load()) // what was deleted before is not counted as garbage yet
+	s.owed.Store(s.readOwed())
+	s.stale.Store(s.owed.Load() != owesNothing) // what was deleted before is not counted as garbage yet
 	s.makeReserve()
 	s.tell()
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
