@@ -15,27 +15,41 @@ import (
 // heardModel is a model of which peers serve or hold some.
 type heardModel struct {
 	id             cid.Cid
-	names          map[string]int // what peers call it, and how many of them
-	peers, serving int            // that hold some of it; of these, that serve some of it
+	peers, serving int // that hold some of it; of these, that serve some of it
+
+	// The voices of these peers: what they call it, and who holds and serves some.
+	names           map[string]voices
+	holders, served voices
 }
+
+// voices are the invitations that peers came with. Who has a token makes as many identities as
+// it likes: together they have one voice.
+type voices map[string]bool
 
 // heard lists the models of which peers serve or hold some, also those that are here. An
 // advert of a model without any of it counts for nothing: it costs nothing to send.
 func (r *running) heard() []*heardModel {
 	found := map[cid.Cid]*heardModel{}
 	for _, a := range r.host.Adverts() {
+		invitation := r.host.Grant(a.Peer)
 		for _, ad := range a.Models {
 			if len(ad.Held)+len(ad.Served) == 0 {
 				continue
 			}
 			m := found[ad.Model]
 			if m == nil {
-				m = &heardModel{id: ad.Model, names: map[string]int{}}
+				m = &heardModel{id: ad.Model, names: map[string]voices{}, holders: voices{}, served: voices{}}
 				found[ad.Model] = m
 			}
-			m.names[advertName(ad)]++
+			name := advertName(ad)
+			if m.names[name] == nil {
+				m.names[name] = voices{}
+			}
+			m.names[name][invitation] = true
+			m.holders[invitation] = true
 			m.peers++
 			if len(ad.Served) > 0 {
+				m.served[invitation] = true
 				m.serving++
 			}
 		}
@@ -43,30 +57,31 @@ func (r *running) heard() []*heardModel {
 	return slices.Collect(maps.Values(found))
 }
 
-// called returns what most peers call a model, and of several names the first.
+// called returns what most voices call a model, and of several names the first.
 func (m *heardModel) called() string {
 	most := ""
-	for name, n := range m.names {
-		if best := m.names[most]; n > best || n == best && name < most {
+	for name, v := range m.names {
+		if n, best := len(v), len(m.names[most]); n > best || n == best && name < most {
 			most = name
 		}
 	}
 	return most
 }
 
-// calledBy counts the peers that call a model by a name, which may have the model's tag.
-func (m *heardModel) calledBy(name string) (n int) {
-	for called, peers := range m.names {
+// calledBy counts the voices that call a model by a name, which may have the model's tag.
+func (m *heardModel) calledBy(name string) int {
+	all := voices{}
+	for called, v := range m.names {
 		if called == name || catalog.Tagged(called, m.id) == name {
-			n += peers
+			maps.Copy(all, v)
 		}
 	}
-	return n
+	return len(all)
 }
 
-// before orders models of one name: by the peers that serve, then hold them, then by identifier.
+// before orders models of one name: by the voices that serve, then hold them, then by identifier.
 func (m *heardModel) before(o *heardModel) int {
-	return cmp.Or(o.serving-m.serving, o.peers-m.peers, strings.Compare(m.id.KeyString(), o.id.KeyString()))
+	return cmp.Or(len(o.served)-len(m.served), len(o.holders)-len(m.holders), strings.Compare(m.id.KeyString(), o.id.KeyString()))
 }
 
 // advertName returns what a peer calls a model: its identifier if that is no name.
@@ -83,9 +98,9 @@ type foreignModel struct {
 	name string // what it is called here: no other model has it
 }
 
-// foreign lists the models that only peers have, by name, which is what most peers call them.
+// foreign lists the models that only peers have, by name, which is what most voices call them.
 // Names are not unique in a swarm. A name stands for the model of this node that has it, else
-// for the one that most peers serve, then hold, then for the first identifier; the others of
+// for the one that most voices serve, then hold, then for the first identifier; the others of
 // that name are NAME:TAG.
 func (r *running) foreign() []foreignModel {
 	local, names := map[cid.Cid]bool{}, map[string]bool{}

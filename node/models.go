@@ -175,8 +175,8 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	return cid.Undef, fmt.Errorf("%w: the identifiers of %d models begin with %s", gateway.ErrNotFound, len(prefixed), name)
 }
 
-// named lists the models that peers advertise under a name, first the one that most of them
-// call so.
+// named lists the models that peers advertise under a name, first the one that most voices call
+// so: for a name that no model is listed under.
 func (r *running) named(name string) (found []cid.Cid) {
 	heard := slices.DeleteFunc(r.heard(), func(m *heardModel) bool { return m.calledBy(name) == 0 })
 	slices.SortFunc(heard, func(a, b *heardModel) int {

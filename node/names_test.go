@@ -196,6 +196,44 @@ func TestPeersWithOtherNames(t *testing.T) {
 	}
 }
 
+// TestOneVoiceForAToken has two peers of one token against one of another: they neither rename its
+// model nor take its name for theirs.
+func TestOneVoiceForAToken(t *testing.T) {
+	t.Parallel()
+	first := start(t, t.TempDir(), online(""))
+	importAs(t, first, "demo", "q8_0")
+	id := shown(t, first, "demo").CID
+	var taken string
+	token := invite(t, first)
+	for range 2 {
+		dir := t.TempDir()
+		c, stop := startStop(t, dir, online(token))
+		importAs(t, c, "demo", "")
+		taken = shown(t, c, "demo").CID
+		if _, err := c.Watch(t.Context(), "/covey/v1/models/pull", api.PullRequest{Model: id}, func(api.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		renamed(t, dir, id, "demo:renamed")
+		start(t, dir, online(""))
+	}
+	if id > taken {
+		t.Fatalf("%s is the last of equals: swap the types", id)
+	}
+	last := start(t, t.TempDir(), online(invite(t, first)))
+	until(t, "all are heard", func() bool {
+		n := 0
+		for _, p := range peers(t, last) {
+			n += len(p.Models)
+		}
+		return n == 5
+	})
+	all := known(t, last)
+	if len(all) != 2 || all["demo"].CID != id || all["demo"].Peers != 3 || all[catalog.Tagged("demo", cid.MustParse(taken))].Peers != 2 {
+		t.Errorf("models are %+v, want demo for %s", all, id)
+	}
+}
+
 // peers returns what a node knows of the others.
 func peers(t *testing.T, c *api.Client) (all []api.Peer) {
 	t.Helper()

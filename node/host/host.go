@@ -250,15 +250,16 @@ func (h *Host) Peers() []Peer {
 	return out
 }
 
-// Grant names the invitation that the grant of a verified, connected peer goes back to: what
-// one token let in shares a name. Other peers have the name "".
+// Grant names the invitation that the grant of a peer goes back to, if the peer is verified and
+// connected or its advert is known: what one token let in shares a name. Other peers have the
+// name "".
 func (h *Host) Grant(id ID) string {
 	if r, err := h.running(); err == nil {
 		if m := r.gate.get(id); m != nil {
 			return string(m.grant.Invitation())
 		}
 	}
-	return ""
+	return h.table.grantOf(id)
 }
 
 // Name returns the name that a peer tells of its machine, also if it is gone; "" if it is not

@@ -245,6 +245,16 @@ func (t *table) live(now time.Time) []*wire.Advert {
 	return out
 }
 
+// grantOf returns the invitation that a peer came with, "" if its advert is not known.
+func (t *table) grantOf(id ID) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.rows[id]; r != nil {
+		return r.grant
+	}
+	return ""
+}
+
 // of returns the live advert of a peer, nil if there is none.
 func (t *table) of(id ID, now time.Time) *wire.Advert {
 	t.mu.Lock()
