@@ -50,6 +50,8 @@ func (r *running) controlRoutes() []controlRoute {
 		{"POST /covey/v1/invite", r.postInvite},
 		{"POST /covey/v1/revoke", r.postRevoke},
 		{"POST /covey/v1/gc", r.postGC},
+		{"GET /covey/v1/doctor", r.getDoctor},
+		{"POST /covey/v1/doctor/second", r.postSecond},
 	}
 }
 

@@ -92,6 +92,8 @@ type running struct {
 	memory   int64                       // lent
 	total    int64                       // of the machine
 
+	second atomic.Pointer[second] // the last other node that was started on the data directory; nil: none
+
 	tasks     sync.WaitGroup // local streams
 	changed   chan struct{}  // 1: something to advertise has changed
 	unpacking chan struct{}  // 1: the model in the program is imported once at a time

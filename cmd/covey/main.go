@@ -154,7 +154,7 @@ func rootCommand(o *options) *cobra.Command {
 	root.PersistentFlags().StringVar(&o.data, "data", defaultDataDir(), "data directory (environment: COVEY_DATA)")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(
-		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
+		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), doctorCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
 		runCommand(o), embedCommand(o), trainCommand(o), benchCommand(o), versionCommand(o),
 	)
 	addCompletion(root)

@@ -282,21 +282,29 @@ func (u *upOptions) check(cfg *node.Config) error {
 		return usageError{fmt.Errorf("check settings: %w", err)}
 	}
 	if cfg.Join != "" {
-		if _, err := wire.ParseToken(cfg.Join); err != nil {
-			why := strings.ReplaceAll(err.Error(), "\n", ": ")
-			return usageError{fmt.Errorf("join token %.16q: %s; it is the whole line that covey invite prints", cfg.Join, why)}
+		if _, err := parseToken(cfg.Join); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func parseToken(text string) (*wire.Token, error) {
+	t, err := wire.ParseToken(text)
+	if err != nil {
+		why := strings.ReplaceAll(err.Error(), "\n", ": ")
+		return nil, usageError{fmt.Errorf("join token %.16q: %s; it is the whole line that covey invite prints", text, why)}
+	}
+	return t, nil
+}
+
 // claim claims the data directory, after a node that ends there, and refuses one that runs.
 func (u *upOptions) claim(ctx context.Context) (*node.Claim, error) {
 	for w := newWait(startingTime); ; {
-		if _, err := u.running(ctx); ctx.Err() != nil {
+		if other, err := u.running(ctx); ctx.Err() != nil {
 			return nil, ctx.Err()
 		} else if !errors.Is(err, node.ErrNotRunning) {
-			return nil, u.alreadyRuns()
+			return nil, u.alreadyRuns(ctx, other)
 		}
 		c, err := node.NewClaim(u.data)
 		if !errors.Is(err, node.ErrClaimed) {
@@ -308,7 +316,13 @@ func (u *upOptions) claim(ctx context.Context) (*node.Claim, error) {
 	}
 }
 
-func (u *upOptions) alreadyRuns() error {
+// alreadyRuns is the error of a second node. The first one is told, which covey doctor asks.
+func (u *upOptions) alreadyRuns(ctx context.Context, other *api.Client) error {
+	if other != nil {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		_ = other.Post(ctx, "/covey/v1/doctor/second", api.SecondNode{PID: os.Getpid()}, nil) // no more than a hint
+	}
 	at, err := node.ReadEndpoint(u.data)
 	if err != nil {
 		return err

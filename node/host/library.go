@@ -62,7 +62,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 			libp2p.EnableAutoRelayWithPeerSource(r.relays, autorelay.WithMinCandidates(1), autorelay.WithNumRelays(relaysKept),
 				autorelay.WithMinInterval(relayLook), autorelay.WithBackoff(relayAgain), autorelay.WithMaxCandidateAge(relayMaxAge)))
 		if len(r.cfg.Listen) > 0 { // else there is no port to map
-			opts = append(opts, libp2p.NATPortMap())
+			opts = append(opts, libp2p.NATManager(r.natManager))
 		}
 	} else {
 		opts = append(opts, libp2p.DisableRelay())

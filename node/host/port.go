@@ -55,14 +55,7 @@ func (r *running) listenAt() ([]wire.Addr, error) {
 // keptPort returns the port in the directory if it is free, else another, which is kept then.
 func (r *running) keptPort(open []listenAddr) (int, error) {
 	path := filepath.Join(r.cfg.Dir, portFile)
-	kept := 0
-	data, err := readFile(path)
-	if err == nil {
-		kept, err = strconv.Atoi(strings.TrimSpace(string(data)))
-		if err == nil && (kept < 1 || kept > 65535) {
-			kept, err = 0, fmt.Errorf("port %d", kept)
-		}
-	}
+	kept, err := readPort(r.cfg.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.log.Warn("kept port not read, choosing another", "path", path, "err", err)
 	}
@@ -74,10 +67,27 @@ func (r *running) keptPort(open []listenAddr) (int, error) {
 		return 0, err
 	}
 	if kept != 0 {
+		r.taken = kept
 		r.log.Warn("the kept port is taken, listening on another from now on: join tokens made before do not lead here", "taken", kept, "port", port)
 	}
 	if err := writeFile(path, []byte(strconv.Itoa(port)+"\n")); err != nil {
 		r.log.Warn("port not kept, the next start chooses another", "err", err)
+	}
+	return port, nil
+}
+
+// readPort returns the port in a directory, or 0 and why there is none.
+func readPort(dir string) (int, error) {
+	data, err := readFile(filepath.Join(dir, portFile))
+	if err != nil {
+		return 0, err
+	}
+	port, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err == nil && (port < 1 || port > 65535) {
+		err = fmt.Errorf("port %d", port)
+	}
+	if err != nil {
+		return 0, err
 	}
 	return port, nil
 }
@@ -117,6 +127,19 @@ func parseListen(text string) (listenAddr, bool) {
 func parseOpen(text string) (listenAddr, bool) {
 	a, ok := parseListen(text)
 	return a, ok && a.port() == 0
+}
+
+// Listenable tries to listen at a multiaddr, at a port if the multiaddr leaves that open. It
+// returns the address as PROTOCOL HOST:PORT, and a multiaddr that it does not know as it is.
+func Listenable(ctx context.Context, text string, port int) (at string, err error) {
+	a, ok := parseListen(text)
+	if !ok {
+		return text, nil
+	}
+	if p := a.port(); p != 0 {
+		port = p
+	}
+	return a.fields[3] + " " + net.JoinHostPort(a.host(), strconv.Itoa(port)), a.bind(ctx, port)
 }
 
 // network is the name that package net has for it, such as tcp4.

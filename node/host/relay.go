@@ -63,6 +63,7 @@ func (r *running) relayLoop(ctx context.Context) error {
 			_ = service.Close() // it has no error
 			service = nil
 		}
+		r.relaying.Store(false)
 	}
 	defer stop()
 	var known reachability
@@ -74,6 +75,7 @@ func (r *running) relayLoop(ctx context.Context) error {
 			if service, err = r.newRelay(meter); err != nil {
 				return err
 			}
+			r.relaying.Store(true)
 			r.log.Info("relays for members that cannot reach each other")
 		case service != nil && (!open || pause > 0):
 			stop()

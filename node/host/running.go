@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -51,6 +52,10 @@ type running struct {
 	dials  chan struct{} // one entry for each dial under way
 	met    chan struct{} // wakes discovery; size 1, as one look finds all
 	renews chan struct{} // wakes the renewal of the membership; size 1, as it asks all
+
+	seen     sightings
+	relaying atomic.Bool // carries others' connections
+	taken    int         // the kept port, if another program had it at the start
 }
 
 // Run joins the network and blocks until ctx ends, which is no error. It may be called
@@ -188,6 +193,7 @@ func (r *running) loops() error {
 	if r.cfg.Relay != RelayOff {
 		g.Go(func() error { return r.relayLoop(ctx) })
 	}
+	g.Go(func() error { return r.watchSightings(ctx) })
 	if r.cfg.NAT {
 		g.Go(r.wantRelays)
 	}

@@ -99,6 +99,12 @@ func (w *Worker) Close() { w.pool.Close() }
 // CPU names the instruction set in use.
 func CPU() string { return kernel.Current().String() }
 
+// BestCPU names the best instruction set that this machine has.
+func BestCPU() string {
+	all := kernel.Supported()
+	return all[len(all)-1].String()
+}
+
 // Run lets the worker serve until ctx ends, then waits for its stages.
 func (w *Worker) Run(ctx context.Context) error {
 	w.mu.Lock()

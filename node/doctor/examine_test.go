@@ -1,0 +1,220 @@
+package doctor_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/doctor"
+)
+
+const gib = 1 << 30
+
+var now = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+
+// healthy is a member with two public peers behind an ordinary router.
+func healthy() *doctor.Facts {
+	return &doctor.Facts{
+		Running: true, Now: now, Data: doctor.Data{Dir: "/d", PID: 7},
+		Membership: &api.Membership{State: "member", Expires: now.Add(80 * 24 * time.Hour)},
+		Disk:       &doctor.Disk{Free: 40 * gib, Total: 100 * gib, Margin: 5 * gib},
+		Memory:     &doctor.Memory{Total: 16 * gib, Lent: 8 * gib, Free: 8 * gib, Available: 12 * gib},
+		CPU:        doctor.CPU{Arch: "amd64", Set: "avx2", Best: "avx2"},
+		Ports:      []doctor.Port{{Addr: "tcp 0.0.0.0:24001", For: "peers", Open: true}},
+		Network: doctor.Network{
+			NAT: true, Addrs4: []string{"192.168.1.2"}, Relays: []string{"attic"}, RelayOffered: 2,
+			Seen: []doctor.Seen{seen("attic", "11.0.0.1", "11.0.0.9:24001"), seen("cellar", "11.0.0.2", "11.0.0.9:24001")},
+		},
+		Peers: []doctor.Peer{
+			{Name: "attic", First: true, State: doctor.Direct, RTT: time.Millisecond, Timed: true, QUIC: true, Probes: []doctor.Probe{udp("11.0.0.1", doctor.Answers)}},
+			{Name: "cellar", State: doctor.Direct, RTT: time.Millisecond, Timed: true, Probes: []doctor.Probe{tcp("11.0.0.2", 24001, doctor.Answers)}},
+		},
+	}
+}
+
+func seen(peer, at, as string) doctor.Seen {
+	return doctor.Seen{Proto: "tcp", Local: "192.168.1.2:24001", As: as, Peer: peer, At: at}
+}
+
+func tcp(host string, port int, r doctor.Result) doctor.Probe {
+	return doctor.Probe{Target: doctor.Target{Proto: "tcp", Host: host, Port: port}, Result: r}
+}
+
+func udp(host string, r doctor.Result) doctor.Probe {
+	return doctor.Probe{Target: doctor.Target{Proto: "udp", Host: host, Port: 24001}, Result: r, MTU: map[doctor.Result]int{doctor.Answers: 1500}[r]}
+}
+
+func guess(host string, port int, r doctor.Result) doctor.Probe {
+	p := tcp(host, port, r)
+	p.Guess = true
+	return p
+}
+
+// away makes a peer unreachable, with what probes found.
+func away(p *doctor.Peer, probes ...doctor.Probe) {
+	p.State, p.QUIC, p.Timed, p.Probes = doctor.Unreachable, false, false, probes
+}
+
+// silent is what probes of a machine find from which nothing comes back.
+func silent(host string) []doctor.Probe {
+	return []doctor.Probe{tcp(host, 24001, doctor.Silent), udp(host, doctor.Silent), guess(host, 443, doctor.Silent)}
+}
+
+// broken are nodes that are not healthy. What is wanted is CHECK STATE TEXT of all findings that
+// are not ok, in order.
+var broken = []struct {
+	name  string
+	spoil func(f *doctor.Facts)
+	want  []string // CHECK STATE TEXT of all findings that are not ok, in order
+}{
+	{"healthy", func(*doctor.Facts) {}, nil},
+	{"dead founder", func(f *doctor.Facts) {
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Refused), udp("11.0.0.1", doctor.Refused))
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{"clock unknown", "reach fail attic (that the token or the owner names): dead: its machine refuses the connection to TCP 11.0.0.1:24001", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
+	{"wrong port, another program", func(f *doctor.Facts) {
+		p := tcp("11.0.0.1", 22, doctor.Other)
+		p.Says = "SSH-2.0-OpenSSH"
+		away(&f.Peers[0], p)
+	}, []string{`reach fail attic (that the token or the owner names): wrong port: another program than covey answers at TCP 11.0.0.1:22: it says "SSH-2.0-OpenSSH"`, "udp unknown", "mtu unknown"}},
+	{
+		"wrong port, a mute program", func(f *doctor.Facts) { away(&f.Peers[0], tcp("11.0.0.1", 22, doctor.Other)) },
+		[]string{"reach fail attic (that the token or the owner names): wrong port: another program than covey answers at TCP 11.0.0.1:22: it accepts", "udp unknown", "mtu unknown"},
+	},
+	{"wrong port, the right one is known too", func(f *doctor.Facts) {
+		f.Peers[0].First = true
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Refused), guess("11.0.0.1", 443, doctor.Answers))
+	}, []string{"reach fail attic (that the token or the owner names): wrong port: a covey node answers at TCP 11.0.0.1:443", "udp unknown", "mtu unknown"}},
+	{"another node", func(f *doctor.Facts) {
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
+		f.Peers[0].Reason = "another peer answers at its address"
+	}, []string{"reach fail attic (that the token or the owner names): a covey node answers at TCP 11.0.0.1:24001, but no connection stands: another peer answers", "udp unknown", "mtu unknown"}},
+	{
+		"firewall before the founder", func(f *doctor.Facts) { away(&f.Peers[0], silent("11.0.0.1")...) },
+		[]string{"reach fail attic (that the token or the owner names): no packet comes back from TCP 11.0.0.1:24001 in 3s, while 1 other peer answers: a firewall drops", "udp unknown", "mtu unknown"},
+	},
+	{"firewall that lets some ports pass", func(f *doctor.Facts) {
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Silent), guess("11.0.0.1", 443, doctor.Refused))
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{"clock unknown", "reach fail attic (that the token or the owner names): a firewall drops connections to TCP 11.0.0.1:24001: no answer in 3s, while its machine answers at other ports (TCP 11.0.0.1:443 refused)", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
+	{"black hole", func(f *doctor.Facts) {
+		away(&f.Peers[0], silent("11.0.0.1")...)
+		away(&f.Peers[1], silent("11.0.0.2")...)
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{"clock unknown", "reach fail black hole: no packet comes back from anywhere: 4 addresses of 2 peers tried for 3s each, and not one answers or refuses, nor do the ports 443 80 22", "udp unknown no answer over UDP", "nat unknown", "mtu unknown", "relay unknown"}},
+	{"black hole or a machine that is off", func(f *doctor.Facts) {
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], silent("11.0.0.1")...)
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{"clock unknown", "reach fail no packet comes back: 2 addresses of 1 peer tried", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
+	{"offline", func(f *doctor.Facts) {
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.NoRoute))
+		away(&f.Peers[1], tcp("11.0.0.2", 24001, doctor.NoRoute))
+		f.Network.Seen, f.Network.Relays, f.Network.Addrs4 = nil, nil, nil
+	}, []string{"clock unknown", "reach fail this machine is offline", "udp unknown", "ipv4 warn no address but loopback", "nat unknown", "mtu unknown", "relay unknown"}},
+	{"UDP blocked", func(f *doctor.Facts) {
+		f.Peers[0].QUIC = false
+		f.Peers[0].Probes = []doctor.Probe{udp("11.0.0.1", doctor.Silent)}
+		f.Peers[1].Probes = append(f.Peers[1].Probes, udp("11.0.0.2", doctor.Silent))
+	}, []string{"udp fail UDP is blocked: no answer over QUIC from attic, cellar", "mtu unknown"}},
+	{
+		"UDP blocked at one peer", func(f *doctor.Facts) { f.Peers[1].Probes = append(f.Peers[1].Probes, udp("11.0.0.2", doctor.Silent)) },
+		[]string{"udp warn UDP (QUIC) passes to attic, but not to cellar"},
+	},
+	{"symmetric NAT without any relay", func(f *doctor.Facts) {
+		f.Network.Seen[1].As = "11.0.0.9:31002"
+		f.Network.Relays, f.Network.RelayOffered = nil, 0
+	}, []string{"nat warn symmetric", "relay fail symmetric NAT without any relay: the TCP socket 192.168.1.2:24001 is 11.0.0.9:24001 to attic and 11.0.0.9:31002 to cellar, and of 2 peers connected 0 relay"}},
+	{"symmetric NAT with one", func(f *doctor.Facts) { f.Network.Seen[1].As = "11.0.0.9:31002" }, []string{"nat warn symmetric"}},
+	{"an ordinary NAT without a relay", func(f *doctor.Facts) { f.Network.Relays, f.Network.RelayOffered = nil, 0 }, []string{"relay warn a router is before this machine (endpoint-independent NAT)"}},
+	{"an unknown NAT without a relay, and a peer away", func(f *doctor.Facts) {
+		f.Network.Relays, f.Network.RelayOffered, f.Network.Seen = nil, 0, f.Network.Seen[:1]
+		away(&f.Peers[1], tcp("11.0.0.2", 24001, doctor.Silent))
+	}, []string{"reach warn cellar: no packet comes back", "nat unknown", "relay fail a router is before this machine (unknown NAT)"}},
+	{"clock wrong by minutes, one peer to ask", func(f *doctor.Facts) {
+		f.Peers[0].Clock = 5 * time.Minute
+		f.Peers[1].Timed = false
+	}, []string{"clock fail this machine's clock says"}},
+	{"clock wrong by minutes, by three", func(f *doctor.Facts) {
+		f.Peers = append(f.Peers, doctor.Peer{Name: "x", State: doctor.Direct, Timed: true})
+		for i := range f.Peers {
+			f.Peers[i].Clock = -5 * time.Minute
+		}
+	}, []string{"clock fail this machine's clock is wrong: it is 5m fast by those of 3 of 3 peers"}},
+	{"another clock wrong", func(f *doctor.Facts) {
+		f.Peers = append(f.Peers, doctor.Peer{Name: "x", State: doctor.Direct, Timed: true, Clock: time.Hour})
+	}, []string{"clock warn the clocks of 1 peer are wrong"}},
+	{"full disk", func(f *doctor.Facts) { f.Disk.Full = "the disk has 1 GiB free, and 5 GiB must stay free" }, []string{"disk fail the disk is full for models, and the node is read-only: the disk has 1 GiB"}},
+	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
+	{"damaged blocks", func(f *doctor.Facts) { f.Disk.Damaged = 2 }, []string{"disk warn 2 damaged blocks"}},
+	{"expired membership", func(f *doctor.Facts) {
+		f.Membership = &api.Membership{State: "over", Expires: now.Add(-50 * time.Hour)}
+	}, []string{"membership fail the membership expired on"}},
+	{"membership of the future", func(f *doctor.Facts) {
+		f.Membership = &api.Membership{State: "over", Expires: now.Add(time.Hour)}
+	}, []string{"membership fail the membership has not begun"}},
+	{"revoked membership", func(f *doctor.Facts) { f.Membership.State = "revoked" }, []string{"membership fail the membership was revoked"}},
+	{"expired token", func(f *doctor.Facts) {
+		f.Membership.State, f.Token = "joining", &doctor.Token{Expires: now.Add(-time.Hour), Addrs: 1}
+	}, []string{"membership fail the token expired on"}},
+	{"token of another swarm", func(f *doctor.Facts) { f.Token = &doctor.Token{Expires: now.Add(time.Hour), Other: true} }, []string{"membership fail the token is of another swarm"}},
+	{"turned away", func(f *doctor.Facts) { f.Membership.Problem = "a peer turned this node away" }, []string{"membership fail a peer turned"}},
+	{"membership ends soon", func(f *doctor.Facts) {
+		f.Membership.Problem, f.Membership.Expires = "the membership ends and is not renewed", now.Add(time.Hour)
+	}, []string{"membership warn the membership ends"}},
+	{"second node on one data directory", func(f *doctor.Facts) { f.Data.Second, f.Data.SecondAgo = 9, time.Minute }, []string{"data fail a second node (process 9) was started on /d 1m ago and refused: a node (process 7)"}},
+	{
+		"another process on the data directory", func(f *doctor.Facts) { f.Running, f.Data.Held, f.Data.Claimed = false, true, true },
+		[]string{"data fail another node holds /d and does not answer", "mapping unknown", "relay unknown"},
+	},
+	{
+		"a command on the data directory", func(f *doctor.Facts) { f.Running, f.Data.Held = false, true },
+		[]string{"data warn another covey command uses /d", "mapping unknown", "relay unknown"},
+	},
+	{"taken port", func(f *doctor.Facts) { f.Ports = []doctor.Port{{Addr: "tcp 127.0.0.1:8420", For: "API", Taken: true}} }, []string{"ports fail tcp 127.0.0.1:8420 for API is taken by another program"}},
+	{"taken kept port", func(f *doctor.Facts) {
+		f.Ports[0] = doctor.Port{Addr: "port 24001", For: "peers", Instead: "tcp 0.0.0.0:25000"}
+	}, []string{"ports warn port 24001 for peers is taken"}},
+	{"narrow path", func(f *doctor.Facts) { f.Peers[0].Probes[0].MTU = 1280 }, []string{"mtu warn packets of 1280 bytes pass to attic"}},
+	{"relayed", func(f *doctor.Facts) {
+		f.Peers[1].State, f.Peers[1].Via = doctor.Relayed, "attic"
+	}, []string{"path warn cellar: over the relay attic, 1ms"}},
+	{"slow kernels", func(f *doctor.Facts) { f.CPU.Set = "generic" }, []string{"kernels warn generic is in use"}},
+	{"scarce memory", func(f *doctor.Facts) { f.Memory.Available = gib }, []string{"memory warn 8.0 GiB lent"}},
+	{
+		"no address", func(f *doctor.Facts) { f.Peers, f.Network.Seen, f.Network.Relays = nil, nil, nil },
+		[]string{"clock unknown", "reach fail no address of any peer is known", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"},
+	},
+}
+
+// TestExamine breaks a healthy node in one way, and looks what the findings that are not ok say.
+func TestExamine(t *testing.T) {
+	t.Parallel()
+	for _, c := range broken {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			f := healthy()
+			c.spoil(f)
+			var got []string
+			for _, x := range doctor.Examine(f) {
+				if strings.ContainsAny(x.What+x.Do, "\n") || x.What == "" || x.State == api.FindingFail && x.Do == "" {
+					t.Errorf("no two lines: %+v", x)
+				}
+				if x.State != api.FindingOK && x.Check != "mapping" || x.Check == "mapping" && !f.Running {
+					got = append(got, x.Check+" "+x.State+" "+x.What)
+				}
+			}
+			for i, g := range got {
+				if i >= len(c.want) || !strings.HasPrefix(g, c.want[i]) {
+					t.Errorf("%d: %s", i, g)
+				}
+			}
+			if len(got) != len(c.want) {
+				t.Errorf("%d findings, want %q", len(got), c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,269 @@
+package doctor
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/covey-network/covey/node/api"
+)
+
+// Kinds of NATs.
+const (
+	natUnknown   = "unknown"
+	natNone      = "none"
+	natEndpoint  = "endpoint-independent" // one address outside for each socket inside
+	natSymmetric = "symmetric"            // another port for each destination
+)
+
+// natKind compares what peers see of this machine's sockets. behind reports whether there is a
+// NAT at all.
+func (n *Network) natKind() (kind string, behind bool, why string) {
+	kind = natUnknown
+	type socket struct{ proto, local string }
+	seen := map[socket][]Seen{}
+	for _, s := range n.Seen {
+		host, port, err := net.SplitHostPort(s.As)
+		_, localPort, err2 := net.SplitHostPort(s.Local)
+		if err != nil || err2 != nil || !strings.Contains(s.As, ".") { // IPv6 has no NAT
+			continue
+		}
+		if slices.Contains(n.Addrs4, host) || net.ParseIP(host).IsLoopback() {
+			if ip := net.ParseIP(host); port == localPort && kind == natUnknown && !ip.IsPrivate() && !ip.IsLoopback() {
+				kind, why = natNone, s.As+" as this machine and "+s.Peer+" see it"
+			}
+			continue // on this network
+		}
+		behind = true
+		k := socket{s.Proto, s.Local}
+		seen[k] = append(seen[k], s)
+	}
+	for _, all := range seen {
+		for _, s := range all[1:] {
+			if s.At == all[0].At {
+				continue
+			}
+			if s.As != all[0].As {
+				return natSymmetric, true, fmt.Sprintf("the %s socket %s is %s to %s and %s to %s", strings.ToUpper(s.Proto), s.Local, all[0].As, all[0].Peer, s.As, s.Peer)
+			}
+			kind, why = natEndpoint, fmt.Sprintf("the %s socket %s is %s to %s and to %s", strings.ToUpper(s.Proto), s.Local, s.As, all[0].Peer, s.Peer)
+		}
+	}
+	if behind && kind != natEndpoint {
+		kind = natUnknown
+		for _, all := range seen {
+			why = fmt.Sprintf("%s is %s to %s, and a second public peer to compare with is missing", all[0].Local, all[0].As, all[0].Peer)
+		}
+	}
+	return kind, behind, why
+}
+
+func checkNAT(f *Facts) []api.Finding {
+	const check = "nat"
+	kind, behind, why := f.Network.natKind()
+	switch {
+	case kind == natNone:
+		return ok(check, "none: %s", why)
+	case kind == natEndpoint:
+		return ok(check, "endpoint-independent, one address for all destinations: %s; holes can be punched", why)
+	case kind == natSymmetric:
+		return one(check, api.FindingWarn, "symmetric, another port for each destination: "+why+"; holes to other such routers cannot be punched",
+			"forward a port in the router and say covey up --announce, or turn on UPnP there; else this machine needs a relay")
+	case behind:
+		return unknown(check, "a router translates addresses, of which kind is not known: %s", why)
+	case len(f.Network.Seen) == 0:
+		return unknown(check, "no peer is connected that tells how it sees this machine")
+	}
+	return ok(check, "none between this machine and its peers")
+}
+
+func checkMapping(f *Facts) []api.Finding {
+	const check = "mapping"
+	_, behind, _ := f.Network.natKind()
+	switch n := &f.Network; {
+	case !f.Running:
+		return unknown(check, "not looked for without a node")
+	case !n.NAT:
+		return unknown(check, "off, as are hole punching and relays: the node runs with --nat=false")
+	case len(n.Mapped) > 0:
+		return ok(check, "the router maps %s here (UPnP or NAT-PMP)", list(n.Mapped))
+	case n.Gateway:
+		return one(check, api.FindingWarn, "a router that maps ports (UPnP or NAT-PMP) was found, and maps none to this node", "look in the router whether it lets machines map ports")
+	case !behind:
+		return ok(check, "no router that maps ports (UPnP or NAT-PMP) was found; none is needed as far as peers tell")
+	}
+	return unknown(check, "no router that maps ports (UPnP or NAT-PMP) answers: turned on there, it spares hole punching")
+}
+
+// checkUDP says whether QUIC passes, by the peers that answer over TCP.
+func checkUDP(f *Facts) []api.Finding {
+	const check = "udp"
+	var works, blocked, tried []string
+	for i := range f.Peers {
+		p := &f.Peers[i]
+		tcp, udp, silent := p.State == Direct && !p.QUIC, p.State == Direct && p.QUIC, 0
+		for _, r := range p.Probes {
+			switch {
+			case r.Guess:
+			case r.Proto == "tcp":
+				tcp = tcp || r.Result == Answers
+			case r.Result == Answers:
+				udp = true
+			case r.Result == Silent:
+				silent++
+			}
+		}
+		switch {
+		case udp:
+			works = append(works, p.Name)
+		case tcp && silent > 0:
+			blocked = append(blocked, p.Name)
+		case silent > 0:
+			tried = append(tried, p.Name)
+		}
+	}
+	switch {
+	case len(works) > 0 && len(blocked) > 0:
+		return one(check, api.FindingWarn, fmt.Sprintf("UDP (QUIC) passes to %s, but not to %s, which answer over TCP: a firewall there drops it", list(works), list(blocked)), "let UDP pass to the port of covey up on those machines")
+	case len(works) > 0:
+		return ok(check, "UDP passes: %s over QUIC", list(answer(works)))
+	case len(blocked) > 0:
+		return one(check, api.FindingFail, fmt.Sprintf("UDP is blocked: no answer over QUIC from %s, which answer over TCP: a firewall or router drops UDP", list(blocked)),
+			"let UDP out (and answers in) in the firewall of this machine and its router; without it TCP is used, holes are punched less often, and a relay is needed more often")
+	case len(tried) > 0:
+		return unknown(check, "no answer over UDP from %s, nor over TCP: see reach", list(tried))
+	}
+	return unknown(check, "no peer with a UDP address is known to try")
+}
+
+func answer(names []string) []string {
+	out := slices.Clone(names)
+	verb := " answer"
+	if len(out) == 1 {
+		verb = " answers"
+	}
+	if len(out) <= shown {
+		out[len(out)-1] += verb
+	}
+	return out
+}
+
+func checkIPv4(f *Facts) []api.Finding { return checkFamily(f, "ipv4", f.Network.Addrs4, ".") }
+
+func checkIPv6(f *Facts) []api.Finding { return checkFamily(f, "ipv6", f.Network.Addrs6, ":") }
+
+// checkFamily tells the addresses of this machine and whether others reach it there.
+func checkFamily(f *Facts, check string, own []string, mark string) []api.Finding {
+	n := &f.Network
+	of := func(all []string) (out []string) {
+		for _, a := range all {
+			if host, _, err := net.SplitHostPort(a[strings.LastIndex(a, " ")+1:]); err == nil && strings.Contains(host, mark) {
+				out = append(out, a)
+			}
+		}
+		return out
+	}
+	reached, vain := of(n.Reachable), of(n.Unreachable)
+	var seen []string
+	for _, s := range n.Seen {
+		host, _, err := net.SplitHostPort(s.As)
+		if ip := net.ParseIP(host); err == nil && strings.Contains(host, mark) && !ip.IsPrivate() && !ip.IsLoopback() && !slices.Contains(own, host) && !slices.Contains(seen, host) {
+			seen = append(seen, host)
+		}
+	}
+	text := list(own)
+	switch {
+	case len(own) == 0 && mark == ":":
+		return ok(check, "no public address: IPv4 alone is used")
+	case len(own) == 0:
+		return one(check, api.FindingWarn, "no address but loopback", "connect this machine to a network")
+	}
+	if len(seen) > 0 {
+		text += ", " + list(seen) + " to peers outside"
+	}
+	switch {
+	case len(reached) > 0:
+		text += "; others reach " + list(reached)
+	case len(vain) > 0:
+		text += "; others have tried in vain to reach " + list(vain)
+	case n.Private:
+		text += "; others do not reach this machine from outside"
+	default:
+		text += "; nobody has told yet whether it is reached from outside"
+	}
+	return ok(check, "%s", text)
+}
+
+// checkMTU tells the largest packets that peers answer.
+func checkMTU(f *Facts) []api.Finding {
+	const check = "mtu"
+	least, to := 0, ""
+	for _, p := range f.Peers {
+		best := 0
+		for _, r := range p.Probes {
+			best = max(best, r.MTU)
+		}
+		if best > 0 && (least == 0 || best < least) {
+			least, to = best, p.Name
+		}
+	}
+	switch top := packetSizes[len(packetSizes)-1]; {
+	case least == 0:
+		return unknown(check, "no peer has answered packets of known sizes")
+	case least >= top:
+		return ok(check, "packets of %d bytes pass to all peers tried", least)
+	case least <= 1280:
+		return one(check, api.FindingWarn, fmt.Sprintf("packets of %d bytes pass to %s, larger ones of those tried (%s) vanish: a tunnel or VPN on the way is narrow", least, to, sizes(least)),
+			"covey copes with it over QUIC; if TCP stalls, lower the MTU of this machine's interface to "+fmt.Sprint(least))
+	}
+	return ok(check, "packets of %d bytes pass to %s, larger ones of those tried (%s) do not: a tunnel or PPPoE on the way", least, to, sizes(least))
+}
+
+func sizes(above int) string {
+	var out []string
+	for _, s := range packetSizes {
+		if s > above {
+			out = append(out, fmt.Sprint(s))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func checkRelay(f *Facts) []api.Finding {
+	const check = "relay"
+	n := &f.Network
+	kind, behind, why := n.natKind()
+	serves := "; carries no connections of others"
+	if n.Relaying {
+		serves = "; carries connections of others"
+	}
+	connected, away := 0, 0
+	for i := range f.Peers {
+		if p := &f.Peers[i]; p.Connected() {
+			connected++
+		} else if p.State == Unreachable {
+			away++
+		}
+	}
+	const do = "let a machine that all can reach run covey up --relay on (see docs/reach.md), or forward a port in this router and say covey up --announce"
+	switch {
+	case !f.Running:
+		return unknown(check, "not looked for without a node")
+	case len(n.Relays) > 0:
+		return ok(check, "reserved at %s: others reach this machine through it%s", list(n.Relays), serves)
+	case len(n.Reachable) > 0 || len(n.Mapped) > 0 || n.Public4 && !n.Private || connected > 0 && !behind:
+		return ok(check, "none needed as far as peers tell%s", serves)
+	case connected == 0:
+		return unknown(check, "no peer is connected that could relay")
+	case !n.NAT:
+		return one(check, api.FindingWarn, "the node runs with --nat=false, and uses no relay although a router is before it", "start it without --nat=false")
+	case kind == natSymmetric:
+		return one(check, api.FindingFail, fmt.Sprintf("symmetric NAT without any relay: %s, and of %s connected %d relay: machines behind other routers cannot reach this one, nor it them (%s unreachable now)", why, count(connected, "peer"), n.RelayOffered, count(away, "peer")), do)
+	case n.RelayOffered > 0:
+		return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine, and no relay holds a reservation for it yet; %s relay", count(n.RelayOffered, "connected peer")), "wait half a minute after the start; if it stays so, look at their limits (limits.relay)")
+	case away > 0:
+		return one(check, api.FindingFail, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: machines behind other routers cannot reach this one, nor it them (%s unreachable now)", kind, count(connected, "peer"), count(away, "peer")), do)
+	}
+	return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: a machine behind another router could not reach this one", kind, count(connected, "peer")), do)
+}
