@@ -181,7 +181,7 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	contacts := h.Contacts()
 	found := make([]doctor.Peer, len(contacts))
 	for i, c := range contacts {
-		found[i] = doctor.Peer{Name: c.ID.String(), First: c.First}
+		found[i] = doctor.Peer{Name: c.ID.String(), First: c.First, Inside: c.Inside}
 	}
 	probe(ctx, contacts, found)
 	settled(ctx, h, contacts)

@@ -84,7 +84,7 @@ func (r *running) reachProblem() string {
 	if n := len(found) - shownUnreached; n > 0 {
 		found, more = found[:shownUnreached], fmt.Sprintf("; and %d more", n)
 	}
-	return "no peer of the swarm is reached: " + strings.Join(found, "; ") + more
+	return "no peer of the swarm is reached: " + strings.Join(found, "; ") + more + "; covey doctor says what to do"
 }
 
 // nobody tells why no peer gives a model, to follow a sentence; nothing is "". Undef is a model

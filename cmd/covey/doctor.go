@@ -65,7 +65,7 @@ func (u *upOptions) diagnose(c *cobra.Command, speed bool) (*api.Diagnosis, erro
 			return nil, err
 		}
 	}
-	client, err := u.running(ctx)
+	client, err := u.starting(ctx, newWait(startingTime))
 	if err == nil {
 		var d api.Diagnosis
 		return &d, client.Get(ctx, "/covey/v1/doctor", url.Values{"speed": {fmt.Sprint(speed)}}, &d)

@@ -132,8 +132,9 @@ var broken = []struct {
 	{"an ordinary NAT without a relay", func(f *doctor.Facts) { f.Network.Relays, f.Network.RelayOffered = nil, 0 }, []string{"relay warn a router is before this machine (endpoint-independent NAT)"}},
 	{"an unknown NAT without a relay, and a peer away", func(f *doctor.Facts) {
 		f.Network.Relays, f.Network.RelayOffered, f.Network.Seen = nil, 0, f.Network.Seen[:1]
-		away(&f.Peers[1], tcp("11.0.0.2", 24001, doctor.Silent))
-	}, []string{"reach warn cellar: no packet comes back", "nat unknown", "relay fail a router is before this machine (unknown NAT)"}},
+		away(&f.Peers[1], tcp("192.168.9.2", 24001, doctor.Silent))
+		f.Peers[1].Inside = true
+	}, []string{"reach warn cellar: it is behind a router: it tells addresses within its own network alone, as 192.168.9.2", "nat unknown", "relay fail a router is before this machine (unknown NAT)"}},
 	{"clock wrong by minutes, one peer to ask", func(f *doctor.Facts) {
 		f.Peers[0].Clock = 5 * time.Minute
 		f.Peers[1].Timed = false
@@ -153,6 +154,10 @@ var broken = []struct {
 	{"expired membership", func(f *doctor.Facts) {
 		f.Membership = &api.Membership{State: "over", Expires: now.Add(-50 * time.Hour)}
 	}, []string{"membership fail the membership expired on"}},
+	{"turned away for its membership", func(f *doctor.Facts) {
+		f.Membership.State = "revoked"
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
+	}, []string{"membership fail", "reach warn attic (that the token or the owner names): a covey node answers at TCP 11.0.0.1:24001, but", "udp unknown", "mtu unknown"}},
 	{"membership of the future", func(f *doctor.Facts) {
 		f.Membership = &api.Membership{State: "over", Expires: now.Add(time.Hour)}
 	}, []string{"membership fail the membership has not begun"}},

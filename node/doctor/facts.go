@@ -105,6 +105,7 @@ const (
 type Peer struct {
 	Name   string // or its identity
 	First  bool   // the token, or the owner, names its address
+	Inside bool   // it tells addresses within another house alone
 	State  string
 	Reason string // why it is unreachable
 	Via    string // the relay

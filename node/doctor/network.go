@@ -242,7 +242,7 @@ func checkRelay(f *Facts) []api.Finding {
 	for i := range f.Peers {
 		if p := &f.Peers[i]; p.Connected() {
 			connected++
-		} else if p.State == Unreachable {
+		} else if p.State == Unreachable && p.Inside {
 			away++
 		}
 	}
@@ -259,11 +259,11 @@ func checkRelay(f *Facts) []api.Finding {
 	case !n.NAT:
 		return one(check, api.FindingWarn, "the node runs with --nat=false, and uses no relay although a router is before it", "start it without --nat=false")
 	case kind == natSymmetric:
-		return one(check, api.FindingFail, fmt.Sprintf("symmetric NAT without any relay: %s, and of %s connected %d relay: machines behind other routers cannot reach this one, nor it them (%s unreachable now)", why, count(connected, "peer"), n.RelayOffered, count(away, "peer")), do)
+		return one(check, api.FindingFail, fmt.Sprintf("symmetric NAT without any relay: %s, and of %s connected %d relay: machines behind other routers cannot reach this one, nor it them (now: %d)", why, count(connected, "peer"), n.RelayOffered, away), do)
 	case n.RelayOffered > 0:
 		return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine, and no relay holds a reservation for it yet; %s relay", count(n.RelayOffered, "connected peer")), "wait half a minute after the start; if it stays so, look at their limits (limits.relay)")
 	case away > 0:
-		return one(check, api.FindingFail, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: machines behind other routers cannot reach this one, nor it them (%s unreachable now)", kind, count(connected, "peer"), count(away, "peer")), do)
+		return one(check, api.FindingFail, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: machines behind other routers cannot reach this one, nor it them (now: %d)", kind, count(connected, "peer"), away), do)
 	}
 	return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: a machine behind another router could not reach this one", kind, count(connected, "peer")), do)
 }

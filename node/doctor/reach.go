@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -129,34 +128,37 @@ func nobody(f *Facts) []api.Finding {
 // nothing is the finding of a machine to which nothing comes back, nil if that is not so.
 func nothing(f *Facts, away []*Peer) []api.Finding {
 	const check = "reach"
-	addrs, guessed := 0, 0
-	hosts := map[string]bool{}
-	noRoute := true
+	machines, silent, guessed, noRoute := 0, 0, 0, 0
 	for _, p := range away {
+		before := silent
 		for _, r := range p.Probes {
-			if r.Result != Silent && r.Result != NoRoute {
+			switch {
+			case r.Result == NoRoute:
+				noRoute++
+			case r.Result != Silent:
 				return nil
-			}
-			noRoute = noRoute && r.Result == NoRoute
-			hosts[r.Host] = true
-			if r.Guess {
+			case r.Guess:
 				guessed++
-			} else {
-				addrs++
+			default:
+				silent++
 			}
+		}
+		if silent > before {
+			machines++
 		}
 	}
 	switch {
-	case addrs == 0:
+	case silent > 0:
+	case noRoute > 0:
+		return one(check, api.FindingFail, fmt.Sprintf("this machine is offline: it has no route to any of %s of %s", count(noRoute, "address"), count(len(away), "peer")), "connect it to a network: look at the cable, Wi-Fi or VPN")
+	default:
 		return nil
-	case noRoute:
-		return one(check, api.FindingFail, fmt.Sprintf("this machine is offline: it has no route to any of %s of %s", count(addrs, "address"), count(len(away), "peer")), "connect it to a network: look at the cable, Wi-Fi or VPN")
 	}
-	tried := fmt.Sprintf("%s of %s tried for %s each, and not one answers or refuses", count(addrs, "address"), count(len(away), "peer"), span(dialLimit))
+	tried := fmt.Sprintf("%s of %s tried for %s each, and not one answers or refuses", count(silent, "address"), count(machines, "peer"), span(dialLimit))
 	if guessed > 0 {
 		tried += ", nor do the ports " + strings.Trim(fmt.Sprint(guesses), "[]") + " there"
 	}
-	if len(hosts) == 1 {
+	if machines == 1 {
 		return one(check, api.FindingFail, "no packet comes back: "+tried+"; with one machine known it cannot be told whether that machine is off, or a firewall or black hole swallows all that this one sends",
 			"see whether other sites answer from here (then that machine is off, or a firewall is before it); if none does, look at this machine's router, VPN and firewall")
 	}
@@ -188,7 +190,10 @@ func unreached(f *Facts, p *Peer) []api.Finding {
 		if p.Reason != "" {
 			what += ": " + p.Reason
 		}
-		do = "if another peer answers there, make a new token on the right machine; else see membership and clock"
+		do = "see membership and clock; if another peer answers there, make a new token on the right machine"
+		if m := f.Membership; m != nil && m.Ended() {
+			state, do = api.FindingWarn, "see membership"
+		}
 	case causeOther:
 		says := "it accepts connections and does not speak as a node does"
 		if probe.Says != "" {
@@ -207,15 +212,16 @@ func unreached(f *Facts, p *Peer) []api.Finding {
 		state = api.FindingFail
 		what = fmt.Sprintf("%s: a firewall drops connections to %s: no answer in %s, while its machine answers at other ports (%s)", who, probe, span(dialLimit), list(passing(p)))
 		do = fmt.Sprintf("let port %d, TCP and UDP, pass in the firewalls of that machine and of this network; or covey up --relay on there, which listens on port 443 too", probe.Port)
-	case causeSilent:
+	case causeSilent, causeNoRoute:
+		if p.Inside {
+			return one(check, state, fmt.Sprintf("%s: it is behind a router: it tells addresses within its own network alone, as %s, and no relay leads to it", who, probe.Host), "let a machine that all can reach run covey up --relay on, or forward a port in that router (docs/reach.md)")
+		}
+		if why == causeNoRoute {
+			what, do = fmt.Sprintf("%s: this machine has no route to %s", who, probe.Host), "connect it to that network"
+			break
+		}
 		what = fmt.Sprintf("%s: no packet comes back from %s in %s, %s: a firewall drops the connections, or its machine is off", who, probe, span(dialLimit), others)
 		do = fmt.Sprintf("see whether that machine is on; if so, let port %d, TCP and UDP, pass in its firewall and in this network's", probe.Port)
-		if net.ParseIP(probe.Host).IsPrivate() || !p.First {
-			do += ", or let a peer that both reach relay (covey up --relay on)"
-		}
-	case causeNoRoute:
-		what = fmt.Sprintf("%s: this machine has no route to %s", who, probe.Host)
-		do = "connect it to that network"
 	default:
 		switch {
 		case probe != nil:

@@ -194,9 +194,10 @@ func (h *Host) Network() (n Network) {
 
 // Contact is where a peer may be found.
 type Contact struct {
-	ID    ID
-	Addrs []wire.Addr // that may lead there from this machine
-	First bool        // the owner, or a token, named it
+	ID     ID
+	Addrs  []wire.Addr // that may lead there from this machine
+	First  bool        // the owner, or a token, named it
+	Inside bool        // it tells addresses within other houses alone
 }
 
 // Contacts lists the peers that Paths knows, with their addresses: those within other houses,
@@ -206,6 +207,7 @@ func (h *Host) Contacts() (out []Contact) {
 	for id := range h.Paths() {
 		c := Contact{ID: id, First: h.book.first(id)}
 		var last []wire.Addr
+		inside := false
 		known := addrsOf(h.book.addrs(id))
 		if r, err := h.running(); err == nil {
 			known = append(known, r.host.Peerstore().Addrs(native(id))...)
@@ -217,12 +219,13 @@ func (h *Host) Contacts() (out []Contact) {
 			}
 			if ip, err := manet.ToIP(a); isRelayed(a) || foreign(a, own) || err == nil && slices.ContainsFunc(mine, ip.Equal) {
 				last = append(last, text)
+				inside = inside || foreign(a, own)
 			} else {
 				c.Addrs = append(c.Addrs, text)
 			}
 		}
 		if len(c.Addrs) == 0 {
-			c.Addrs = last
+			c.Addrs, c.Inside = last, inside
 		}
 		out = append(out, c)
 	}

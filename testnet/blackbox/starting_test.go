@@ -259,7 +259,7 @@ func TestJoinTellsOfSilence(t *testing.T) {
 	if !strings.Contains(line, ", but no peer answers at /ip4/127.0.0.1/tcp/") || !strings.HasSuffix(line, " yet; still trying") || strings.Contains(line, "/p2p/") {
 		t.Errorf("says %q", line)
 	}
-	if line := peer.see("no peer of the swarm is reached: "); !strings.Contains(line, ": its machine refuses the connection") {
+	if line := peer.see("no peer of the swarm is reached: "); !strings.Contains(line, ": its machine refuses the connection") || !strings.HasSuffix(line, "; covey doctor says what to do") {
 		t.Errorf("says %q", line)
 	}
 	_, messages, code = covey(t, two, "", "run", "demo", "--max-tokens", "1", "hi")

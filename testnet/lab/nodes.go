@@ -33,12 +33,10 @@ type nodes struct {
 // open builds a lab of hosts of kinds a and b and the public ones, and starts a node on each.
 func (r *Reach) open(ctx context.Context, a, b Kind) (_ *nodes, err error) {
 	spec := Spec{Hosts: []Host{{"a", a}, {"b", b}, {"pub", Public}, {"pub2", Public}}[:2+r.Publics]}
-	l, err := New(ctx, spec)
+	n, err := r.build(ctx, spec, string(a)+"-"+string(b))
 	if err != nil {
 		return nil, err
 	}
-	n := &nodes{Reach: r, lab: l, dir: filepath.Join(r.Dir, string(a)+"-"+string(b)), running: map[string]*exec.Cmd{}}
-	n.ctx, n.stop = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
@@ -76,6 +74,17 @@ func (r *Reach) open(ctx context.Context, a, b Kind) (_ *nodes, err error) {
 			return nil, err
 		}
 	}
+	return n, nil
+}
+
+// build builds a lab without nodes, whose data go to a folder of a name.
+func (r *Reach) build(ctx context.Context, spec Spec, name string) (*nodes, error) {
+	l, err := New(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	n := &nodes{Reach: r, lab: l, dir: filepath.Join(r.Dir, name), running: map[string]*exec.Cmd{}}
+	n.ctx, n.stop = context.WithCancel(ctx)
 	return n, nil
 }
 

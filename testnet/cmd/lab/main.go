@@ -3,6 +3,8 @@
 // with one public node. It needs Linux, root and nftables. It exits with 1 if a pair fails.
 //
 //	lab [flags]          measure the pairs of the kinds public, endpoint and symmetric, or of others
+//	lab doctor           set up networks that do not work, print what covey doctor says there, and fail if
+//	                     it does not name the cause
 //	lab clean            remove what a crashed run left
 package main
 
@@ -34,6 +36,8 @@ func main() {
 		var n int
 		n, err = lab.Clean(ctx)
 		fmt.Printf("%d namespaces removed\n", n)
+	case "doctor":
+		failed, err = examine(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1})
 	case "proxy": // how a lab starts this program on a router
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	case "outage":
@@ -65,6 +69,31 @@ func prepare(r *lab.Reach) (clean func(), err error) {
 		fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}
 	return clean, r.Prepare()
+}
+
+// examine prints what covey doctor says of each patient, and returns of how many it does not name
+// the cause.
+func examine(ctx context.Context, r *lab.Reach) (failed int, err error) {
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
+		return 0, err
+	}
+	var missed strings.Builder
+	for _, p := range lab.Patients() {
+		r.Say("%s", p.Name)
+		seen, err := r.Doctor(ctx, &p)
+		if err != nil {
+			return failed, err
+		}
+		fmt.Printf("## %s, after %.0f s\n\n%s\n", p.Name, seen.After.Seconds(), seen.Text)
+		if seen.Err != nil {
+			failed++
+			fmt.Fprintf(&missed, "%s: %v\n", p.Name, seen.Err)
+		}
+	}
+	fmt.Printf("%d causes not named\n%s", failed, missed.String())
+	return failed, nil
 }
 
 // measure prints the table and returns how many pairs fail.
