@@ -18,15 +18,19 @@ const (
 	// lasts.
 	rateBlocks = 8
 	rateTime   = 4 * time.Second
+	// ratedPeers bounds the peers that are measured.
+	ratedPeers = 8
 )
 
 // rates measures how fast peers send blocks of models that this node knows, one after another.
 func (r *running) rates(ctx context.Context, contacts []host.Contact, peers []doctor.Peer) {
+	rated := 0
 	for i := range peers {
 		p := &peers[i]
-		if !p.Connected() || ctx.Err() != nil {
+		if !p.Connected() || rated == ratedPeers || ctx.Err() != nil {
 			continue
 		}
+		rated++
 		blocks := r.blocksAt(ctx, contacts[i].ID)
 		if len(blocks) == 0 {
 			p.Rated = "it holds nothing of a model that this node knows"

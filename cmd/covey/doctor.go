@@ -46,7 +46,7 @@ Exit codes: 0 if nothing fails, 1 if something does or could not be looked at.`,
 	}
 	u.cmd = c
 	f := c.Flags()
-	f.BoolVar(&speed, "speed", false, "measure how fast connected peers send: up to 8 MiB from each, for at most 4 s")
+	f.BoolVar(&speed, "speed", false, "measure how fast connected peers send: up to 8 MiB and 4 s for each of at most 8")
 	f.StringVar(&u.join, "join", "", "join token, or @FILE or -, to see whether its swarm can be joined (environment: COVEY_JOIN)")
 	f.StringVar(&u.joinFile, "join-file", "", "file with the join token; - is standard input")
 	return c
