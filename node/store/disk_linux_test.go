@@ -315,9 +315,14 @@ func filledMeanwhile(d *smallFS) error {
 	return nil
 }
 
-// closeWaiting ends a store while a put waits for room.
+// closeWaiting ends a store while a put waits for room, and reads wait for the put: they fail, and
+// no block is taken for damaged.
 func closeWaiting(d *smallFS) error {
 	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	kept, err := s.Put(context.Background(), []byte("kept"))
 	if err != nil {
 		return err
 	}
@@ -333,6 +338,18 @@ func closeWaiting(d *smallFS) error {
 			}
 		}
 	}()
+	const readers = 4
+	read := make(chan error, readers)
+	for range readers {
+		go func() {
+			for {
+				if _, err := s.Get(context.Background(), kept); err != nil {
+					read <- err
+					return
+				}
+			}
+		}()
+	}
 	for range 3 { // the first time there was a reserve to give
 		select {
 		case <-asked:
@@ -345,6 +362,14 @@ func closeWaiting(d *smallFS) error {
 	}
 	if err := <-ended; err == nil {
 		return errors.New("put: no error")
+	}
+	for range readers {
+		if err := <-read; errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("read: %w", err)
+		}
+	}
+	if st := s.Stat(); st.Quarantined > 0 {
+		return fmt.Errorf("taken for damaged: %+v", st)
 	}
 	return nil
 }

@@ -242,7 +242,10 @@ func (s *Store) reopen() (*badger.DB, error) {
 			return nil, err
 		}
 		if err := checkLayout(db); err != nil {
-			return nil, closeAfter(db, err)
+			if closeErr := s.closeDatabase(db); closeErr != nil {
+				err = fmt.Errorf("%w (and close: %w)", err, closeErr)
+			}
+			return nil, err
 		}
 		return db, nil
 	default:

@@ -24,7 +24,8 @@ const (
 const startBytes = 4 << 20
 
 // openDatabases has the directory of each database that is open for writing: true, or false if
-// it found no room for its next log of changes, so that it can be neither written nor read.
+// it found no room for its next log of changes, so that it can be neither written nor read, or is
+// about to close.
 var openDatabases sync.Map
 
 // logless reports whether the database must be opened again before it is read.

@@ -28,6 +28,7 @@ type Store struct {
 	lean    atomic.Bool  // the database has small files, for what frees room
 	owed    atomic.Int32 // a debt: there was too little room to remove all
 	told    atomic.Bool  // that there is no room
+	ending  atomic.Bool  // Close was called
 	stale   atomic.Bool  // blocks were deleted since the tree was last compacted
 	tries   owedTries    // Run's alone
 	lock    *filelock.Lock
@@ -159,7 +160,9 @@ func (s *Store) Moved() string { return s.moved }
 // Close closes the database. Operations that run are waited for; later ones fail. On a full
 // disk the database may not come to its end: then the store stays in use until it has.
 func (s *Store) Close() error {
-	openDatabases.Delete(s.realDir()) // who waits for room fails
+	if !s.ending.Swap(true) {
+		openDatabases.CompareAndSwap(s.realDir(), true, false) // who waits for room fails, and who reads then
+	}
 	s.life.Lock()
 	defer s.life.Unlock()
 	if s.closed {
