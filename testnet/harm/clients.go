@@ -134,7 +134,7 @@ func Clients(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	l.say("an answer takes %v when nobody disturbs", alone)
 	var out []Figure
 	slow := crowd{128, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n{"}
-	idle := crowd{l.size(3000, 1500), ""}
+	idle := crowd{3000, ""}
 	after := crowd{idle.n, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}
 	for _, c := range []struct {
 		name   string
