@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/covey-network/covey/node/api"
 )
 
 // Limits of a request for inference.
@@ -34,7 +36,7 @@ type requestV2 struct {
 	rowErrors bool     // parameter row_errors: a row of a table that cannot be used does not end the request
 	errors    []string // of each row then, empty for one that can
 
-	unknown []unknownV2 // by column of a table, of those that have such values; nil: none has
+	unknown []api.Unknown // by column of a table, of those that have such values; nil: none has
 }
 
 // inputV2 is an input tensor. Data is decoded into one of the last four.

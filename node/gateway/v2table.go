@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"github.com/covey-network/covey/node/api"
 )
 
 // numberTypes are the datatypes of numbers.
@@ -134,19 +136,8 @@ func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
 	return out, nil
 }
 
-// unknownShown is how many different values of a column an answer names that its model does not know.
-const unknownShown = 3
-
-// unknownBytes is how much of such a value it shows.
+// unknownBytes is how much of a value an answer shows that its model does not know.
 const unknownBytes = 64
-
-// unknownV2 are the values of a column of categories that training never saw: they count as
-// missing.
-type unknownV2 struct {
-	Column   string   `json:"column"`
-	Count    int      `json:"count"`
-	Examples []string `json:"examples"`
-}
 
 // noteUnknown counts the values of a row that its model does not know.
 func (req *requestV2) noteUnknown(m *Model, fields []string) {
@@ -155,14 +146,12 @@ func (req *requestV2) noteUnknown(m *Model, fields []string) {
 			continue
 		}
 		if req.unknown == nil {
-			req.unknown = make([]unknownV2, len(req.Inputs))
+			req.unknown = make([]api.Unknown, len(req.Inputs))
 		}
 		u := &req.unknown[i]
 		u.Column = req.Inputs[i].Name
 		u.Count++
-		if f = clip(strings.TrimSpace(f), unknownBytes); len(u.Examples) < unknownShown && !slices.Contains(u.Examples, f) {
-			u.Examples = append(u.Examples, f)
-		}
+		u.Show(clip(strings.TrimSpace(f), unknownBytes))
 	}
 }
 
