@@ -2,12 +2,10 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -53,60 +51,52 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	}
 	defer t.close()
 	top := 1
+	out := newRowPrinter(c.OutOrStdout(), t)
 	if r.json {
 		top = r.top
+		out = newRowJSON(c.OutOrStdout(), t, model, files[0])
 	}
-	results, bad := []rowResult{}, 0
-	for more := true; more; {
+	count, bad := 0, 0
+	var first rowResult // that is bad
+	for more := true; more && err == nil; {
 		var rows []rowResult
-		if rows, more, err = t.next(c.Context(), client, model, top, len(results)); err != nil {
-			return fmt.Errorf("%s: %w", files[0], err)
+		if rows, more, err = t.next(c.Context(), client, model, top, count); err != nil {
+			err = fmt.Errorf("%s: %w", files[0], err)
 		}
-		results = append(results, rows...)
+		for i := range rows {
+			if rows[i].Error == "" {
+				continue
+			}
+			if bad++; bad == 1 {
+				first = rows[i]
+			}
+		}
+		count += len(rows)
+		if len(rows) > 0 {
+			err = errors.Join(err, out.rows(rows))
+		}
 	}
-	if len(results) == 0 {
-		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
-	}
-	for i := range results {
-		if results[i].Error != "" {
-			bad++
-		}
-	}
-	if r.json {
-		answer := map[string]any{"model": model, "file": files[0], "format": t.format, "results": results}
-		if t.target != "" {
-			answer["target"] = t.target
-		}
-		if len(t.unknown) > 0 {
-			answer["unknown_categories"] = t.unknown
-		}
-		err = printJSON(c.OutOrStdout(), answer)
-	} else {
-		err = printRows(c.OutOrStdout(), results, t.target)
+	if count > 0 {
+		err = errors.Join(err, out.end())
 	}
 	for _, u := range t.unknown {
-		fmt.Fprintln(c.ErrOrStderr(), "note:", u.text())
+		fmt.Fprintln(c.ErrOrStderr(), "note:", unknownText(&u))
 	}
-	if err == nil && bad > 0 && bad == len(results) {
-		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, results[0].Line, results[0].Error)
+	switch {
+	case err != nil:
+		return err
+	case count == 0:
+		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
+	case bad == count:
+		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, first.Line, first.Error)
+	case bad > 0:
+		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.format, bad, count)
 	}
-	if err == nil && bad > 0 {
-		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.format, bad, len(results))
-	}
-	return err
+	return nil
 }
 
-// unknownShown is how many values of a column are told that the model does not know.
-const unknownShown = 3
-
-// unknown are the values of a column of categories that training never saw.
-type unknown struct {
-	Column   string   `json:"column"`
-	Count    int      `json:"count"`
-	Examples []string `json:"examples"`
-}
-
-func (u *unknown) text() string {
+// unknownText tells of values that training never saw.
+func unknownText(u *api.Unknown) string {
 	quoted := make([]string, len(u.Examples))
 	for i, e := range u.Examples {
 		quoted[i] = strconv.Quote(e)
@@ -115,9 +105,9 @@ func (u *unknown) text() string {
 }
 
 // note adds what an answer tells of values that the model does not know.
-func (t *tableFile) note(more []unknown) {
+func (t *tableFile) note(more []api.Unknown) {
 	for _, m := range more {
-		i := slices.IndexFunc(t.unknown, func(u unknown) bool { return u.Column == m.Column })
+		i := slices.IndexFunc(t.unknown, func(u api.Unknown) bool { return u.Column == m.Column })
 		if i < 0 {
 			t.unknown = append(t.unknown, m)
 			continue
@@ -125,46 +115,9 @@ func (t *tableFile) note(more []unknown) {
 		u := &t.unknown[i]
 		u.Count += m.Count
 		for _, e := range m.Examples {
-			if len(u.Examples) < unknownShown && !slices.Contains(u.Examples, e) {
-				u.Examples = append(u.Examples, e)
-			}
+			u.Show(e)
 		}
 	}
-}
-
-// printRows prints a line for each row. target is the column that is predicted, "" if that is
-// not known.
-func printRows(out io.Writer, results []rowResult, target string) error {
-	rows := [][]string{{"LINE", cmp.Or(target, "PREDICTION")}}
-	classes := slices.ContainsFunc(results, func(r rowResult) bool { return len(r.Labels) > 0 })
-	if classes {
-		rows[0] = []string{"LINE", cmp.Or(target, "LABEL"), "PROBABILITY"}
-	}
-	for _, res := range results {
-		row := []string{fmt.Sprint(res.Line)}
-		switch {
-		case res.Error != "":
-			if classes { // the text is last in its line, so that it makes no column wide
-				row = append(row, "-")
-			}
-			row = append(row, "error: "+res.Error)
-		case res.Prediction != nil:
-			row = append(row, predictionText(*res.Prediction))
-		}
-		for _, l := range res.Labels {
-			row = append(row, l.Label, fmt.Sprintf("%.1f%%", 100*l.Probability))
-		}
-		rows = append(rows, row)
-	}
-	return table(out, rows)
-}
-
-// predictionText writes a number in the units of its column: 1234567.9, not 1.23457e+06.
-func predictionText(v float32) string {
-	if a := math.Abs(float64(v)); a != 0 && (a < 1e-4 || a >= 1e15) {
-		return strconv.FormatFloat(float64(v), 'g', -1, 32)
-	}
-	return strconv.FormatFloat(float64(v), 'f', -1, 32)
 }
 
 // tableFile is a file whose rows are read and sent some at a time.
@@ -175,8 +128,9 @@ type tableFile struct {
 	at     []int    // where they are in the file
 	format data.Format
 
-	target  string    // what the model predicts: the name of a column; "" if it is not known
-	unknown []unknown // found in the rows that were sent
+	target  string        // what the model predicts: the name of a column; "" if it is not known
+	classes bool          // it has labels, no number
+	unknown []api.Unknown // found in the rows that were sent
 }
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
@@ -184,6 +138,7 @@ type tableFile struct {
 func openTable(ctx context.Context, client *api.Client, model, name string) (_ *tableFile, err error) {
 	var m struct {
 		Inputs     []struct{ Name string }
+		Outputs    []struct{ Name string }
 		Parameters struct{ Encoding, Separator, Target string }
 	}
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
@@ -204,6 +159,9 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (_ *
 	}()
 	for _, in := range m.Inputs {
 		t.names = append(t.names, in.Name)
+	}
+	for _, o := range m.Outputs {
+		t.classes = t.classes || o.Name == "labels"
 	}
 	rows, err := seekable(f)
 	if err == nil {
@@ -244,10 +202,12 @@ func withoutKeys(err error) error {
 }
 
 // next reads and sends the next rows, as many as a request takes, and returns what comes out
-// for each, and whether there may be more. So many were read before.
+// for each, and whether there may be more. So many were read before. With an error there may be
+// rows too: those before it.
 func (t *tableFile) next(ctx context.Context, client *api.Client, model string, top, before int) (out []rowResult, more bool, err error) {
 	columns := make([][]string, len(t.names))
 	size, limit := 0, min(tableRows, max(1, tableValues/len(t.names)))
+	var readErr error
 	for more = true; more && len(out) < limit && size < tableBytes; {
 		row, err := t.sheet.Next()
 		if errors.Is(err, io.EOF) {
@@ -255,7 +215,8 @@ func (t *tableFile) next(ctx context.Context, client *api.Client, model string, 
 			break
 		}
 		if err != nil {
-			return nil, false, err
+			readErr = err // what came before it counts
+			break
 		}
 		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line})
 		if row.Err != nil {
@@ -270,7 +231,7 @@ func (t *tableFile) next(ctx context.Context, client *api.Client, model string, 
 	if err := t.ask(ctx, client, model, columns, top, out); err != nil {
 		return nil, false, fmt.Errorf("from line %d on: %w", out[0].Line, err)
 	}
-	return out, more, nil
+	return out, more, readErr
 }
 
 // ask fills in the results of the rows that have no error, whose values are given by column.
@@ -289,7 +250,7 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 			Data anyData
 		}
 		Parameters struct {
-			Unknown []unknown `json:"unknown_categories"`
+			Unknown []api.Unknown `json:"unknown_categories"`
 		}
 	}
 	body := map[string]any{"inputs": inputs, "parameters": map[string]any{"top_k": top, "row_errors": true}}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -37,7 +38,9 @@ func TestRowsStayInColumns(t *testing.T) {
 		{"classes of a column", []rowResult{{Line: 2, Labels: []class{{"a", 0.5}}}}, "cultivar", "LINE  cultivar  PROBABILITY\n2     a         50.0%\n"},
 	} {
 		var b bytes.Buffer
-		if err := printRows(&b, c.rows, c.target); err != nil || b.String() != c.want {
+		p := newRowPrinter(&b, &tableFile{target: c.target, classes: len(c.rows[0].Labels) > 0})
+		err := p.rows(c.rows)
+		if err = errors.Join(err, p.end()); err != nil || b.String() != c.want {
 			t.Errorf("%s: %v\n%swant\n%s", c.name, err, b.String(), c.want)
 		}
 	}
@@ -76,6 +79,45 @@ func predict(t *testing.T, file string) (string, error) {
 	c.SetOut(&out)
 	err := (&runOptions{options: &options{}}).predictTable(c, echo(t), "m", []string{file})
 	return out.String(), err
+}
+
+// TestPredictionsBeforeAnError has the answers end after some rows of a table: what came before
+// is printed, as JSON too.
+func TestPredictionsBeforeAnError(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "t.csv")
+	const good = 2 * tableRows
+	var file strings.Builder
+	file.WriteString("a\n")
+	for i := range good + 1 {
+		fmt.Fprintln(&file, i)
+	}
+	file.WriteString("\"no end\n\n")
+	if err := os.WriteFile(path, []byte(file.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := predict(t, path)
+	if lines := strings.Split(out, "\n"); err == nil || len(lines) != good+3 || lines[good+1] != fmt.Sprintf("%d  %d", good+2, good) {
+		t.Errorf("%d lines, %v", len(lines), err)
+	}
+	var text bytes.Buffer
+	c := &cobra.Command{}
+	c.SetContext(t.Context())
+	c.SetOut(&text)
+	err = (&runOptions{options: &options{json: true}}).predictTable(c, echo(t), "m", []string{path})
+	var got struct {
+		File    string      `json:"file"`
+		Format  data.Format `json:"format"`
+		Model   string      `json:"model"`
+		Results []rowResult `json:"results"`
+	}
+	if jsonErr := json.Unmarshal(text.Bytes(), &got); jsonErr != nil || err == nil || len(got.Results) != good+1 || got.Results[good].Row != good+1 || *got.Results[good].Prediction != good {
+		t.Fatalf("%d results, %v, %v", len(got.Results), jsonErr, err)
+	}
+	var whole bytes.Buffer
+	if printJSON(&whole, got) != nil || whole.String() != text.String() {
+		t.Errorf("got %.200s, want %.200s", &text, &whole)
+	}
 }
 
 // TestLargeTable predicts rows of a file that is larger than a table for training may be.
@@ -118,7 +160,7 @@ func TestTablesOfOthers(t *testing.T) {
 		"two encodings": {"b,a\n\u00e4,7\n\xe4,8\n", "", "t.csv: line 3: bytes that are not UTF-8, and others in the file are: save the table as UTF-8"},
 		"UTF-8 by mark": {"\ufeffb,a\nx,7\n\xe4,8\n", "3     error: bytes that are not utf-8: save the table as UTF-8\n", "1 of 2 rows cannot be used"},
 		"no column":     {"Sales\n\nb;c\nx;7\ny;8\nz;9\n", "", `no column "a": the first line, separated by commas, has 1: Sales`},
-		"open quote":    {"b,a\nx,7\n\"y,8\nz,9\n", "", "line 3: a quoted field goes on to line"},
+		"open quote":    {"b,a\nx,7\n\"y,8\nz,9\n", "LINE  PREDICTION\n2     7\n", "line 3: a quoted field goes on to line"},
 	} {
 		path := filepath.Join(t.TempDir(), "t.csv")
 		if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {

@@ -176,6 +176,8 @@ func TestBadTables(t *testing.T) {
 		{"deviation", "std", func(o object) { o["columns"] = column(object{"name": "a", "kind": "number", "std": -1}) }},
 		{"huge mean", "mean", func(o object) { o["columns"] = column(object{"name": "a", "kind": "number", "mean": 1e300}) }},
 		{"labels", "2 label_names for 3 classes", func(o object) { o["labels"] = []string{"a", "b"} }},
+		{"escape in a label", `a label, "b\x1b[2J", has control`, func(o object) { o["labels"] = []string{"a", "b\x1b[2J", "c"} }},
+		{"line end in a target", `the target or a label, "a\nb", has control`, func(o object) { o["target"] = "a\nb" }},
 		{"numbers", "predicts 3 numbers", func(o object) { o["model"] = object{"mlp": object{"regression": true}} }},
 		{"activation", "activation", func(o object) { o["model"] = object{"mlp": object{"activation": "softmax"}} }},
 	} {

@@ -3,6 +3,9 @@ package mlp
 import (
 	"fmt"
 	"math"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/nn"
@@ -101,6 +104,11 @@ func (c *Config) check() error {
 	}
 	if !(math.Abs(c.TargetMean) <= math.MaxFloat32 && c.TargetStd >= 0 && c.TargetStd <= math.MaxFloat32) || !c.Regression() && c.TargetStd != 0 {
 		return fmt.Errorf("mean %v and std %v of the target are out of range, or it is a class", c.TargetMean, c.TargetStd)
+	}
+	for _, text := range append([]string{c.Target}, c.Labels...) { // they are printed as they are
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			return fmt.Errorf("the target or a label, %.40q, has control characters, or is not UTF-8", text)
+		}
 	}
 	for _, w := range c.Hidden {
 		if w < 1 || w > MaxWidth {

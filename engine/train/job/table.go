@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/covey-network/covey/engine/train/data"
 )
@@ -33,6 +34,9 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	}
 	d.train, d.columns, d.format = table, table.Columns(), table.Format()
 	d.target, _ = table.Label()
+	if err := j.checkTarget(d.target); err != nil {
+		return fmt.Errorf("table %s: %w", c.File, err)
+	}
 	switch {
 	case c.Validation != "":
 		cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
@@ -40,6 +44,22 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 		return err
 	case c.Split > 0:
 		return d.divide(table, table, train, validation)
+	}
+	return nil
+}
+
+// checkTarget refuses now what a model of a table may not call what it predicts.
+func (j *Job) checkTarget(target data.Column) error {
+	if j.Model.MLP == nil {
+		return nil
+	}
+	if strings.ContainsFunc(target.Name, unicode.IsControl) {
+		return fmt.Errorf("the name of the column %q, which is predicted, has line ends, tabs or other control characters: rename it", target.Name)
+	}
+	for _, class := range target.Categories {
+		if strings.ContainsFunc(class, unicode.IsControl) {
+			return fmt.Errorf("column %q: the class %.40q has line ends, tabs or other control characters: take them out", target.Name, class)
+		}
 	}
 	return nil
 }

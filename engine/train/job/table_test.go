@@ -192,6 +192,7 @@ func TestRefusedTables(t *testing.T) {
 		{"more whole numbers than are counted", "x,y\n" + whole.String(), "", "", `more than 1000 different ones in 12000 rows, the first is "0" in line 2: set regression = true in model.mlp`},
 		{"words as numbers", table(func(i int) string { return fmt.Sprintf("%d,w%d", i, i%2) }), "regression = true", "", `column "y": "w0" is not a number (regression = true in model.mlp predicts a number`},
 		{"a class without rows", "x,y\n1,a\n2,b\n,c\n3,a\n4,b\n", "", "", `no row of the class "c" can be used`},
+		{"a class of two lines", table(func(i int) string { return fmt.Sprintf("%d,\"a\n%d\"", i, i%2) }), "", "", `column "y": the class "a\n0" has line ends`},
 		{"thousands", measured, "", "decimal = \",\"\nthousands = \",\"", `line 10: data.csv.thousands: is ","`},
 		{"thousands between fields", measured, "", "separator = \",\"\ndecimal = \".\"\nthousands = \",\"", `line 11: data.csv.thousands: is ",", and so is separator: it would divide such a number; leave thousands out`},
 		{"titles", "Sales\n\n" + measured, "", "", "table small.csv: line 3 looks like the header, with the names of the columns, and not line 1: set skip_rows = 2"},
