@@ -92,13 +92,19 @@ func peek(in *bufio.Reader) (head []byte, whole bool, err error) {
 
 // skip passes over the lines of the file up to a number.
 func (s *Sheet) skip(in *bufio.Reader, lines int) error {
+	begun := false // a line without its end
 	for s.before < lines {
-		_, err := in.ReadSlice('\n')
+		part, err := in.ReadSlice('\n')
+		begun = err != nil && (begun || len(part) > 0)
 		switch {
 		case err == nil:
 			s.before++
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("the file has no more than %d lines: skip_rows = %d passes over all of them", s.before+1, lines)
+			n := s.before
+			if begun {
+				n++
+			}
+			return fmt.Errorf("the file has no more than %d lines: skip_rows = %d passes over all of them", n, lines)
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return err
 		}
@@ -195,6 +201,11 @@ func lacks(header, want []string) (absent []string) {
 func findHeader(head []byte, separators, want []string) int {
 	if len(want) == 0 {
 		return 0
+	}
+	for _, sep := range separators { // the first row may have lines in quotes, which are cut below
+		if first := fieldsOf(head, sep); len(first) > 0 && len(lacks(first, want)) == 0 {
+			return 0
+		}
 	}
 	empty := true                        // all lines above, which no reader of rows sees
 	most := make([]int, len(separators)) // fields above
