@@ -26,38 +26,34 @@ import (
 // answerTimeout is how long a client may take to read an answer, or an event of one.
 const answerTimeout = 30 * time.Second
 
-// controlRoute is a pattern of http.ServeMux and what answers it.
-type controlRoute struct {
+// controlRoutes are the routes that the command line uses: patterns of http.ServeMux and what
+// answers them.
+var controlRoutes = []struct {
 	pattern string
-	answer  func(w http.ResponseWriter, req *http.Request) error
-}
-
-// controlRoutes are the routes that the command line uses.
-func (r *running) controlRoutes() []controlRoute {
-	return []controlRoute{
-		{"GET /covey/v1/status", r.getStatus},
-		{"GET /covey/v1/peers", r.getPeers},
-		{"GET /covey/v1/models", r.getModels},
-		{"GET /covey/v1/models/{name}", r.getModel},
-		{"DELETE /covey/v1/models/{name}", r.deleteModel},
-		{"POST /covey/v1/models/import", r.postImport},
-		{"POST /covey/v1/models/pull", r.postPull},
-		{"POST /covey/v1/models/pin", r.postPin},
-		{"POST /covey/v1/models/bench", r.postBench},
-		{"POST /covey/v1/host", r.postHost},
-		{"DELETE /covey/v1/host/{name}", r.deleteHost},
-		{"GET /covey/v1/route", r.getRoute},
-		{"POST /covey/v1/invite", r.postInvite},
-		{"POST /covey/v1/revoke", r.postRevoke},
-		{"POST /covey/v1/gc", r.postGC},
-		{"GET /covey/v1/doctor", r.getDoctor},
-		{"POST /covey/v1/doctor/second", r.postSecond},
-	}
+	answer  func(r *running, w http.ResponseWriter, req *http.Request) error
+}{
+	{"GET /covey/v1/status", (*running).getStatus},
+	{"GET /covey/v1/peers", (*running).getPeers},
+	{"GET /covey/v1/models", (*running).getModels},
+	{"GET /covey/v1/models/{name}", (*running).getModel},
+	{"DELETE /covey/v1/models/{name}", (*running).deleteModel},
+	{"POST /covey/v1/models/import", (*running).postImport},
+	{"POST /covey/v1/models/pull", (*running).postPull},
+	{"POST /covey/v1/models/pin", (*running).postPin},
+	{"POST /covey/v1/models/bench", (*running).postBench},
+	{"POST /covey/v1/host", (*running).postHost},
+	{"DELETE /covey/v1/host/{name}", (*running).deleteHost},
+	{"GET /covey/v1/route", (*running).getRoute},
+	{"POST /covey/v1/invite", (*running).postInvite},
+	{"POST /covey/v1/revoke", (*running).postRevoke},
+	{"POST /covey/v1/gc", (*running).postGC},
+	{"GET /covey/v1/doctor", (*running).getDoctor},
+	{"POST /covey/v1/doctor/second", (*running).postSecond},
 }
 
 // ControlRoutes returns the patterns of the routes that only the owner's key opens.
 func ControlRoutes() (out []string) {
-	for _, c := range (*running)(nil).controlRoutes() {
+	for _, c := range controlRoutes {
 		out = append(out, c.pattern)
 	}
 	return out
@@ -66,9 +62,9 @@ func ControlRoutes() (out []string) {
 // control serves the control routes.
 func (r *running) control() http.Handler {
 	mux := http.NewServeMux()
-	for _, c := range r.controlRoutes() {
+	for _, c := range controlRoutes {
 		mux.HandleFunc(c.pattern, func(w http.ResponseWriter, req *http.Request) {
-			if err := because(req, c.answer(w, req)); err != nil {
+			if err := because(req, c.answer(r, w, req)); err != nil {
 				gateway.WriteError(w, statusOf(err), err)
 			}
 		})

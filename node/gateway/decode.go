@@ -104,10 +104,10 @@ func typeError(at string, e *json.UnmarshalTypeError) *apiError {
 	return badRequest(param, "%s is %.60s, want %s", param, is, want)
 }
 
-// read has the fields of requests whose objects are read, and how deep they lie: there two keys that
+// readDepths has the fields of requests whose objects are read, and how deep they lie: there two keys that
 // differ in their cases are one for encoding/json. The keys of other objects, such as the
 // schemas of tools, are the client's.
-var read = map[string]int{"messages": 4, "stream_options": 1, "response_format": 1, "inputs": 2, "outputs": 2, "parameters": 1}
+var readDepths = map[string]int{"messages": 4, "stream_options": 1, "response_format": 1, "inputs": 2, "outputs": 2, "parameters": 1}
 
 // checkJSON checks form: one value, no key twice in an object, at most maxDepth deep, not more
 // than maxKeys keys and the given number of lists and objects. It builds nothing but the set
@@ -176,7 +176,7 @@ func (c *checker) value(at, depth, readDepth int) (int, error) {
 				return 0, err
 			}
 			if depth == 0 {
-				below = read[fold(name)]
+				below = readDepths[fold(name)]
 			}
 			at = skipBlanks(c.data, skipBlanks(c.data, end)+1) // over the colon
 		}
