@@ -34,7 +34,13 @@ func write(t testing.TB, dir, name, content string) string {
 // file that is no image.
 func pictures(t testing.TB, dir string, n int) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(1, 2))
+	otherPictures(t, dir, n, 1)
+}
+
+// otherPictures writes different pictures for each seed.
+func otherPictures(t testing.TB, dir string, n int, seed uint64) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(seed, 2))
 	for class, name := range []string{"left", "none", "right"} {
 		for i := range n {
 			m := image.NewGray(image.Rect(0, 0, 8, 8))
