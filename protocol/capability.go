@@ -9,8 +9,9 @@ package protocol
 //	3  2026-11-29  infer: progress while a peer is at work; errors model and bad_input
 //	4  2026-11-29  renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos
 //	5  2026-11-29  adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays
+//	6  2026-11-29  bye 1.0.0; adverts 1.1.0; lost peers are told
 const (
-	Capability    = 5
+	Capability    = 6
 	MinCapability = 1
 )
 
@@ -18,6 +19,7 @@ const (
 const (
 	ProgressCapability = 3 // tell on an infer stream that they are at work
 	RenewCapability    = 4 // renew memberships, and take revocations
+	SwapCapability     = 6 // swap adverts without those that both have
 )
 
 // Change is one dated entry of the capability history.
@@ -35,5 +37,6 @@ func History() []Change {
 		{ProgressCapability, "2026-11-29", "infer: progress while a peer is at work; errors model and bad_input"},
 		{RenewCapability, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
 		{5, "2026-11-29", "adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays"},
+		{SwapCapability, "2026-11-29", "bye 1.0.0; adverts 1.1.0; lost peers are told"},
 	}
 }

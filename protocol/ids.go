@@ -13,10 +13,14 @@ const (
 	Infer = "/covey/infer/1.0.0"
 	// Adverts hands the adverts that a peer knows to one that has just arrived.
 	Adverts = "/covey/adverts/1.0.0"
+	// Swap is Adverts without those that the other side has already, since capability 6.
+	Swap = "/covey/adverts/1.1.0"
 	// Renew gives a member a grant of its own that lasts longer, since capability 4.
 	Renew = "/covey/renew/1.0.0"
 	// Revoke hands on the list of the grants and peers that were taken off, since capability 4.
 	Revoke = "/covey/revoke/1.0.0"
+	// Bye tells a peer that its connection is surplus and ends, since capability 6.
+	Bye = "/covey/bye/1.0.0"
 	// DHTPrefix keeps our routing table apart from every other network's.
 	DHTPrefix = "/covey"
 )
@@ -35,6 +39,10 @@ func MDNSService(swarm string) string {
 // AdvertTopic returns the gossip topic of a swarm's capacity adverts. The swarm's text
 // form keeps two swarms that share a peer apart.
 func AdvertTopic(swarm string) string { return "/covey/" + swarm + "/advert/1.0.0" }
+
+// LostTopic returns the gossip topic on which the peers of a swarm tell of those that they no
+// longer reach.
+func LostTopic(swarm string) string { return "/covey/" + swarm + "/lost/1.0.0" }
 
 // IsOurs reports whether a protocol identifier is one of this network's stream protocols.
 func IsOurs(id string) bool { return strings.HasPrefix(id, "/covey/") }

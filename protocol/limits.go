@@ -37,6 +37,10 @@ const (
 	// MaxAdvert bounds a signed advert. Gossip floods every message to every peer, and
 	// GossipSub drops messages over its own limit silently.
 	MaxAdvert = 64 << 10
+	// AdvertSum is how many bytes of the SHA-256 of a signed advert tell it apart in a swap.
+	AdvertSum = 8
+	// MaxLost bounds a signed word of a lost peer: it has a membership in it, as a hello has.
+	MaxLost = MaxHello
 	// MaxToken bounds the text of a join token: it is pasted by hand.
 	MaxToken = 8 << 10
 )

@@ -100,6 +100,11 @@ func byDeputy(tb testing.TB, own, g *wire.Grant) wire.Membership {
 	return wire.Membership{Grant: wire.Signed{Payload: payload, Signature: ed25519.Sign(key(peerA), append([]byte("covey/grant/1\x00"), payload...))}, Issuer: &issuer}
 }
 
+func lost() *wire.Lost {
+	a := advert()
+	return &wire.Lost{Swarm: a.Swarm, By: a.Peer, Peer: wire.PeerIDOf(public(peerB)), Seq: 7, Issued: start.UnixMilli(), Membership: a.Membership}
+}
+
 func advert() *wire.Advert {
 	grant, err := wire.SignGrant(key(swarmKey), grant(nil))
 	if err != nil {
@@ -162,5 +167,6 @@ func examples(tb testing.TB) map[string]example {
 		"infer progress": {&wire.InferProgress{Peer: b}, new(wire.InferProgress)},
 		"infer close":    {&wire.InferClose{Reason: "done"}, new(wire.InferClose)},
 		"advert":         {advert(), new(wire.Advert)},
+		"lost":           {lost(), new(wire.Lost)},
 	}
 }

@@ -154,3 +154,18 @@ func FuzzIDs(f *testing.F) {
 		wire.Addr(data).Peer()
 	})
 }
+
+// FuzzOpenLost looks for panics behind the signature check.
+func FuzzOpenLost(f *testing.F) {
+	b, err := wire.SignLost(key(peerA), lost())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := wire.OpenLost(data, wire.SwarmIDOf(public(swarmKey)))
+		if err == nil && l.Validate() != nil {
+			t.Fatal("an invalid word of a lost peer opens")
+		}
+	})
+}

@@ -18,6 +18,7 @@ const (
 	domainMember = "covey/member/1\x00"
 	domainAdvert = "covey/advert/1\x00"
 	domainRevoke = "covey/revoke/1\x00"
+	domainLost   = "covey/lost/1\x00"
 )
 
 // The scopes of a grant.

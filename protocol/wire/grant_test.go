@@ -210,6 +210,46 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
+func TestLostSignature(t *testing.T) {
+	t.Parallel()
+	swarm := wire.SwarmIDOf(public(swarmKey))
+	b, err := wire.SignLost(key(peerA), lost())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := wire.OpenLost(b, swarm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Grant(start); err != nil || l.Seq != 7 {
+		t.Errorf("advert %d, %v", l.Seq, err)
+	}
+	for i := range b { // no byte can be changed
+		x := append([]byte(nil), b...)
+		x[i] ^= 1
+		if _, err := wire.OpenLost(x, swarm); err == nil {
+			t.Fatalf("byte %d changed and it opens", i)
+		}
+	}
+	if _, err := wire.OpenLost(b, wire.SwarmIDOf(public(9))); !errors.Is(err, wire.ErrForeign) {
+		t.Errorf("another swarm: %v", err)
+	}
+	if _, err := wire.OpenLost(make([]byte, protocol.MaxLost+1), swarm); !errors.Is(err, wire.ErrInvalid) {
+		t.Errorf("too long: %v", err)
+	}
+	for name, edit := range map[string]func(*wire.Lost){
+		"of itself": func(l *wire.Lost) { l.Peer = l.By }, "no sequence": func(l *wire.Lost) { l.Seq = 0 }, "before 1970": func(l *wire.Lost) { l.Issued = -1 },
+	} {
+		bad := lost()
+		if edit(bad); bad.Validate() == nil {
+			t.Errorf("%s is valid", name)
+		}
+	}
+	if _, err := wire.SignLost(key(peerB), lost()); !errors.Is(err, wire.ErrBound) {
+		t.Errorf("signing for another: %v", err)
+	}
+}
+
 func TestAdvertSignature(t *testing.T) {
 	t.Parallel()
 	swarm := wire.SwarmIDOf(public(swarmKey))

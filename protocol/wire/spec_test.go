@@ -87,8 +87,9 @@ func specVectors(t *testing.T) map[string]map[string]string {
 			"Renewed, whole frame, from peer A as a deputy to peer B: until 30 days later": whole(wire.TypeRenewed, made("of deputy")),
 		},
 		"adverts.md": {
-			"Advert, bytes that are signed": hex.EncodeToString(made("advert")),
-			"Advert, signature":             hex.EncodeToString(signatureOf(t)),
+			"Advert, bytes that are signed":                            hex.EncodeToString(made("advert")),
+			"Lost peer, bytes that are signed: peer A has lost peer B": hex.EncodeToString(made("lost")),
+			"Advert, signature":                                        hex.EncodeToString(signatureOf(t)),
 		},
 		"infer.md": {
 			"Open to peer A": whole(wire.TypeInferOpen, made("infer open")),

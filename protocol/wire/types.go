@@ -22,7 +22,8 @@ const (
 	TypeTensor      frame.Type = 37 // a tensor, after a step or result that announces it
 	TypeProgress    frame.Type = 38 // InferProgress
 
-	TypeAdvert frame.Type = 48 // a signed advert, as it is gossiped
+	TypeAdvert     frame.Type = 48 // a signed advert, as it is gossiped
+	TypeAdvertSums frame.Type = 49 // what tells the adverts apart that a peer has, protocol.AdvertSum bytes each
 
 	TypeRenew   frame.Type = 64 // Membership: the one to renew
 	TypeRenewed frame.Type = 65 // Membership: the new one
@@ -38,6 +39,11 @@ func HelloLimits() frame.Limits {
 // AdvertsLimits returns what the asking side of an adverts stream accepts.
 func AdvertsLimits() frame.Limits {
 	return frame.Limits{TypeAdvert: protocol.MaxAdvert, TypeError: protocol.MaxControl}
+}
+
+// SwapLimits returns what either side of a swap stream accepts.
+func SwapLimits() frame.Limits {
+	return frame.Limits{TypeAdvert: protocol.MaxAdvert, TypeAdvertSums: protocol.MaxAdverts * protocol.AdvertSum, TypeError: protocol.MaxControl}
 }
 
 // RenewServerLimits returns what the granting side of a renew stream accepts.
