@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -55,7 +56,7 @@ func (r *running) takeAwaiting() []chan struct{} {
 
 // advertise publishes this peer's capacity, from time to time and when something changed.
 func (r *running) advertise(ctx context.Context) error {
-	joined, stop := r.host.Subscribe()
+	events, stop := r.host.Subscribe()
 	defer stop()
 	select {
 	case <-r.host.Ready():
@@ -63,10 +64,10 @@ func (r *running) advertise(ctx context.Context) error {
 		return nil
 	}
 	announced := map[cid.Cid]bool{}
-	wait := advertEvery
 	for {
 		awaiting := r.takeAwaiting()
 		a := r.advert()
+		told := r.telling(a)
 		if err := r.host.PublishAdvert(ctx, a); err != nil && ctx.Err() == nil {
 			r.log.Warn("advert not published", "err", err)
 		}
@@ -77,13 +78,8 @@ func (r *running) advertise(ctx context.Context) error {
 		if !sleep(ctx, advertPause) {
 			return nil
 		}
-		news, ok := r.awaitNews(ctx, wait, joined)
-		if !ok {
+		if !r.awaitNews(ctx, told, events) {
 			return nil
-		}
-		// Gossip may miss a peer whose mesh is still forming, so news is told again soon.
-		if wait = min(wait*advertGrowth, advertEvery); news {
-			wait = advertAgain
 		}
 	}
 }
@@ -100,27 +96,42 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// awaitNews waits until something has changed or a peer has joined, which is news, or the
-// time is over. ok is false if ctx has ended.
-func (r *running) awaitNews(ctx context.Context, wait time.Duration, events <-chan host.Event) (news, ok bool) {
-	t := time.NewTimer(wait)
-	defer t.Stop()
+// awaitNews waits until something has changed since the last advert, somebody waits for one, or
+// it is time for a refresh. It reports whether ctx still lives. A peer that joins is no reason:
+// the two swap the adverts they know.
+func (r *running) awaitNews(ctx context.Context, told telling, events <-chan host.Event) bool {
+	refresh := time.NewTimer(advertEvery - advertJitter + rand.N(2*advertJitter))
+	defer refresh.Stop()
+	look := time.NewTicker(advertLook)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return false, false
-		case <-t.C:
-			return false, true
+			return false
+		case <-refresh.C:
+			return true
 		case <-r.changed:
-			return true, true
+			if r.awaited() || told.news(r.telling(r.advert())) {
+				return true
+			}
+		case <-look.C:
+			if told.news(r.telling(r.advert())) {
+				return true
+			}
 		case e := <-events:
 			if joined, ok := e.(host.EvtPeerJoined); ok {
 				r.router.Joined(joined.Peer)
 				r.hosting.Retry()
-				return true, true
 			}
 		}
 	}
+}
+
+// awaited reports whether somebody waits for the next advert.
+func (r *running) awaited() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.awaiting) > 0
 }
 
 // provide announces new models in the routing table, each once; the host renews records.

@@ -246,13 +246,16 @@ func (c *Config) keys() ([][32]byte, error) {
 	return out, nil
 }
 
-// The rhythm of adverts: several can be lost before a peer is forgotten.
+// The rhythm of adverts. All hear each of them, so what all pay grows with the peers: a slow
+// refresh, of which two can be lost before a peer is forgotten, and an advert at once when
+// something has changed that others need.
 const (
-	advertEvery = 10 * time.Second
-	advertTTL   = 45 * time.Second
-	advertPause = 300 * time.Millisecond // between two that changes cause
-	// News is told again after advertAgain, then after advertGrowth times as long, and so on
-	// up to advertEvery.
-	advertAgain  = time.Second
-	advertGrowth = 3
+	advertEvery  = 180 * time.Second // give or take advertJitter, so that those that start together do not stay so
+	advertJitter = 30 * time.Second
+	advertTTL    = 600 * time.Second
+	advertPause  = 300 * time.Millisecond // between two that changes cause
+	advertLook   = 5 * time.Second        // how often it looks whether something has changed
+	// advertMinor is the least time between two adverts for what changes all the time, as the room
+	// for sessions does.
+	advertMinor = 10 * time.Second
 )

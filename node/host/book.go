@@ -42,6 +42,7 @@ type known struct {
 	failure  string    // why the last dial was in vain; "" if it was not, or there was none
 	failing  time.Time // since when dials have been in vain
 	next     time.Time // no dial before
+	parted   time.Time // when it or this peer ended the connection as surplus; zero: not since it was dialled
 	rtts     [rttSamples]time.Duration
 	rttCount int
 }
@@ -120,6 +121,25 @@ func (b *book) has(id ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.peers[id] != nil
+}
+
+// size returns how many peers the book has.
+func (b *book) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.peers)
+}
+
+// underWay returns how many peers are being dialled.
+func (b *book) underWay() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range b.peers {
+		if k.dialing {
+			n++
+		}
+	}
+	return n
 }
 
 // met reports whether a peer was ever verified.
@@ -204,6 +224,35 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	}
 }
 
+// part notes that the connection to a peer ends as it is surplus: nobody is dead, and no dial is
+// due for some time.
+func (b *book) part(id ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		k.parted, k.next = now, now.Add(partFor/2+time.Duration(b.rng.Int64N(int64(partFor))))
+	}
+}
+
+// hasParted reports whether a peer's last connection ended as surplus, a moment ago.
+func (b *book) hasParted(id ID, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	return k != nil && now.Sub(k.parted) < lostTimeout
+}
+
+// unpart makes those due that have parted: there is nobody else left.
+func (b *book) unpart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range b.peers {
+		if !k.parted.IsZero() {
+			k.parted, k.next = time.Time{}, time.Time{}
+		}
+	}
+}
+
 // begin notes that a peer is being dialled; false means that it is already, or unknown.
 func (b *book) begin(id ID) bool {
 	b.mu.Lock()
@@ -234,8 +283,8 @@ type target struct {
 }
 
 // due returns the peers that may be dialled now: bootstrap peers first, then those that were
-// met, by id.
-func (b *book) due(now time.Time) []target {
+// met, each in a given order.
+func (b *book) due(now time.Time, order func(a, b ID) int) []target {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []target
@@ -254,7 +303,7 @@ func (b *book) due(now time.Time) []target {
 		return 2
 	}
 	slices.SortFunc(out, func(x, y target) int {
-		return cmp.Or(cmp.Compare(rank(x), rank(y)), strings.Compare(string(x.id), string(y.id)))
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), order(x.id, y.id))
 	})
 	return out
 }

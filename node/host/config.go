@@ -31,8 +31,8 @@ type Config struct {
 	RelayBytes  int64        // the same in a day
 	// Proxy returns the HTTP proxy to try when HOST:PORT is not reached directly; nil: none.
 	Proxy      func(target string) (*url.URL, error)
-	PeersLow   int // connections above PeersHigh are cut down to PeersLow
-	PeersHigh  int
+	PeersLow   int // known peers are dialled while there are fewer connections
+	PeersHigh  int // above it, connections are cut down to half way between the two
 	PeersPerIP int // connections from one IPv4 address or one IPv6 /56
 	Times      Times
 
@@ -46,10 +46,10 @@ type Times struct {
 	Hello    time.Duration // a new connection may stay without a verified hello
 	Dial     time.Duration // looks for peers to dial
 	Backoff  time.Duration // first wait after a failed dial; doubles to MaxBackoff
-	Ping     time.Duration // measures round trips, and finds dead connections
+	Ping     time.Duration // asks the next neighbour for an answer: measures round trips, and finds dead connections
 	Save     time.Duration // writes the peers book, checks expiries
 	Renew    time.Duration // looks whether the membership is to be renewed; first wait after a failure
-	Discover time.Duration // asks the DHT for peers of the swarm and announces this one
+	Discover time.Duration // asks the DHT for peers of the swarm and announces this one; longer while it brings nobody
 }
 
 // MaxBackoff is the longest wait between two dials of a peer that does not answer.
@@ -61,11 +61,11 @@ func Default() Config {
 		Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 		MDNS:   true, DHT: true, NAT: true,
 		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes,
-		PeersLow: 160, PeersHigh: 192, // the library's own defaults
+		PeersLow: 12, PeersHigh: 40, // a random graph of as many holds together; others are dialled when needed
 		PeersPerIP: 256, // a lecture hall behind one address
 		Times: Times{
 			Hello: protocol.HelloTimeout,
-			Dial:  2 * time.Second, Backoff: time.Second, Ping: 3 * time.Second,
+			Dial:  2 * time.Second, Backoff: time.Second, Ping: 2 * time.Second,
 			Save: 30 * time.Second, Renew: time.Minute, Discover: time.Minute,
 		},
 	}

@@ -75,8 +75,13 @@ func isRelayed(a multiaddr.Multiaddr) bool {
 
 // dialDue starts to dial known peers that are not connected, while there is room for more.
 func (r *running) dialDue() {
-	room := r.cfg.PeersLow - len(r.gate.members())
-	for _, t := range r.book.due(r.now()) {
+	room := r.cfg.PeersLow - len(r.gate.members()) - r.book.underWay()
+	due := r.book.due(r.now(), r.order)
+	if room == r.cfg.PeersLow && len(due) == 0 { // there is nobody
+		r.book.unpart()
+		due = r.book.due(r.now(), r.order)
+	}
+	for _, t := range due {
 		if t.id == r.ID() || r.isConnected(t.id) || room <= 0 && !t.sticky {
 			continue
 		}
@@ -89,6 +94,9 @@ func (r *running) dialDue() {
 			select {
 			case r.dials <- struct{}{}:
 				defer func() { <-r.dials }()
+				if !t.sticky && len(r.gate.members()) >= r.cfg.PeersLow {
+					return // enough have come meanwhile
+				}
 				_ = r.dial(r.ctx, t.id, protocol.StreamOpenTimeout+r.cfg.Times.Hello) // the book knows when to try again
 			case <-r.ctx.Done():
 			}
@@ -130,12 +138,34 @@ func (r *running) lost(id ID) {
 			t.Stop()
 		}
 		if r.isConnected(id) || ctx.Err() == nil && r.dial(ctx, id, lostTimeout) == nil {
+			r.readmit(id)
 			return
 		}
 	}
-	if r.ctx.Err() == nil && !r.isConnected(id) && r.table.drop(id) {
-		r.log.Info("peer unreachable, its advert is dropped", "peer", id)
-		r.events.emit(EvtAdvertExpired{Peer: id})
+	if !r.isConnected(id) {
+		r.gone(id)
+	}
+}
+
+// gone takes a peer that does not answer to be dead: nothing is planned with it. Others may have
+// died with it.
+func (r *running) gone(id ID) {
+	if r.ctx.Err() != nil || !r.table.drop(id) {
+		return
+	}
+	r.log.Info("peer unreachable, its advert is dropped", "peer", id)
+	r.events.emit(EvtAdvertExpired{Peer: id})
+	r.tasks.start(func() { r.tellLost(id, r.table.seq(id)) })
+	r.probeAll()
+}
+
+// readmit asks a peer that answers again for what it has, if that was dropped.
+func (r *running) readmit(id ID) {
+	if r.table.of(id, r.now()) != nil {
+		return
+	}
+	if err := r.swap(id); err != nil {
+		r.log.Debug("adverts not swapped", "peer", id, "err", err)
 	}
 }
 

@@ -42,15 +42,16 @@ const (
 // startGossip joins the topic of the swarm's adverts.
 func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(r.ctx)
-	name := protocol.AdvertTopic(r.Swarm().String())
-	params, thresholds := scoring(name)
+	name, lost := protocol.AdvertTopic(r.Swarm().String()), protocol.LostTopic(r.Swarm().String())
+	params, thresholds := scoring(name, lost)
 	ps, err := pubsub.NewGossipSub(ctx, gated,
 		// Adverts are signed by themselves; equal bytes are the same message.
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithMessageIdFn(func(m *pubsubpb.Message) string { sum := sha256.Sum256(m.Data); return string(sum[:]) }),
-		// An advert goes to all neighbours: otherwise those not yet in the mesh miss it.
-		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithFloodPublish(true),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name), maxSubscriptions)),
+		// An advert goes along the mesh only. A newcomer that has none yet hands its own in, see
+		// spread, and takes what went by it from the swap.
+		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithGossipSubParams(meshParams()), pubsub.WithFloodPublish(false),
+		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name, lost), maxSubscriptions)),
 		pubsub.WithPeerScore(params, thresholds),
 		pubsub.WithLogger(libraryLog(r.log)), pubsub.WithRPCLogger(libraryLog(r.log)))
 	if err != nil {
@@ -58,16 +59,10 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		return func() {}, fmt.Errorf("start gossip: %w", err)
 	}
 	r.gossip = ps
-	if err := ps.RegisterTopicValidator(name, r.validate); err != nil {
-		cancel()
-		return func() {}, fmt.Errorf("start gossip: %w", err)
+	if r.topic, err = joinTopic(ps, name, r.validate); err == nil {
+		r.lostTopic, err = joinTopic(ps, lost, r.validateLost)
 	}
-	if r.topic, err = ps.Join(name); err != nil {
-		cancel()
-		return func() {}, fmt.Errorf("start gossip: %w", err)
-	}
-	// The validator is the receiver; the relay makes us a full member of the mesh.
-	if _, err := r.topic.Relay(); err != nil {
+	if err != nil {
 		cancel()
 		return func() {}, fmt.Errorf("start gossip: %w", err)
 	}
@@ -80,21 +75,50 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 	return func() { events.Cancel(); cancel() }, nil
 }
 
+// joinTopic joins a topic. The validator is the receiver; the relay makes us a full member of
+// the mesh.
+func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx) (*pubsub.Topic, error) {
+	if err := ps.RegisterTopicValidator(name, validate); err != nil {
+		return nil, err
+	}
+	t, err := ps.Join(name)
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.Relay()
+	return t, err
+}
+
+// meshParams returns the library's parameters with a smaller mesh: adverts are few and may take
+// a hop more, and each neighbour in the mesh is one more copy. What a peer missed it asks for
+// when one of two neighbours tells of it, or at the next swap.
+func meshParams() pubsub.GossipSubParams {
+	p := pubsub.DefaultGossipSubParams()
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 3, 6, 2, 1
+	p.Dlazy, p.GossipFactor, p.HistoryGossip = 2, 0.02, 2
+	p.IDontWantMessageThreshold = maxGossip // telling it costs as much as the advert that it saves
+	return p
+}
+
 // scoring returns what peers lose their place in the mesh for. All here are members, and
 // honest ones never forward an invalid advert: three of those and we no longer publish to
-// the peer, five and we do not listen to it. Deliveries are not scored: an advert per half
-// minute and peer is too rare to tell a lazy peer from a quiet one. The colocation
+// the peer, five and we do not listen to it. Deliveries are not scored: an advert per few
+// minutes and peer is too rare to tell a lazy peer from a quiet one. The colocation
 // threshold lets a household through.
-func scoring(topic string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
+func scoring(topics ...string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
+	ofTopic := map[string]*pubsub.TopicScoreParams{}
+	for _, t := range topics {
+		ofTopic[t] = &pubsub.TopicScoreParams{
+			SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second,
+			InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
+		}
+	}
 	return &pubsub.PeerScoreParams{
 			AppSpecificScore:  func(peer.ID) float64 { return 0 },
 			AppSpecificWeight: 1, DecayInterval: time.Minute, DecayToZero: 0.01, RetainScore: 6 * time.Hour,
 			IPColocationFactorWeight: -1, IPColocationFactorThreshold: 64,
 			BehaviourPenaltyWeight: -10, BehaviourPenaltyThreshold: 6, BehaviourPenaltyDecay: 0.9,
-			Topics: map[string]*pubsub.TopicScoreParams{topic: {
-				SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second,
-				InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
-			}},
+			Topics: ofTopic,
 		}, &pubsub.PeerScoreThresholds{
 			GossipThreshold: -500, PublishThreshold: -800, GraylistThreshold: -2400,
 			AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
@@ -121,6 +145,11 @@ func (r *running) validate(_ context.Context, from peer.ID, m *pubsub.Message) p
 
 // receive takes an advert that a peer has sent or passed on into the table.
 func (r *running) receive(from ID, data []byte) (verdict string) {
+	// [IGNORE] the very bytes that count already, as each swap brings: their signatures need no
+	// second look.
+	if r.table.has(data) {
+		return verdictIgnore
+	}
 	// [REJECT] more than protocol.MaxAdvert, not canonical, not valid, another swarm's,
 	// not signed by its peer.
 	sealed, err := wire.PeekAdvert(data, r.Swarm())
@@ -188,6 +217,8 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	}
 	h.mu.Lock()
 	h.seq = max(h.seq+1, uint64(now.UnixMilli())) // grows over restarts, too
+	given := a
+	h.last = &given
 	a.Seq, a.Membership = h.seq, h.own.membership
 	h.mu.Unlock()
 	c := h.cfg.Credentials
@@ -212,7 +243,7 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 func (r *running) handleAdverts(_ context.Context, s Stream) {
 	err := s.SetDeadline(time.Now().Add(swapTimeout))
 	if err == nil {
-		err = r.readAdverts(s)
+		err = r.readAdverts(s, frame.NewReader(s, wire.AdvertsLimits()))
 	}
 	if err == nil {
 		err = writeAdverts(s, r.table.tell(s.Peer(), r.now()))
@@ -225,7 +256,8 @@ func (r *running) handleAdverts(_ context.Context, s Stream) {
 	_ = s.Close()
 }
 
-// swapAdverts tells a peer the adverts that it has not been told, and asks for the same.
+// swapAdverts tells a peer the adverts that it has not been told, and asks for the same: for
+// peers that cannot say what they have, see swap.
 func (r *running) swapAdverts(id ID) error {
 	ctx, cancel := context.WithTimeout(r.ctx, protocol.StreamOpenTimeout)
 	defer cancel()
@@ -235,7 +267,7 @@ func (r *running) swapAdverts(id ID) error {
 	}
 	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeAdverts(s, r.table.tell(id, r.now())), s.CloseWrite())
 	if err == nil {
-		err = r.readAdverts(s)
+		err = r.readAdverts(s, frame.NewReader(s, wire.AdvertsLimits()))
 	}
 	if err != nil {
 		r.table.untell(id)
@@ -256,8 +288,7 @@ func writeAdverts(s Stream, raws [][]byte) error {
 
 // readAdverts takes in adverts until the sender has no more. One that is not
 // valid ends it: no honest peer has such.
-func (r *running) readAdverts(s Stream) error {
-	fr := frame.NewReader(s, wire.AdvertsLimits())
+func (r *running) readAdverts(s Stream, fr *frame.Reader) error {
 	for n := 0; ; n++ {
 		typ, data, err := fr.Next()
 		if errors.Is(err, io.EOF) {
@@ -320,7 +351,7 @@ func (r *running) greet(id ID) {
 		if r.gate.get(id) == nil {
 			return
 		}
-		if err := r.swapAdverts(id); err != nil {
+		if err := r.swap(id); err != nil {
 			r.log.Debug("adverts not swapped", "peer", id, "err", err)
 		}
 	}

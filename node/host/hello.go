@@ -70,7 +70,12 @@ func (r *running) disconnected(conn network.Conn) {
 	if m != nil {
 		r.book.add(id, r.listenAddrs(id), false) // it may have told them a moment ago
 		r.left(id)
-		r.tasks.start(func() { r.lost(id) })
+		if r.prober.buried(id) {
+			r.gone(id) // unless the dial below finds it
+		}
+		if !r.book.hasParted(id, r.now()) {
+			r.tasks.start(func() { r.lost(id) })
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -43,10 +44,11 @@ type Host struct {
 
 	mu       sync.Mutex
 	handlers map[string]Handler
-	revoke   revocations // of the swarm
-	seq      uint64      // of the last advert of this peer
-	own      renewal     // of this peer's membership
-	run      *running    // nil unless Run is past its start
+	revoke   revocations  // of the swarm
+	seq      uint64       // of the last advert of this peer
+	last     *wire.Advert // what PublishAdvert was given for it; nil before
+	own      renewal      // of this peer's membership
+	run      *running     // nil unless Run is past its start
 	started  bool
 }
 
@@ -73,6 +75,10 @@ func New(cfg Config) (*Host, error) {
 	}
 	h.table = newTable(h.worth)
 	if cfg.Registerer != nil {
+		heard := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "host_adverts", Help: "Other peers whose advert counts."}, func() float64 { return float64(len(h.Adverts())) })
+		if err := cfg.Registerer.Register(heard); err != nil {
+			return nil, fmt.Errorf("make host: %w", err)
+		}
 		if err := cfg.Registerer.Register(newPathCollector(h)); err != nil {
 			return nil, fmt.Errorf("make host: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -19,8 +20,10 @@ import (
 )
 
 const (
-	// connGrace is how long a new connection is safe from the connection manager.
+	// connGrace is how long a new connection is safe from being cut off as surplus.
 	connGrace = 20 * time.Second
+	// maxConns bounds connections of each direction: short peaks above PeersHigh, and strangers.
+	maxConns = 768
 	// newConnsPerSecond is how fast one address may come back once its first PeersPerIP
 	// connections are used up; the library's 0.2 with a burst of 16 locks out a classroom.
 	newConnsPerSecond = 5
@@ -37,13 +40,15 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := connmgr.NewConnManager(r.cfg.PeersLow, r.cfg.PeersHigh, connmgr.WithGracePeriod(connGrace))
+	// It knows who is needed; the members that are not are told before, see tidy.
+	manager, err := connmgr.NewConnManager(maxConns/2, maxConns, connmgr.WithGracePeriod(connGrace))
 	if err != nil {
 		return nil, err
 	}
 	opts := []libp2p.Option{
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent("covey/" + r.cfg.Version),
-		libp2p.Transport(r.newTCP), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.DefaultMuxers,
+		libp2p.Transport(r.newTCP), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.Muxer(yamux.ID, quietMuxer()),
+		libp2p.Ping(false), // see answerProbes
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager), libp2p.ConnectionGater(dialGate{r}),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}
@@ -52,7 +57,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		opts = append(opts, libp2p.AddrsFactory(func([]multiaddr.Multiaddr) []multiaddr.Multiaddr { return slices.Clone(announced) }))
 	}
 	if r.cfg.Registerer != nil {
-		opts = append(opts, libp2p.PrometheusRegisterer(r.cfg.Registerer))
+		opts = append(opts, libp2p.PrometheusRegisterer(r.cfg.Registerer), libp2p.BandwidthReporter(r.metrics.traffic))
 	} else {
 		opts = append(opts, libp2p.DisableMetrics())
 	}
@@ -70,12 +75,21 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 	return libp2p.New(opts...)
 }
 
+// quietMuxer returns the library's multiplexer of TCP with fewer messages of its own: that the
+// other side lives is found out by probes, and the kernel keeps the connection open in routers.
+func quietMuxer() *yamux.Transport {
+	t := *yamux.DefaultTransport
+	t.EnableKeepAlive = false
+	t.MeasureRTTInterval = 10 * time.Minute // the first time is at once
+	return &t
+}
+
 // newResources makes the resource manager: the library's limits, but for the number of
 // connections. Its default of 8 from one address turns away a household.
 func newResources(cfg *Config) (network.ResourceManager, error) {
 	defaults := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&defaults)
-	conns := rcmgr.LimitVal(4 * cfg.PeersHigh) // short peaks above what the connection manager keeps
+	conns := rcmgr.LimitVal(maxConns)
 	limits := rcmgr.PartialLimitConfig{
 		System:    rcmgr.ResourceLimits{Conns: 2 * conns, ConnsInbound: conns, ConnsOutbound: conns},
 		Transient: rcmgr.ResourceLimits{Conns: 2 * conns, ConnsInbound: conns, ConnsOutbound: conns},

@@ -11,6 +11,7 @@ type metrics struct {
 	resets  *prometheus.CounterVec // protocol
 	dials   *prometheus.CounterVec // result
 	adverts *prometheus.CounterVec // verdict
+	traffic traffic
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -23,11 +24,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		resets:  counter("host_stream_resets_total", "Streams that ended in an error.", "protocol"),
 		dials:   counter("host_dials_total", "Dials of known peers by result.", "result"),
 		adverts: counter("host_adverts_total", "Adverts received by verdict.", "verdict"),
+		traffic: traffic{prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "host_stream_bytes_total", Help: "Bytes that streams carried, by protocol and direction (in, out).",
+		}, []string{"protocol", "direction"})},
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.peers, m.hellos, m.resets, m.dials, m.adverts} {
+	for _, c := range []prometheus.Collector{m.peers, m.hellos, m.resets, m.dials, m.adverts, m.traffic.bytes} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

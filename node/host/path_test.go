@@ -246,7 +246,7 @@ func TestPathOfTheBook(t *testing.T) {
 		b.failed(id, reasonRefused, true, now)
 	}
 	want("never met, but others hear of it", now, PathUnreachable, reasonRefused)
-	if due := b.due(now.Add(aliveBackoff)); len(due) != 1 {
+	if due := b.due(now.Add(aliveBackoff), byID); len(due) != 1 {
 		t.Error("a peer that is alive is not dialled again within a minute")
 	}
 }

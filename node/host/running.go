@@ -24,13 +24,9 @@ import (
 )
 
 const (
-	// pingTimeout bounds one round trip; what is slower is not usable.
-	pingTimeout = 2 * time.Second
-	// pingTries is how many round trips in a row may fail before the connection counts as
-	// dead: over QUIC nothing else tells for half a minute that the other process died.
-	pingTries = 3
-	// pingsAtOnce bounds the round trips measured in parallel.
-	pingsAtOnce = 32
+	// discoverDoublings is how many times the time between two looks for peers doubles while none
+	// brings a new one.
+	discoverDoublings = 5
 	// smallSwarm is up to how many peers each new one is a reason to look for others.
 	smallSwarm = 8
 )
@@ -42,16 +38,19 @@ const noDial = "reach dials"
 // running is a Host between the start and the end of Run.
 type running struct {
 	*Host
-	ctx    context.Context // of Run
-	host   p2phost.Host
-	gate   *gate
-	tasks  tasks
-	dht    *dht.IpfsDHT // nil unless configured
-	gossip *pubsub.PubSub
-	topic  *pubsub.Topic
-	dials  chan struct{} // one entry for each dial under way
-	met    chan struct{} // wakes discovery; size 1, as one look finds all
-	renews chan struct{} // wakes the renewal of the membership; size 1, as it asks all
+	ctx       context.Context // of Run
+	host      p2phost.Host
+	gate      *gate
+	tasks     tasks
+	dht       *dht.IpfsDHT // nil unless configured
+	gossip    *pubsub.PubSub
+	topic     *pubsub.Topic // of adverts
+	lostTopic *pubsub.Topic
+	rumours   rumours
+	dials     chan struct{} // one entry for each dial under way
+	met       chan struct{} // wakes discovery; size 1, as one look finds all
+	renews    chan struct{} // wakes the renewal of the membership; size 1, as it asks all
+	prober    prober
 
 	seen     sightings
 	relaying atomic.Bool // carries others' connections
@@ -71,7 +70,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1)}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber()}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
@@ -112,6 +111,9 @@ func (r *running) start() (stop func(), err error) {
 		r.tasks.run(func() { r.handleHello(r.newStream(ls)) })
 	})
 	r.serve(protocol.Adverts, r.handleAdverts)
+	r.serve(protocol.Swap, r.handleSwap)
+	r.serveAll(protocol.Bye, r.handleBye)
+	r.serveAll(ping.ID, r.answerProbes)
 	r.serveAll(protocol.Renew, r.handleRenew)
 	r.serveAll(protocol.Revoke, r.handleRevoke)
 
@@ -184,7 +186,8 @@ func (r *running) loops() error {
 	}
 	times := r.cfg.Times
 	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
-	loop(nil, func(ctx context.Context) time.Duration { r.pingAll(ctx); return times.Ping })
+	loop(nil, func(context.Context) time.Duration { r.probeNext(); return times.Ping })
+	loop(nil, func(context.Context) time.Duration { r.tidy(); return tidyEvery })
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
 	if r.cfg.MDNS { // not before the host listens: it tells others where
@@ -198,11 +201,16 @@ func (r *running) loops() error {
 		g.Go(r.wantRelays)
 	}
 	if r.dht != nil {
+		looks := 0
 		loop(r.met, func(ctx context.Context) time.Duration {
+			before := r.book.size()
 			if !r.discover(ctx) {
 				return times.Dial // soon again
 			}
-			return times.Discover
+			if looks++; r.book.size() > before {
+				looks = 1
+			}
+			return times.Discover << min(looks-1, discoverDoublings)
 		})
 	}
 	return g.Wait()
@@ -301,7 +309,7 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	r.noteAccepted()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
-	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // pingAll sees to failures
+	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // check sees to failures
 	r.tasks.start(func() { r.tellRevoked(id) })
 	wake(r.renews) // it may be one that renews
 	if len(r.gate.members()) <= smallSwarm {
@@ -325,6 +333,7 @@ func (r *running) keep(id ID) int {
 // left is called once a verified peer is gone or expelled.
 func (r *running) left(id ID) {
 	r.table.untell(id)
+	r.tasks.start(func() { r.prober.forget(id) })
 	r.metrics.peers.Dec()
 	r.log.Info("peer left", "peer", id)
 	r.events.emit(EvtPeerLeft{Peer: id})
@@ -334,52 +343,6 @@ func (r *running) left(id ID) {
 func (r *running) listenAddrs(id ID) []wire.Addr {
 	addrs := fromLibrary(r.host.Peerstore().PeerInfo(native(id)))
 	return addrs[:min(len(addrs), protocol.MaxAddrs)]
-}
-
-// pingAll measures a round trip to each peer, and cuts connections that are dead.
-func (r *running) pingAll(ctx context.Context) {
-	var g errgroup.Group
-	g.SetLimit(pingsAtOnce)
-	for id := range r.gate.members() {
-		g.Go(func() error {
-			for range pingTries {
-				err := r.ping(ctx, id, 1)
-				if err != nil {
-					r.log.Debug("no answer to a ping", "peer", id, "err", err)
-				}
-				if !errors.Is(err, context.DeadlineExceeded) {
-					return nil // it answers, or the connection has ended by itself
-				}
-			}
-			if ctx.Err() == nil {
-				r.log.Info("peer does not answer, connection closed", "peer", id)
-				_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-}
-
-// ping measures n round trips. If the peer does not answer in time the error wraps
-// context.DeadlineExceeded.
-func (r *running) ping(ctx context.Context, id ID, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	results := ping.Ping(network.WithNoDial(ctx, noDial), r.host, native(id))
-	for range n {
-		res, ok := <-results
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case !ok:
-			return errors.New("ping ended")
-		case res.Error != nil:
-			return res.Error
-		}
-		r.book.measured(id, res.RTT)
-	}
-	return nil
 }
 
 // housekeeping ends memberships that are over, forgets old adverts, saves the book.

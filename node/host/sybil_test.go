@@ -187,7 +187,7 @@ func TestBookKeepsWhoItMet(t *testing.T) {
 	if n := len(b.peers); n > maxUnmet+1 || !b.met("met") {
 		t.Errorf("%d peers, met %v", n, b.met("met"))
 	}
-	if d := b.due(time.Now()); d[0].id != "met" {
+	if d := b.due(time.Now(), byID); d[0].id != "met" {
 		t.Errorf("%q is dialled first", d[0].id)
 	}
 	b.verified("newcomer", addr, time.Now())

@@ -1,8 +1,8 @@
 package host
 
 import (
-	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -53,10 +53,14 @@ type table struct {
 	grants  map[string]size // of rows by invitation
 	version uint64          // counts adverts taken in
 	told    map[ID]uint64   // up to which version each connected peer has been told
+	sums    map[sum]bool    // of raws
 }
 
+// sum is the SHA-256 of a raw advert.
+type sum [sha256.Size]byte
+
 func newTable(worth func(ID) int) *table {
-	return &table{worth: worth, rows: make(map[ID]*row), grants: make(map[string]size), told: make(map[ID]uint64)}
+	return &table{worth: worth, rows: make(map[ID]*row), grants: make(map[string]size), told: make(map[ID]uint64), sums: make(map[sum]bool)}
 }
 
 // supersedes reports whether what is known of a peer, if anything is, is as new as an advert.
@@ -118,6 +122,11 @@ func (t *table) put(a *wire.Advert, grant string, raw []byte, direct bool, now t
 
 // count adds a row to the sums, or takes it out.
 func (t *table) count(r *row, sign int) {
+	if r.raw != nil && sign < 0 {
+		delete(t.sums, sha256.Sum256(r.raw))
+	} else if r.raw != nil {
+		t.sums[sha256.Sum256(r.raw)] = true
+	}
 	add := func(to size) size {
 		if sign < 0 {
 			return to.less(r.size)
@@ -274,6 +283,24 @@ func (t *table) tell(to ID, now time.Time) [][]byte {
 	return t.signed(now, func(id ID, r *row) bool { return r.version > last && id != to })
 }
 
+// except returns the live adverts of others than a peer as they were signed, without those of
+// some sums.
+func (t *table) except(id ID, has map[shortSum]bool, now time.Time) [][]byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.signed(now, func(of ID, r *row) bool { return of != id && !has[shortSumOf(r.raw)] })
+}
+
+// seq returns the sequence of a peer's last advert, 0 if none is known.
+func (t *table) seq(id ID) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r := t.rows[id]; r != nil {
+		return r.seq
+	}
+	return 0
+}
+
 // untell notes that nothing is known of what a peer has heard: it is new, or gone, or was
 // not told to the end.
 func (t *table) untell(id ID) {
@@ -303,12 +330,8 @@ func (t *table) signed(now time.Time, want func(ID, *row) bool) [][]byte {
 
 // has reports whether an advert counts, in exactly these bytes.
 func (t *table) has(raw []byte) bool {
+	at := sha256.Sum256(raw)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, r := range t.rows {
-		if bytes.Equal(r.raw, raw) {
-			return true
-		}
-	}
-	return false
+	return t.sums[at]
 }

@@ -1,0 +1,243 @@
+package host
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// crowd starts a founder and n peers that join it at once and publish their adverts, and waits
+// until all have heard of all.
+func crowd(t *testing.T, n int, founder, others func(*Config)) []*peerOf {
+	t.Helper()
+	all := []*peerOf{startPeer(t, foundSwarm(t, t.TempDir()), founder)}
+	for range n {
+		all = append(all, startPeer(t, invited(t, all[0], t.TempDir(), Invitation{}), others))
+	}
+	for _, p := range all {
+		if err := p.PublishAdvert(t.Context(), capacity()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range all {
+		until(t, "all adverts are there", func() bool { return len(p.Adverts()) == n })
+	}
+	return all
+}
+
+// TestOneConnectionToEachPeer has peers that all dial each other at once.
+func TestOneConnectionToEachPeer(t *testing.T) {
+	t.Parallel()
+	all := crowd(t, 7, nil, nil)
+	for _, p := range all {
+		r, err := p.running()
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "one connection to each peer", func() bool {
+			return len(p.Peers()) == len(all)-1 && len(r.host.Network().Conns()) == len(all)-1
+		})
+	}
+}
+
+// TestSurplusPeersPart has a founder with more connections than it wants: those that it ends
+// are told, so nobody takes the other for dead or dials again.
+func TestSurplusPeersPart(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	all := crowd(t, 12, func(c *Config) {
+		c.PeersLow, c.PeersHigh = 5, 7 // gossip needs six
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	}, func(c *Config) { c.PeersLow = 3 })
+	founder := all[0]
+	for _, p := range all[1:] {
+		until(t, "joined", knows(founder, p))
+		until(t, "knows others", func() bool { return len(p.Peers()) >= 3 })
+	}
+	lost, stop := founder.Subscribe()
+	defer stop()
+	ahead.Store(int64(connGrace + time.Second))
+	until(t, "surplus connections ended", func() bool { return len(founder.Peers()) <= 7 })
+	parted := 0
+	for _, p := range all[1:] {
+		if p.book.hasParted(founder.ID(), time.Now()) {
+			parted++
+		}
+		if !p.hasAdvert(founder.ID()) || !founder.hasAdvert(p.ID()) {
+			t.Error("a peer that has parted is taken for dead")
+		}
+	}
+	if parted < 5 {
+		t.Errorf("%d peers were told", parted)
+	}
+	for len(lost) > 0 {
+		if e, ok := (<-lost).(EvtAdvertExpired); ok {
+			t.Errorf("advert of %s dropped", e.Peer)
+		}
+	}
+	// One that has parted is reached when it is needed.
+	for _, p := range all[1:] {
+		p.Handle(echoProto, echo)
+		if !knows(founder, p)() {
+			if got, err := roundTrip(t.Context(), founder, p.ID(), echoProto, "hello"); err != nil || got != "hello" {
+				t.Errorf("echo %q, %v", got, err)
+			}
+			break
+		}
+	}
+}
+
+// chainOf starts peers of which each is connected to its neighbours in the list only, and waits
+// until the first has the advert of the last.
+func chainOf(t *testing.T, n int) []*peerOf {
+	t.Helper()
+	few := func(c *Config) { c.PeersLow, c.PeersHigh = 1, 8 }
+	chain := []*peerOf{startPeer(t, foundSwarm(t, t.TempDir()), few)}
+	for i := range n - 1 {
+		c := invited(t, chain[0], t.TempDir(), Invitation{})
+		c.Bootstrap = chain[i].Addrs()
+		chain = append(chain, startPeer(t, c, few))
+		until(t, "joined", knows(chain[i], chain[i+1]))
+		until(t, "joined", knows(chain[i+1], chain[i]))
+	}
+	last := chain[n-1]
+	until(t, "the advert arrives", func() bool {
+		if err := last.PublishAdvert(t.Context(), capacity()); err != nil {
+			t.Fatal(err)
+		}
+		return chain[0].hasAdvert(last.ID())
+	})
+	return chain
+}
+
+// TestLostPeerIsForgottenByAll ends a peer that the first one is not connected to.
+func TestLostPeerIsForgottenByAll(t *testing.T) {
+	t.Parallel()
+	chain := chainOf(t, 4)
+	last := chain[3]
+	last.stop()
+	start := time.Now()
+	for _, p := range chain[:3] {
+		until(t, "forgotten", func() bool { return !p.hasAdvert(last.ID()) })
+	}
+	if took := time.Since(start); took > 10*time.Second { // half of it is the patience with a peer that lives
+		t.Errorf("forgotten after %v", took)
+	}
+}
+
+// TestPeerThatLivesContradicts has a peer that says of another one, wrongly, that it is lost.
+func TestPeerThatLivesContradicts(t *testing.T) {
+	t.Parallel()
+	chain := chainOf(t, 4)
+	liar, last := chain[0], chain[3]
+	r, err := liar.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, stop := chain[1].Subscribe()
+	defer stop()
+	seq := liar.table.seq(last.ID())
+	l := &wire.Lost{Swarm: liar.Swarm(), By: liar.ID(), Peer: last.ID(), Seq: seq, Issued: time.Now().UnixMilli(), Membership: liar.creds.Membership}
+	data, err := wire.SignLost(liar.creds.Key, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.lostTopic.Publish(t.Context(), data); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range chain[:3] {
+		until(t, "a newer advert", func() bool { return p.table.seq(last.ID()) > seq && p.hasAdvert(last.ID()) })
+	}
+	for len(events) > 0 {
+		if e, ok := (<-events).(EvtAdvertExpired); ok {
+			t.Errorf("advert of %s dropped", e.Peer)
+		}
+	}
+}
+
+func TestRumoursAreBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	var u rumours
+	take := func(by, of ID, seq uint64, grant string, at time.Time) bool {
+		return u.take(&wire.Lost{By: by, Peer: of, Seq: seq}, grant, at)
+	}
+	for i, c := range []struct {
+		by, of ID
+		seq    uint64
+		grant  string
+		at     time.Time
+		want   bool
+	}{
+		{"a", "x", 1, "g", now, true},
+		{"a", "x", 1, "g", now, false},
+		{"b", "x", 2, "g", now, false}, // of the same invitation
+		{"c", "x", 1, "h", now, false}, // has been told
+		{"c", "x", 2, "h", now, true},
+		{"a", "y", 1, "g", now, true},
+		{"a", "x", 3, "g", now.Add(rumourWindow + time.Second), true},
+	} {
+		if got := take(c.by, c.of, c.seq, c.grant, c.at); got != c.want {
+			t.Errorf("%d: got %v", i, got)
+		}
+	}
+	taken := 0
+	for i := range 2 * maxRumours {
+		if take("liar", ID(rune('A'+i)), 1, "g", now.Add(rumourWindow+time.Second)) {
+			taken++
+		}
+	}
+	if taken != maxRumours {
+		t.Errorf("%d of a liar are believed", taken)
+	}
+}
+
+// TestAllNeighboursAreAsked goes round twice.
+func TestAllNeighboursAreAsked(t *testing.T) {
+	t.Parallel()
+	p := newProber()
+	members := map[ID]*member{"a": {}, "b": {}, "c": {}}
+	asked := map[ID]int{}
+	for range 2 * len(members) {
+		asked[p.next(members)]++
+	}
+	for id := range members {
+		if asked[id] != 2 {
+			t.Errorf("asked %v", asked)
+		}
+	}
+	delete(members, "a")
+	delete(members, "b")
+	for range 3 {
+		if id := p.next(members); id != "c" {
+			t.Errorf("asked %q", id)
+		}
+	}
+	if id := p.next(nil); id != "" {
+		t.Errorf("asked %q of nobody", id)
+	}
+}
+
+// TestKnownAdvertCostsNoSignature takes in an advert twice. It runs alone, as the measure is of
+// the whole process.
+func TestKnownAdvertCostsNoSignature(t *testing.T) {
+	a := crowd(t, 1, nil, nil)[0]
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := a.table.tell("nobody", time.Now())[0]
+	if n := testing.AllocsPerRun(10, func() {
+		if v := r.receive("nobody", raw); v != verdictIgnore {
+			t.Fatalf("verdict %s", v)
+		}
+	}); n > 100 { // to look at its signatures takes hundreds; others are at work, too
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// byID is an order of peers.
+func byID(a, b ID) int { return strings.Compare(string(a), string(b)) }

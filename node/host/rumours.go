@@ -1,0 +1,167 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// rumourSpread is within what time the neighbours of a dead peer say so: the later ones have
+	// heard it by then and say nothing.
+	rumourSpread = 400 * time.Millisecond
+	// refuteTime is how long a lost peer may take to advertise anew before those that are not
+	// connected to it believe that it is gone.
+	refuteTime = 2500 * time.Millisecond
+	// rumourWindow is for how long the peers of one invitation may name a peer once, and one peer
+	// may name maxRumours of them: liars cost no more probes and adverts than that.
+	rumourWindow = time.Minute
+	maxRumours   = 64
+	// maxHeard bounds what is remembered of a window.
+	maxHeard = 8192
+)
+
+// rumours are the peers that others have told to be lost.
+type rumours struct {
+	mu     sync.Mutex
+	window time.Time           // when it began
+	heard  map[rumour]struct{} // in it
+	by     map[ID]int          // how many of whom
+	seqs   map[ID]uint64       // up to which advert of it a peer was told to be lost in it
+}
+
+// rumour is that the peers of an invitation have lost a peer.
+type rumour struct {
+	grant string
+	peer  ID
+}
+
+// take notes what a peer tells and reports whether it is to be believed and passed on.
+func (u *rumours) take(l *wire.Lost, grant string, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.heard == nil || now.Sub(u.window) > rumourWindow {
+		u.window, u.heard, u.by, u.seqs = now, make(map[rumour]struct{}), make(map[ID]int), make(map[ID]uint64)
+	}
+	key := rumour{grant, l.Peer}
+	if _, again := u.heard[key]; again || len(u.heard) >= maxHeard || u.by[l.By] >= maxRumours || u.seqs[l.Peer] >= l.Seq {
+		return false
+	}
+	u.heard[key] = struct{}{}
+	u.by[l.By]++
+	u.seqs[l.Peer] = l.Seq
+	return true
+}
+
+// told reports whether a peer with this advert has been told to be lost a moment ago.
+func (u *rumours) told(id ID, seq uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.seqs[id] >= seq
+}
+
+// validateLost decides on what a peer tells of a lost one, as validate does on adverts.
+func (r *running) validateLost(_ context.Context, from peer.ID, m *pubsub.Message) pubsub.ValidationResult {
+	// [REJECT] more than protocol.MaxLost, not canonical, not valid, another swarm's, not signed
+	// by its peer.
+	l, err := wire.OpenLost(m.GetData(), r.Swarm())
+	if err != nil {
+		r.log.Debug("bad word of a lost peer", "from", ID(from), "err", err)
+		return pubsub.ValidationReject
+	}
+	now := r.now()
+	// [IGNORE] not of this moment.
+	if age := now.Sub(l.IssuedAt()); max(age, -age) > protocol.MaxClockSkew {
+		return pubsub.ValidationIgnore
+	}
+	g, err := l.Grant(now)
+	switch {
+	// [IGNORE] grants that are over or not valid yet, or revoked: others may not know yet.
+	case errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet):
+		return pubsub.ValidationIgnore
+	// [REJECT] no membership.
+	case err != nil:
+		return pubsub.ValidationReject
+	case r.revoked(g, l.By):
+		return pubsub.ValidationIgnore
+	}
+	// [IGNORE] a peer that has advertised since, that nothing is known of, or that was named a
+	// moment ago.
+	if seq := r.table.seq(l.Peer); seq == 0 || seq > l.Seq || !r.rumours.take(l, string(g.Invitation()), now) {
+		return pubsub.ValidationIgnore
+	}
+	r.suspect(l)
+	return pubsub.ValidationAccept
+}
+
+// suspect finds out whether a peer is lost: one that is connected is asked, one that is not has
+// some time to contradict. That is this peer itself if it is the one.
+func (r *running) suspect(l *wire.Lost) {
+	switch {
+	case l.By == r.ID():
+	case l.Peer == r.ID():
+		r.tasks.start(r.contradict)
+	case r.gate.get(l.Peer) != nil:
+		r.check(l.Peer)
+	default:
+		r.tasks.start(func() {
+			t := time.NewTimer(refuteTime)
+			defer t.Stop()
+			select {
+			case <-t.C:
+			case <-r.ctx.Done():
+				return
+			}
+			if r.gate.get(l.Peer) == nil && r.table.seq(l.Peer) <= l.Seq && r.table.drop(l.Peer) {
+				r.log.Info("peer lost, its advert is dropped", "peer", l.Peer, "by", l.By)
+				r.events.emit(EvtAdvertExpired{Peer: l.Peer})
+			}
+		})
+	}
+}
+
+// contradict publishes this peer's advert anew.
+func (r *running) contradict() {
+	r.mu.Lock()
+	last := r.last
+	r.mu.Unlock()
+	if last == nil {
+		return
+	}
+	if err := r.PublishAdvert(r.ctx, *last); err != nil && r.ctx.Err() == nil {
+		r.log.Warn("advert not published", "err", err)
+	}
+}
+
+// tellLost tells the others that a peer is lost, unless one of them does.
+func (r *running) tellLost(id ID, seq uint64) {
+	t := time.NewTimer(rand.N(rumourSpread))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.ctx.Done():
+		return
+	}
+	if r.rumours.told(id, seq) || r.table.of(id, r.now()) != nil || r.Membership().Over != nil {
+		return
+	}
+	l := &wire.Lost{Swarm: r.Swarm(), By: r.ID(), Peer: id, Seq: seq, Issued: r.now().UnixMilli()}
+	r.mu.Lock()
+	l.Membership = r.own.membership
+	r.mu.Unlock()
+	data, err := wire.SignLost(r.cfg.Credentials.Key, l)
+	if err == nil {
+		err = r.lostTopic.Publish(r.ctx, data)
+	}
+	if err != nil && r.ctx.Err() == nil {
+		r.log.Debug("lost peer not told", "peer", id, "err", err)
+	}
+}
