@@ -30,6 +30,7 @@ type Node struct {
 	Memory string   `toml:"memory"`
 	Disk   string   `toml:"disk"`
 	Upload string   `toml:"upload"` // per second
+	Listen string   `toml:"listen"` // multiaddr; empty: TCP on loopback
 	Args   []string `toml:"args"`   // further flags of covey up
 	Env    []string `toml:"env"`
 }

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type Process struct {
 
 	announce string // address of the door in front of it; empty: its own
 	pid      atomic.Int64
+	began    time.Time // its last start
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended; err is set before
@@ -46,6 +48,9 @@ func (p *Process) Log() string { return p.dir + ".log" }
 // PID returns the id of the process, as of its last start; 0 before the first. As API it may
 // be called at any time.
 func (p *Process) PID() int { return int(p.pid.Load()) }
+
+// Began returns when the process was started last; the zero time before the first.
+func (p *Process) Began() time.Time { return p.began }
 
 // API returns a client of the node's control API, as of its last start. Unlike the other
 // methods it may be called while another goroutine starts the node again.
@@ -88,6 +93,7 @@ func (p *Process) Start(ctx context.Context) (err error) {
 		return fmt.Errorf("start node %s: %w", p.spec.Name, err)
 	}
 	p.pid.Store(int64(cmd.Process.Pid))
+	p.began = time.Now()
 	exited := make(chan struct{})
 	p.cmd, p.exited, p.paused = cmd, exited, false
 	go func() {
@@ -100,7 +106,7 @@ func (p *Process) Start(ctx context.Context) (err error) {
 
 func (p *Process) args() []string {
 	n := p.spec
-	args := []string{"up", "--data", p.dir, "--name", n.Name, "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--mdns=false", "--nat=false"}
+	args := []string{"up", "--data", p.dir, "--name", n.Name, "--api", "127.0.0.1:0", "--listen", cmp.Or(n.Listen, "/ip4/127.0.0.1/tcp/0"), "--mdns=false", "--nat=false"}
 	if p.token != "" {
 		args = append(args, "--join", p.token)
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/covey-network/covey/node/api"
 )
 
@@ -102,19 +104,29 @@ func (s *Swarm) Join(ctx context.Context, n Node) error {
 	return s.add(ctx, &n)
 }
 
-func (s *Swarm) add(ctx context.Context, n *Node) error {
-	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name), token: s.token}
-	if len(s.manifest.Links) > 0 {
-		d := &door{node: n.Name, dir: p.dir, link: s.manifest.between, who: s.dialler}
-		if err := d.open(ctx); err != nil {
-			return err
+// JoinAll starts more nodes, joined to the first, so many at once as parallel says, and waits
+// until each is ready. It does not wait until they know each other.
+func (s *Swarm) JoinAll(ctx context.Context, nodes []Node, parallel int) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i := range nodes {
+		if s.procs[nodes[i].Name] != nil {
+			return errors.Join(fmt.Errorf("join node %s: there is one of that name", nodes[i].Name), g.Wait())
 		}
-		p.announce, s.doors = d.addr(), append(s.doors, d)
+		p, err := s.place(ctx, &nodes[i])
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		g.Go(func() error { return p.Start(ctx) })
 	}
-	s.mu.Lock()
-	s.procs[n.Name] = p
-	s.mu.Unlock()
-	s.order = append(s.order, n.Name)
+	return g.Wait()
+}
+
+func (s *Swarm) add(ctx context.Context, n *Node) error {
+	p, err := s.place(ctx, n)
+	if err != nil {
+		return err
+	}
 	if err := p.Start(ctx); err != nil {
 		return err
 	}
@@ -131,6 +143,23 @@ func (s *Swarm) add(ctx context.Context, n *Node) error {
 		err := p.API().Get(ctx, "/covey/v1/status", nil, &st)
 		return st.Peers >= len(s.order)-1, err
 	})
+}
+
+// place gives a node its place in the swarm, not started yet.
+func (s *Swarm) place(ctx context.Context, n *Node) (*Process, error) {
+	p := &Process{cfg: s.cfg, spec: n, dir: filepath.Join(s.cfg.Dir, n.Name), token: s.token}
+	if len(s.manifest.Links) > 0 {
+		d := &door{node: n.Name, dir: p.dir, link: s.manifest.between, who: s.dialler}
+		if err := d.open(ctx); err != nil {
+			return nil, err
+		}
+		p.announce, s.doors = d.addr(), append(s.doors, d)
+	}
+	s.mu.Lock()
+	s.procs[n.Name] = p
+	s.mu.Unlock()
+	s.order = append(s.order, n.Name)
+	return p, nil
 }
 
 func (s *Swarm) load(ctx context.Context, m Model) error {
