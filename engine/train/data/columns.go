@@ -38,12 +38,13 @@ func (t *Table) describe(s *Sheet) error {
 		}
 	}
 	file, telling := common(weighed, s.Format)
+	said := s.Format.Decimal != "" || s.Format.Thousands == "." || s.Format.Thousands == ","
 	for c := range t.columns {
 		others := telling
 		if weighed[c].tells() != "" {
 			others--
 		}
-		err := t.settle(c, rows, weighed[c], others > 0 || s.Format.Decimal != "", file)
+		err := t.settle(c, rows, weighed[c], others > 0 || said, file)
 		if err != nil {
 			return fmt.Errorf("column %q: %w", t.columns[c].Name, err)
 		}

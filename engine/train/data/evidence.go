@@ -122,7 +122,7 @@ func (e *evidence) decimal() (string, error) {
 	case c >= 19*p:
 		return ",", nil
 	}
-	return "", fmt.Errorf("%d values have a decimal point (%s) and %d a decimal comma (%s): mend the file, or set decimal", p, e.point.at(), c, e.comma.at())
+	return "", fmt.Errorf("%d values have a decimal point (%s) and %d a decimal comma (%s): mend the file, or set decimal = \".\" or decimal = \",\" in [data.csv]", p, e.point.at(), c, e.comma.at())
 }
 
 // tells returns what stands before decimals where most values are numbers and tell it.
@@ -181,8 +181,8 @@ func most(counts map[string]int) string {
 	return best
 }
 
-// notation settles how the numbers of a column are written. told is whether the decimals of
-// other columns or of the job tell it where the column does not.
+// notation settles how the numbers of a column are written. told is whether other columns or the
+// job tell what stands before decimals where the column does not.
 func (e *evidence) notation(file Notation, told bool, set Format) (Notation, error) {
 	own := ""
 	if set.Decimal == "" {
@@ -195,11 +195,11 @@ func (e *evidence) notation(file Notation, told bool, set Format) (Notation, err
 	switch {
 	case own != "" || told:
 	case e.orTen.count > 0 && e.orPoint.count > 0:
-		return n, fmt.Errorf("%d values are written like %s, and %d like %s: set decimal", e.orTen.count, e.orTen.at(), e.orPoint.count, e.orPoint.at())
+		return n, fmt.Errorf("%d values are written like %s, and %d like %s: set decimal = \".\" or decimal = \",\" in [data.csv]", e.orTen.count, e.orTen.at(), e.orPoint.count, e.orPoint.at())
 	case e.orTen.count > 0 && set.Separator != "," && !(e.small > 0 && e.large == 0):
-		return n, fmt.Errorf("%d values such as %s may have thousands or decimals after the comma: set decimal", e.orTen.count, e.orTen.at())
-	case e.orPoint.count > 0 && set.Separator != "," && e.small > 0 && e.large == 0: // 850 and 1.050 are alike
-		return n, fmt.Errorf("%d values such as %s may have thousands or decimals after the point: set decimal", e.orPoint.count, e.orPoint.at())
+		return n, ambiguous(",", e.orTen)
+	case e.orPoint.count > 0 && set.Separator != "," && set.Thousands == "":
+		return n, ambiguous(".", e.orPoint)
 	}
 	if set.Thousands != "" {
 		n.Thousands = file.Thousands
@@ -207,9 +207,21 @@ func (e *evidence) notation(file Notation, told bool, set Format) (Notation, err
 		n.Thousands = file.Thousands
 	}
 	if n.Thousands == n.decimal() {
-		return n, fmt.Errorf("%q stands before decimals and between thousands: set decimal and thousands", n.Thousands)
+		return n, fmt.Errorf("%q stands before decimals and between thousands: set decimal = \".\" with thousands = \",\" in [data.csv], or the other way round", n.Thousands)
 	}
 	return n, e.unit(&n)
+}
+
+// ambiguous says what numbers such as 511.000 may be, and how to say which it is.
+func ambiguous(mark string, values seen) error {
+	name, other := "point", ","
+	if mark == "," {
+		name, other = "comma", "."
+	}
+	decimals, _ := Notation{Decimal: strings.TrimPrefix(mark, ".")}.number(values.value)
+	thousands, _ := Notation{Decimal: strings.TrimPrefix(other, "."), Thousands: mark}.number(values.value)
+	return fmt.Errorf("%d values such as %s may have thousands or decimals after the %s: set decimal = %q in [data.csv] if that is %.10g, or decimal = %q with thousands = %q if it is %.10g",
+		values.count, values.at(), name, mark, decimals, other, mark, thousands)
 }
 
 // thousands returns what stands between the groups of the column's numbers.

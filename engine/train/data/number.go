@@ -240,6 +240,13 @@ func (n Notation) parse(s string) (float64, bool) {
 	return float(text)
 }
 
+// number returns a number in any unit.
+func (n Notation) number(s string) (float64, bool) {
+	v, _ := parseNumeral(s)
+	n.Unit = v.unit
+	return n.parse(s)
+}
+
 // rewrite returns a number as programs write it, if it is in this notation.
 func (n Notation) rewrite(s string) (text string, ok bool) {
 	v, ok := parseNumeral(s)

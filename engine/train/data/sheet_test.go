@@ -152,7 +152,7 @@ func TestNotations(t *testing.T) {
 		note       string
 	}{
 		{"decimals", column(",", "1.234", "0.5"), data.Notation{}, 1.234, ""},
-		{"three decimals beside 0", column(";", "1.234", "0"), data.Notation{}, 1.234, ""},
+		{"three decimals beside 0", column(",", "1.234", "0"), data.Notation{}, 1.234, ""},
 		{"three decimals alone", column(",", "1.234", "2.345"), data.Notation{}, 1.234, ""},
 		{"decimal comma", column(";", "1,234", "0,5"), data.Notation{Decimal: ","}, 1.234, `such as "1,234" in line 2 as 1.234`},
 		{"thousands after all", column(";", "1.234", "0,5"), data.Notation{Decimal: ",", Thousands: "."}, 1234, `"1.234" in line 2 as 1234`},
@@ -205,6 +205,28 @@ func TestOtherColumns(t *testing.T) {
 	}
 }
 
+// TestPrices reads prices that may mean two things as the job says.
+func TestPrices(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		format data.Format
+		text   string
+		want   float64
+	}{
+		{data.Format{Decimal: "."}, column(";", "511.000 €", "98.000 €"), 511},
+		{data.Format{Decimal: ","}, column(";", "511.000 €", "98.000 €"), 511000},
+		{data.Format{Decimal: ",", Thousands: "."}, column(";", "511.000 EUR", "98.000 EUR"), 511000},
+		{data.Format{Thousands: "."}, column(";", "511.000", "98.000"), 511000},
+		{data.Format{Thousands: "none"}, column(";", "511.000", "98.000"), 511},
+		{data.Format{Thousands: ","}, column("\t", "1,234", "2,345"), 1234},
+		{data.Format{Decimal: ","}, column("\t", "1,234", "2,345"), 1.234},
+	} {
+		if got := readTable(t, c.text, data.TableConfig{Label: "y", Format: c.format}).Cell(0, 0); got != c.want {
+			t.Errorf("%+v: got %v, want %v", c.format, got, c.want)
+		}
+	}
+}
+
 // TestRefusedColumns gives columns that may mean two things.
 func TestRefusedColumns(t *testing.T) {
 	t.Parallel()
@@ -217,6 +239,12 @@ func TestRefusedColumns(t *testing.T) {
 	}
 	for _, c := range []struct{ name, text, want string }{
 		{"thousands or decimals", column(";", "1,234", "2,345"), `table f.csv: column "a": 2 values such as "1,234" in line 2 may have thousands or decimals after the comma: set decimal`},
+		{"prices", column(";", "511.000 €", "98.000 €"), `column "a": 2 values such as "511.000 €" in line 2 may have thousands or decimals after the point: set decimal = "." in [data.csv] if that is 511, or decimal = "," with thousands = "." if it is 511000`},
+		{"prices in EUR", column(";", "511.000 EUR", "98.000 EUR"), `if that is 511, or decimal = "," with thousands = "." if it is 511000`},
+		{"prices beside long numbers", column(";", "511.000", "98000"), `if that is 511, or decimal = "," with thousands = "." if it is 511000`},
+		{"prices between tabs", column("\t", "511.000", "98.000"), `if that is 511, or decimal = "," with thousands = "." if it is 511000`},
+		{"points beside 0", column(";", "1.234", "0"), `if that is 1.234, or decimal = "," with thousands = "." if it is 1234`},
+		{"commas between tabs", column("\t", "1,234", "2,345"), `set decimal = "," in [data.csv] if that is 1.234, or decimal = "." with thousands = "," if it is 1234`},
 		{"points beside short numbers", column(";", "1.050", "850", "0"), `1 values such as "1.050" in line 2 may have thousands or decimals after the point: set decimal`},
 		{"point and comma", column(";", "1.5", "2,5", "3"), `1 values have a decimal point ("1.5" in line 2) and 1 a decimal comma ("2,5" in line 3)`},
 		{"both groups", column(";", "1.234", "2,345"), "set decimal"},
