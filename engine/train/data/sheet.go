@@ -353,7 +353,11 @@ func (s *Sheet) noColumn(name string) error {
 	if s.line > 1 {
 		line = fmt.Sprintf("line %d", s.line)
 	}
-	return fmt.Errorf("no column %q: %s, separated by %s, has %d: %.400s%s%s", name, line, separatorName(s.Format.Separator), len(s.Header), list, jsonHint(list), s.titles)
+	hint := s.titles
+	if near := nearest(name, s.Header); near != "" {
+		line, hint = fmt.Sprintf("did you mean %q? %s", near, line), ""
+	}
+	return fmt.Errorf("no column %q: %s, separated by %s, has %d: %.400s%s%s", name, line, separatorName(s.Format.Separator), len(s.Header), list, jsonHint(list), hint)
 }
 
 // place returns where a column is in the file, from 1.

@@ -387,7 +387,7 @@ func TestRefusedSheets(t *testing.T) {
 		{"titles", "Sales of 2020\n\na;y\n1;k\n", "", "line 3 looks like the header, with the names of the columns, and not line 1: set skip_rows = 2"},
 		{"titles as wide as the table", "Sales;\n\"in\nthousands\";\na;y\n1;k\n", "", "line 4 looks like the header, with the names of the columns, and not line 1: set skip_rows = 3"},
 		{"titles after a separator", "sep=;\nSales of 2020\na;y\n1;k\n", "", "line 3 looks like the header, with the names of the columns, and not line 2: set skip_rows = 2"},
-		{"titles and no label", "Sales of 2020\n\na;b;c\n1;2;k\n3;4;l\n5;6;k\n", "", `no column "y": the first line, separated by commas, has 1: Sales of 2020; line 3 looks like the header: set skip_rows = 2 if it is`},
+		{"titles and no label", "Sales of 2020\n\na;b;c\n1;2;k\n3;4;l\n5;6;k\n", "", `no column "y": the first line, separated by commas, has 1: Sales of 2020; line 3 looks like the header: set skip_rows = 2 in [data.csv] if it is`},
 		{"empty lines and no label", "\n\na,b\n0,2\n1,4\n", "", `no column "y": line 3, separated by commas, has 2: a, b`},
 		{"an index and no label", ",a,b\n0,1,2\n1,3,4\n", "", `no column "y": the first line, separated by commas, has 2: a, b`},
 		{"no label", "a;b;c\n1;2;3\n", "", `no column "y": the first line, separated by semicolons, has 3: a, b, c`},
@@ -411,6 +411,21 @@ func TestNamesOfTwoLines(t *testing.T) {
 	d := readTable(t, "a,\"in\nthousands\",y\na,thousands,y\n1,1,k\n3,2,l\n", data.TableConfig{Label: "y", Columns: []data.Column{{Name: "a", Kind: data.Number}}})
 	if columns := d.Columns(); columns[1].Name != "in\nthousands" || d.Len() != 2 {
 		t.Errorf("columns are %v, with %d rows", columns, d.Len())
+	}
+}
+
+// TestTypos asks for a column by a name that the file has not quite: data is no header.
+func TestTypos(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{"Preis;Fläche;Lage\n1,5;2,5;k\n3,5;4,5;l\n5,5;6,5;k\n", `no column "Preise": did you mean "Preis"? the first line, separated by semicolons, has 3: Preis, Fläche, Lage`},
+		{"lage;PREISE\n1,5;2,5\n3,5;4,5\n", `no column "Preise": did you mean "PREISE"? the first line`},
+		{"Kosten;Fläche;Lage\n1,5;2,5;k\n3,5;4,5;l\n5,5;6,5;k\n", `no column "Preise": the first line, separated by semicolons, has 3: Kosten, Fläche, Lage`},
+	} {
+		_, err := data.ReadTable(strings.NewReader(c.text), "f.csv", data.TableConfig{Label: "Preise"})
+		if want := "table f.csv: " + c.want; err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "skip_rows") {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Sheet) open(text io.Reader, cfg SheetConfig) error {
 		s.Format.Separator = sniffSeparator(head, whole, cfg)
 	}
 	if !cfg.Find {
-		s.titles = titlesHint(head, among, s.before)
+		s.titles = titlesHint(head, among, cfg.Want, s.before)
 	}
 	return s.header(in, string(head[:min(len(head), 2)]))
 }
@@ -114,7 +114,7 @@ func (s *Sheet) skip(in *bufio.Reader, lines int) error {
 
 // looksLike says that the header is below some lines.
 func (s *Sheet) looksLike(titles int) error {
-	return fmt.Errorf("line %d looks like the header, with the names of the columns, and not line %d: set skip_rows = %d", s.before+titles+1, s.before+1, s.before+titles)
+	return fmt.Errorf("line %d looks like the header, with the names of the columns, and not line %d: set skip_rows = %d in [data.csv]", s.before+titles+1, s.before+1, s.before+titles)
 }
 
 // header reads the names of the columns, which begin with start.
@@ -231,9 +231,20 @@ func findHeader(head []byte, separators, want []string) int {
 // emptyLine reports whether a line has nothing in it at all.
 func emptyLine(line []byte) bool { return len(bytes.TrimSuffix(line, []byte{'\r'})) == 0 }
 
+// named reports whether fields seem to be names of columns: most of the wanted ones, or words.
+func named(fields, want []string) bool {
+	if 2*len(lacks(fields, want)) < len(want) {
+		return true
+	}
+	return !slices.ContainsFunc(fields, func(f string) bool {
+		_, number := parseNumeral(clean(f))
+		return number || noNumber(clean(f)) || dates.MatchString(clean(f))
+	})
+}
+
 // titlesHint says which line looks like the header if the first one does not: one that has as
-// many fields as most lines, all filled, below such that are half empty at most.
-func titlesHint(head []byte, separators []string, before int) string {
+// many fields as most lines, all filled with names, below such that are half empty at most.
+func titlesHint(head []byte, separators, want []string, before int) string {
 	best, titles := 1, 0
 	for _, sep := range separators {
 		counts, filledAt, most := map[int]int{}, map[int]int{}, 0
@@ -250,7 +261,7 @@ func titlesHint(head []byte, separators []string, before int) string {
 			if counts[n]++; counts[n] > counts[most] && n > 1 {
 				most = n
 			}
-			if _, ok := filledAt[n]; !ok && full == n && 2*sparse <= n {
+			if _, ok := filledAt[n]; !ok && full == n && 2*sparse <= n && named(fields, want) {
 				filledAt[n] = lines
 			}
 			sparse = max(sparse, full)
@@ -262,5 +273,5 @@ func titlesHint(head []byte, separators []string, before int) string {
 	if titles == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; line %d looks like the header: set skip_rows = %d if it is", before+titles+1, before+titles)
+	return fmt.Sprintf("; line %d looks like the header: set skip_rows = %d in [data.csv] if it is", before+titles+1, before+titles)
 }
