@@ -82,9 +82,11 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
 	p.end()
 	if err != nil {
+		p.failed()
 		return t.usage(err)
 	}
 	if res.End == job.EndInterrupted {
+		p.failed()
 		p.interrupted(res, t.command(path))
 		return context.Canceled
 	}

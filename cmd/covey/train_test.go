@@ -168,6 +168,33 @@ train = {epochs = 3, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1
 	}
 }
 
+// TestTrainLeftOutRows counts rows that are left out, however many and however the run ends.
+func TestTrainLeftOutRows(t *testing.T) {
+	t.Parallel()
+	const rows = `version = 1
+model = {kind = "mlp", mlp = {hidden = [2]}}
+data = {csv = {file = "a.csv", label = "y", columns = [{name = "x", kind = "number"}]}}
+train = {steps = 2, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1}}
+`
+	for _, c := range []struct{ table, want, last string }{
+		{strings.Repeat("1,k\n2,l\n", 20) + strings.Repeat("Gas,k\n", 1500), "\n1500 files, rows or samples were left out\n", ""},
+		{strings.Repeat("1,k\n2,l\n", 20) + strings.Repeat("Gas,m\n", 15), "\nat least 15 files, rows or samples were left out\n", `no row of the class "m" can be used`},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "job.toml")
+		if err := errors.Join(os.WriteFile(path, []byte(rows), 0o600), os.WriteFile(filepath.Join(dir, "a.csv"), []byte("x,y\n"+c.table), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := command(t.Context(), t, t.TempDir(), "train", path)
+		if (err == nil) != (c.last == "") || err != nil && !strings.Contains(err.Error(), c.last) {
+			t.Errorf("got %v, want %q", err, c.last)
+		}
+		if !strings.Contains(out, "left out more: they are counted at the end\n") || !strings.Contains(out, c.want) {
+			t.Errorf("output lacks %q:\n%s", c.want, out)
+		}
+	}
+}
+
 func TestTrainErrors(t *testing.T) {
 	t.Parallel()
 	path, data := tiny(t), t.TempDir()

@@ -34,7 +34,8 @@ type trainProgress struct {
 	loss     float64 // moving mean
 	steps    int     // that went into it
 	open     bool    // the line is not ended
-	bad      int
+	bad      int     // files, rows and samples that were left out
+	named    int     // of them
 }
 
 func newTrainProgress(out, w io.Writer, asJSON bool, metric string) *trainProgress {
@@ -66,6 +67,7 @@ func (p *trainProgress) start(s job.Start) {
 		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad, "notes": append([]string{}, s.Notes...)})
 		return
 	}
+	p.bad = max(p.bad, s.Bad) // of many, not each was told
 	for _, note := range s.Notes {
 		p.say("%s", note)
 	}
@@ -185,13 +187,29 @@ func (p *trainProgress) validation(v job.Validation) {
 // left tells of a sample that was left out.
 func (p *trainProgress) left(b data.Bad) {
 	p.bad++
+	p.named++
 	switch {
 	case p.json:
 		p.object("left_out", map[string]any{"name": b.Name, "reason": b.Err.Error()})
-	case p.bad <= maxBadShown:
+	case p.named <= maxBadShown:
 		p.say("left out %s", b.Error())
-	case p.bad == maxBadShown+1:
+	case p.named == maxBadShown+1:
 		p.say("left out more: they are counted at the end")
+	}
+}
+
+// leftText counts what was left out.
+func (p *trainProgress) leftText() string {
+	if p.bad == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d files, rows or samples were left out\n", p.bad)
+}
+
+// failed counts what was left out of a run that ends without a model.
+func (p *trainProgress) failed() {
+	if !p.json && p.named > maxBadShown {
+		fmt.Fprint(p.w, "at least "+p.leftText()) // before the start not each was told
 	}
 }
 
@@ -227,9 +245,7 @@ func (p *trainProgress) done(r *job.Result) error {
 	if r.Best.Step > 0 {
 		fmt.Fprintf(&b, "best validation after step %d: loss %.5f, %s\n", r.Best.Step, r.Best.Loss, p.metricText(r.Best.Metric))
 	}
-	if p.bad > 0 {
-		fmt.Fprintf(&b, "%d files, rows or samples were left out\n", p.bad)
-	}
+	b.WriteString(p.leftText())
 	fmt.Fprintf(&b, "model in %s, curve in %s\n", r.Model, filepath.Join(r.Folder, job.CurveFile))
 	_, err = io.WriteString(p.out, b.String())
 	return err

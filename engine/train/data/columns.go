@@ -189,12 +189,20 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 	if c != t.label && counts(rows, c, e) {
 		t.note("column %q counts the rows: if it is a number of theirs and no measurement, kind = \"ignore\" leaves it out", col.Name)
 	}
+	said := slices.ContainsFunc(t.cfg.Columns, func(of Column) bool { return of.Name == col.Name && of.Kind == Number })
+	if said && c != t.label && e.numerals == 0 && e.words.count > 0 {
+		return fmt.Errorf("kind = \"number\" is set in columns, and none of its %d values is a number, such as %s: take that away, or set kind = \"category\"", e.values, e.words.at())
+	}
 	var err error
 	if col.Notation, err = e.notation(file, told, t.format); err != nil {
 		return err
 	}
 	if b := t.others(rows, c, col.Notation); b.count > 0 {
-		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out", col.Name, b.count, e.values, b.at())
+		hint := ""
+		if said && c != t.label {
+			hint = "; kind = \"category\" instead of \"number\" in columns keeps them"
+		}
+		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out%s", col.Name, b.count, e.values, b.at(), hint)
 	}
 	if n := &col.Notation; n.Unit != "" {
 		text := fmt.Sprintf("column %q: %s %s, such as %s: the number counts", col.Name, values(e.units[n.Unit].count, "has", "have"), n.Unit, e.units[n.Unit].at())

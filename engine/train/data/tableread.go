@@ -122,20 +122,21 @@ func (c *Column) hint(s string) string {
 }
 
 func (c *Column) missing(s string) error {
-	return c.refused("value missing or unknown: %.40q", s)
+	return &ValueError{c.Name, fmt.Sprintf("value missing or unknown: %.40q", s), true}
 }
 
 // ValueError is the error of a value for which its row cannot be used.
 type ValueError struct {
-	Column string // its name
-	Text   string // what is wrong with the value
+	Column  string // its name
+	Text    string // what is wrong with the value
+	Missing bool   // there is none, or none that is known
 }
 
 // Error implements error.
 func (e *ValueError) Error() string { return fmt.Sprintf("column %q: %s", e.Column, e.Text) }
 
 func (c *Column) refused(format string, args ...any) error {
-	return &ValueError{c.Name, fmt.Sprintf(format, args...)}
+	return &ValueError{Column: c.Name, Text: fmt.Sprintf(format, args...)}
 }
 
 // numbers returns the number of each category.

@@ -157,7 +157,7 @@ func (d *dataset) splitTable(j *Job, t *data.Table) (train, validation []int, er
 	for i, n := range counts {
 		switch n {
 		case 0:
-			return nil, nil, fmt.Errorf("column %q: no row of the class %q can be used: missing = \"fill\" keeps rows in which a value is missing", label.Name, label.Categories[i])
+			return nil, nil, fmt.Errorf("column %q: no row of the class %q can be used%s", label.Name, label.Categories[i], j.leftOutHint(t))
 		case 1:
 			single = append(single, fmt.Sprintf("%q", label.Categories[i]))
 		}
@@ -166,6 +166,21 @@ func (d *dataset) splitTable(j *Job, t *data.Table) (train, validation []int, er
 		d.notes = append(d.notes, fmt.Sprintf("column %q: %d of %d classes have one row: %.200s; it is for training", label.Name, len(single), len(counts), strings.Join(single, ", ")))
 	}
 	return data.SplitClasses(labels, split, seed)
+}
+
+// leftOutHint says why rows are left out, and what keeps them.
+func (j *Job) leftOutHint(t *data.Table) string {
+	_, list := t.Bad()
+	for i := range list {
+		var value *data.ValueError
+		if errors.As(&list[i], &value) && value.Missing && j.Data.CSV.Missing != missingFill {
+			return ": missing = \"fill\" in [data.csv] keeps rows in which a value is missing"
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return ": rows are left out, the first is " + list[0].Error()
 }
 
 // scale is what a difference of 1 in what the trainer predicts is in the column's units.
