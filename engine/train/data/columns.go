@@ -128,6 +128,7 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 		if err := col.findCategories(rows, c); err != nil {
 			return err
 		}
+		t.noteStandIns(c)
 		if n := len(col.Categories); c != t.label && n > fewValues && 4*n > e.values {
 			t.note("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
 		}
@@ -141,6 +142,24 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 	}
 	t.text = c
 	return nil
+}
+
+// noteStandIns tells of categories that are not taken for missing values, and may stand for such.
+func (t *Table) noteStandIns(c int) {
+	var list []string
+	for _, name := range t.columns[c].Categories {
+		if noNumber(name) {
+			list = append(list, fmt.Sprintf("%q", name))
+		}
+	}
+	if len(list) == 0 || c == t.label { // of that noteClasses tells
+		return
+	}
+	text, are, they := strings.Join(list, ", "), "is taken as a category", "it stands"
+	if last := len(list) - 1; last > 0 {
+		text, are, they = strings.Join(list[:last], ", ")+" and "+list[last], "are taken as categories", "they stand"
+	}
+	t.note("column %q: %s %s: if %s for missing values, leave the fields empty, and missing = \"fill\" in [data.csv] keeps their rows", t.columns[c].Name, text, are, they)
 }
 
 // guess says what a column of no given kind is: numbers if all but one in twenty of its

@@ -293,6 +293,8 @@ func TestColumnNotes(t *testing.T) {
 		{"numbers of the rows", "b,a,y\n" + numbered(30) + "1,7,k\n", data.Number, `column "a" counts the rows: if it is a number of theirs and no measurement, kind = "ignore" leaves it out`},
 		{"a rare class", "b,a,y\n" + strings.Repeat("1,2,k\n", 30) + "1,2,l\n", data.Number, `column "y": fewer than 10 rows of "l" (1 row): a model hardly learns such a class`},
 		{"a class of missing values", "b,a,y\n1,2,k\n1,3,n.a.\n1,5,k\n", data.Number, `column "y": "n.a." is taken for a class, of 1 row`},
+		{"stand-ins", "b,a,y\n1,Gas,k\n1,-,k\n1,n.a.,l\n1,Gas,l\n", data.Category, `column "a": "-" and "n.a." are taken as categories: if they stand for missing values, leave the fields empty, and missing = "fill" in [data.csv] keeps their rows`},
+		{"a stand-in", "b,a,y\n1,Gas,k\n1,k.A.,k\n1,Holz,l\n", data.Category, `column "a": "k.A." is taken as a category: if it stands for missing values`},
 		{"one is missing", "b,a,y\n1,2,k\n1,,k\n1,5,k\n", data.Number, `1 value is missing or unknown, the first in line 3 ("" once): its row is left out`},
 		{"few kinds", "b,a,y\n1,1,k\n1,2,l\n1,3+,k\n", data.Category, "2 of 3 values are numbers; it is taken for one of 3 categories"},
 		{"most left out", "b,a,y\n1,k,k\n,k,l\n,m,l\n3,m,l\n,m,l\n", data.Category, "3 of 5 rows are left out"},
