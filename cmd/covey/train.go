@@ -90,7 +90,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 		p.interrupted(res, t.command(path))
 		return context.Canceled
 	}
-	if err := p.done(res); err != nil || t.publish == "" {
+	if err := p.done(res, j.Train.Patience); err != nil || t.publish == "" {
 		return err
 	}
 	return t.publishModel(c, res.Model)

@@ -168,6 +168,31 @@ train = {epochs = 3, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1
 	}
 }
 
+// TestTrainPatience asks for more steps of a run that its patience ended: it says what forbids
+// them, and goes on once that is raised.
+func TestTrainPatience(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	patient := func(n string) {
+		text := strings.NewReplacer("validate_every = 20", "validate_every = 1\npatience = "+n+"\nschedule = {kind = \"constant\"}", "lr = 0.01", "lr = 3.0").Replace(tinyJob)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	patient("1")
+	const want = ": no better validation, and patience = 1 in [train] forbids more steps: raise it or set it to 0, and --resume goes on\n"
+	for _, more := range [][]string{nil, {"--resume", "--steps", "50"}} {
+		out, err := command(t.Context(), t, data, append([]string{"train", path}, more...)...)
+		if err != nil || !strings.Contains(out, want) {
+			t.Fatalf("%v: got %v, want %q:\n%s", more, err, want, out)
+		}
+	}
+	patient("0")
+	if out, err := command(t.Context(), t, data, "train", path, "--resume", "--steps", "50"); err != nil || !strings.Contains(out, "ended after step 50: done\n") {
+		t.Errorf("got %v:\n%s", err, out)
+	}
+}
+
 // TestTrainLeftOutRows counts rows that are left out, however many and however the run ends.
 func TestTrainLeftOutRows(t *testing.T) {
 	t.Parallel()

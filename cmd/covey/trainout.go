@@ -229,8 +229,8 @@ func (p *trainProgress) interrupted(r *job.Result, command string) {
 	p.say("saved after step %d; go on with: %s", r.Step, command)
 }
 
-// done tells how a run ended and draws its losses.
-func (p *trainProgress) done(r *job.Result) error {
+// done tells how a run of so much patience ended, and draws its losses.
+func (p *trainProgress) done(r *job.Result, patience int) error {
 	if p.json {
 		p.object("end", map[string]any{"reason": r.End, "step": r.Step, "model": r.Model, "best": r.Best, "last": r.Last, "metric": r.MetricName, "left_out": r.LeftOut})
 		return nil
@@ -241,7 +241,11 @@ func (p *trainProgress) done(r *job.Result) error {
 	}
 	var b strings.Builder
 	drawLosses(&b, job.NewCurve(points, 2*curveColumns))
-	fmt.Fprintf(&b, "ended after step %d: %s\n", r.Step, r.End)
+	fmt.Fprintf(&b, "ended after step %d: %s", r.Step, r.End)
+	if r.End == job.EndEarly {
+		fmt.Fprintf(&b, ", and patience = %d in [train] forbids more steps: raise it or set it to 0, and --resume goes on", patience)
+	}
+	b.WriteByte('\n')
 	if r.Best.Step > 0 {
 		fmt.Fprintf(&b, "best validation after step %d: loss %.5f, %s\n", r.Best.Step, r.Best.Loss, p.metricText(r.Best.Metric))
 	}
