@@ -62,6 +62,10 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	if t.publish == "" && c.Flags().Changed("publish") {
 		return usageError{errors.New("--publish is empty: give a name")}
 	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".csv", ".tsv", ".tab", ".xls", ".xlsx", ".ods", ".parquet":
+		return usageError{fmt.Errorf("%s: that is a table, not a job: covey train --example mlp > job.toml writes a job, whose data.csv.file is the table; see docs/training.md", path)}
+	}
 	j, err := job.Read(path)
 	if err != nil {
 		return t.usage(err)

@@ -238,6 +238,7 @@ func TestTrainErrors(t *testing.T) {
 	}{
 		{"no job", []string{"train"}, exitUsage, "takes a job file"},
 		{"no file", []string{"train", "nowhere.toml"}, exitNotFound, "nowhere.toml"},
+		{"a table", []string{"train", "haus.CSV"}, exitUsage, "haus.CSV: that is a table, not a job: covey train --example mlp > job.toml"},
 		{"mistake", []string{"train", broken}, exitUsage, "line 11: train.bath: unknown key, want one of epochs, steps, batch"},
 		{"twice", []string{"train", path}, exitUsage, "has a run already"},
 		{"nothing to resume", []string{"train", tiny(t), "--resume"}, exitUsage, "no run to go on with"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -59,11 +60,42 @@ func scan(data []byte) (map[string]int, error) {
 	if err := s.parser.Error(); err != nil {
 		var p *unstable.ParserError
 		if errors.As(err, &p) {
-			return nil, &Problem{Line: s.line(s.parser.Range(p.Highlight)), Text: p.Message}
+			line := s.line(s.parser.Range(p.Highlight))
+			return nil, &Problem{Line: line, Text: p.Message + slip(s.data, line)}
 		}
 		return nil, err
 	}
 	return s.lines, errors.Join(s.problems...)
+}
+
+// What people write that is no TOML: a decimal comma, and text without quotes.
+var (
+	decimalComma = regexp.MustCompile(`=\s*([+-]?\d+),(\d+)\s*([,}#]|$)`)
+	bareText     = regexp.MustCompile(`([\w-]+)\s*=\s*((?:[\pL_/~]|\.[./\\])[^,}\]#"']*)`)
+	quoted       = regexp.MustCompile(`"[^"]*"|'[^']*'`)
+)
+
+// slip says what is meant to be written in a line that is no TOML, if that can be told.
+func slip(data []byte, line int) string {
+	lines := strings.Split(string(data), "\n")
+	if line > len(lines) {
+		return ""
+	}
+	text := quoted.ReplaceAllString(strings.TrimSpace(lines[line-1]), `""`)
+	if m := decimalComma.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("; a number has a decimal point, not a comma: %s.%s", m[1], m[2])
+	}
+	for _, m := range bareText.FindAllStringSubmatch(text, -1) {
+		switch value := strings.TrimSpace(m[2]); strings.ToLower(value) {
+		case "true", "false", "inf", "nan":
+			if low := strings.ToLower(value); low != value {
+				return fmt.Sprintf("; write it in small letters: %s = %s", m[1], low)
+			}
+		default:
+			return fmt.Sprintf("; put text in quotes: %s = %q", m[1], value)
+		}
+	}
+	return ""
 }
 
 func (s *scanner) line(r unstable.Range) int {
