@@ -125,11 +125,16 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 		if c == t.label && t.cfg.Measured && e.continuous() {
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
 		}
-		if err := col.findCategories(rows, c); err != nil {
+		unit := e.measure()
+		if err := col.findCategories(rows, c); err != nil && unit != "" {
+			return fmt.Errorf("%w; they are %s", err, e.inUnit(unit))
+		} else if err != nil {
 			return err
 		}
 		t.noteStandIns(c)
-		if n := len(col.Categories); c != t.label && n > fewValues && 4*n > e.values {
+		if n := len(col.Categories); unit != "" {
+			t.note("column %q: its values are %s; now it has %d categories", col.Name, e.inUnit(unit), n)
+		} else if c != t.label && n > fewValues && 4*n > e.values {
 			t.note("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
 		}
 		return nil
@@ -142,6 +147,11 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 	}
 	t.text = c
 	return nil
+}
+
+// inUnit describes values in a unit, and says how they become numbers.
+func (e *evidence) inUnit(unit string) string {
+	return fmt.Sprintf("numbers with a unit (%s), such as %s: take it out of the file, and it is a column of numbers", unit, e.measures[unit].at())
 }
 
 // noteStandIns tells of categories that are not taken for missing values, and may stand for such.

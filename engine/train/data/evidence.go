@@ -33,7 +33,8 @@ type evidence struct {
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
-	words           seen // that are neither numerals nor stand for missing ones
+	words           seen             // that are neither numerals nor stand for missing ones
+	measures        map[string]*seen // words that are numbers in a unit other than a currency or %
 	distinct        map[string]bool
 }
 
@@ -51,7 +52,7 @@ var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./
 
 // weigh looks at all values of a column.
 func weigh(rows []Row, c int) *evidence {
-	e := &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, distinct: map[string]bool{}}
+	e := &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}}
 	for i := range rows {
 		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
 			continue
@@ -72,18 +73,47 @@ func weigh(rows []Row, c int) *evidence {
 		if e.words.add(s, line); dates.MatchString(s) {
 			e.dates.add(s, line)
 		}
+		if unit := measure(s); unit != "" && (e.measures[unit] != nil || len(e.measures) < maxCategories) {
+			tally(e.measures, unit, s, line)
+		}
 	}
 	return e
 }
 
+// tally adds a value to those of a key.
+func tally(in map[string]*seen, key, s string, line int) {
+	if in[key] == nil {
+		in[key] = new(seen)
+	}
+	in[key].add(s, line)
+}
+
+// measured is a number and what follows it.
+var measured = regexp.MustCompile(`^[-+−]?\d[\d., \x{a0}\x{202f}]*((?:\pL|°)\S{0,11})$`)
+
+// measure returns the unit of a value such as 750 m², "" if it is no number in a unit.
+func measure(s string) string {
+	if m := measured.FindStringSubmatch(s); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// measure returns the unit in which all but one in twenty values are, "" if there is none.
+func (e *evidence) measure() string {
+	if e == nil {
+		return ""
+	}
+	for unit, s := range e.measures {
+		if s.count >= 19*(e.values-e.noNumber.count-s.count) {
+			return unit
+		}
+	}
+	return ""
+}
+
 func (e *evidence) numeral(n numeral, s string, line int) {
 	e.numerals++
-	count := func(in map[string]*seen, key string) {
-		if in[key] == nil {
-			in[key] = new(seen)
-		}
-		in[key].add(s, line)
-	}
 	switch {
 	case n.either == ".":
 		e.orPoint.add(s, line)
@@ -99,12 +129,12 @@ func (e *evidence) numeral(n numeral, s string, line int) {
 		e.small++
 	}
 	if n.thousands != "" {
-		count(e.marks, n.thousands)
+		tally(e.marks, n.thousands, s, line)
 	}
 	if n.unit == "" {
 		e.bare.add(s, line)
 	} else {
-		count(e.units, n.unit)
+		tally(e.units, n.unit, s, line)
 	}
 }
 

@@ -252,6 +252,7 @@ func TestRefusedColumns(t *testing.T) {
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
 		{"numbers and words", column(",", words...), `60 of 80 values are numbers and 20 are not, such as "x0" in line 3: set its kind`},
 		{"dollars, numbers and words", column(";", append([]string{"$5"}, words...)...), `61 of 81 values are numbers and 20 are not, such as "x0" in line 4: set its kind`},
+		{"many in a unit", "a,y\n" + strings.ReplaceAll(strings.Join(repeatNames(1100), " km,k\n"), "w", "") + " km,k\n", `more than 1000 categories, the last is "1000 km" in line 1002: set its kind in columns, ignore or text; they are numbers with a unit (km), such as "0 km" in line 2`},
 		{"many categories", column(",", repeatNames(1100)...), `more than 1000 categories, the last is "w1000" in line 1002`},
 	} {
 		_, err := data.ReadTable(strings.NewReader(c.text), "f.csv", data.TableConfig{Label: "y"})
@@ -293,6 +294,8 @@ func TestColumnNotes(t *testing.T) {
 		{"numbers of the rows", "b,a,y\n" + numbered(30) + "1,7,k\n", data.Number, `column "a" counts the rows: if it is a number of theirs and no measurement, kind = "ignore" leaves it out`},
 		{"a rare class", "b,a,y\n" + strings.Repeat("1,2,k\n", 30) + "1,2,l\n", data.Number, `column "y": fewer than 10 rows of "l" (1 row): a model hardly learns such a class`},
 		{"a class of missing values", "b,a,y\n1,2,k\n1,3,n.a.\n1,5,k\n", data.Number, `column "y": "n.a." is taken for a class, of 1 row`},
+		{"a unit", "b,a,y\n1,750 m²,k\n1,1.200 m²,k\n1,-,k\n1,80 m²,l\n", data.Category, `column "a": its values are numbers with a unit (m²), such as "750 m²" in line 2: take it out of the file, and it is a column of numbers; now it has 4 categories`},
+		{"a unit of the label", "a,y\n1,7kWh\n2,8kWh\n", data.Category, `column "y": its values are numbers with a unit (kWh), such as "7kWh" in line 2`},
 		{"stand-ins", "b,a,y\n1,Gas,k\n1,-,k\n1,n.a.,l\n1,Gas,l\n", data.Category, `column "a": "-" and "n.a." are taken as categories: if they stand for missing values, leave the fields empty, and missing = "fill" in [data.csv] keeps their rows`},
 		{"a stand-in", "b,a,y\n1,Gas,k\n1,k.A.,k\n1,Holz,l\n", data.Category, `column "a": "k.A." is taken as a category: if it stands for missing values`},
 		{"one is missing", "b,a,y\n1,2,k\n1,,k\n1,5,k\n", data.Number, `1 value is missing or unknown, the first in line 3 ("" once): its row is left out`},

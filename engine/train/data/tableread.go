@@ -106,7 +106,9 @@ func (c *Column) value(s string, numbers map[string]int) (float64, error) {
 func (c *Column) hint(s string) string {
 	n, ok := parseNumeral(s)
 	_, here := c.rewrite(s)
-	switch {
+	switch unit := measure(s); {
+	case !ok && unit != "":
+		return fmt.Sprintf(": it has a unit (%s), which is to be taken out of the file", unit)
 	case !ok:
 		return ""
 	case here:
