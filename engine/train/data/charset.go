@@ -90,19 +90,24 @@ func ParseEncoding(name string) (string, error) {
 type EncodingError struct {
 	Line int    // of the file; 0 where it is told beside
 	What string // is wrong with them
+	Like string // an encoding that has all of the file's, where it was said to be in another; or empty
 }
 
 // Error implements error.
 func (e *EncodingError) Error() string {
-	if e.Line == 0 {
-		return e.What + ": mend it, or set encoding"
+	what := e.What
+	if e.Line > 0 {
+		what = fmt.Sprintf("line %d: %s", e.Line, what)
 	}
-	return fmt.Sprintf("line %d: %s: mend it, or set encoding", e.Line, e.What)
+	if e.Like != "" {
+		return fmt.Sprintf("%s: mend it, or set encoding = %q in [data.csv], which the file seems to be in", what, e.Like)
+	}
+	return what + ": mend it, or set encoding in [data.csv]"
 }
 
 // lineError is something wrong with bytes at a line of a file.
 func lineError(line int, format string, args ...any) error {
-	return &EncodingError{line, fmt.Sprintf(format, args...)}
+	return &EncodingError{Line: line, What: fmt.Sprintf(format, args...)}
 }
 
 // archives begin as files do that are no text, and what they are.
@@ -237,6 +242,16 @@ func (c charset) reader(r io.Reader) io.Reader {
 	return transform.NewReader(r, c.decoder.NewDecoder())
 }
 
+// misread is the error of bytes at a line that are not in the encoding that was set, with the one
+// that the file seems to be in.
+func misread(raw []byte, line int, name string) error {
+	e := &EncodingError{Line: line, What: "bytes that are not " + name}
+	if found, err := detect(bytes.NewReader(raw), "", false); err == nil && !strings.EqualFold(found.name, name) {
+		e.Like = found.name
+	}
+	return e
+}
+
 // decodeAll decodes a whole file, and refuses bytes that its encoding does not have.
 func decodeAll(raw []byte, set, assumed string) (text []byte, name string, err error) {
 	if bytes.HasPrefix(raw, []byte("\ufeff")) {
@@ -249,13 +264,13 @@ func decodeAll(raw []byte, set, assumed string) (text []byte, name string, err e
 	if c.decoder == nil {
 		text = bytes.TrimPrefix(raw, []byte("\ufeff"))
 		if at := invalid(text); at >= 0 {
-			return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not UTF-8")
+			return nil, "", misread(raw, 1+bytes.Count(text[:at], []byte{'\n'}), "UTF-8")
 		}
 	} else if text, err = io.ReadAll(c.reader(bytes.NewReader(raw))); err != nil {
 		return nil, "", err
 	}
 	if at := bytes.IndexRune(text, utf8.RuneError); at >= 0 && c.decoder != nil {
-		return nil, "", lineError(1+bytes.Count(text[:at], []byte{'\n'}), "bytes that are not %s", c.name)
+		return nil, "", misread(raw, 1+bytes.Count(text[:at], []byte{'\n'}), c.name)
 	}
 	return text, c.name, nil
 }

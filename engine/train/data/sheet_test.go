@@ -377,7 +377,7 @@ func TestSheets(t *testing.T) {
 func TestRefusedSheets(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, encoding, want string }{
-		{"not UTF-8", "a,y\n1,k\n2,\xe4\n", "utf-8", "line 3: bytes that are not UTF-8: mend it, or set encoding"},
+		{"not UTF-8", "a,y\n1,k\n2,\xe4\n", "utf-8", `line 3: bytes that are not UTF-8: mend it, or set encoding = "windows-1252" in [data.csv]`},
 		{"two encodings", "a,y\n1,ä\n2,\xe4\n", "", "line 3: bytes that are not UTF-8, and others in the file are"},
 		{"no text at all", "a,y\n1,\x81\x8d\n2,\x90\n", "", "line 3: bytes that are neither UTF-8 nor windows-1252"},
 		{"zeros", "a,y\n1,\x00\n", "", "line 2: a zero byte"},
@@ -416,6 +416,26 @@ func TestNamesOfTwoLines(t *testing.T) {
 	d := readTable(t, "a,\"in\nthousands\",y\na,thousands,y\n1,1,k\n3,2,l\n", data.TableConfig{Label: "y", Columns: []data.Column{{Name: "a", Kind: data.Number}}})
 	if columns := d.Columns(); columns[1].Name != "in\nthousands" || d.Len() != 2 {
 		t.Errorf("columns are %v, with %d rows", columns, d.Len())
+	}
+}
+
+// TestUnicodeNames asks for columns whose names the file has composed of other characters, as
+// macOS writes them.
+func TestUnicodeNames(t *testing.T) {
+	t.Parallel()
+	const composed, taken = "Wohnfl\u00e4che", "Wohnfla\u0308che"
+	for _, c := range [][2]string{{composed, taken}, {taken, composed}, {taken, taken}} {
+		d := readTable(t, "Sales\n"+c[0]+";b;y\n1;2;k\n3;4;l\n", data.TableConfig{Label: "y", Skip: 1, Columns: []data.Column{{Name: c[1], Kind: data.Category}}})
+		if col := d.Columns()[0]; col.Name != c[1] || col.Kind != data.Category {
+			t.Errorf("%+q in the file, asked for %+q: %+q is %v", c[0], c[1], col.Name, col.Kind)
+		}
+		s, err := data.OpenSheet(strings.NewReader("Sales\n"+c[0]+";y\n1;k\n"), data.SheetConfig{Want: []string{c[1]}, Find: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err := s.Columns([]string{c[1]}); err != nil || at[0] != 0 {
+			t.Errorf("%+q in the file, asked for %+q: %v, %v", c[0], c[1], at, err)
+		}
 	}
 }
 

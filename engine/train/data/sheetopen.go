@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxTitles is how many lines above the names of the columns are looked for.
@@ -78,7 +80,7 @@ func (s *Sheet) open(text io.Reader, cfg SheetConfig) error {
 	if !cfg.Find {
 		s.titles = titlesHint(head, among, cfg.Want, s.before)
 	}
-	return s.header(in, string(head[:min(len(head), 2)]))
+	return s.header(in, string(head[:min(len(head), 2)]), cfg.Want)
 }
 
 // peek returns the beginning of what comes, and whether it is all.
@@ -117,8 +119,9 @@ func (s *Sheet) looksLike(titles int) error {
 	return fmt.Errorf("line %d looks like the header, with the names of the columns, and not line %d: set skip_rows = %d in [data.csv]", s.before+titles+1, s.before+1, s.before+titles)
 }
 
-// header reads the names of the columns, which begin with start.
-func (s *Sheet) header(in *bufio.Reader, start string) error {
+// header reads the names of the columns, which begin with start. Wanted ones are written as they
+// are wanted, where the file has other code points for the same text.
+func (s *Sheet) header(in *bufio.Reader, start string, want []string) error {
 	s.in = newReader(in, s.Format.Separator)
 	header, err := s.in.Read()
 	if errors.Is(err, io.EOF) {
@@ -130,8 +133,15 @@ func (s *Sheet) header(in *bufio.Reader, start string) error {
 	if len(header) > maxColumns {
 		return fmt.Errorf("%d columns, at most %d", len(header), maxColumns)
 	}
+	exact, spelled := map[string]bool{}, map[string]string{}
+	for _, w := range want {
+		exact[w], spelled[norm.NFC.String(w)] = true, w
+	}
 	for i := range header {
 		header[i] = clean(header[i])
+		if w, ok := spelled[norm.NFC.String(header[i])]; ok && !exact[header[i]] {
+			header[i] = w
+		}
 	}
 	s.Header = header
 	line, _ := s.in.FieldPos(0)
@@ -186,10 +196,10 @@ func filled(fields []string) (n int) {
 func lacks(header, want []string) (absent []string) {
 	names := make(map[string]bool, len(header))
 	for _, h := range header {
-		names[clean(h)] = true
+		names[norm.NFC.String(clean(h))] = true
 	}
 	for _, w := range want {
-		if !names[w] {
+		if !names[norm.NFC.String(w)] {
 			absent = append(absent, w)
 		}
 	}
