@@ -64,6 +64,12 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, promp
 	if r.top < 1 {
 		return true, usageError{fmt.Errorf("--top is %d, want 1 or more", r.top)}
 	}
+	switch given := c.Flags().Changed("top"); {
+	case given && m.Task == taskRegressTable:
+		return true, usageError{fmt.Errorf("model %s predicts a number: leave out --top, which is for models that tell classes", model)}
+	case given && m.Task == taskClassifyTable && !r.json:
+		return true, usageError{fmt.Errorf("model %s is for tables, and text has the likeliest class of a row alone: add --json for --top, or leave it out", model)}
+	}
 	if m.Task == taskClassifyTable || m.Task == taskRegressTable {
 		return true, r.predictTable(c, client, model, c.Flags().Args()[1:])
 	}

@@ -172,3 +172,22 @@ func TestTablesOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestTopOfTables asks for several classes of each row, where there are none to print.
+func TestTopOfTables(t *testing.T) {
+	t.Parallel()
+	for task, want := range map[string]string{taskClassifyTable: "add --json for --top", taskRegressTable: "model m predicts a number: leave out --top"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"task": %q}`, task) }))
+		t.Cleanup(server.Close)
+		r := &runOptions{options: &options{}}
+		cmd := &cobra.Command{}
+		cmd.SetContext(t.Context())
+		cmd.Flags().IntVar(&r.top, "top", 5, "")
+		if err := cmd.ParseFlags([]string{"m", "t.csv", "--top", "2"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.classify(cmd, &api.Client{Base: server.URL}, "m", ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", task, err, want)
+		}
+	}
+}
