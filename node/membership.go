@@ -149,6 +149,16 @@ func (r *running) postRevoke(w http.ResponseWriter, req *http.Request) error {
 	if len(ids)+len(in.Peers)+len(in.Readmit) == 0 {
 		return statusError{http.StatusBadRequest, errors.New("nothing to revoke: name an invitation or a peer")}
 	}
+	out := api.Revoked{RevokeRequest: in}
+	for i, id := range ids {
+		known, err := r.host.Invited(id)
+		if err != nil {
+			return err
+		}
+		if !known {
+			out.Unknown = append(out.Unknown, in.Invitations[i])
+		}
+	}
 	var err error
 	if len(in.Readmit) > 0 {
 		err = r.host.Readmit(in.Readmit)
@@ -164,5 +174,5 @@ func (r *running) postRevoke(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, in)
+	return answer(w, out)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -260,12 +261,17 @@ func (o *options) revokeInvitations(c *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Post(c.Context(), "/covey/v1/revoke", req, nil); err != nil {
+	var done api.Revoked
+	if err := client.Post(c.Context(), "/covey/v1/revoke", req, &done); err != nil {
 		return err
 	}
 	if o.json {
-		return printJSON(c.OutOrStdout(), req)
+		err = printJSON(c.OutOrStdout(), done)
+	} else if known := len(req.Invitations) - len(done.Unknown); known > 0 {
+		fmt.Fprintf(c.OutOrStdout(), "%s ended, and the memberships that came of them\n", countText(known, "invitation"))
 	}
-	fmt.Fprintf(c.OutOrStdout(), "%s ended, and the memberships that came of them\n", countText(len(req.Invitations), "invitation"))
-	return nil
+	if err != nil || len(done.Unknown) == 0 {
+		return err
+	}
+	return &api.StatusError{Status: http.StatusNotFound, Message: fmt.Sprintf("this node did not make invitation %s, and knows no member that came by it: check the number; it cannot be used now, but if it is mistyped, the token that you mean still works", strings.Join(done.Unknown, ", "))}
 }

@@ -212,6 +212,12 @@ type RevokeRequest struct {
 	Readmit     []wire.PeerID `json:"readmit,omitempty"` // peers that were taken off and may come back; alone
 }
 
+// Revoked answers a RevokeRequest that was done.
+type Revoked struct {
+	RevokeRequest
+	Unknown []string `json:"unknown,omitempty"` // of Invitations: no member came by it, and this node did not make it
+}
+
 // Event is a line of the answer to long work. The last one has Done or Error set.
 type Event struct {
 	Stage  string           `json:"stage,omitempty"` // reading, fetching, loading

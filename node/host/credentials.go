@@ -25,6 +25,7 @@ const (
 	swarmFile      = "swarm.key"
 	membershipFile = "membership.cbor"
 	revokedFile    = "revoked.cbor"
+	invitedFile    = "invited"
 	peersFile      = "peers.json"
 )
 

@@ -40,7 +40,7 @@ type Host struct {
 	events  *events
 	ready   chan struct{}
 
-	saving sync.Mutex // held while the list of revocations is written
+	saving sync.Mutex // held while the list of revocations or that of invitations is read or written
 
 	mu       sync.Mutex
 	handlers map[string]Handler

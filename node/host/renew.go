@@ -62,8 +62,18 @@ func (h *Host) Membership() Membership {
 	return m
 }
 
-// Invite makes a join token that leads to this peer and further addresses.
-func (h *Host) Invite(in Invitation) (*wire.Token, error) { return h.granter().invite(in, h.now()) }
+// Invite makes a join token that leads to this peer and further addresses, and remembers its ID.
+func (h *Host) Invite(in Invitation) (*wire.Token, error) {
+	t, err := h.granter().invite(in, h.now())
+	if err != nil {
+		return nil, err
+	}
+	g, err := t.Open()
+	if err != nil {
+		return nil, fmt.Errorf("invite: %w", err)
+	}
+	return t, h.rememberInvitation(g.ID)
+}
 
 // granter returns who gives grants here, nil if this peer may not.
 func (h *Host) granter() *granter {

@@ -264,6 +264,18 @@ func (t *table) grantOf(id ID) string {
 	return ""
 }
 
+// knowsGrant reports whether a peer whose advert is known came with an invitation.
+func (t *table) knowsGrant(invitation string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.rows {
+		if r.grant == invitation {
+			return true
+		}
+	}
+	return false
+}
+
 // of returns the live advert of a peer, nil if there is none.
 func (t *table) of(id ID, now time.Time) *wire.Advert {
 	t.mu.Lock()

@@ -97,6 +97,16 @@ func TestMembers(t *testing.T) {
 	if out, _, _ := covey(t, dir, "", "status"); !strings.Contains(out, "\nmember    revoked\n") {
 		t.Errorf("status of a member of a revoked invitation: %s", out)
 	}
+	_, told, _ = covey(t, one, "", "invite") // nobody uses it
+	_, unused, _ := strings.Cut(told, "--revoke ")
+	unused, _, _ = strings.Cut(unused, " ")
+	wrong := strings.Repeat("deadbeef", 4)
+	if out, messages, code := covey(t, one, "", "invite", "--revoke", wrong); code != 3 || out != "" || !strings.Contains(messages, "did not make invitation "+wrong) || !strings.Contains(messages, "check the number") {
+		t.Errorf("the end of an invitation that never was: %d, %s%s", code, out, messages)
+	}
+	if out, messages, code := covey(t, one, "", "invite", "--revoke", unused); code != 0 || !strings.HasPrefix(out, "1 invitation ended") {
+		t.Errorf("the end of an invitation that nobody used: %d, %s%s", code, out, messages)
+	}
 	for _, c := range []struct {
 		dir  string
 		args []string
