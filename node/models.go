@@ -97,17 +97,42 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 	if !here {
 		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, shell.Quote(g.Name))
 	}
+	return m.r.load(ctx, c)
+}
+
+// load brings a model that is here into memory, where it stays until ctx ends.
+func (r *running) load(ctx context.Context, c *catalog.Model) error {
 	whole := c.Manifest.Whole()
 	for {
-		err = m.r.worker.Load(ctx, c.CID, whole, nil)
+		err := r.worker.Load(ctx, c.CID, whole, nil)
 		if errors.Is(err, worker.ErrNoMemory) {
-			m.r.worker.Evict(m.r.hosting.Wanted) // what was loaded like this before
-			err = m.r.worker.Load(ctx, c.CID, whole, nil)
+			r.worker.Evict(r.hosting.Wanted) // what was loaded like this before
+			err = r.worker.Load(ctx, c.CID, whole, nil)
 		}
-		if err != nil || m.r.worker.Keep(ctx, c.CID, whole) {
+		if err != nil || r.worker.Keep(ctx, c.CID, whole) {
 			return err
 		} // it was evicted since
 	}
+}
+
+// alone serves a model here for a request whose chain broke, if all of it is here or it is in
+// the program. It reports whether it does.
+func (r *running) alone(ctx context.Context, id cid.Cid) bool {
+	c, ok := r.catalog.Find(id.String())
+	if !ok {
+		return false
+	}
+	here, err := r.complete(c), error(nil)
+	if !here {
+		here, err = r.fallback(ctx, c)
+	}
+	if here {
+		err = r.load(ctx, c)
+	}
+	if err != nil {
+		r.log.Warn("no chain of peers is left, and this node cannot answer alone", "model", c.Name, "err", err)
+	}
+	return here && err == nil
 }
 
 // complete reports whether all of a model is here.

@@ -363,7 +363,7 @@ func (r *running) openServing() (err error) {
 	if r.forbidden() == nil {
 		r.host.Handle(protocol.Infer, r.worker.Serve)
 	}
-	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, Path: r.host.Path, Dial: dialer{r}.Dial, Patience: patience, Log: r.part("router"), Now: time.Now})
+	r.router, err = router.New(router.Config{Self: r.creds.ID, Adverts: r.adverts, Path: r.host.Path, Dial: dialer{r}.Dial, Patience: patience, Alone: r.alone, Log: r.part("router"), Now: time.Now})
 	if err != nil {
 		return err
 	}

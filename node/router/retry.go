@@ -45,6 +45,7 @@ type blames struct {
 	objections []objection
 	tooShort   int  // how often the time that a chain was given was over
 	desperate  bool // peers that have just failed may be tried
+	lonely     bool // this peer was asked to serve the whole model
 }
 
 type mark struct {
@@ -101,6 +102,9 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			s.contradict(ctx)
 			return nil
 		}
+		if errors.Is(err, ErrNoChain) && len(s.objections) == 0 && s.alone(ctx) {
+			continue
+		}
 		if errors.Is(err, ErrNoChain) && len(s.marks) > 0 {
 			if len(s.objections) > 0 { // waiting for other peers does not mend a request
 				return s.believed()
@@ -138,6 +142,15 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			first = err
 		}
 	}
+}
+
+// alone asks this peer once to serve the whole model itself, and reports whether it does.
+func (s *Session) alone(ctx context.Context) bool {
+	if s.r.cfg.Alone == nil || s.lonely || ctx.Err() != nil {
+		return false
+	}
+	s.lonely = true
+	return s.r.cfg.Alone(ctx, s.req.Model)
 }
 
 // pause waits for a time and reports whether ctx still lives.

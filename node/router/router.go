@@ -7,11 +7,13 @@ import (
 	"sync"
 	"time"
 
+	cid "github.com/ipfs/go-cid"
+
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// Config is what a Router needs; all fields but Patience are required.
+// Config is what a Router needs; all fields but Patience and Alone are required.
 type Config struct {
 	Self    host.ID
 	Adverts func() []*wire.Advert                                      // of all live peers, this one among them
@@ -22,6 +24,9 @@ type Config struct {
 	// Patience is how long a session that lost its chain waits for another to appear: adverts
 	// of a copy may be under way, and a peer may come back. 0: not at all.
 	Patience time.Duration
+	// Alone serves the whole model on this peer until ctx ends, for a session for which there is
+	// no chain. It reports whether it does. nil: it cannot.
+	Alone func(ctx context.Context, model cid.Cid) bool
 }
 
 // Router chooses chains.

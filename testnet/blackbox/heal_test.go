@@ -164,3 +164,29 @@ func TestDamagedStoreHeals(t *testing.T) {
 		same(t)
 	})
 }
+
+// TestAnswersAloneAtOnce kills the peer that serves half of a model of which all is on the
+// asking node. The first request after that is answered by the node itself.
+func TestAnswersAloneAtOnce(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{
+		Nodes: nodes("other", "owner"),
+		Model: []runner.Model{{Name: "demo", Quantize: "q8_0", On: "owner", Hosts: []runner.Host{{Node: "owner", Blocks: "2-3"}}}},
+	})
+	host(t, s, "other", "0-1")
+	const length = 8
+	ask := func() ([]string, error) {
+		return complete(t.Context(), s.Node("owner").API(), "demo", length, func(int) {})
+	}
+	chain(t, s, "owner", "other", "owner")
+	want, err := ask()
+	if err != nil || len(want) != length {
+		t.Fatalf("%d tokens, %v", len(want), err)
+	}
+	if err := s.Node("other").Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ask(); err != nil || !slices.Equal(got, want) {
+		t.Errorf("with the whole model here it says %q, %v; want %q", got, err, want)
+	}
+}
