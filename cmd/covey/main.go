@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -54,7 +55,7 @@ func main() {
 	case code == exitInterrupted && term.IsTerminal(int(os.Stderr.Fd())):
 		fmt.Fprintln(os.Stderr) // after the ^C that the terminal shows
 	case code != exitInterrupted:
-		fmt.Fprintln(os.Stderr, "covey:", err)
+		fmt.Fprintln(os.Stderr, "covey:", o.message(err))
 	}
 	os.Exit(code)
 }
@@ -103,6 +104,20 @@ func exitCode(err error) int {
 		return exitUnavailable
 	}
 	return exitFailed
+}
+
+// ownCommand is a command about the models of a node, as its errors advise it.
+var ownCommand = regexp.MustCompile(`\bcovey (?:model (?:gc|ls)|(?:model (?:rm|pull)|host) (?:'[^']*'|[^\s'"\x60),;]+)(?: --off)?)`)
+
+// message is the text of an error. What a node advises is about its own data directory, which
+// the command that was run may have named.
+func (o *options) message(err error) string {
+	var status *api.StatusError
+	text := err.Error()
+	if flag := o.dataFlag(); flag != "" && errors.As(err, &status) && !strings.Contains(text, flag) {
+		text = ownCommand.ReplaceAllStringFunc(text, func(command string) string { return command + flag })
+	}
+	return text
 }
 
 // options are the flags that all commands have.

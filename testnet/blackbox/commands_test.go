@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -526,7 +527,7 @@ func TestRemoveOfServedModel(t *testing.T) {
 		code    int
 		want    string
 	}{
-		{"model rm mine", 2, "serves blocks 0-1 of mine; use `covey host mine --off` first, or --force"},
+		{"model rm mine", 2, "serves blocks 0-1 of mine; use `covey host mine --off --data " + shell.Quote(dir) + "` first, or --force"},
 		{"model show mine", 0, "7.4 MiB"},
 		{"model rm mine --force", 0, "the disk got"},
 		{"model rm mine", 3, "not here"},
