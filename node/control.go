@@ -184,7 +184,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Capability: protocol.Capability, Addrs: r.host.Addrs(), API: "http://" + r.gateway.Addr().String(), DataDir: r.cfg.DataDir,
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
-		DiskFull: r.store.Stat().Full,
+		DiskFull: r.diskFull(),
 		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()), Reach: r.reachProblem(), Paths: r.paths(),
 	}
 	served := r.worker.Served()
@@ -201,6 +201,18 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		st.Hosted = append(st.Hosted, v)
 	}
 	return answer(w, st)
+}
+
+// diskFull tells why nothing can be stored now and what to do, "" if something can.
+func (r *running) diskFull() string {
+	why := r.store.Stat().Full
+	switch {
+	case why == "":
+		return ""
+	case len(r.catalog.List()) == 0:
+		return why + "; make room"
+	}
+	return why + "; remove models or make room"
 }
 
 func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {

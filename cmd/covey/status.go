@@ -55,7 +55,7 @@ func statusCommand(o *options) *cobra.Command {
 				rows = append(rows, []string{"warning", st.Clock})
 			}
 			if st.DiskFull != "" {
-				rows = append(rows, []string{"disk full", "read-only: " + st.DiskFull + "; remove models or make room"})
+				rows = append(rows, []string{"disk full", "read-only: " + st.DiskFull})
 			}
 			if text := damageText(st.Damage); text != "" {
 				rows = append(rows, []string{"damage", text})

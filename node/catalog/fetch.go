@@ -31,7 +31,7 @@ func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.
 		return here, ctx.Err()
 	}
 	if err := c.store.CheckModel(c.Missing(m, r)); err != nil {
-		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, roomHint(err))
+		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, c.roomHint(err))
 	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
 	if err != nil {

@@ -82,13 +82,19 @@ func alike(a, b *wire.Manifest) bool {
 }
 
 // roomHint adds what to do to an error of a full disk.
-func roomHint(err error) error {
+func (c *Catalog) roomHint(err error) error {
 	var full *store.SpaceError
 	if !errors.As(err, &full) {
 		return err
 	}
-	if full.Margin == 0 {
+	switch {
+	case full.Margin == 0 && len(c.List()) == 0:
+		return fmt.Errorf("%w; raise the limit (covey up --disk, or limits.disk in config.toml)", err)
+	case full.Margin == 0:
 		return fmt.Errorf("%w; remove a model (covey model ls, covey model rm MODEL) or raise the limit (covey up --disk, or limits.disk in config.toml)", err)
+	}
+	if len(c.List()) == 0 {
+		return fmt.Errorf("%w; make room on the disk", err)
 	}
 	return fmt.Errorf("%w; make room on the disk, or remove a model (covey model ls, covey model rm MODEL)", err)
 }

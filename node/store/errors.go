@@ -63,6 +63,7 @@ type SpaceError struct {
 	Need   int64 // bytes of the write
 	Free   int64 // bytes on the disk, or left of the owner's limit
 	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
+	Extra  int64 // bytes for files that the store makes before what is to be written
 	Cause  error // of the operating system, if it was asked
 }
 
@@ -71,7 +72,11 @@ func (e *SpaceError) Error() string {
 	if e.Margin == 0 {
 		return fmt.Sprintf("no room for %s: %s are left of the disk limit", BytesText(e.Need), BytesText(e.Free))
 	}
-	return fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", BytesText(e.Need), BytesText(e.Free), BytesText(e.Margin))
+	text := fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", BytesText(e.Need), BytesText(e.Free), BytesText(e.Margin))
+	if e.Extra > 0 {
+		text += fmt.Sprintf(" beside %s for files of the store", BytesText(e.Extra))
+	}
+	return text
 }
 
 // Unwrap returns the error of the operating system, if there was one.

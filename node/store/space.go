@@ -55,17 +55,30 @@ func (s *Store) CheckModel(size int64) error {
 	if err != nil || margin == 0 {
 		return errors.Join(err, s.CheckRoom(size))
 	}
-	extra := int64(0)
-	s.counting.Lock()
-	if s.tail+size > s.cfg.tuning.vlogFile { // a further file, with room in advance
-		extra = s.tail + int64(s.runBytes())
+	begun, further := s.inAdvance()
+	extra := s.reserveMissing()
+	if size > begun {
+		extra += further
 	}
-	s.counting.Unlock()
-	extra += s.reserveMissing()
 	if size <= left-extra {
 		return s.CheckRoom(size)
 	}
-	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin + extra}
+	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin, Extra: extra}
+}
+
+// inAdvance returns how many bytes the file that is written to still takes, and how much of the
+// disk a further file occupies before its first byte.
+func (s *Store) inAdvance() (begun, further int64) {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	return s.cfg.tuning.vlogFile - s.tail, s.tail + int64(s.runBytes())
+}
+
+// modelRoom is the most that CheckModel lets pass, as far as the disk goes.
+func (s *Store) modelRoom(left int64) int64 {
+	begun, further := s.inAdvance()
+	left -= s.reserveMissing()
+	return max(0, left-further, min(left, begun))
 }
 
 // full tells why nothing can be stored now, "" if something can.

@@ -199,3 +199,25 @@ func TestOwnersLimit(t *testing.T) {
 	}
 	put(t, s, b[n])
 }
+
+// TestFreeIsWhatFits asks for what a model may take, on disks with more and less room.
+func TestFreeIsWhatFits(t *testing.T) {
+	t.Parallel()
+	const gib = 1 << 30
+	var d disk
+	d.total.Store(4 * gib)
+	d.free.Store(3 * gib)
+	s := open(t, store.Config{Space: d.space})
+	put(t, s, randomBlocks(t, 1, 1, 1<<20)[0])
+	for _, free := range []int64{3 * gib, 512<<20 + 200<<20, 512<<20 + 62<<20, 512<<20 + 1<<20} {
+		d.free.Store(free)
+		fits := s.Stat().Free
+		if err := s.CheckModel(fits); err != nil || fits == 0 {
+			t.Errorf("of a disk with %d bytes free %d are said to be: %v", free, fits, err)
+		}
+		var full *store.SpaceError
+		if err := s.CheckModel(fits + 1); !errors.As(err, &full) || full.Margin != 512<<20 {
+			t.Errorf("of a disk with %d bytes free one more than %d: %v", free, fits, err)
+		}
+	}
+}

@@ -81,7 +81,7 @@ type Stat struct {
 	Bytes       int64 `json:"bytes"`       // of all blocks
 	DiskBytes   int64 `json:"disk_bytes"`  // occupied, about
 	Limit       int64 `json:"limit"`       // the owner's; 0 is none
-	Free        int64 `json:"free"`        // that may still be written
+	Free        int64 `json:"free"`        // that a model may still take
 	Quarantined int   `json:"quarantined"` // blocks found damaged and not put again
 	// Full tells why nothing can be stored now; it is empty if something can.
 	Full string `json:"full,omitempty"`
@@ -263,8 +263,11 @@ func (s *Store) Stat() Stat {
 	st := Stat{Blocks: len(s.index), Bytes: s.bytes, Quarantined: len(s.bad)}
 	s.mu.RUnlock()
 	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
-	st.Free, _, _ = s.room()
-	st.Free, st.Full = max(0, st.Free), s.full()
+	left, margin, _ := s.room()
+	if margin > 0 {
+		left = s.modelRoom(left)
+	}
+	st.Free, st.Full = max(0, left), s.full()
 	if s.stuck.Load() {
 		st.Free = 0
 	}
