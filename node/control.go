@@ -21,6 +21,7 @@ import (
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 // answerTimeout is how long a client may take to read an answer, or an event of one.
@@ -245,7 +246,16 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
-	addrs := append(r.host.Addrs(), in.Addrs...)
+	addrs := r.host.Addrs()
+	for _, a := range in.Addrs {
+		if err := host.CheckAddr(string(a)); err != nil {
+			return statusError{http.StatusBadRequest, fmt.Errorf("address %q: %w", string(a), err)}
+		}
+		if _, ok := a.Peer(); !ok {
+			a += wire.Addr("/p2p/" + r.creds.ID.String())
+		}
+		addrs = append(addrs, a)
+	}
 	if len(addrs) > protocol.MaxAddrs {
 		addrs = addrs[:protocol.MaxAddrs]
 	}

@@ -206,7 +206,9 @@ func (n *Node) announce(ctx context.Context, r *running) error {
 	if !n.cfg.Offline {
 		at := n.endpoint
 		at.Stopping = true
-		return at.write()
+		if err := at.write(); err != nil { // commands do without it, and the disk may be full
+			r.log.Debug("the end is not told", "err", err)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -390,5 +391,47 @@ func TestEndBeforeTheMeasurement(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "speeds.json")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the machine was measured: %v", err)
+	}
+}
+
+// TestStopsWithoutTelling ends a node that cannot write down that it ends.
+func TestStopsWithoutTelling(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, stop := startStop(t, dir, online(""))
+	if err := os.Mkdir(filepath.Join(dir, "api.json.new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stop() // fails the test if the node ends with an error
+	if _, err := os.Stat(filepath.Join(dir, "api.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the endpoint is left behind: %v", err)
+	}
+}
+
+// TestInviteAddrs invites with addresses that name no peer, as covey up --announce takes them.
+func TestInviteAddrs(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), online(""))
+	ask := func(addr wire.Addr) (*wire.Token, error) {
+		var in api.Invite
+		if err := owner.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Hour, Addrs: []wire.Addr{addr}}, &in); err != nil {
+			return nil, err
+		}
+		return wire.ParseToken(in.Token)
+	}
+	self := "/p2p/" + status(t, owner).Peer.String()
+	for _, addr := range []string{"/ip4/203.0.113.7/tcp/24001", "/ip4/203.0.113.7/tcp/24001" + self} {
+		token, err := ask(wire.Addr(addr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := wire.Addr("/ip4/203.0.113.7/tcp/24001" + self); !slices.Contains(token.Bootstrap, want) {
+			t.Errorf("invited with %s, the token leads to %v", addr, token.Bootstrap)
+		}
+	}
+	for _, addr := range []wire.Addr{"1.2.3.4:24001", "24001"} {
+		if _, err := ask(addr); err == nil || !strings.Contains(err.Error(), "/ip4/203.0.113.7/tcp/24001") {
+			t.Errorf("invited with %s: %v", addr, err)
+		}
 	}
 }

@@ -236,7 +236,7 @@ memberships of all who came with it.`,
 	c.Flags().Var(&ttl, "ttl", "how long new machines can join with the token: 12h, 7d, 2w")
 	c.Flags().Var(&life, "renewal", "how long a renewed membership lasts at most: 30d (default 90d)")
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "what the peer may do: use, serve, publish, admit (default all but admit)")
-	c.Flags().StringSliceVar(&addrs, "addr", nil, "further multiaddrs under which this node can be reached")
+	c.Flags().StringSliceVar(&addrs, "addr", nil, "further multiaddrs under which this node can be reached, such as /ip4/203.0.113.7/tcp/24001")
 	c.Flags().StringSliceVar(&revoked, "revoke", nil, "end these invitations, given as tokens or IDs, and the memberships that came of them")
 	return c
 }

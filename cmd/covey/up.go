@@ -63,7 +63,7 @@ in the data directory, then the defaults; --print-config shows the result.`,
 	f.StringVar(&u.name, "name", "", "name of this machine, for people; default: its host name")
 	f.StringVar(&u.api, "api", "", "address of the API (default 127.0.0.1:8420)")
 	f.StringSliceVar(&u.listen, "listen", nil, "multiaddrs to listen on for peers; port 0 is one that this node chooses once and keeps (default: that port on all addresses, TCP and QUIC)")
-	f.StringSliceVar(&u.announce, "announce", nil, "multiaddrs to tell peers instead of those listened at, for a port that is forwarded")
+	f.StringSliceVar(&u.announce, "announce", nil, "multiaddrs to tell peers instead of those listened at, for a port that is forwarded, such as /ip4/203.0.113.7/tcp/24001")
 	f.StringSliceVar(&u.bootstrap, "bootstrap", nil, "multiaddrs of peers to dial first")
 	f.IntVar(&u.cores, "cores", 0, "processor cores to lend (default all)")
 	f.StringVar(&u.memory, "memory", "", "memory to lend, such as 4GiB (default half)")

@@ -79,12 +79,12 @@ func (c *Config) Validate() error {
 		bad("credentials are missing")
 	}
 	for _, a := range c.Listen {
-		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+		if err := CheckAddr(a); err != nil {
 			bad("listen address %q: %w", a, err)
 		}
 	}
 	for _, a := range c.Announce {
-		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+		if err := CheckAddr(a); err != nil {
 			bad("announced address %q: %w", a, err)
 		}
 	}
@@ -116,4 +116,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// CheckAddr returns an error with an example if a text is no multiaddr.
+func CheckAddr(text string) error {
+	if _, err := multiaddr.NewMultiaddr(text); err != nil {
+		return fmt.Errorf("%w; want a multiaddr such as /ip4/203.0.113.7/tcp/24001, or /ip4/0.0.0.0/tcp/24001 to listen on all addresses", err)
+	}
+	return nil
 }
