@@ -221,14 +221,18 @@ func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	plan := router.Request{Model: m.CID, Blocks: m.Config.Blocks(), Prompt: 256, Answer: 256}
+	most := protocol.MaxSessionTokens
+	if n := m.Config.ContextLen(); n > 0 {
+		most = min(most, n)
+	}
+	plan := router.Request{Model: m.CID, Blocks: m.Config.Blocks(), Prompt: min(256, most), Answer: 256}
 	for name, n := range map[string]*int{"prompt": &plan.Prompt, "tokens": &plan.Answer} {
 		text := req.URL.Query().Get(name)
 		if text == "" {
 			continue
 		}
-		if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > protocol.MaxSessionTokens {
-			return statusError{http.StatusBadRequest, fmt.Errorf("%s is %.40q, want a number from 1 to %d", name, text, protocol.MaxSessionTokens)}
+		if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > most {
+			return statusError{http.StatusBadRequest, fmt.Errorf("%s is %.40q, want a number from 1 to %d, the context of %s", name, text, most, m.Name)}
 		}
 	}
 	if m.Config.Task() != gateway.TaskGenerate {
@@ -238,6 +242,7 @@ func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {
 	if err != nil && !errors.Is(err, router.ErrNoChain) {
 		return err
 	}
+	choice.Alone = choice.Chain == nil && r.complete(m)
 	return answer(w, choice)
 }
 

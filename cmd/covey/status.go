@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -133,12 +135,21 @@ func routeCommand(o *options) *cobra.Command {
 				return err
 			}
 			var choice router.Choice
-			query := url.Values{"model": {a[0]}, "prompt": {fmt.Sprint(prompt)}, "tokens": {fmt.Sprint(tokens)}}
+			query := url.Values{"model": {a[0]}}
+			for flag, n := range map[string]int{"prompt": prompt, "tokens": tokens} {
+				if c.Flags().Changed(flag) {
+					query.Set(flag, fmt.Sprint(n))
+				}
+			}
 			if err := client.Get(c.Context(), "/covey/v1/route", query, &choice); err != nil {
 				return err
 			}
+			var none error
+			if choice.Chain == nil && !choice.Alone {
+				none = &api.StatusError{Status: http.StatusNotFound, Message: "no chain: " + choice.Missing}
+			}
 			if o.json {
-				return printJSON(c.OutOrStdout(), choice)
+				return errors.Join(printJSON(c.OutOrStdout(), choice), none)
 			}
 			rows := [][]string{{"PEER", "NAME", "STAGE", "PROMPT", "COMPUTE", "QUEUE", "RTT", "PATH"}}
 			if choice.Chain != nil {
@@ -149,11 +160,11 @@ func routeCommand(o *options) *cobra.Command {
 			for _, l := range choice.LeftOut {
 				rows = append(rows, []string{l.Peer.String(), "", rangeText(l.Range), "left out: " + l.Reason})
 			}
-			if choice.Chain == nil {
-				fmt.Fprintln(c.ErrOrStderr(), "no chain:", choice.Missing)
+			if choice.Alone {
+				fmt.Fprintf(c.ErrOrStderr(), "no chain: %s; this node would answer alone, as it has the whole model\n", choice.Missing)
 			}
 			if err := table(c.OutOrStdout(), rows); err != nil || choice.Chain == nil {
-				return err
+				return errors.Join(err, none)
 			}
 			expected := fmt.Sprintf("expected: %s to the first token", choice.Chain.First.Round(time.Microsecond))
 			if choice.Chain.Total > choice.Chain.First {

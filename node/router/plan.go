@@ -76,6 +76,9 @@ type Choice struct {
 	// Doubtful means that the chain has peers that failed a moment ago: there is no other.
 	Doubtful bool   `json:"doubtful,omitempty"`
 	Missing  string `json:"missing,omitempty"` // what nobody serves, if there is no chain
+	// Alone means that there is no chain, and this peer would answer with the whole model, which it
+	// has but did not load. The router does not know; who asks it does.
+	Alone bool `json:"alone,omitempty"`
 }
 
 // candidate is a stage that may become part of a chain.

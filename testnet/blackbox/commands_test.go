@@ -515,6 +515,32 @@ func TestModelsOfPeers(t *testing.T) {
 	}
 }
 
+// TestRouteWithoutChain asks for the way to a model that nobody serves, on a node that has all of it
+// and on one that has nothing, and for one that the model is too small for.
+func TestRouteWithoutChain(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one", "two"), Model: []runner.Model{{Name: "far", On: "one"}}})
+	if err := s.Hear(t.Context(), "two", "far"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		node, args string
+		code       int
+		want       string
+	}{
+		{"one", "route far", 0, "this node would answer alone"},
+		{"one", "route far --json", 0, `"alone": true`},
+		{"two", "route far", 3, "no chain: no peer serves any of it"},
+		{"two", "route far --json", 3, `"missing": "no peer serves any of it`},
+		{"one", "route far --prompt 5000", 2, "the context of far"},
+	} {
+		out, messages, code := covey(t, s.Node(tc.node).Dir(), "", strings.Fields(tc.args)...)
+		if code != tc.code || !strings.Contains(out+messages, tc.want) {
+			t.Errorf("covey %s at %s: exit code %d, %q, %s; want %d and %q", tc.args, tc.node, code, out, messages, tc.code, tc.want)
+		}
+	}
+}
+
 // TestRemoveOfServedModel removes a model of which the node serves blocks.
 func TestRemoveOfServedModel(t *testing.T) {
 	t.Parallel()
