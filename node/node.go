@@ -285,7 +285,7 @@ func (r *running) openCredentials() (err error) {
 	}
 	r.creds, err = host.OpenCredentials(r.cfg.DataDir, token, time.Now())
 	if errors.Is(err, host.ErrOtherSwarm) {
-		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove it to start anew", err, r.cfg.DataDir)
+		return fmt.Errorf("%w: %s belongs to another swarm than the token; join with another --data, or remove the directory %s to start anew, which deletes this machine's identity, the swarm's key if it founded one, and all models", err, r.cfg.DataDir, r.cfg.DataDir)
 	}
 	if errors.Is(err, wire.ErrExpired) {
 		return ErrTokenOver

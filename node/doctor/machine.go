@@ -41,7 +41,7 @@ func checkMembership(f *Facts) []api.Finding {
 	date := func(t time.Time) string { return t.Local().Format(time.DateTime) }
 	m := f.Membership
 	if t := f.Token; t != nil && t.Other {
-		return one(check, api.FindingFail, "the token is of another swarm than "+f.Data.Dir, "join with another --data, or remove the directory to start anew")
+		return one(check, api.FindingFail, "the token is of another swarm than "+f.Data.Dir, "join with another --data, or remove the directory to start anew, which deletes its identity, its swarm's key if it founded one, and all models")
 	} else if t != nil && !f.Now.Before(t.Expires) && (m == nil || m.Ended() || m.State == "joining") {
 		return one(check, api.FindingFail, fmt.Sprintf("the token expired on %s, %s ago, before a peer of the swarm accepted it from this machine", date(t.Expires), span(f.Now.Sub(t.Expires))), token)
 	}
