@@ -186,7 +186,7 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 		Uptime: time.Since(r.started), CPU: worker.CPU(), Cores: r.cores(), Peers: len(r.host.Peers()), Sessions: r.worker.Sessions(),
 		Memory: a.Memory, Disk: a.Disk, Speeds: r.machine(), Damage: api.Damage{Found: int(r.damaged.Load()), Open: r.store.Stat().Quarantined, Moved: r.store.Moved()},
 		DiskFull: r.diskFull(),
-		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()), Reach: r.reachProblem(), Paths: r.paths(),
+		Loading:  r.gateway.Loading(), Membership: r.membership(), Clock: clockProblem(r.host.Peers()), Network: r.networkText(), Reach: r.reachProblem(), Paths: r.paths(),
 	}
 	served := r.worker.Served()
 	for _, h := range r.hosting.Hosted() {

@@ -119,3 +119,28 @@ func has(a *wire.Advert, model cid.Cid) bool {
 
 // called returns a peer's name if it tells one, else its identity.
 func (r *running) called(id host.ID) string { return cmp.Or(r.host.Name(id), id.String()) }
+
+// networkText tells in a line whether others reach this machine and whether it carries their
+// connections; without a network it is "".
+func (r *running) networkText() string {
+	if r.cfg.Offline {
+		return ""
+	}
+	n := r.host.Network()
+	text := "not known yet whether others reach this machine"
+	switch {
+	case len(n.Reachable) > 0:
+		text = "others reach this machine at " + n.Reachable[0]
+	case n.Private:
+		text = "behind a router or firewall"
+	}
+	if n.Relaying {
+		text += "; relays for others"
+	} else {
+		text += "; does not relay"
+	}
+	if slices.ContainsFunc(n.Listen, func(a string) bool { return strings.HasSuffix(a, ":443") }) {
+		text += "; listens on port 443"
+	}
+	return text
+}

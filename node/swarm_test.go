@@ -435,3 +435,15 @@ func TestInviteAddrs(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusTellsNetwork asks nodes that relay and do not whether they do.
+func TestStatusTellsNetwork(t *testing.T) {
+	t.Parallel()
+	for relay, want := range map[string]string{host.RelayOn: "; relays for others", host.RelayOff: "; does not relay"} {
+		c := start(t, t.TempDir(), func(cfg *node.Config) {
+			online("")(cfg)
+			cfg.Network.Relay = relay
+		})
+		until(t, relay+" is told", func() bool { return strings.Contains(status(t, c).Network, want) })
+	}
+}

@@ -42,6 +42,7 @@ func statusCommand(o *options) *cobra.Command {
 				{"up for", st.Uptime.Round(time.Second).String()},
 				{"member", membershipText(&st.Membership, time.Now())},
 				{"peers", pathsText(&st.Paths)},
+				{"network", st.Network},
 				{"sessions", fmt.Sprint(st.Sessions)},
 				{"cpu", fmt.Sprintf("%d cores, %s", st.Cores, st.CPU)},
 				{"memory", spaceText(st.Memory)},

@@ -37,8 +37,9 @@ type Status struct {
 	Loading    []string      `json:"loading,omitempty"` // models that requests wait for, by the names they use
 	Damage     Damage        `json:"damage"`
 	Membership Membership    `json:"membership"`
-	Clock      string        `json:"clock,omitempty"` // which machine's clock seems to be wrong, and what to do
-	Reach      string        `json:"reach,omitempty"` // why no peer of the swarm is connected, if any is known
+	Clock      string        `json:"clock,omitempty"`   // which machine's clock seems to be wrong, and what to do
+	Network    string        `json:"network,omitempty"` // whether others reach this machine, and whether it relays
+	Reach      string        `json:"reach,omitempty"`   // why no peer of the swarm is connected, if any is known
 }
 
 // Paths counts the known peers by the way to them.
