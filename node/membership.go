@@ -94,6 +94,9 @@ func membershipProblem(m *host.Membership, now time.Time) string {
 		why := "no peer that renews it was reached"
 		if m.Err != nil && !m.Reached.IsZero() {
 			why = m.Err.Error()
+			if m.Next.After(now) {
+				why += ", tried again at " + m.Next.Local().Format(time.TimeOnly)
+			}
 		}
 		return fmt.Sprintf("the membership ends on %s and is not renewed: %s; let the founder's node or a deputy's run", end, why)
 	}

@@ -44,6 +44,7 @@ type Membership struct {
 	Reached  time.Time  // when a peer that renews memberships last answered; zero: not since the start
 	Over     error      // why it does not count: wire.ErrExpired, ErrNotYet or ErrRevoked; nil if it does
 	Err      error      // why the last asking failed, nil if it did not
+	Next     time.Time  // when it is asked again after that, unless a peer that renews is met before
 	Refused  error      // why a peer turned this one away since one last let it in, nil if none did
 }
 
@@ -54,7 +55,7 @@ func (h *Host) Membership() Membership {
 	s := &h.own
 	m := Membership{
 		Grant: s.grant, Founder: h.cfg.Credentials.SwarmKey != nil, RenewsAt: renewsAt(&s.grant),
-		Reached: s.reached, Err: s.err, Refused: s.refused, Over: s.grant.At(h.now()),
+		Reached: s.reached, Err: s.err, Next: s.next, Refused: s.refused, Over: s.grant.At(h.now()),
 	}
 	if m.Over == nil {
 		m.Over = h.revoke.list.Check(&s.grant, h.ID())
