@@ -1,10 +1,11 @@
 // Command lab builds a small internet in network namespaces of this machine, with homes
 // behind routers of some kinds, and prints a table of which pairs reach each other in a swarm
-// with one public node. It needs Linux, root and nftables. It exits with 1 if a pair fails.
+// with one or two public nodes. It needs Linux, root and nftables. It exits with 1 if a pair fails.
 //
 //	lab [flags]          measure the pairs of the kinds public, endpoint and symmetric, or of others
 //	lab doctor           set up networks that do not work, print what covey doctor says there, and fail if
 //	                     it does not name the cause
+//	lab outage           kill relays in the middle of answers, and fail if one breaks off
 //	lab clean            remove what a crashed run left
 package main
 
