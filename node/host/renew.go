@@ -73,7 +73,10 @@ func (h *Host) Invite(in Invitation) (*wire.Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("invite: %w", err)
 	}
-	return t, h.rememberInvitation(g.ID)
+	if err := h.rememberInvitation(g.ID); err != nil { // the disk may be full; the token is good
+		h.log.Warn("invitation not remembered: revoking it will ask whether it was ever made", "err", err)
+	}
+	return t, nil
 }
 
 // granter returns who gives grants here, nil if this peer may not.

@@ -3,6 +3,8 @@ package host
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -474,5 +476,18 @@ func TestAdvertShowsTheRenewal(t *testing.T) {
 		if e, ok := (<-events).(EvtPeerLeft); ok {
 			t.Errorf("expelled: %v", e)
 		}
+	}
+}
+
+// TestInviteOnAFullDisk makes a token where nothing can be written down.
+func TestInviteOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a := startPeer(t, foundSwarm(t, dir), func(c *Config) { c.Dir = dir })
+	if err := os.Mkdir(filepath.Join(dir, invitedFile), 0o700); err != nil { // no file can take its place
+		t.Fatal(err)
+	}
+	if token, err := a.Invite(Invitation{}); err != nil || token == nil {
+		t.Errorf("%v, %v", token, err)
 	}
 }
