@@ -226,13 +226,18 @@ func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {
 		most = min(most, n)
 	}
 	plan := router.Request{Model: m.CID, Blocks: m.Config.Blocks(), Prompt: min(256, most), Answer: 256}
-	for name, n := range map[string]*int{"prompt": &plan.Prompt, "tokens": &plan.Answer} {
-		text := req.URL.Query().Get(name)
+	for _, q := range []struct {
+		name string
+		n    *int
+		most int
+		what string // that is
+	}{{"prompt", &plan.Prompt, most, "the context of " + m.Name}, {"tokens", &plan.Answer, protocol.MaxSessionTokens, "the most of any session"}} {
+		text := req.URL.Query().Get(q.name)
 		if text == "" {
 			continue
 		}
-		if *n, err = strconv.Atoi(text); err != nil || *n < 1 || *n > most {
-			return statusError{http.StatusBadRequest, fmt.Errorf("%s is %.40q, want a number from 1 to %d, the context of %s", name, text, most, m.Name)}
+		if *q.n, err = strconv.Atoi(text); err != nil || *q.n < 1 || *q.n > q.most {
+			return statusError{http.StatusBadRequest, fmt.Errorf("%s is %.40q, want a number from 1 to %d, %s", q.name, text, q.most, q.what)}
 		}
 	}
 	if m.Config.Task() != gateway.TaskGenerate {

@@ -116,14 +116,14 @@ func TestOneNameInTwoPlaces(t *testing.T) {
 	listed(t, second)
 }
 
-// TestFullStore has a limit that leaves no room for a model: it is refused at once, and the
-// status tells when nothing more can be stored.
+// TestFullStore has a limit that leaves no room for a model: it is refused at once, without advice
+// to remove one, as there is none, and the status tells when nothing more can be stored.
 func TestFullStore(t *testing.T) {
 	t.Parallel()
 	c := start(t, t.TempDir(), func(cfg *node.Config) { cfg.Limits.Disk = 1 << 10 })
 	_, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Name: "demo"}, func(e api.Event) { t.Errorf("progress: %+v", e) })
 	var refused *api.StatusError
-	if !errors.As(err, &refused) || refused.Status != 507 || !strings.Contains(refused.Message, "covey model rm") {
+	if !errors.As(err, &refused) || refused.Status != 507 || !strings.Contains(refused.Message, "raise the limit (covey up --disk") || strings.Contains(refused.Message, "covey model rm") {
 		t.Errorf("got %v", err)
 	}
 	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1.0 KiB") {

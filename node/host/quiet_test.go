@@ -139,15 +139,16 @@ func TestPeerThatLivesContradicts(t *testing.T) {
 	}
 	events, stop := chain[1].Subscribe()
 	defer stop()
-	seq := liar.table.seq(last.ID())
-	l := &wire.Lost{Swarm: liar.Swarm(), By: liar.ID(), Peer: last.ID(), Seq: seq, Issued: time.Now().UnixMilli(), Membership: liar.creds.Membership}
-	data, err := wire.SignLost(liar.creds.Key, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.lostTopic.Publish(t.Context(), data); err != nil {
-		t.Fatal(err)
-	}
+	var seq uint64
+	until(t, "told of the latest advert", func() bool { // a newer one may come just then
+		seq = liar.table.seq(last.ID())
+		l := &wire.Lost{Swarm: liar.Swarm(), By: liar.ID(), Peer: last.ID(), Seq: seq, Issued: time.Now().UnixMilli(), Membership: liar.creds.Membership}
+		data, err := wire.SignLost(liar.creds.Key, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.lostTopic.Publish(t.Context(), data) == nil
+	})
 	for _, p := range chain[:3] {
 		until(t, "a newer advert", func() bool { return p.table.seq(last.ID()) > seq && p.hasAdvert(last.ID()) })
 	}
