@@ -146,6 +146,7 @@ type Gateway struct {
 	bodies  budget              // of the large bodies that are here
 	worked  *semaphore.Weighted // bytes of these that are decoded and made tokens of
 	conns   conns
+	fresh   freshConns
 	loading waits
 	ready   chan struct{}
 	addr    net.Addr // set before ready is closed
@@ -179,6 +180,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.server = &http.Server{
 		Handler: g.awaited(g.guard(g.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug), ConnContext: withConn,
+		ConnState: g.fresh.note,
 	}
 	return g, nil
 }
@@ -276,10 +278,18 @@ func (g *Gateway) drain(ctx context.Context) error {
 	done := make(chan struct{})
 	defer close(done)
 	hurry.Go(func() {
-		select {
-		case <-g.cfg.Hurry:
-			cancel()
-		case <-done:
+		again := time.NewTicker(freshEvery)
+		defer again.Stop()
+		for {
+			g.fresh.close() // Shutdown waits 5 s for each
+			select {
+			case <-g.cfg.Hurry:
+				cancel()
+				return
+			case <-done:
+				return
+			case <-again.C:
+			}
 		}
 	})
 	return g.server.Shutdown(ctx)

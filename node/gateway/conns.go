@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Limits of connections. Those that the gateway waits for, because a request has not begun or
@@ -197,4 +198,36 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 func connOf(r *http.Request) *conn {
 	c, _ := r.Context().Value(connKey{}).(*conn)
 	return c
+}
+
+// freshEvery is how often a gateway that ends looks for connections that have come just then.
+const freshEvery = 100 * time.Millisecond
+
+// freshConns are the connections on which no byte has come yet.
+type freshConns struct {
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+}
+
+// note is told of each change of a connection.
+func (f *freshConns) note(c net.Conn, state http.ConnState) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if state != http.StateNew {
+		delete(f.open, c)
+		return
+	}
+	if f.open == nil {
+		f.open = make(map[net.Conn]struct{})
+	}
+	f.open[c] = struct{}{}
+}
+
+// close closes them.
+func (f *freshConns) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.open {
+		_ = c.Close() // its client said nothing
+	}
 }

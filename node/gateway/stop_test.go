@@ -40,6 +40,27 @@ func TestStopTellsCutAnswers(t *testing.T) {
 	}
 }
 
+// TestStopWaitsForNoSilence ends a gateway to which a client has opened a connection, and said
+// nothing yet.
+func TestStopWaitsForNoSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(t, models{}, nil)
+		p := closingPipes{&pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- g.RunOn(ctx, p) }()
+		c := p.dial()
+		defer c.Close()
+		synctest.Wait()
+		start := time.Now()
+		stop()
+		if err := <-ended; err != nil || time.Since(start) > time.Second {
+			t.Errorf("ended after %s with %v", time.Since(start), err)
+		}
+	})
+}
+
 func stopAnswers(t *testing.T, m *gateway.Model, hurried bool) {
 	peer := wire.PeerIDOf(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
 	stage := wire.Served{Range: wire.Range{Last: uint32(m.Blocks), Embed: true, Head: true}, StepNs: 1000, FreeSessions: 4, FreeTokens: 4096}
