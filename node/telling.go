@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -12,13 +13,18 @@ type telling struct {
 	advert wire.Advert
 	addrs  []wire.Addr
 	ends   time.Time // the membership
-	at     time.Time
+
+	measured, unreached []host.ID // as Host.Handovers
+
+	at time.Time
 }
 
 // telling returns what an advert tells that goes out now.
 func (r *running) telling(a wire.Advert) telling {
 	m := r.host.Membership()
-	return telling{advert: a, addrs: r.host.Addrs(), ends: m.Grant.ExpiresAt(), at: time.Now()}
+	t := telling{advert: a, addrs: r.host.Addrs(), ends: m.Grant.ExpiresAt(), at: time.Now()}
+	t.measured, t.unreached = r.host.Handovers()
+	return t
 }
 
 // news reports whether what is so now is to be told before the next refresh: at once what
@@ -28,6 +34,10 @@ func (t *telling) news(now telling) bool {
 	switch {
 	case !slices.Equal(t.addrs, now.addrs), !t.ends.Equal(now.ends), t.advert.Speeds != now.advert.Speeds, t.advert.Limits != now.advert.Limits,
 		!slices.EqualFunc(t.advert.Models, now.advert.Models, sameStages):
+		return true
+	case now.at.Sub(t.at) < advertLook: // peers that come together are told together
+		return false
+	case !slices.Equal(t.unreached, now.unreached), slices.ContainsFunc(now.measured, func(id host.ID) bool { return !slices.Contains(t.measured, id) }):
 		return true
 	case now.at.Sub(t.at) < advertMinor:
 		return false

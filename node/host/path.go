@@ -133,6 +133,25 @@ func (h *Host) roundTrips() []wire.PeerRTT {
 	return out
 }
 
+// Handovers returns what the next advert tells of hand-overs to peers that serve something: those
+// measured, and those dialled in vain. Both are sorted.
+func (h *Host) Handovers() (measured, unreached []ID) {
+	for _, a := range h.Adverts() {
+		if !serves(a) {
+			continue
+		}
+		switch p := h.Path(a.Peer); {
+		case p.State == PathUnreachable:
+			unreached = append(unreached, a.Peer)
+		case p.Connected() && p.RTT > 0:
+			measured = append(measured, a.Peer)
+		}
+	}
+	slices.Sort(measured)
+	slices.Sort(unreached)
+	return measured, unreached
+}
+
 func serves(a *wire.Advert) bool {
 	return slices.ContainsFunc(a.Models, func(m wire.ModelAdvert) bool { return len(m.Served) > 0 })
 }
