@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	cid "github.com/ipfs/go-cid"
+
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/protocol/wire"
@@ -39,6 +41,7 @@ type swarm struct {
 	away     map[host.ID]string // why a peer is unreachable
 	dial     func(ctx context.Context, h wire.Hop) (host.Stream, error)
 	patience time.Duration
+	alone    func(context.Context, cid.Cid) bool
 	running  func() time.Time // instead of now, if set
 }
 
@@ -71,7 +74,7 @@ func (s *swarm) router(t *testing.T) *router.Router {
 		Adverts: func() []*wire.Advert { s.mu.Lock(); defer s.mu.Unlock(); return s.adverts },
 		Path:    s.path,
 		Dial:    func(ctx context.Context, h wire.Hop) (host.Stream, error) { return s.dial(ctx, h) },
-		Log:     slog.New(slog.DiscardHandler), Now: s.clock, Patience: s.patience,
+		Log:     slog.New(slog.DiscardHandler), Now: s.clock, Patience: s.patience, Alone: s.alone,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,11 +3,14 @@ package router_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/infer"
@@ -349,6 +352,57 @@ func TestSessionOutlivesItsPeers(t *testing.T) {
 				t.Errorf("the peer that failed is not left out: %+v, %v", choice, err)
 			}
 		})
+	}
+}
+
+// TestAnswersAlone has the chain of a session break, before its first token and later, with no
+// other peer: this one is asked once whether it serves the whole model itself, and if it does
+// the client sees the tokens of an uninterrupted session.
+func TestAnswersAlone(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{1, 6} {
+		for _, can := range []bool{true, false} {
+			t.Run(fmt.Sprintf("breaks at step %d, can %t", at, can), func(t *testing.T) {
+				t.Parallel()
+				bad := &chainPeer{id: peer(1), fail: func(n int) (error, bool) { return errors.New("stream breaks"), n < at }}
+				own := &chainPeer{id: self}
+				s := newSwarm(stage(bad.id, 0, 8, time.Millisecond, nil))
+				serveAll(t, s, bad, own)
+				asked := 0
+				s.alone = func(_ context.Context, of cid.Cid) bool {
+					if asked++; can && of == model {
+						s.mu.Lock()
+						s.adverts = append(s.adverts, stage(self, 0, 8, time.Millisecond, nil))
+						s.mu.Unlock()
+					}
+					return can
+				}
+				ses, err := s.router(t).Open(t.Context(), request())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ses.Close()
+				if can {
+					if got := generate(t, ses, longPrompt(), 8); !slices.Equal(got, want(longPrompt(), 8)) {
+						t.Errorf("got %v, want %v", got, want(longPrompt(), 8))
+					}
+				} else {
+					next := longPrompt()
+					for err = nil; err == nil; {
+						var got wire.Sampled
+						if got, err = ses.Next(t.Context(), next, 1300); err == nil {
+							next = []int32{got.Token}
+						}
+					}
+					if !errors.Is(err, router.ErrNoChain) {
+						t.Errorf("it ends with %v", err)
+					}
+				}
+				if asked != 1 {
+					t.Errorf("asked %d times", asked)
+				}
+			})
+		}
 	}
 }
 
