@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -16,10 +15,7 @@ import (
 // next advert of either is another one.
 type shortSum [protocol.AdvertSum]byte
 
-func shortSumOf(raw []byte) shortSum {
-	sum := sha256.Sum256(raw)
-	return shortSum(sum[:protocol.AdvertSum])
-}
+func (s sum) short() shortSum { return shortSum(s[:protocol.AdvertSum]) }
 
 // swap hands a peer the adverts that it lacks and asks for those that this one lacks.
 func (r *running) swap(id ID) error {
@@ -35,7 +31,7 @@ func (r *running) swap(id ID) error {
 	}
 	fr := frame.NewReader(s, wire.SwapLimits())
 	var has map[shortSum]bool
-	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeSums(s, r.table.except("", nil, r.now())))
+	err = errors.Join(s.SetDeadline(time.Now().Add(swapTimeout)), writeSums(s, r.table.shortSums(r.now())))
 	if err == nil {
 		has, err = readSums(fr)
 	}
@@ -60,7 +56,7 @@ func (r *running) handleSwap(_ context.Context, s Stream) {
 		has, err = readSums(fr)
 	}
 	if err == nil {
-		err = errors.Join(writeSums(s, r.table.except("", nil, r.now())), writeAdverts(s, r.table.except(id, has, r.now())), s.CloseWrite())
+		err = errors.Join(writeSums(s, r.table.shortSums(r.now())), writeAdverts(s, r.table.except(id, has, r.now())), s.CloseWrite())
 	}
 	if err == nil {
 		err = r.readAdverts(s, fr)
@@ -72,14 +68,13 @@ func (r *running) handleSwap(_ context.Context, s Stream) {
 	_ = s.Close()
 }
 
-func writeSums(s Stream, raws [][]byte) error {
-	var sums []byte
-	for _, raw := range raws[:min(len(raws), protocol.MaxAdverts)] {
-		sum := shortSumOf(raw)
-		sums = append(sums, sum[:]...)
+func writeSums(s Stream, sums []shortSum) error {
+	var data []byte
+	for _, sum := range sums[:min(len(sums), protocol.MaxAdverts)] {
+		data = append(data, sum[:]...)
 	}
 	w := frame.NewWriter(s)
-	return errors.Join(w.Write(wire.TypeAdvertSums, sums), w.Flush())
+	return errors.Join(w.Write(wire.TypeAdvertSums, data), w.Flush())
 }
 
 func readSums(fr *frame.Reader) (map[shortSum]bool, error) {

@@ -19,6 +19,7 @@ type row struct {
 	grant   string       // the invitation that the peer came with
 	size    size         // of the advert; zero if it has run out
 	raw     []byte
+	sum     sum // of raw; zero without
 	seq     uint64
 	version uint64 // of the table when it came
 	expires time.Time
@@ -101,7 +102,7 @@ func (t *table) put(a *wire.Advert, grant string, raw []byte, direct bool, now t
 		return false
 	}
 	next := &row{
-		advert: a, grant: grant, size: size{1, len(raw), len(a.Models)}, raw: raw, seq: a.Seq, expires: now.Add(a.TTL()),
+		advert: a, grant: grant, size: size{1, len(raw), len(a.Models)}, raw: raw, sum: sha256.Sum256(raw), seq: a.Seq, expires: now.Add(a.TTL()),
 		forget: a.IssuedAt().Add(a.TTL() + 2*protocol.MaxClockSkew),
 	}
 	if old != nil {
@@ -123,9 +124,9 @@ func (t *table) put(a *wire.Advert, grant string, raw []byte, direct bool, now t
 // count adds a row to the sums, or takes it out.
 func (t *table) count(r *row, sign int) {
 	if r.raw != nil && sign < 0 {
-		delete(t.sums, sha256.Sum256(r.raw))
+		delete(t.sums, r.sum)
 	} else if r.raw != nil {
-		t.sums[sha256.Sum256(r.raw)] = true
+		t.sums[r.sum] = true
 	}
 	add := func(to size) size {
 		if sign < 0 {
@@ -300,7 +301,16 @@ func (t *table) tell(to ID, now time.Time) [][]byte {
 func (t *table) except(id ID, has map[shortSum]bool, now time.Time) [][]byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.signed(now, func(of ID, r *row) bool { return of != id && !has[shortSumOf(r.raw)] })
+	return t.signed(now, func(of ID, r *row) bool { return of != id && !has[r.sum.short()] })
+}
+
+// shortSums returns those of all live adverts.
+func (t *table) shortSums(now time.Time) []shortSum {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []shortSum
+	t.signed(now, func(_ ID, r *row) bool { out = append(out, r.sum.short()); return false })
+	return out
 }
 
 // seq returns the sequence of a peer's last advert, 0 if none is known.
