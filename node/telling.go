@@ -28,19 +28,18 @@ func (r *running) telling(a wire.Advert) telling {
 }
 
 // news reports whether what is so now is to be told before the next refresh: at once what
-// decides where requests go and where a peer is found, and some time after the last advert what
-// there is room for, if that is much more or less.
+// decides where requests go and where a peer is found, and some time after the last advert to
+// whom it can hand over and, if that is much more or less, what there is room for. Peers that
+// come and go to make others talk gain no more than that.
 func (t *telling) news(now telling) bool {
 	switch {
 	case !slices.Equal(t.addrs, now.addrs), !t.ends.Equal(now.ends), t.advert.Speeds != now.advert.Speeds, t.advert.Limits != now.advert.Limits,
 		!slices.EqualFunc(t.advert.Models, now.advert.Models, sameStages):
 		return true
-	case now.at.Sub(t.at) < advertLook: // peers that come together are told together
+	case now.at.Sub(t.at) < advertMinor:
 		return false
 	case !slices.Equal(t.unreached, now.unreached), slices.ContainsFunc(now.measured, func(id host.ID) bool { return !slices.Contains(t.measured, id) }):
 		return true
-	case now.at.Sub(t.at) < advertMinor:
-		return false
 	}
 	return muchOther(t.advert.Memory.Free, now.advert.Memory.Free, t.advert.Memory.Lent/16) || muchOther(t.advert.Disk.Free, now.advert.Disk.Free, t.advert.Disk.Lent/16) ||
 		!slices.EqualFunc(t.advert.Models, now.advert.Models, similarRoom)

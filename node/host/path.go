@@ -137,16 +137,11 @@ func (h *Host) roundTrips() []wire.PeerRTT {
 // measured, and those dialled in vain. Both are sorted.
 func (h *Host) Handovers() (measured, unreached []ID) {
 	for _, a := range h.Adverts() {
-		if !serves(a) {
-			continue
-		}
-		switch p := h.Path(a.Peer); {
-		case p.State == PathUnreachable:
-			unreached = append(unreached, a.Peer)
-		case p.Connected() && p.RTT > 0:
+		if p := h.Path(a.Peer); serves(a) && p.Connected() && p.RTT > 0 {
 			measured = append(measured, a.Peer)
 		}
 	}
+	unreached = h.unreached()
 	slices.Sort(measured)
 	slices.Sort(unreached)
 	return measured, unreached
