@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -15,7 +16,7 @@ func TestNews(t *testing.T) {
 				Memory: wire.Space{Total: 100, Lent: 100, Free: 100}, Disk: wire.Space{Total: 1000, Lent: 1000, Free: 1000},
 				Models: []wire.ModelAdvert{{Model: wire.CIDOf([]byte("m")), Served: []wire.Served{{Range: wire.Range{Last: 2}, StepNs: 100, FreeSessions: 8, FreeTokens: 4096}}}},
 			},
-			addrs: []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, at: time.Unix(1000, 0),
+			addrs: []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, measured: []host.ID{"a", "b"}, unreached: []host.ID{"c"}, at: time.Unix(1000, 0),
 		}
 	}
 	served := func(n *telling) *wire.Served { return &n.advert.Models[0].Served[0] }
@@ -43,6 +44,11 @@ func TestNews(t *testing.T) {
 		{"some memory", later, func(n *telling) { n.advert.Memory.Free = 60 }, false},
 		{"much memory", later, func(n *telling) { n.advert.Memory.Free = 40 }, true},
 		{"much disk", later, func(n *telling) { n.advert.Disk.Free = 400 }, true},
+		{"one more to hand over to, too soon", soon, func(n *telling) { n.measured = []host.ID{"a", "b", "d"} }, false},
+		{"one more to hand over to", later, func(n *telling) { n.measured = []host.ID{"a", "b", "d"} }, true},
+		{"one less", later, func(n *telling) { n.measured = []host.ID{"a"} }, false},
+		{"one dialled in vain", later, func(n *telling) { n.unreached = []host.ID{"b", "c"} }, true},
+		{"one reached again", later, func(n *telling) { n.unreached = nil }, true},
 		{"little of little", later, func(n *telling) { n.advert.Disk.Free = 950 }, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
