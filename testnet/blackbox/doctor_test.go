@@ -229,10 +229,11 @@ func TestDoctorNamesMemberships(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	first := up(t, one)
 	first.see("covey is up")
-	member := up(t, two, "--join", invitation(t, one), "--name", "cellar")
-	first.see("peer joined")
+	member := up(t, two, "--join", invitation(t, one))
+	_, rest, _ := strings.Cut(first.see("peer joined"), "peer=")
+	id, _, _ := strings.Cut(rest, " ")
 	member.see("membership renewed")
-	if out, messages, code := covey(t, one, "", "peers", "--revoke", "cellar"); code != 0 {
+	if out, messages, code := covey(t, one, "", "peers", "--revoke", id); code != 0 {
 		t.Fatalf("revoke: %d, %s%s", code, out, messages)
 	}
 	member.see("level=WARN")
