@@ -8,5 +8,6 @@ import (
 
 var ( // constants in all but name
 	refusedErrnos = []syscall.Errno{windows.WSAECONNREFUSED, windows.WSAECONNRESET}
+	endedErrnos   = []syscall.Errno{windows.WSAECONNABORTED}
 	noRouteErrnos = []syscall.Errno{windows.WSAENETUNREACH, windows.WSAEHOSTUNREACH, windows.WSAENETDOWN, windows.WSAEADDRNOTAVAIL}
 )

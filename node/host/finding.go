@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ const (
 	reasonNoAddress = "it tells no address at which it can be dialled from here"
 	reasonIdentity  = "another peer answers at its address, or its machine was set up anew"
 	reasonRefused   = "its machine refuses the connection: covey up does not run there, or a firewall rejects it"
+	reasonEnded     = "its machine ends the connection at once: covey up is stopping there, or another program answers at its port"
 	reasonNoAnswer  = "no answer: its machine is off or away, or a firewall drops the connection"
 	reasonNoRoute   = "no route to its machine: this one may be offline"
 	reasonRelay     = "its relay does not reach it"
@@ -113,6 +115,8 @@ func causeFinding(err error) (reason string, weight int) {
 		return reasonIdentity, weightIdentity
 	case isErrno(err, refusedErrnos):
 		return reasonRefused, weightRefused
+	case errors.Is(err, io.EOF), isErrno(err, endedErrnos):
+		return reasonEnded, weightRefused
 	case silent(err):
 		return reasonNoAnswer, weightNoAnswer
 	case isErrno(err, noRouteErrnos):

@@ -60,16 +60,20 @@ func (g *gate) begin(id ID) {
 }
 
 // admit lets a peer in and reports whether it was not in before. Hellos on several streams may
-// pass each other: of a member's grants the one that lasts longest counts.
-func (g *gate) admit(id ID, m *member) bool {
+// pass each other: of a member's grants the one that lasts longest counts. A hello may also be read
+// when its connection has ended, which connected tells as in drop: the error is errGone then.
+func (g *gate) admit(id ID, m *member, connected func() bool) (fresh bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if !connected() {
+		return false, fmt.Errorf("peer %s: %w", id, errGone)
+	}
 	e := g.entries[id]
 	if e == nil || e.err != nil {
 		e = &entry{done: make(chan struct{})}
 		g.entries[id] = e
 	}
-	fresh := e.member == nil
+	fresh = e.member == nil
 	if !fresh {
 		m.since = e.member.since
 		if e.member.grant.Expires > m.grant.Expires {
@@ -82,7 +86,7 @@ func (g *gate) admit(id ID, m *member) bool {
 		e.member = m
 		close(e.done)
 	}
-	return fresh
+	return fresh, nil
 }
 
 // refuse records why a peer does not get in, unless it has. It reports whether it did.

@@ -94,6 +94,10 @@ func (r *running) sayHello(conn network.Conn) {
 	if err == nil {
 		err = r.verify(id, h, at)
 	}
+	var refused *wire.Error
+	if err != nil && conn.IsClosed() && !errors.As(err, &refused) {
+		err = errGone
+	}
 	if err != nil {
 		r.turnAway(conn, err)
 	}
@@ -204,10 +208,14 @@ func (r *running) verify(id ID, h *wire.Hello, at time.Time) error {
 	if err := r.checkRevoked(g, id); err != nil {
 		return err
 	}
+	fresh, err := r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now(), clock: clock}, func() bool { return r.isConnected(id) })
+	if err != nil {
+		return err
+	}
 	r.metrics.hellos.WithLabelValues("ok").Inc()
 	r.table.untell(id) // it may have restarted
 	r.book.verified(id, r.listenAddrs(id), r.now())
-	if r.gate.admit(id, &member{hello: *h, grant: *g, since: r.now(), clock: clock}) {
+	if fresh {
 		r.joined(id, h)
 	}
 	return nil
@@ -242,10 +250,10 @@ func refusal(err error) *wire.Error {
 }
 
 // turnAway records that a peer is no member and closes the connection, unless it is one by
-// now. Its other connections have hellos of their own.
+// now, or the connection has ended by itself. Its other connections have hellos of their own.
 func (r *running) turnAway(conn network.Conn, err error) {
 	id := ID(conn.RemotePeer())
-	if r.ctx.Err() != nil || r.gate.get(id) != nil {
+	if r.ctx.Err() != nil || r.gate.get(id) != nil || errors.Is(err, errGone) {
 		return
 	}
 	r.refuse(id, err)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -44,9 +45,10 @@ func TestPathFollowsThePeer(t *testing.T) {
 		b := startPeer(t, c, nil)
 		until(t, "direct", func() bool { p := a.Path(c.ID); return p.State == PathDirect && p.RTT > 0 && !p.Since.IsZero() })
 		until(t, "direct from the other side", func() bool { return b.Path(a.ID()).State == PathDirect })
+		until(t, "told where it listens", func() bool { return len(a.book.addrs(c.ID)) > 0 })
 		b.stop()
-		until(t, "unreachable", func() bool { return a.Path(c.ID).State == PathUnreachable })
-		if p := a.Path(c.ID); p.Reason != reasonRefused || p.Since.IsZero() || p.Via != "" {
+		until(t, "unreachable", func() bool { p := a.Path(c.ID); return p.State == PathUnreachable && p.Reason == reasonRefused })
+		if p := a.Path(c.ID); p.Since.IsZero() || p.Via != "" {
 			t.Errorf("after its end: %+v", p)
 		}
 		if p, ok := a.Paths()[c.ID]; !ok || p.State != PathUnreachable {
@@ -174,6 +176,22 @@ func TestFindings(t *testing.T) {
 		t.Fatal(err)
 	}
 	free.Close()
+	short, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { short.Close() })
+	go func() {
+		for {
+			c, err := short.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+			c.Close()
+		}
+	}()
 	tcp := func(l net.Listener) string { return "/ip4/127.0.0.1/tcp/" + strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 	base := func(p *peerOf) string { text, _, _ := strings.Cut(string(p.Addrs()[0]), "/p2p/"); return text }
 	for _, c := range []struct {
@@ -184,6 +202,7 @@ func TestFindings(t *testing.T) {
 	}{
 		{"a port that is closed", nobody, tcp(free), "peer " + nobody.String() + " is unreachable: " + reasonRefused},
 		{"a port that says nothing", nobody, tcp(mute), reasonNoAnswer},
+		{"a port that ends each connection", nobody, tcp(short), reasonEnded},
 		{"another peer's port", nobody, base(a), reasonIdentity},
 		{"another swarm's peer under another name", nobody, base(other), reasonIdentity},
 		{"another swarm's peer", other.ID(), base(other), "another swarm"},

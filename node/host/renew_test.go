@@ -47,10 +47,25 @@ func TestOlderHelloComesLast(t *testing.T) {
 	g, id := newGate(time.Second), ID("member")
 	g.begin(id)
 	for _, expires := range []int64{200, 100} {
-		g.admit(id, &member{grant: wire.Grant{Expires: expires}})
+		if _, err := g.admit(id, &member{grant: wire.Grant{Expires: expires}}, func() bool { return true }); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := g.get(id).grant.Expires; got != 200 {
 		t.Errorf("the grant ends at %d, want 200", got)
+	}
+}
+
+// TestHelloOutlivesItsConnection reads a peer's hello when the connection that it came on has
+// ended. The peer is no member: nothing would ever tell that it has left.
+func TestHelloOutlivesItsConnection(t *testing.T) {
+	t.Parallel()
+	g, id := newGate(time.Second), ID("member")
+	away := func() bool { return false }
+	g.begin(id)
+	g.drop(id, away)
+	if fresh, err := g.admit(id, &member{}, away); fresh || !errors.Is(err, errGone) || g.get(id) != nil {
+		t.Errorf("admitted: %t, %v, %v", fresh, err, g.get(id))
 	}
 }
 

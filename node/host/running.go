@@ -266,19 +266,12 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 	if err := id.Validate(); err != nil {
 		return nil, err
 	}
-	if s, ok := r.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
-		s.Backoff().Clear(native(id)) // the book has its own
-	}
-	info := peer.AddrInfo{ID: native(id), Addrs: addrsOf(r.book.addrs(id))}
 	var m *member
 	var err error
 	// A connection that ends while we use it is dialled again: the other side may have
 	// restarted, or is about to tell why it does not want us.
 	for try := range dialTries {
-		if err = r.host.Connect(ctx, info); err != nil {
-			return nil, &unreachableError{id, r.finding(id, err), err}
-		}
-		if m, err = r.gate.wait(ctx, id); !errors.Is(err, errGone) {
+		if m, err = r.meet(ctx, id); !errors.Is(err, errGone) && !errors.Is(err, swarm.ErrDialBackoff) {
 			break
 		}
 		t := time.NewTimer(dialPause << try) // until the library has noticed the end, too
@@ -290,6 +283,18 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 		}
 	}
 	return m, err
+}
+
+// meet is a try of reach. The error is of the library's backoff if the library itself has dialled
+// the peer in vain since the try began: that tells nothing of the peer.
+func (r *running) meet(ctx context.Context, id ID) (*member, error) {
+	if s, ok := r.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
+		s.Backoff().Clear(native(id)) // the book has its own
+	}
+	if err := r.host.Connect(ctx, peer.AddrInfo{ID: native(id), Addrs: addrsOf(r.book.addrs(id))}); err != nil {
+		return nil, &unreachableError{id, r.finding(id, err), err}
+	}
+	return r.gate.wait(ctx, id)
 }
 
 // open opens a stream to a peer that reach has returned, over a relay if there is no other
