@@ -156,9 +156,9 @@ func (sc Scene) Open(ctx context.Context, l *Lab) (_ *Stage, err error) {
 		}
 	}
 	st.m = &runner.Manifest{Nodes: nodes(st.names...), Model: []runner.Model{mod}}
-	for _, n := range st.names {
-		if n != "one" {
-			st.m.Links = append(st.m.Links, runner.Link{Node: "one", To: n, Delay: runner.Duration{Duration: farther}})
+	for i, n := range st.names {
+		for _, to := range st.names[i+1:] {
+			st.m.Links = append(st.m.Links, runner.Link{Node: n, To: to, Delay: runner.Duration{Duration: farther}})
 		}
 	}
 	return st, st.start(ctx)
