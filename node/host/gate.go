@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -42,13 +43,28 @@ type gate struct {
 
 	mu        sync.Mutex
 	entries   map[ID]*entry
+	refused   map[ID]refused // and not admitted since
 	waits     int            // streams of all peers that wait
 	strangers []network.Conn // that came in and whose peer is no member, oldest first
 }
 
 func newGate(timeout time.Duration) *gate {
-	return &gate{timeout: timeout, entries: make(map[ID]*entry)}
+	return &gate{timeout: timeout, entries: make(map[ID]*entry), refused: make(map[ID]refused)}
 }
+
+// refused is why and when a peer did not get in, or did not let this one in.
+type refused struct {
+	err error
+	at  time.Time
+}
+
+const (
+	// refusedFor is how long the routing table does not dial a peer that was refused: it hears of
+	// each peer that connects, and would call back at once those that were turned away.
+	refusedFor = time.Minute
+	// maxRefused bounds those that are remembered.
+	maxRefused = 1024
+)
 
 // begin notes a new connection: a peer that was refused before gets another chance.
 func (g *gate) begin(id ID) {
@@ -73,6 +89,7 @@ func (g *gate) admit(id ID, m *member, connected func() bool) (fresh bool, err e
 		e = &entry{done: make(chan struct{})}
 		g.entries[id] = e
 	}
+	delete(g.refused, id)
 	fresh = e.member == nil
 	if !fresh {
 		m.since = e.member.since
@@ -89,17 +106,37 @@ func (g *gate) admit(id ID, m *member, connected func() bool) (fresh bool, err e
 	return fresh, nil
 }
 
-// refuse records why a peer does not get in, unless it has. It reports whether it did.
-func (g *gate) refuse(id ID, err error) bool {
+// refuse records why a peer does not get in, unless it has. It reports whether anybody waits to
+// know.
+func (g *gate) refuse(id ID, err error, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.entries[id]
-	if e == nil || e.member != nil || e.err != nil {
+	if e != nil && e.member != nil {
+		return false
+	}
+	if len(g.refused) >= maxRefused {
+		maps.DeleteFunc(g.refused, func(_ ID, r refused) bool { return now.Sub(r.at) >= refusedFor })
+	}
+	if len(g.refused) < maxRefused {
+		g.refused[id] = refused{err, now}
+	}
+	if e == nil || e.err != nil {
 		return false
 	}
 	e.err = err
 	close(e.done)
 	return true
+}
+
+// refusal returns why a peer was refused a short while ago, nil if it was not or has come back.
+func (g *gate) refusal(id ID, now time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r, ok := g.refused[id]; ok && now.Sub(r.at) < refusedFor {
+		return fmt.Errorf("peer %s: refused a short while ago: %w", id, r.err)
+	}
+	return nil
 }
 
 // drop forgets a peer unless connected says that it is still there, and returns the

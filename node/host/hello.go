@@ -177,6 +177,7 @@ func (r *running) handleHello(s *stream) {
 	}
 	w := frame.NewWriter(s)
 	if err := r.verify(id, h, r.now()); err != nil {
+		r.refuse(id, err) // before the peer knows, who will end the connection
 		err = errors.Join(err, writeMessage(w, wire.TypeError, refusal(err)), w.Flush(), s.CloseWrite())
 		_ = s.SetDeadline(time.Now().Add(lingerTimeout))
 		_, _ = io.Copy(io.Discard, io.LimitReader(s, protocol.MaxHello)) // until it has read and closed
@@ -253,16 +254,16 @@ func refusal(err error) *wire.Error {
 // now, or the connection has ended by itself. Its other connections have hellos of their own.
 func (r *running) turnAway(conn network.Conn, err error) {
 	id := ID(conn.RemotePeer())
-	if r.ctx.Err() != nil || r.gate.get(id) != nil || errors.Is(err, errGone) {
+	if r.ctx.Err() != nil || r.gate.get(id) != nil {
 		return
 	}
 	r.refuse(id, err)
 	_ = conn.Close() // it may be gone already
 }
 
-// refuse records that a peer is no member.
+// refuse records that a peer is no member, unless all that is known is that it has gone.
 func (r *running) refuse(id ID, err error) {
-	if r.gate.refuse(id, err) {
+	if !errors.Is(err, errGone) && r.gate.refuse(id, err, r.now()) {
 		r.metrics.hellos.WithLabelValues(refusal(err).Code.String()).Inc()
 		r.log.Debug("peer turned away", "peer", id, "err", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -107,6 +109,46 @@ func TestNewestRevocationIsKept(t *testing.T) {
 	if err := h.loadRevocation(); err != nil || h.revoke.list == nil || h.revoke.list.Seq != lists {
 		t.Errorf("kept %+v, %v, want the list %d", h.revoke.list, err, lists)
 	}
+}
+
+// TestRevokedIsNotCalledBack has a peer that is off the swarm knock again and again. The founder,
+// whose routing table hears of each that connects, turns it away and does not dial it.
+func TestRevokedIsNotCalledBack(t *testing.T) {
+	t.Parallel()
+	routes := func(c *Config) { c.DHT = true }
+	a := startPeer(t, foundSwarm(t, t.TempDir()), routes)
+	creds := invited(t, a, t.TempDir(), Invitation{})
+	if err := a.RevokeMore(nil, []ID{creds.ID}); err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	b := startPeer(t, creds, func(c *Config) { routes(c); c.Registerer = reg })
+	for range 10 {
+		if err := b.Connect(t.Context(), a.Addrs()[0]); err == nil {
+			t.Error("connected")
+		}
+	}
+	// A hello that b accepts is one of the founder's: its own are refused.
+	if n := hellos(t, reg, "ok"); n != 0 {
+		t.Errorf("the founder called back %v times", n)
+	}
+}
+
+// hellos returns how many had an outcome.
+func hellos(t *testing.T, reg *prometheus.Registry, outcome string) (n float64) {
+	t.Helper()
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "host_hellos_total" && m.GetLabel()[0].GetValue() == outcome {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
 
 // TestRevokedComesBack takes an invitation back, then a peer, and mends both in the same data

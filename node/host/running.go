@@ -274,6 +274,9 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 		if m, err = r.meet(ctx, id); !errors.Is(err, errGone) && !errors.Is(err, swarm.ErrDialBackoff) {
 			break
 		}
+		if why := r.gate.refusal(id, r.now()); why != nil {
+			return nil, why
+		}
 		t := time.NewTimer(dialPause << try) // until the library has noticed the end, too
 		select {
 		case <-t.C:
@@ -414,7 +417,9 @@ type gatedHost struct {
 func (g *gatedHost) NewStream(ctx context.Context, id peer.ID, protos ...libprotocol.ID) (network.Stream, error) {
 	var err error
 	if g.dials {
-		_, err = g.r.reach(ctx, ID(id))
+		if err = g.r.gate.refusal(ID(id), g.r.now()); err == nil {
+			_, err = g.r.reach(ctx, ID(id))
+		}
 	} else {
 		ctx = network.WithNoDial(ctx, noDial)
 		_, err = g.r.gate.wait(ctx, ID(id))
