@@ -440,7 +440,7 @@ func (im *importer) finish(ctx context.Context, m *wire.Manifest) (cid.Cid, erro
 		}
 		blocks = append(blocks, b)
 	}
-	if _, err := im.c.store.PutMany(ctx, blocks); err != nil {
+	if _, err := im.c.store.PutFew(ctx, blocks); err != nil {
 		return cid.Undef, err
 	}
 	return packed.CID(), nil

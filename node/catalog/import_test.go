@@ -221,7 +221,7 @@ func TestImportWithoutRoom(t *testing.T) {
 }
 
 // TestImportAgainWithoutRoom has a disk that fills up after an import: what is here already
-// needs no room.
+// needs no room, and what is not is what is asked for.
 func TestImportAgainWithoutRoom(t *testing.T) {
 	t.Parallel()
 	var full atomic.Bool
@@ -242,9 +242,24 @@ func TestImportAgainWithoutRoom(t *testing.T) {
 	if err != nil || again.CID != m.CID {
 		t.Errorf("the same model again: %v, %v", again, err)
 	}
+	other, err := c.Import(t.Context(), demoCheckpoint(t), "other", nil)
+	if err != nil || other.CID == m.CID { // its manifest comes out of the reserve
+		t.Fatalf("under another name: %v, %v", other, err)
+	}
+	if _, err := c.Text(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+	changed := *demoCheckpoint(t)
+	changed.Tensors = slices.Clone(changed.Tensors)
+	read := changed.Tensors[0].Read
+	changed.Tensors[0].Read = func(dst []byte) error {
+		err := read(dst)
+		dst[0]++
+		return err
+	}
 	var none *store.SpaceError
-	if _, err := c.Import(t.Context(), demoCheckpoint(t), "other", nil); !errors.As(err, &none) || !strings.Contains(err.Error(), "covey model rm") {
-		t.Errorf("under another name, which needs a manifest: %v", err)
+	if _, err := c.Import(t.Context(), &changed, "changed", nil); !errors.As(err, &none) || none.Need == 0 || none.Need > 1<<20 || !strings.Contains(err.Error(), "covey model rm") {
+		t.Errorf("with another block: %v", err)
 	}
 }
 

@@ -94,10 +94,10 @@ func (s *Store) tryOpen(dir string) error {
 	return nil
 }
 
-// openFitting opens the database as the room on the disk allows: for reading only if there is
-// too little for the files that it would write, or with small files if it is opened to free
-// room. The reserve stays for that, unless the last run was cut off: then the database must
-// write to open.
+// openFitting opens the database as the room on the disk allows. Below the margin it takes no
+// blocks, and has small files; with too little room for the usual ones it is opened for reading
+// only, unless it is to free room. The reserve stays for that, unless the last run was cut off:
+// then the database must write to open.
 func (s *Store) openFitting() (*badger.DB, error) {
 	opt, lean := s.cfg.tuning.options(s.databaseDir(), s.cfg.Log), false
 	open := func(readOnly bool) (*badger.DB, error) {
@@ -110,15 +110,18 @@ func (s *Store) openFitting() (*badger.DB, error) {
 		return db, err
 	}
 	kept := exists(filepath.Join(opt.Dir, badger.ManifestFilename))
-	if free, _, err := s.cfg.Space(s.cfg.Dir); kept && err == nil && free < s.openBytes() {
-		if !s.freeing {
+	if left, margin, err := s.diskRoom(); kept && err == nil && left <= 0 {
+		full := left+margin < s.openBytes()
+		if full && !s.freeing {
 			if db, err := open(true); err == nil {
 				return db, nil
 			}
 		}
 		opt, lean = s.leanTuning().options(opt.Dir, s.cfg.Log), true
-		if _, _, err := s.easeFreeing(); err != nil {
-			return nil, err
+		if full {
+			if _, _, err := s.easeFreeing(); err != nil {
+				return nil, err
+			}
 		}
 	}
 	db, err := open(false)
@@ -132,7 +135,7 @@ func (s *Store) openFitting() (*badger.DB, error) {
 		}
 		s.cfg.Log.Warn("database does not open for reading", "err", readErr)
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
-		return nil, &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: err}
+		return nil, opening(s.openBytes(), free, err)
 	}
 	if err == nil {
 		openDatabases.Store(s.realDir(), true)
@@ -192,8 +195,7 @@ func (s *Store) closeDatabase(db *badger.DB) error {
 	openDatabases.Delete(s.realDir())
 	ended := make(chan struct{})
 	s.closing = ended
-	// It counts what was deleted as garbage when it closes, but not what came after the last read.
-	err := db.View(func(*badger.Txn) error { return nil })
+	err := settleReads(db)
 	go func() {
 		defer close(ended)
 		err = errors.Join(err, closeBadger(db))
@@ -213,6 +215,21 @@ func (s *Store) closeDatabase(db *badger.DB) error {
 			return errUnclosed
 		}
 	}
+}
+
+// markQueue is how many ends of reads Badger has in a queue before it takes note of them.
+const markQueue = 100
+
+// settleReads has Badger take note that no read is under way. When it closes it counts what was
+// deleted as garbage, but not what came after the last read of which it has noted the end, and it
+// does that in a goroutine of its own: once so many more are in the queue it has noted the first.
+func settleReads(db *badger.DB) error {
+	for range 2 + markQueue/2 {
+		if err := db.View(func(*badger.Txn) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeAfter(db *badger.DB, err error) error {

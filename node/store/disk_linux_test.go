@@ -83,7 +83,7 @@ func childOfDiskTest() {
 	}
 	if err := map[string]func(*smallFS) error{
 		"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain,
-		"owed": owedOverRestart, "discard": discardOwed, "log": logWithoutRoom,
+		"owed": owedOverRestart, "gives": givesBack, "few": fewWithoutRoom, "discard": discardOwed, "log": logWithoutRoom,
 	}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -108,9 +108,19 @@ func (d *smallFS) config() store.Config {
 func (d *smallFS) other() string { return filepath.Join(d.dir, "other program's") }
 
 // fill takes all the room that is left, as another program would.
-func (d *smallFS) fill() error {
+func (d *smallFS) fill() error { return d.fillTo(0) }
+
+// fillTo takes all but a number of bytes.
+func (d *smallFS) fillTo(left int64) error {
 	if d.budget != nil {
-		return d.budget.Fill()
+		return d.budget.Fill(left)
+	}
+	if left > 0 {
+		free, _, err := store.DiskSpace(d.dir)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(d.other(), make([]byte, free-left), 0o600)
 	}
 	f, err := os.OpenFile(d.other(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -286,10 +296,15 @@ func filledMeanwhile(d *smallFS) error {
 			}
 			if len(held) > 100 {
 				gone := held[:50]
-				if err := s.Delete(ctx, gone...); err != nil && !refused(err) {
+				err := s.Delete(ctx, gone...)
+				if err != nil && !refused(err) {
 					return fmt.Errorf("round %d: delete: %w", round, err)
-				} else if err == nil {
-					held = held[50:]
+				}
+				held = held[50:]
+				for _, c := range gone { // some may be deleted after an error too: none is there that is not
+					if s.Has(c) {
+						held = append(held, c)
+					}
 				}
 			}
 		}

@@ -26,12 +26,17 @@ type Draft struct {
 
 	mu    sync.Mutex
 	file  *os.File
+	noted int64    // bytes written to it
 	fresh []digest // not there before
 }
 
 // Draft returns a draft of nothing yet.
 func (s *Store) Draft() (*Draft, error) {
-	f, err := os.CreateTemp(s.cfg.Dir, draftPattern)
+	var f *os.File
+	err := withReserve(s.cfg.Dir, func() (err error) {
+		f, err = os.CreateTemp(s.cfg.Dir, draftPattern)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("begin draft: %w", err)
 	}
@@ -53,9 +58,14 @@ func (d *Draft) Add(cids ...cid.Cid) error {
 			fresh = append(fresh, key[:]...)
 		}
 	}
-	if _, err := d.file.Write(fresh); err != nil {
+	err := withReserve(d.hold.s.cfg.Dir, func() error {
+		_, err := d.file.WriteAt(fresh, d.noted)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("draft: %w", err)
 	}
+	d.noted += int64(len(fresh))
 	return d.hold.Add(cids...)
 }
 
@@ -113,13 +123,12 @@ func (s *Store) discardOwed(ctx context.Context) (st GCStats, err error) {
 		}
 		keys = append(keys, more...)
 	}
-	s.measure()
-	before := s.used.Load()
+	freed := s.freed()
 	st.Removed, st.RemovedBytes, err = s.discardKeys(ctx, keys)
 	if !s.owe(owesDrafts, err) && err == nil {
 		s.paid()
 	}
-	st.Freed = max(0, before-s.used.Load())
+	st.Freed = freed()
 	return st, err
 }
 

@@ -64,13 +64,29 @@ type SpaceError struct {
 	Free   int64 // bytes on the disk, or left of the owner's limit
 	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
 	Extra  int64 // bytes for files that the store makes before what is to be written
+	Opens  bool  // Need is what the database takes to be opened for writing, and includes Margin
 	Cause  error // of the operating system, if it was asked
 }
 
-// Error tells what is short: the disk or the owner's limit.
+// opening returns the error of a database that has no room for its own files.
+func opening(need, free int64, cause error) *SpaceError {
+	return &SpaceError{Need: need, Free: free, Margin: need, Opens: true, Cause: cause}
+}
+
+// Error tells what is short: the disk or the owner's limit. Where that was so only for a moment,
+// it tells that.
 func (e *SpaceError) Error() string {
-	if e.Margin == 0 {
+	need := e.Need + e.Margin + e.Extra
+	if e.Opens {
+		need = e.Need
+	}
+	switch {
+	case e.Free >= need && e.Margin > 0:
+		return fmt.Sprintf("the disk was full a moment ago, and has %s free now: try again", BytesText(e.Free))
+	case e.Margin == 0:
 		return fmt.Sprintf("no room for %s: %s are left of the disk limit", BytesText(e.Need), BytesText(e.Free))
+	case e.Opens:
+		return fmt.Sprintf("no room for files of the store: the disk has %s free, and they take %s", BytesText(e.Free), BytesText(e.Need))
 	}
 	text := fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", BytesText(e.Need), BytesText(e.Free), BytesText(e.Margin))
 	if e.Extra > 0 {

@@ -14,6 +14,9 @@ import (
 // SmallFile is the size of a log file of values of SmallFiles.
 const SmallFile = 4 << 20
 
+// SmallReserve is the size of the reserve of SmallFiles.
+const SmallReserve = 2*SmallFile + 4<<20 + 4*startBytes
+
 // SmallFiles makes the database write small files.
 func SmallFiles(c Config) Config {
 	t := defaultTuning()
@@ -60,10 +63,10 @@ func (b *Budget) Space(string) (free, total int64, err error) {
 	return max(0, free), b.total, err
 }
 
-// Fill takes all that is free.
-func (b *Budget) Fill() error {
+// Fill takes all that is free but a number of bytes.
+func (b *Budget) Fill(left int64) error {
 	free, _, err := b.Space(b.dir)
-	b.filled.Add(free)
+	b.filled.Add(max(0, free-left))
 	return err
 }
 

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/y"
 )
 
 // SetLayout writes another layout version into a closed store.
@@ -80,3 +82,22 @@ func EmptyDatabase(tb testing.TB, dir string) {
 		tb.Fatal(err)
 	}
 }
+
+// SettleReads writes to the database, reads, and reports whether Badger has noted that all reads
+// ended: up to there it counts garbage when it closes.
+func (s *Store) SettleReads(tb testing.TB, d []byte) bool {
+	tb.Helper()
+	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("test"), d) })
+	if err == nil {
+		err = settleReads(s.db)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	marks := reflect.ValueOf(s.db).Elem().FieldByName("orc").Elem().FieldByName("readMark").UnsafePointer()
+	reads := (*y.WaterMark)(marks)
+	return reads.DoneUntil() == reads.LastIndex()
+}
+
+// Space returns what is free on the disk, and its size.
+func (s *Store) Space() (free, total int64, err error) { return s.cfg.Space(s.cfg.Dir) }

@@ -184,6 +184,119 @@ func TestDiscardOwed(t *testing.T) {
 	smallDisk(t, "discard")
 }
 
+// givesBack removes what is in the newest file, on a disk that is full but for what the database
+// has in advance: the disk gets both back, whatever ran before.
+func givesBack(d *smallFS) error {
+	ctx := context.Background()
+	cfg := d.config()
+	cfg.MarginBytes = 40 << 20
+	s, err := store.Open(cfg)
+	if err != nil {
+		return err
+	}
+	for round := range 2 {
+		blocks, err := largeBlocks(rand.NewChaCha8([32]byte{7}), 3)
+		if err != nil {
+			return err
+		}
+		if _, err := s.PutMany(ctx, blocks); err != nil {
+			return err
+		}
+		if err := d.fillTo(20 << 20); err != nil { // the database could open with its usual files
+			return err
+		}
+		before, _, err := s.Space()
+		if err != nil {
+			return err
+		}
+		st, err := s.GC(ctx)
+		if err != nil || st.Removed != len(blocks) {
+			return fmt.Errorf("gc: %+v, %w", st, err)
+		}
+		after, _, err := s.Space()
+		if got := after - before; err != nil || got < st.RemovedBytes+2<<20 || got < st.Freed-1<<20 || got > st.Freed+1<<20 {
+			return fmt.Errorf("round %d: the disk got %d bytes back, %w: %+v", round, got, err, st)
+		}
+		if err := d.clear(); err != nil {
+			return err
+		}
+		s.Watch()
+	}
+	return s.Close()
+}
+
+func TestGCGivesFilesInAdvanceBack(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "gives")
+}
+
+// fewWithoutRoom puts a little on a full disk: that takes no more than half of the reserve, and
+// once there is room what was said to be free is free after the next put too.
+func fewWithoutRoom(d *smallFS) error {
+	ctx := context.Background()
+	s, err := store.Open(d.config())
+	if err != nil {
+		return err
+	}
+	rng := rand.NewChaCha8([32]byte{8})
+	blocks, err := largeBlocks(rng, 12)
+	if err != nil {
+		return err
+	}
+	if _, err := s.PutMany(ctx, blocks[:10]); err != nil {
+		return err
+	}
+	if err := errors.Join(s.Close(), d.fill()); err != nil {
+		return err
+	}
+	if s, err = store.Open(d.config()); err != nil {
+		return err
+	}
+	if _, err := s.PutMany(ctx, blocks[10:11]); !refused(err) {
+		return fmt.Errorf("put much without room: %w", err)
+	}
+	var held []cid.Cid
+	for err == nil {
+		data := make([]byte, 100_000)
+		rng.Read(data)
+		b, blockErr := store.NewBlock(data)
+		if blockErr != nil {
+			return blockErr
+		}
+		if _, err = s.PutFew(ctx, []store.Block{b}); err == nil {
+			held = append(held, b.CID())
+		}
+	}
+	kept, statErr := os.Stat(filepath.Join(d.config().Dir, "reserve"))
+	if !refused(err) || len(held) < 10 || statErr != nil || kept.Size() < store.SmallReserve/2 {
+		return fmt.Errorf("put few without room, %d times: %w; of the reserve there is %v, %w", len(held), err, kept, statErr)
+	}
+	if err := d.clear(); err != nil {
+		return err
+	}
+	said := s.Stat()
+	if err := s.CheckModel(said.Free); err != nil || said.Full != "" { // nobody looked at the room since
+		return fmt.Errorf("%+v: %w", said, err)
+	}
+	if _, err := s.PutMany(ctx, blocks[11:]); err != nil {
+		return err
+	}
+	s.Watch()
+	const apart = 2 << 20 // what the files hold changes a little when they are made again; they have 10 MiB
+	if is := s.Stat().Free + 1<<20; is < said.Free-apart || is > said.Free+apart {
+		return fmt.Errorf("%d bytes are free before and after 1 MiB, of %d", is, said.Free)
+	}
+	if err := allReadable(s, append(held, cidsOf(blocks[:10])...)); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+func TestFewWithoutRoom(t *testing.T) {
+	t.Parallel()
+	smallDisk(t, "few")
+}
+
 // logWithoutRoom has no room for a log of changes: who puts and who reads is told so after a
 // while, no block is taken for damaged, and all goes on when there is room.
 func logWithoutRoom(d *smallFS) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -41,13 +43,12 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	if r.Lost {
 		return st, fmt.Errorf("collect garbage: %w", ErrPinsLost)
 	}
-	s.measure()
-	before := s.used.Load()
+	freed := s.freed()
 	defer func() {
 		if !s.owe(owesGC, err) && err == nil {
 			s.paid()
 		}
-		st.Freed = max(0, before-s.used.Load())
+		st.Freed = freed()
 	}()
 	if err := s.makeWritable(true); err != nil { // it may not even be open, and pins are read in it
 		return st, fmt.Errorf("collect garbage: %w", err)
@@ -69,13 +70,23 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	return st, err
 }
 
-// giveBack gives the space of deleted blocks back to the disk, and returns how many files it
-// took to that.
+// freed begins to count what the disk gets back. The function that it returns ends that.
+func (s *Store) freed() func() int64 {
+	s.measure()
+	used, made := s.used.Load(), s.filesInAdvance()
+	return func() int64 {
+		return max(0, used-s.used.Load()+max(0, made-s.filesInAdvance()))
+	}
+}
+
+// giveBack gives the space of deleted blocks back to the disk, on a full disk that of the files
+// in advance too, and returns how many files it took to that.
 func (s *Store) giveBack(ctx context.Context) (files int, err error) {
 	if err := s.makeWritable(true); err != nil {
 		return 0, fmt.Errorf("collect garbage: %w", err)
 	}
-	if s.stale.Load() {
+	left, _, err := s.diskRoom()
+	if hoards := err == nil && left <= 0 && !s.lean.Load(); hoards || s.stale.Load() {
 		if err := s.compact(); err != nil {
 			return 0, err
 		}
@@ -144,9 +155,11 @@ func (s *Store) unmarked(marked map[digest]struct{}) []digest {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var out []digest
-	for d := range s.index {
-		if _, ok := marked[d]; !ok {
-			out = append(out, d)
+	for _, known := range []iter.Seq[digest]{maps.Keys(s.index), maps.Keys(s.unsure)} {
+		for d := range known {
+			if _, ok := marked[d]; !ok {
+				out = append(out, d)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b digest) int { return slices.Compare(a[:], b[:]) })
@@ -224,12 +237,14 @@ func (s *Store) renew(freeing bool) error {
 	s.restartTail()
 	db, err := s.reopen()
 	if err != nil {
+		s.away.Store(true)
 		s.stuck.Store(true) // and tried again
 		s.lost = fmt.Errorf("%w: %w", errNoDatabase, err)
 		s.cfg.Log.Error("database does not open again", "err", err)
 		return s.lost
 	}
 	s.db, s.lost = db, nil
+	s.away.Store(false)
 	return nil
 }
 
@@ -250,7 +265,7 @@ func (s *Store) reopen() (*badger.DB, error) {
 		return db, nil
 	default:
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
-		return nil, &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: errUnclosed}
+		return nil, opening(s.openBytes(), free, errUnclosed)
 	}
 }
 

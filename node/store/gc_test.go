@@ -234,3 +234,15 @@ func TestOwedCollectionBacksOff(t *testing.T) {
 		t.Error("a block that nothing needs is there")
 	}
 }
+
+// TestReadsSettle reads until Badger has noted the end of all reads. What was deleted after the
+// last of them would not count as garbage when the database closes, and its space stay taken.
+func TestReadsSettle(t *testing.T) {
+	t.Parallel()
+	s := open(t, store.Config{})
+	for i := range 200 {
+		if !s.SettleReads(t, []byte{byte(i)}) {
+			t.Fatalf("round %d: a read has not ended", i)
+		}
+	}
+}

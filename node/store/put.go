@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	cid "github.com/ipfs/go-cid"
@@ -46,6 +45,54 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 			return 0, err
 		}
 	}
+	return s.putAll(ctx, blocks, false)
+}
+
+// PutFew is PutMany for a little that lets much be used which is here: the manifest of a model.
+// On a full disk it takes its room from what must stay free there, and from half of the reserve.
+func (s *Store) PutFew(ctx context.Context, blocks []Block) (written int64, err error) {
+	written, err = s.PutMany(ctx, blocks)
+	full := new(SpaceError)
+	if !errors.As(err, &full) || full.Margin == 0 || !s.spares(s.missing(blocks)) {
+		return written, err
+	}
+	if openErr := s.makeWritable(true); openErr != nil {
+		return written, errors.Join(err, openErr)
+	}
+	return s.putAll(ctx, blocks, true)
+}
+
+// mostFew is the most that PutFew puts on a full disk, in bytes.
+const mostFew = 1 << 20
+
+// spares reports whether the disk and half of the reserve have the room that the database takes
+// when it writes so much: removing must work after that too.
+func (s *Store) spares(size int64) bool {
+	free, _, err := s.cfg.Space(s.cfg.Dir)
+	if err != nil || size > mostFew {
+		return false
+	}
+	t, cost := s.leanTuning(), int64(0)
+	switch {
+	case s.stuck.Load(): // it opens with small files
+		cost = t.openBytes()
+	default:
+		if !s.lean.Load() {
+			t = *s.cfg.tuning
+		}
+		s.counting.Lock()
+		begun := t.vlogFile - s.tail%t.vlogFile
+		s.counting.Unlock()
+		cost = 2 * t.memTable
+		if size >= begun {
+			cost += 2 * t.vlogFile
+		}
+	}
+	return free+s.reserveKept()-cost >= s.reserveBytes()/2
+}
+
+// putAll puts blocks run by run. Few are put without a look at what must stay free.
+func (s *Store) putAll(ctx context.Context, blocks []Block, few bool) (written int64, err error) {
 	release, err := s.use()
 	if err != nil {
 		return 0, err
@@ -63,7 +110,7 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 		if err := ctx.Err(); err != nil {
 			return written, err
 		}
-		w, err := s.putRun(blocks[:n])
+		w, err := s.putRun(blocks[:n], few)
 		written += w
 		if err != nil {
 			return written, err
@@ -74,7 +121,7 @@ func (s *Store) PutMany(ctx context.Context, blocks []Block) (written int64, err
 }
 
 // putRun writes blocks in one go.
-func (s *Store) putRun(blocks []Block) (int64, error) {
+func (s *Store) putRun(blocks []Block, few bool) (int64, error) {
 	s.sweep.RLock()
 	defer s.sweep.RUnlock()
 	fresh := s.admit(blocks)
@@ -85,10 +132,12 @@ func (s *Store) putRun(blocks []Block) (int64, error) {
 	for _, b := range fresh {
 		size += int64(len(b.data))
 	}
-	if err := s.CheckRoom(size); err != nil {
-		return 0, err
+	if !few {
+		if err := s.CheckRoom(size); err != nil {
+			return 0, err
+		}
 	}
-	err := s.commit(len(fresh), func(txn *badger.Txn, i int) error {
+	_, err := s.commit(len(fresh), func(txn *badger.Txn, i int) error {
 		b := fresh[i]
 		return txn.SetEntry(badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data))))
 	})
@@ -107,31 +156,36 @@ func (s *Store) putRun(blocks []Block) (int64, error) {
 
 // waitRoom makes the database take writes again if there is room for blocks, or none needed.
 func (s *Store) waitRoom(blocks []Block) error {
-	if !slices.ContainsFunc(blocks, func(b Block) bool { return len(b.data) > 0 && !s.Has(b.CID()) }) {
+	size := s.missing(blocks)
+	if size == 0 {
 		return nil
 	}
-	err := s.makeWritable(false)
-	if full := new(SpaceError); errors.As(err, &full) {
-		for _, b := range blocks {
-			full.Need += int64(len(b.data))
+	return s.writableFor(size, s.filesMissing())
+}
+
+// missing counts the bytes of blocks that are not here.
+func (s *Store) missing(blocks []Block) (size int64) {
+	for _, b := range blocks {
+		if len(b.data) > 0 && !s.Has(b.CID()) {
+			size += int64(len(b.data))
 		}
 	}
-	return err
+	return size
 }
 
 // commit writes n entries in as few transactions as they fit into. A transaction is one
 // write of Badger's, and the next one begins after it: Badger goes on after an error, and
-// would write where a full disk gave no room.
-func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) error {
+// would write where a full disk gave no room. It returns how many entries were tried: after an
+// error those of the last transaction may be written or not.
+func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) (i int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	for i := 0; i < n; {
+	for i < n {
 		if s.stuck.Load() {
-			return s.CheckRoom(0)
+			return i, s.CheckRoom(0)
 		}
 		txn := s.db.NewTransaction(true)
 		first := i
-		var err error
 		for ; i < n && err == nil; i++ {
 			err = set(txn, i)
 		}
@@ -144,10 +198,10 @@ func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) error {
 		}
 		txn.Discard()
 		if err != nil {
-			return s.wrote(err)
+			return i, s.wrote(err)
 		}
 	}
-	return nil
+	return i, nil
 }
 
 // admit tells a running GC about blocks, and returns those that must be written.
@@ -203,28 +257,31 @@ func (s *Store) Delete(ctx context.Context, cids ...cid.Cid) error {
 }
 
 // remove deletes the blocks among keys that doomed confirms while no put is under way, and
-// returns how many they were and their bytes.
+// returns how many they were and their bytes. Those that may be deleted after an error are not
+// here any more, and are deleted once more the next time.
 func (s *Store) remove(keys []digest, doomed func(digest) bool) (blocks int, bytes int64, err error) {
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
 	var gone []digest
 	s.mu.RLock()
 	for _, d := range keys {
-		if n, known := s.index[d]; known && doomed(d) {
+		n, known := s.index[d]
+		_, unsure := s.unsure[d]
+		if (known || unsure) && doomed(d) {
 			gone = append(gone, d)
 			bytes += int64(n)
 		}
 	}
 	s.mu.RUnlock()
-	err = s.commit(len(gone), func(txn *badger.Txn, i int) error { return txn.Delete(blockKey(gone[i])) })
+	tried, err := s.commit(len(gone), func(txn *badger.Txn, i int) error { return txn.Delete(blockKey(gone[i])) })
+	for _, d := range gone[:tried] {
+		s.dropIndex(d, err != nil)
+	}
+	if tried > 0 {
+		s.stale.Store(true)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete blocks: %w", err)
-	}
-	for _, d := range gone {
-		s.dropIndex(d)
-	}
-	if len(gone) > 0 {
-		s.stale.Store(true)
 	}
 	return len(gone), bytes, nil
 }

@@ -44,7 +44,7 @@ func (s *Store) quarantine(d digest, version uint64, bad *CorruptError, size int
 	if _, _, err := s.load(nil, d); err == nil || isSpace(err) {
 		return nil, errChanged
 	}
-	err = s.commit(1, func(txn *badger.Txn, _ int) error {
+	_, err = s.commit(1, func(txn *badger.Txn, _ int) error {
 		item, err := txn.Get(blockKey(d))
 		switch {
 		case errors.Is(err, badger.ErrKeyNotFound):
@@ -67,7 +67,7 @@ func (s *Store) quarantine(d digest, version uint64, bad *CorruptError, size int
 	if err != nil { // the block is damaged all the same, and will be found so again
 		s.cfg.Log.Warn("quarantine not recorded", "block", bad.CID, "err", err)
 	}
-	s.dropIndex(d)
+	s.dropIndex(d, false)
 	s.mu.Lock()
 	s.bad[d] = struct{}{}
 	s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *Store) announce(q Quarantined) {
 
 // unquarantine removes the record of a block that was put again.
 func (s *Store) unquarantine(d digest) {
-	err := s.commit(1, func(txn *badger.Txn, _ int) error { return txn.Delete(quarantineKey(d)) })
+	_, err := s.commit(1, func(txn *badger.Txn, _ int) error { return txn.Delete(quarantineKey(d)) })
 	if err != nil {
 		s.cfg.Log.Warn("quarantine record not removed", "block", d.cid(), "err", err)
 	}

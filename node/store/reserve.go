@@ -37,7 +37,7 @@ func (s *Store) logless() bool {
 // noLog is the error of using a database that is logless.
 func (s *Store) noLog() error {
 	free, _, _ := s.cfg.Space(s.cfg.Dir)
-	return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes()}
+	return opening(s.openBytes(), free, nil)
 }
 
 // openBytes is how much the database needs on the disk to open: a log of changes, a log file
@@ -49,15 +49,21 @@ func (t tuning) openBytes() int64 { return 2*t.vlogFile + 2*t.memTable + 2*t.mem
 // reserveBytes is the size of the reserve.
 func (s *Store) reserveBytes() int64 { return s.openBytes() + 4*startBytes }
 
-// reserveMissing returns how much is to be added to the reserve: nothing while the disk has too
-// little for it.
-func (s *Store) reserveMissing() int64 {
-	kept := int64(0)
-	if info, err := os.Stat(filepath.Join(s.cfg.Dir, reserveName)); err == nil {
-		kept = info.Size()
+// reserveKept returns how much there is of the reserve.
+func (s *Store) reserveKept() int64 {
+	info, err := os.Stat(filepath.Join(s.cfg.Dir, reserveName))
+	if err != nil {
+		return 0
 	}
+	return info.Size()
+}
+
+// reserveMissing returns how much is to be added to the reserve once so much was taken for other
+// files: nothing while the disk has too little for it.
+func (s *Store) reserveMissing(files int64) int64 {
+	kept := s.reserveKept()
 	free, _, err := s.cfg.Space(s.cfg.Dir)
-	if err != nil || free+kept < 2*s.reserveBytes() {
+	if err != nil || free-files+kept < 2*s.reserveBytes() {
 		return 0
 	}
 	return max(0, s.reserveBytes()-kept)
@@ -66,7 +72,7 @@ func (s *Store) reserveMissing() int64 {
 // makeReserve makes the reserve if there is none and the disk has room for it.
 func (s *Store) makeReserve() {
 	path := filepath.Join(s.cfg.Dir, reserveName)
-	if s.reserveMissing() == 0 {
+	if s.reserveMissing(0) == 0 {
 		return
 	}
 	if err := s.writeReserve(path); err != nil {

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -41,29 +41,51 @@ func (s *Store) CheckRoom(size int64) error {
 	if size <= left && !s.stuck.Load() {
 		return nil
 	}
-	s.tell()
-	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin}
+	return s.noRoom(size, left, margin, 0)
 }
 
 // CheckModel is CheckRoom for much that is put bit by bit: the files that are written to have
-// room in advance, and the reserve may be filled up meanwhile.
+// room in advance, and the reserve may be filled up meanwhile. A store that met a full disk
+// takes writes again, if there is room now.
 func (s *Store) CheckModel(size int64) error {
 	if size == 0 { // all of it is here
 		return nil
 	}
-	left, margin, err := s.room()
-	if err != nil || margin == 0 {
-		return errors.Join(err, s.CheckRoom(size))
-	}
 	begun, further := s.inAdvance()
-	extra := s.reserveMissing()
+	files := s.filesMissing()
+	extra := files + s.reserveMissing(files)
 	if size > begun {
 		extra += further
 	}
-	if size <= left-extra {
-		return s.CheckRoom(size)
+	if err := s.writableFor(size, extra); err != nil {
+		return err
 	}
-	return &SpaceError{Need: size, Free: max(0, left+margin), Margin: margin, Extra: extra}
+	return s.CheckRoom(size)
+}
+
+// writableFor opens the database again if it takes no writes, or only few, and there is room
+// for size bytes beside extra for files of the store. It returns a SpaceError if there is not.
+func (s *Store) writableFor(size, extra int64) error {
+	left, margin, err := s.room()
+	if err == nil && (margin > 0 || size <= left) {
+		left, margin, err = s.diskRoom()
+		left -= extra
+	} else {
+		extra = 0 // of the owner's limit they take nothing
+	}
+	if err != nil {
+		return err
+	}
+	if size > left {
+		return s.noRoom(size, left, margin, extra)
+	}
+	return s.makeWritable(false)
+}
+
+// noRoom is the error of what does not fit into what is left.
+func (s *Store) noRoom(size, left, margin, extra int64) error {
+	s.tell()
+	return &SpaceError{Need: size, Free: max(0, left+margin+extra), Margin: margin, Extra: extra}
 }
 
 // inAdvance returns how many bytes the file that is written to still takes, and how much of the
@@ -71,19 +93,70 @@ func (s *Store) CheckModel(size int64) error {
 func (s *Store) inAdvance() (begun, further int64) {
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	return s.cfg.tuning.vlogFile - s.tail, s.tail + int64(s.runBytes())
+	tail := s.tail
+	if s.stuck.Load() || s.lean.Load() { // it goes on in a new one
+		tail = 0
+	}
+	return s.cfg.tuning.vlogFile - tail, tail + int64(min(writeBytes, s.cfg.tuning.vlogFile/2))
+}
+
+// filesMissing is how much of the disk the database takes for its files when it is opened for
+// writing again: nothing while it is open with the usual ones.
+func (s *Store) filesMissing() int64 {
+	if !s.stuck.Load() && !s.lean.Load() {
+		return 0
+	}
+	return max(0, 2*s.cfg.tuning.vlogFile+2*s.cfg.tuning.memTable-s.filesInAdvance())
+}
+
+// filesInAdvance is how much of the disk the files occupy that the database has for what it
+// writes. They go when it is closed.
+func (s *Store) filesInAdvance() (n int64) {
+	if s.reading.Load() || s.away.Load() {
+		return 0
+	}
+	last, newest := int64(0), ""
+	list, err := os.ReadDir(s.databaseDir())
+	if err != nil {
+		return 0
+	}
+	for _, e := range list { // in the order of names
+		info, err := e.Info()
+		if err != nil {
+			continue // files come and go
+		}
+		switch filepath.Ext(e.Name()) {
+		case ".mem":
+			n += occupied(info)
+		case ".vlog":
+			newest, last = filepath.Join(s.databaseDir(), e.Name()), occupied(info)
+		}
+	}
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	tail := s.tail
+	if newest != s.newest {
+		tail %= s.cfg.tuning.vlogFile
+	}
+	return n + max(0, last-tail)
 }
 
 // modelRoom is the most that CheckModel lets pass, as far as the disk goes.
-func (s *Store) modelRoom(left int64) int64 {
+func (s *Store) modelRoom() int64 {
+	left, _, err := s.diskRoom()
+	if err != nil || s.away.Load() {
+		return 0
+	}
 	begun, further := s.inAdvance()
-	left -= s.reserveMissing()
+	files := s.filesMissing()
+	left -= files + s.reserveMissing(files)
 	return max(0, left-further, min(left, begun))
 }
 
 // full tells why nothing can be stored now, "" if something can.
 func (s *Store) full() string {
 	left, margin, err := s.room()
+	files := s.filesMissing()
 	switch {
 	case err != nil:
 		return err.Error()
@@ -91,7 +164,9 @@ func (s *Store) full() string {
 		return fmt.Sprintf("the disk limit of %s is used up", BytesText(s.cfg.Limit))
 	case left <= 0:
 		return fmt.Sprintf("the disk has %s free, and %s must stay free", BytesText(left+margin), BytesText(margin))
-	case s.stuck.Load():
+	case margin > 0 && left <= files:
+		return fmt.Sprintf("the disk has %s free, and %s must stay free beside %s for files of the store", BytesText(left+margin), BytesText(margin), BytesText(files))
+	case s.away.Load():
 		return "the disk was full"
 	}
 	return ""
@@ -117,7 +192,7 @@ func (s *Store) tell() {
 // be opened, and fills the reserve up.
 func (s *Store) watch() {
 	left, margin, err := s.diskRoom()
-	if err == nil && (left > 0 || !s.readable() && left+margin >= s.openBytes()) {
+	if err == nil && (left > s.filesMissing() || !s.readable() && left+margin >= s.openBytes()) {
 		if err := s.makeWritable(false); err != nil {
 			s.cfg.Log.Warn("database stays read-only", "err", err)
 		}
@@ -173,7 +248,7 @@ func (s *Store) makeWritable(freeing bool) error {
 // noRoomToOpen is the error of a database that cannot be opened for writing. What was to be
 // freed is owed, see Run.
 func (s *Store) noRoomToOpen(need, free int64, freeing bool) error {
-	err := &SpaceError{Need: need, Free: free, Margin: need}
+	err := opening(need, free, nil)
 	if !freeing {
 		return err
 	}
@@ -190,7 +265,7 @@ func (s *Store) wrote(err error) error {
 	s.stuck.Store(true)
 	s.tell()
 	free, _, _ := s.cfg.Space(s.cfg.Dir)
-	return &SpaceError{Need: s.openBytes(), Free: free, Margin: s.openBytes(), Cause: err}
+	return opening(s.openBytes(), free, err)
 }
 
 // measure counts the bytes that the database occupies on disk. Of the files that it writes

@@ -221,3 +221,37 @@ func TestFreeIsWhatFits(t *testing.T) {
 		}
 	}
 }
+
+// TestRoomIsSeenAtOnce starts without room: what is refused is refused by the figures that are
+// told, and when room is made nobody waits until the store looks again.
+func TestRoomIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
+	var d disk
+	d.total.Store(4 << 30)
+	d.free.Store(3 << 30)
+	cfg := store.Config{Dir: t.TempDir(), Space: d.space}
+	s := open(t, cfg)
+	put(t, s, randomBlocks(t, 1, 1, 1000)...)
+	closed(t, s)
+	for _, free := range []int64{1 << 20, 200 << 20, 512<<20 + 60<<20} { // the last would do but for files of the store
+		d.free.Store(1 << 20)
+		s = open(t, cfg)
+		d.free.Store(free)
+		var full *store.SpaceError
+		if err := s.CheckModel(40 << 20); !errors.As(err, &full) || full.Free != free || full.Need+full.Margin+full.Extra <= full.Free {
+			t.Errorf("with %d bytes free: %v", free, err)
+		}
+		closed(t, s)
+	}
+	d.free.Store(1 << 20)
+	s = open(t, cfg)
+	d.free.Store(512<<20 + 300<<20)
+	st := s.Stat()
+	if st.Full != "" || st.Free == 0 {
+		t.Errorf("%+v with room", st)
+	}
+	if err := s.CheckModel(st.Free); err != nil {
+		t.Error(err)
+	}
+	put(t, s, randomBlocks(t, 2, 1, 1000)...)
+}

@@ -25,6 +25,7 @@ type Store struct {
 	used    atomic.Int64 // bytes on disk when last measured, and all written since
 	stuck   atomic.Bool  // the database takes no writes until it is opened again
 	reading atomic.Bool  // it was opened for reading only
+	away    atomic.Bool  // it was closed and did not open again
 	lean    atomic.Bool  // the database has small files, for what frees room
 	owed    atomic.Int32 // a debt: there was too little room to remove all
 	told    atomic.Bool  // that there is no room
@@ -63,6 +64,7 @@ type Store struct {
 	bad    map[digest]struct{} // quarantined
 	held   map[digest]int      // protected by Holds, with the number of them
 	recent map[digest]struct{} // put since GC began; nil if none runs
+	unsure map[digest]struct{} // not in the index, and may be in the database: deleting them met an error
 }
 
 // The first byte of keys in Badger.
@@ -95,7 +97,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
 	}
 	s := &Store{
-		cfg: cfg.withDefaults(), index: map[digest]uint32{}, bad: map[digest]struct{}{}, held: map[digest]int{},
+		cfg: cfg.withDefaults(), index: map[digest]uint32{}, bad: map[digest]struct{}{}, held: map[digest]int{}, unsure: map[digest]struct{}{},
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
@@ -264,13 +266,11 @@ func (s *Store) Stat() Stat {
 	s.mu.RUnlock()
 	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
 	left, margin, _ := s.room()
-	if margin > 0 {
-		left = s.modelRoom(left)
+	st.Free = s.modelRoom()
+	if margin == 0 {
+		st.Free = min(st.Free, max(0, left))
 	}
-	st.Free, st.Full = max(0, left), s.full()
-	if s.stuck.Load() {
-		st.Free = 0
-	}
+	st.Full = s.full()
 	return st
 }
 
@@ -306,15 +306,20 @@ func (s *Store) setIndex(d digest, size int) (healed bool) {
 		s.bytes += int64(size)
 	}
 	s.index[d] = uint32(size)
+	delete(s.unsure, d)
 	_, healed = s.bad[d]
 	delete(s.bad, d)
 	return healed
 }
 
-// dropIndex records that a block is gone. s.mu must not be held.
-func (s *Store) dropIndex(d digest) {
+// dropIndex records that a block is gone, or unsure to be. s.mu must not be held.
+func (s *Store) dropIndex(d digest, unsure bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes -= int64(s.index[d])
 	delete(s.index, d)
+	delete(s.unsure, d)
+	if unsure {
+		s.unsure[d] = struct{}{}
+	}
 }
