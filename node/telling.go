@@ -23,7 +23,7 @@ type telling struct {
 func (r *running) telling(a wire.Advert) telling {
 	m := r.host.Membership()
 	t := telling{advert: a, addrs: r.host.Addrs(), ends: m.Grant.ExpiresAt(), at: time.Now()}
-	t.measured, t.unreached = r.host.Handovers()
+	t.measured, t.unreached = r.host.Handovers(&a)
 	return t
 }
 

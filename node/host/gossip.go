@@ -224,7 +224,10 @@ func (h *Host) PublishAdvert(ctx context.Context, a wire.Advert) error {
 	c := h.cfg.Credentials
 	a.Swarm, a.Peer, a.Issued = c.Swarm, c.ID, now.UnixMilli()
 	a.Capability, a.Version = protocol.Capability, h.cfg.Version
-	a.Addrs, a.RTTs, a.Unreached = nil, h.roundTrips(), h.unreached()
+	a.Addrs, a.RTTs, a.Unreached = nil, nil, nil
+	if serves(&a) {
+		a.RTTs, a.Unreached = h.roundTrips(), h.unreached()
+	}
 	for _, addr := range h.Addrs() {
 		a.Addrs = append(a.Addrs, withoutPeer(addr))
 	}

@@ -109,23 +109,15 @@ func (h *Host) Paths() map[ID]Path {
 	return out
 }
 
-// roundTrips returns those that others should know of: to the peers that serve something first,
-// and of those to the nearest.
+// roundTrips returns those that others should know of, of a peer that serves something: to those
+// that do, too, the nearest first. Only to these it hands over.
 func (h *Host) roundTrips() []wire.PeerRTT {
 	serving := map[ID]bool{}
 	for _, a := range h.Adverts() {
 		serving[a.Peer] = serves(a)
 	}
-	peers := slices.DeleteFunc(h.Peers(), func(p Peer) bool { return p.Path.RTT == 0 })
-	slices.SortStableFunc(peers, func(a, b Peer) int {
-		if serving[a.ID] != serving[b.ID] {
-			if serving[a.ID] {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Compare(a.Path.RTT, b.Path.RTT)
-	})
+	peers := slices.DeleteFunc(h.Peers(), func(p Peer) bool { return p.Path.RTT == 0 || !serving[p.ID] })
+	slices.SortStableFunc(peers, func(a, b Peer) int { return cmp.Compare(a.Path.RTT, b.Path.RTT) })
 	var out []wire.PeerRTT
 	for _, p := range peers[:min(len(peers), protocol.MaxAdvertRTTs)] {
 		out = append(out, wire.PeerRTT{Peer: p.ID, Micros: uint32(min(p.Path.RTT.Microseconds(), 1<<31)), Relayed: p.Path.State == PathRelayed})
@@ -133,9 +125,12 @@ func (h *Host) roundTrips() []wire.PeerRTT {
 	return out
 }
 
-// Handovers returns what the next advert tells of hand-overs to peers that serve something: those
-// measured, and those dialled in vain. Both are sorted.
-func (h *Host) Handovers() (measured, unreached []ID) {
+// Handovers returns what an advert tells of hand-overs to peers that serve something: those
+// measured, and those dialled in vain. Both are sorted, and empty if its own peer serves nothing.
+func (h *Host) Handovers(own *wire.Advert) (measured, unreached []ID) {
+	if !serves(own) {
+		return nil, nil
+	}
 	for _, a := range h.Adverts() {
 		if p := h.Path(a.Peer); serves(a) && p.Connected() && p.RTT > 0 {
 			measured = append(measured, a.Peer)

@@ -117,8 +117,10 @@ func TestPathOverRelay(t *testing.T) {
 		}
 	}
 	tells := func() []wire.PeerRTT {
-		if err := a.PublishAdvert(t.Context(), serving()); err != nil {
-			t.Fatal(err)
+		for _, p := range []*peerOf{founder, b, a} {
+			if err := p.PublishAdvert(t.Context(), serving()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if advert := founder.advertOf(a.ID()); advert != nil {
 			return advert.RTTs
@@ -146,7 +148,7 @@ func TestPathOfTwoHomesWithoutRelay(t *testing.T) {
 	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), home)
 	for _, way := range []struct{ from, to *peerOf }{{a, b}, {b, a}} {
 		until(t, "the founder hears that they do not reach each other", func() bool {
-			for _, p := range []*peerOf{a, b} {
+			for _, p := range []*peerOf{founder, a, b} {
 				if err := p.PublishAdvert(t.Context(), serving()); err != nil {
 					t.Fatal(err)
 				}
