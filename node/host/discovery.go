@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	cid "github.com/ipfs/go-cid"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -15,8 +16,17 @@ import (
 	"github.com/covey-network/covey/protocol"
 )
 
-// maxFound bounds how many peers one look-up of the swarm brings in.
-const maxFound = 64
+const (
+	// maxFound bounds how many peers one look-up of the swarm brings in.
+	maxFound = 64
+	// routingBucket and routingAtOnce are the k and alpha of Kademlia: an answer and a look-up take
+	// as much traffic as there are peers in a bucket, and the library's 20 are those of a
+	// network of strangers that come and go.
+	routingBucket, routingAtOnce = 8, 3
+	// routingRefresh is how often all buckets are looked after; those that are nearly empty every
+	// two minutes.
+	routingRefresh = time.Hour
+)
 
 // ErrNoDHT is returned by what needs the routing table when it is off.
 var ErrNoDHT = errors.New("the routing table is off in the configuration")
@@ -30,7 +40,8 @@ func (r *running) startRouting(gated p2phost.Host) (stop func(), err error) {
 	}
 	// The default mode would serve nobody on a LAN or behind NAT.
 	r.dht, err = dht.New(gated, dht.Mode(dht.ModeAutoServer), dht.ProtocolPrefix(libprotocol.ID(protocol.DHTPrefix)),
-		dht.BootstrapPeersFunc(r.routingPeers), dht.DisableValues())
+		dht.BootstrapPeersFunc(r.routingPeers), dht.DisableValues(),
+		dht.BucketSize(routingBucket), dht.Concurrency(routingAtOnce), dht.RoutingTableRefreshPeriod(routingRefresh))
 	if err != nil {
 		return stop, fmt.Errorf("start routing table: %w", err)
 	}
