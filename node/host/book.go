@@ -339,6 +339,17 @@ func (b *book) rtt(id ID) (time.Duration, bool) {
 	return slices.Min(k.rtts[:min(k.rttCount, rttSamples)]), true
 }
 
+// usual returns the median of the last round trips, 0 if there are few.
+func (b *book) usual(id ID) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil {
+		return 0
+	}
+	return slices.Sorted(slices.Values(k.rtts[:]))[rttSamples/2]
+}
+
 // savedBook is the peers file.
 type savedBook struct {
 	Version int         `json:"version"`

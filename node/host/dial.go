@@ -155,7 +155,9 @@ func (r *running) gone(id ID) {
 	}
 	r.log.Info("peer unreachable, its advert is dropped", "peer", id)
 	r.events.emit(EvtAdvertExpired{Peer: id})
-	r.tasks.start(func() { r.tellLost(id, r.table.seq(id)) })
+	if !r.prober.alone(len(r.gate.members())) {
+		r.tasks.start(func() { r.tellLost(id, r.table.seq(id)) })
+	}
 	r.probeAll()
 }
 

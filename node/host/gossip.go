@@ -48,9 +48,10 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		// Adverts are signed by themselves; equal bytes are the same message.
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithMessageIdFn(func(m *pubsubpb.Message) string { sum := sha256.Sum256(m.Data); return string(sum[:]) }),
-		// An advert goes along the mesh only. A newcomer that has none yet hands its own in, see
-		// spread, and takes what went by it from the swap.
-		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithGossipSubParams(meshParams()), pubsub.WithFloodPublish(false),
+		// What a peer says of itself goes to all its neighbours, and from them along the mesh, which is
+		// in pieces when many die at once. A newcomer that has no neighbours yet hands its own
+		// advert in, see spread, and takes what went by it from the swap.
+		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithGossipSubParams(meshParams()), pubsub.WithFloodPublish(true),
 		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name, lost), maxSubscriptions)),
 		pubsub.WithPeerScore(params, thresholds),
 		pubsub.WithLogger(libraryLog(r.log)), pubsub.WithRPCLogger(libraryLog(r.log)))
@@ -91,11 +92,11 @@ func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx) (*pu
 
 // meshParams returns the library's parameters with a smaller mesh: adverts are few and may take
 // a hop more, and each neighbour in the mesh is one more copy. What a peer missed it asks for
-// when one of two neighbours tells of it, or at the next swap.
+// when a neighbour tells of it, or gets at the next swap, see catchUp.
 func meshParams() pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
-	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 3, 6, 2, 1
-	p.Dlazy, p.GossipFactor, p.HistoryGossip = 2, 0.02, 2
+	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 2, 4, 2, 1
+	p.Dlazy, p.GossipFactor, p.HistoryGossip = 1, 0.02, 2
 	p.IDontWantMessageThreshold = maxGossip // telling it costs as much as the advert that it saves
 	return p
 }

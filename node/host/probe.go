@@ -18,15 +18,21 @@ import (
 )
 
 const (
-	// probeTimeout bounds one round trip; what is slower is not usable.
-	probeTimeout = 2 * time.Second
-	// probeLate is how much later than that a failure may be noticed; later says more of this
-	// machine than of the other.
+	// A round trip may take probeLeast and probeTimes what the last ones took, at most probeMost:
+	// what is slower is not usable.
+	probeLeast = 700 * time.Millisecond
+	probeMost  = 2 * time.Second
+	probeTimes = 4
+	// probeLate is how much later than it was to happen something may happen; later says more of
+	// this machine than of the other.
 	probeLate = 250 * time.Millisecond
-	// probesDoubt is how many round trips in a row may fail before a connection is closed,
-	// probesDead if a session runs on it, which may outlive a short silence. Over QUIC nothing else tells for half a minute that the other process died.
-	probesDoubt = 2
-	probesDead  = 3
+	// probesSilent is how many round trips in a row may fail before nothing is planned with a peer
+	// and the others are told; one, if another peer has lost it, too.
+	probesSilent = 2
+	// silentDead is for how long all round trips may fail before a connection is closed, silentBusy if
+	// a session runs on it, which may outlive a short silence.
+	silentDead = 4 * time.Second
+	silentBusy = 6 * time.Second
 	// probeIdle is how long a stream for probes may stay without one.
 	probeIdle = 10 * time.Minute
 	// alarmEvery is the least time between two looks at all neighbours at once: who finds one
@@ -36,12 +42,18 @@ const (
 
 // prober looks after the neighbours: one of them at a time is asked for an answer, in turn, so
 // that what it costs does not grow with their number. A dead one is found by whichever of its
-// neighbours is the first to ask it.
+// neighbours is the first to ask it. Over TCP the kernel tells when a process dies. Over QUIC
+// nothing does for half a minute: the neighbour that comes next on the ring of identities is asked more
+// often, so that each of them has one that finds out soon.
 type prober struct {
+	look int       // counts the looks; of the loop, as is
+	due  time.Time // when the next one is
+
 	mu      sync.Mutex
 	round   []ID // that are still to be asked before all have been
 	streams map[ID]*probeStream
-	doubted map[ID]bool // that are being asked again
+	doubted map[ID]bool // that are being asked; true if one has failed
+	busy    time.Time   // until when this machine is too late with all to judge
 	dead    map[ID]bool // whose connection is being closed as they do not answer
 	alarm   time.Time   // the last look at all
 }
@@ -109,18 +121,62 @@ func (s *probeStream) end() {
 	}
 }
 
-// doubt notes that a peer is being asked again, or with on false no longer. It reports whether
-// that is new.
-func (p *prober) doubt(id ID, on bool) bool {
+// ask notes that a peer is being asked, and reports whether it was not before.
+func (p *prober) ask(id ID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	was := p.doubted[id]
-	if on {
-		p.doubted[id] = true
-	} else {
-		delete(p.doubted, id)
+	_, was := p.doubted[id]
+	if !was {
+		p.doubted[id] = false
 	}
-	return was != on
+	return !was
+}
+
+// done takes ask back.
+func (p *prober) done(id ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.doubted, id)
+}
+
+// doubt notes that a peer that is being asked has not answered.
+func (p *prober) doubt(id ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doubted[id] = true
+}
+
+// alone reports whether most of a number of neighbours do not answer: then it is this peer that
+// is lost.
+func (p *prober) alone(members int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	silent := 0
+	for _, failed := range p.doubted {
+		if failed {
+			silent++
+		}
+	}
+	return silent > 1 && 2*silent > members
+}
+
+// onTime notes that a look happens, and when the next one is due. One that is late tells that this
+// machine is busy.
+func (p *prober) onTime(now time.Time, every time.Duration) {
+	late := !p.due.IsZero() && now.Sub(p.due) > probeLate
+	p.due = now.Add(every)
+	if late {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.busy = now.Add(probeMost)
+	}
+}
+
+// judges reports whether this machine is not too busy to judge others.
+func (p *prober) judges(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !now.Before(p.busy)
 }
 
 // bury notes that the connection to a peer is being closed as it does not answer.
@@ -150,11 +206,42 @@ func (p *prober) alarmed(now time.Time) bool {
 	return true
 }
 
-// probeNext asks the next neighbour for an answer.
-func (r *running) probeNext() {
-	if id := r.prober.next(r.gate.members()); id != "" {
+// probeNext asks a neighbour for an answer, at every second look the next of all. One over QUIC that is
+// next on the ring is asked at each look; then the others' turn comes half as often.
+func (r *running) probeNext(every time.Duration) {
+	p, members := &r.prober, r.gate.members()
+	p.onTime(time.Now(), every)
+	p.look++
+	turn := 2
+	if id := successor(r.ID(), members); id != "" && r.overQUIC(id) {
+		r.check(id)
+		turn = 4
+	}
+	if p.look%turn != 0 {
+		return
+	}
+	if id := p.next(members); id != "" {
 		r.check(id)
 	}
+}
+
+// successor returns the member that comes next on the ring of identities, "" if there is none.
+func successor(id ID, members map[ID]*member) ID {
+	ring := slices.Sorted(maps.Keys(members))
+	if len(ring) == 0 {
+		return ""
+	}
+	i, _ := slices.BinarySearch(ring, id)
+	return ring[i%len(ring)]
+}
+
+// overQUIC reports whether a peer is connected over nothing but UDP.
+func (r *running) overQUIC(id ID) bool {
+	conns := r.host.Network().ConnsToPeer(native(id))
+	return len(conns) > 0 && !slices.ContainsFunc(conns, func(c network.Conn) bool {
+		proto, _, ok := hostPort(c.RemoteMultiaddr())
+		return !ok || proto != "udp"
+	})
 }
 
 // probeAll asks all neighbours at once, if that was not done a moment ago.
@@ -167,29 +254,45 @@ func (r *running) probeAll() {
 	}
 }
 
-// check asks a neighbour for an answer, again and again while none comes, and takes it for dead
-// in the end.
+// check asks a neighbour for an answer, again and again while none comes. It is taken for dead
+// after two failures, or one of it and one of another peer, and no longer if it answers after all;
+// in the end the connection is closed.
 func (r *running) check(id ID) {
-	if !r.prober.doubt(id, true) {
-		return // it is being asked
+	if !r.prober.ask(id) {
+		return
 	}
 	r.tasks.start(func() {
-		defer r.prober.doubt(id, false)
-		for n := range probesDead {
+		defer r.prober.done(id)
+		start := time.Now()
+		for failed := 0; ; {
 			err := r.ping(r.ctx, id, 1)
-			if !errors.Is(err, context.DeadlineExceeded) {
-				return // it answers, or the connection has ended by itself
+			if !errors.Is(err, context.DeadlineExceeded) || r.ctx.Err() != nil { // it answers, or the connection has ended by itself
+				if err == nil {
+					r.readmit(id)
+				}
+				return
 			}
 			r.log.Debug("no answer to a probe", "peer", id, "err", err)
-			if n+1 >= probesDoubt && !r.inUse(id) {
+			patience := silentDead
+			if r.inUse(id) {
+				patience = silentBusy
+			}
+			if time.Since(start) > patience {
 				break
 			}
+			if !r.prober.judges(time.Now()) {
+				continue
+			}
+			failed++
+			r.prober.doubt(id)
+			r.probeAll() // others may have died with it
+			if seq := r.table.seq(id); (failed >= probesSilent || r.rumours.told(id, seq)) && !r.prober.alone(len(r.gate.members())) {
+				r.gone(id)
+			}
 		}
-		if r.ctx.Err() == nil {
-			r.log.Info("peer does not answer, connection closed", "peer", id)
-			r.prober.bury(id)
-			_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
-		}
+		r.log.Info("peer does not answer, connection closed", "peer", id)
+		r.prober.bury(id)
+		_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
 	})
 }
 
@@ -215,14 +318,14 @@ func (r *running) ping(ctx context.Context, id ID, n int) error {
 
 // roundTrip measures one. The stream that it opens stays, unless there is an error.
 func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream) (rtt time.Duration, err error) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	began, limit := time.Now(), min(probeMost, probeLeast+probeTimes*r.book.usual(id))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer func() {
 		if err != nil {
 			p.end()
 		}
-		if time.Since(began) > probeTimeout+probeLate {
+		if time.Since(began) > limit+probeLate {
 			return // this machine is too busy to judge
 		}
 		if errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil && err != nil {
@@ -237,7 +340,7 @@ func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream) (rtt tim
 	}
 	var sent, got [ping.PingSize]byte
 	crand.Read(sent[:]) // never errs since Go 1.24
-	if err := p.s.SetDeadline(time.Now().Add(probeTimeout)); err != nil {
+	if err := p.s.SetDeadline(began.Add(limit)); err != nil {
 		return 0, err
 	}
 	start := time.Now()

@@ -17,10 +17,10 @@ import (
 const (
 	// rumourSpread is within what time the neighbours of a dead peer say so: the later ones have
 	// heard it by then and say nothing.
-	rumourSpread = 400 * time.Millisecond
+	rumourSpread = 200 * time.Millisecond
 	// refuteTime is how long a lost peer may take to advertise anew before those that are not
 	// connected to it believe that it is gone.
-	refuteTime = 2500 * time.Millisecond
+	refuteTime = time.Second
 	// rumourWindow is for how long the peers of one invitation may name a peer once, and one peer
 	// may name maxRumours of them: liars cost no more probes and adverts than that.
 	rumourWindow = time.Minute
@@ -111,6 +111,7 @@ func (r *running) suspect(l *wire.Lost) {
 		r.tasks.start(r.contradict)
 	case r.gate.get(l.Peer) != nil:
 		r.check(l.Peer)
+		r.probeAll() // others may have died with it
 	default:
 		r.tasks.start(func() {
 			t := time.NewTimer(refuteTime)

@@ -27,6 +27,9 @@ const (
 	// discoverDoublings is how many times the time between two looks for peers doubles while none
 	// brings a new one.
 	discoverDoublings = 5
+	// With enough peers gossip tells of all others: the routing table is looked at enoughDoublings
+	// later than at the start.
+	enoughPeers, enoughDoublings = 4, 3
 	// smallSwarm is up to how many peers each new one is a reason to look for others.
 	smallSwarm = 8
 )
@@ -51,6 +54,7 @@ type running struct {
 	met       chan struct{} // wakes discovery; size 1, as one look finds all
 	renews    chan struct{} // wakes the renewal of the membership; size 1, as it asks all
 	prober    prober
+	catchUp   catchUp
 
 	seen     sightings
 	relaying atomic.Bool // carries others' connections
@@ -186,7 +190,8 @@ func (r *running) loops() error {
 	}
 	times := r.cfg.Times
 	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
-	loop(nil, func(context.Context) time.Duration { r.probeNext(); return times.Ping })
+	loop(nil, func(context.Context) time.Duration { r.probeNext(times.Ping / 2); return times.Ping / 2 })
+	loop(nil, func(context.Context) time.Duration { r.catchUpNext(); return catchUpLook })
 	loop(nil, func(context.Context) time.Duration { r.tidy(); return tidyEvery })
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
@@ -210,7 +215,11 @@ func (r *running) loops() error {
 			if looks++; r.book.size() > before {
 				looks = 1
 			}
-			return times.Discover << min(looks-1, discoverDoublings)
+			doublings := looks - 1
+			if len(r.gate.members()) >= enoughPeers {
+				doublings = max(doublings, enoughDoublings)
+			}
+			return times.Discover << min(doublings, discoverDoublings)
 		})
 	}
 	return g.Wait()

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"testing"
+	"time"
+)
+
+// TestEachPeerHasOneThatAsksIt goes around the ring of identities.
+func TestEachPeerHasOneThatAsksIt(t *testing.T) {
+	t.Parallel()
+	all := []ID{"b", "d", "a", "c"}
+	asked := map[ID]int{}
+	for _, self := range all {
+		members := map[ID]*member{}
+		for _, id := range all {
+			if id != self {
+				members[id] = &member{}
+			}
+		}
+		asked[successor(self, members)]++
+	}
+	for _, id := range all {
+		if asked[id] != 1 {
+			t.Errorf("asked %v", asked)
+		}
+	}
+	if id := successor("a", nil); id != "" {
+		t.Errorf("%q of nobody", id)
+	}
+}
+
+// TestPeerThatHearsNobodyBlamesNobody has most neighbours not answer.
+func TestPeerThatHearsNobodyBlamesNobody(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		silent  []ID
+		members int
+		want    bool
+	}{
+		{nil, 0, false},
+		{[]ID{"a"}, 1, false},
+		{[]ID{"a", "b"}, 3, true},
+		{[]ID{"a", "b"}, 7, false},
+		{[]ID{"a", "b", "c"}, 7, false},
+		{[]ID{"a", "b", "c", "d"}, 7, true},
+	} {
+		p := newProber()
+		for _, id := range append(c.silent, "answers") {
+			if !p.ask(id) || p.ask(id) {
+				t.Fatal("asked twice at once")
+			}
+		}
+		for _, id := range c.silent {
+			p.doubt(id)
+		}
+		if got := p.alone(c.members); got != c.want {
+			t.Errorf("%d of %d silent: got %v", len(c.silent), c.members, got)
+		}
+		for _, id := range c.silent {
+			p.done(id)
+		}
+		if p.alone(c.members) {
+			t.Error("alone when all have answered")
+		}
+	}
+}
+
+// TestBusyMachineBlamesNobody has looks that come late.
+func TestBusyMachineBlamesNobody(t *testing.T) {
+	t.Parallel()
+	p, now := newProber(), time.Now()
+	for range 3 {
+		if p.onTime(now, time.Second); !p.judges(now) {
+			t.Fatal("a look in time is late")
+		}
+		now = now.Add(time.Second + probeLate/2)
+	}
+	now = now.Add(probeLate)
+	if p.onTime(now, time.Second); p.judges(now) || p.judges(now.Add(time.Second)) {
+		t.Error("judges after a late look")
+	}
+	if !p.judges(now.Add(probeMost)) {
+		t.Error("judges no more")
+	}
+}
