@@ -350,16 +350,18 @@ func eachMetric(ctx context.Context, p *runner.Process, name string, f func(labe
 	return lines.Err()
 }
 
-// kill kills a third of the nodes, not the founder, and waits until all others have forgotten
+// kill kills a third of the nodes at once, not the founder, and waits until all others have forgotten
 // them, and none of each other.
 func (s *swarm) kill(ctx context.Context, row *Row) error {
 	row.Killed = row.Nodes / 3
 	survivors, dead := s.names[:row.Nodes-row.Killed], s.names[row.Nodes-row.Killed:]
 	start := time.Now()
+	var g errgroup.Group
 	for _, n := range dead {
-		if err := s.run.Node(n).Kill(); err != nil {
-			return err
-		}
+		g.Go(s.run.Node(n).Kill)
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	err := s.knowing(ctx, survivors, len(survivors)-1)
 	row.Forgotten = time.Since(start)
