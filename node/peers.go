@@ -26,7 +26,7 @@ func (r *running) getPeers(w http.ResponseWriter, req *http.Request) error {
 	}
 	out := []api.Peer{}
 	add := func(v api.Peer, p host.Path) {
-		v.Name, v.RTT, v.Path = r.host.Name(v.ID), p.RTT, api.Path{State: string(p.State), Via: p.Via, ViaName: r.host.Name(p.Via), Reason: p.Reason, Since: p.Since}
+		v.Name, v.RTT, v.Path = r.host.Name(v.ID), p.RTT, api.Path{State: string(p.State), Via: p.Via, ViaName: r.host.Name(p.Via), Reason: p.Reason, Since: p.Since, Addr: p.Addr}
 		if a := known[v.ID]; a != nil {
 			v.Name, v.Version, v.Cores, v.Memory, v.Disk, v.Speeds, v.Models, v.Expected = a.Name, cmp.Or(v.Version, a.Version), a.Cores, a.Memory, a.Disk, a.Speeds, a.Models, true
 		}

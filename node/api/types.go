@@ -91,6 +91,7 @@ type Path struct {
 	ViaName string      `json:"via_name,omitempty"` // its name for people
 	Reason  string      `json:"reason,omitempty"`   // of an unreachable one
 	Since   time.Time   `json:"since,omitzero"`
+	Addr    wire.Addr   `json:"addr,omitempty"` // of a direct one: where the peer is connected
 }
 
 // Connected reports whether there is a connection.

@@ -36,7 +36,9 @@ type known struct {
 	addrs    []wire.Addr
 	seen     time.Time // when it was last a verified peer; zero if never
 	sticky   bool      // a bootstrap peer: never forgotten
-	dialing  bool
+	dialing  int       // dials under way: a second one brings a new address to the first
+	fresh    bool      // it has one since the last began
+	near     bool      // it was heard on the local network since then
 	failures int
 	name     string    // of the machine, for people, as its adverts tell
 	failure  string    // why the last dial was in vain; "" if it was not, or there was none
@@ -84,12 +86,36 @@ func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
 		if i := slices.Index(k.addrs, a); i >= 0 { // the latest news first
 			k.addrs = slices.Delete(k.addrs, i, i+1)
 		} else {
-			k.next = time.Time{} // a new address is worth an immediate try
+			k.next, k.fresh = time.Time{}, true // a new address is worth an immediate try
 			wake(b.news)
 		}
 		k.addrs = slices.Insert(k.addrs, 0, a)
 	}
 	k.addrs = k.addrs[:min(len(k.addrs), protocol.MaxAddrs)]
+}
+
+// heard notes where a peer is on the local network. It is there now, so that it is dialled at
+// once, unless the two have parted.
+func (b *book) heard(id ID, addrs []wire.Addr) {
+	b.add(id, addrs, false)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil && k.parted.IsZero() {
+		k.next, k.near = time.Time{}, true
+		wake(b.news)
+	}
+}
+
+// retry makes those due that were dialled in vain: this machine is elsewhere now.
+func (b *book) retry() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range b.peers {
+		if k.failure != "" && k.parted.IsZero() {
+			k.next = time.Time{}
+		}
+	}
+	wake(b.news)
 }
 
 // full reports whether there are too many peers, or too many that were never met: those
@@ -135,7 +161,7 @@ func (b *book) underWay() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, k := range b.peers {
-		if k.dialing {
+		if k.dialing > 0 {
 			n++
 		}
 	}
@@ -253,15 +279,16 @@ func (b *book) unpart() {
 	}
 }
 
-// begin notes that a peer is being dialled; false means that it is already, or unknown.
+// begin notes that a peer is being dialled; false means that it is already at the addresses that
+// it has, or unknown.
 func (b *book) begin(id ID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.peers[id]
-	if k == nil || k.dialing {
+	if k == nil || k.dialing > 1 || k.dialing == 1 && !k.fresh {
 		return false
 	}
-	k.dialing = true
+	k.dialing, k.fresh, k.near = k.dialing+1, false, false
 	return true
 }
 
@@ -269,8 +296,8 @@ func (b *book) begin(id ID) bool {
 func (b *book) end(id ID) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.peers[id]; k != nil {
-		k.dialing = false
+	if k := b.peers[id]; k != nil && k.dialing > 0 { // it may have been forgotten meanwhile
+		k.dialing--
 	}
 }
 
@@ -280,6 +307,7 @@ type target struct {
 	addrs  []wire.Addr
 	sticky bool
 	met    bool
+	near   bool
 }
 
 // due returns the peers that may be dialled now: bootstrap peers first, then those that were
@@ -290,7 +318,7 @@ func (b *book) due(now time.Time, order func(a, b ID) int) []target {
 	var out []target
 	for id, k := range b.peers {
 		if len(k.addrs) > 0 && !now.Before(k.next) {
-			out = append(out, target{id, slices.Clone(k.addrs), k.sticky, !k.seen.IsZero()})
+			out = append(out, target{id, slices.Clone(k.addrs), k.sticky, !k.seen.IsZero(), k.near})
 		}
 	}
 	rank := func(t target) int {

@@ -82,7 +82,11 @@ func (r *running) dialDue() {
 		due = r.book.due(r.now(), r.order)
 	}
 	for _, t := range due {
-		if t.id == r.ID() || r.isConnected(t.id) || room <= 0 && !t.sticky {
+		ctx, connected := r.ctx, r.isConnected(t.id)
+		if p, _ := r.connection(t.id); t.near && p.State == PathRelayed { // no relay is needed any more
+			ctx, connected = network.WithForceDirectDial(ctx, "heard on the local network"), false
+		}
+		if t.id == r.ID() || connected || room <= 0 && !t.sticky {
 			continue
 		}
 		room--
@@ -97,7 +101,7 @@ func (r *running) dialDue() {
 				if !t.sticky && len(r.gate.members()) >= r.cfg.PeersLow {
 					return // enough have come meanwhile
 				}
-				_ = r.dial(r.ctx, t.id, protocol.StreamOpenTimeout+r.cfg.Times.Hello) // the book knows when to try again
+				_ = r.dial(ctx, t.id, protocol.StreamOpenTimeout+r.cfg.Times.Hello) // the book knows when to try again
 			case <-r.ctx.Done():
 			}
 		})

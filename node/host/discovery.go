@@ -48,14 +48,11 @@ func (r *running) startRouting(gated p2phost.Host) (stop func(), err error) {
 	return func() { _ = r.dht.Close() }, nil
 }
 
-// lookout receives who is found.
-type lookout struct{ r *running }
-
-// HandlePeerFound notes a peer; the dial loop takes it up.
-func (f lookout) HandlePeerFound(info peer.AddrInfo) {
+// found notes a peer; the dial loop takes it up.
+func (r *running) found(info peer.AddrInfo) {
 	id := ID(info.ID)
-	if id != f.r.ID() && id.Validate() == nil {
-		f.r.book.add(id, fromLibrary(info), false)
+	if id != r.ID() && id.Validate() == nil {
+		r.book.add(id, fromLibrary(info), false)
 	}
 }
 
@@ -89,7 +86,7 @@ func (r *running) discover(ctx context.Context) bool {
 	n := 0
 	for info := range peers {
 		if n++; n <= maxFound && len(info.Addrs) > 0 {
-			lookout{r}.HandlePeerFound(info)
+			r.found(info)
 		}
 	}
 	return true

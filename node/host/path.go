@@ -31,6 +31,7 @@ type Path struct {
 	RTT    time.Duration // the smallest of the last few; 0 if none was measured
 	Reason string        // why the peer is unreachable, for people
 	Since  time.Time     // the state has held; zero if untried
+	Addr   wire.Addr     // at which the peer is connected directly
 }
 
 // Connected reports whether there is a connection.
@@ -65,6 +66,8 @@ func (r *running) connection(id ID) (best Path, ok bool) {
 		p := Path{State: PathDirect, Since: c.Stat().Opened}
 		if isRelayed(c.RemoteMultiaddr()) {
 			p.State, p.Via = PathRelayed, relayOf(c.RemoteMultiaddr())
+		} else {
+			p.Addr = wire.Addr(c.RemoteMultiaddr().String())
 		}
 		if !ok || best.State == PathRelayed && p.State == PathDirect {
 			best, ok = p, true
@@ -171,7 +174,7 @@ func (b *book) path(id ID, now time.Time) Path {
 	case k == nil:
 	case len(k.addrs) == 0:
 		p.State, p.Reason = PathUnreachable, reasonNoAddress
-	case k.failure != "" && (k.dialing || now.Before(k.next.Add(retryTime))):
+	case k.failure != "" && (k.dialing > 0 || now.Before(k.next.Add(retryTime))):
 		p.State, p.Reason, p.Since = PathUnreachable, k.failure, k.failing
 	}
 	return p

@@ -258,6 +258,20 @@ func (r *running) probeAll() {
 // after two failures, or one of it and one of another peer, and no longer if it answers after all;
 // in the end the connection is closed.
 func (r *running) check(id ID) {
+	r.ask(id, r.host.Network().ConnsToPeer(native(id)), false)
+}
+
+// probeFormer asks a neighbour for an answer, of whom something else tells that it is elsewhere: if
+// none comes, these connections to it are dead.
+func (r *running) probeFormer(id ID, conns []network.Conn) {
+	if len(conns) > 0 {
+		r.ask(id, conns, true)
+	}
+}
+
+// ask is check with the connections that are ended, and not those that came meanwhile; of former
+// ones after one failure.
+func (r *running) ask(id ID, conns []network.Conn, former bool) {
 	if !r.prober.ask(id) {
 		return
 	}
@@ -277,7 +291,7 @@ func (r *running) check(id ID) {
 			if r.inUse(id) {
 				patience = silentBusy
 			}
-			if time.Since(start) > patience {
+			if former || time.Since(start) > patience {
 				break
 			}
 			if !r.prober.judges(time.Now()) {
@@ -290,10 +304,21 @@ func (r *running) check(id ID) {
 				r.gone(id)
 			}
 		}
-		r.log.Info("peer does not answer, connection closed", "peer", id)
-		r.prober.bury(id)
-		_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
+		if r.ctx.Err() == nil {
+			r.endSilent(id, conns)
+		}
 	})
+}
+
+// endSilent ends connections on which a peer did not answer.
+func (r *running) endSilent(id ID, conns []network.Conn) {
+	r.log.Info("peer does not answer, connection closed", "peer", id)
+	if !slices.ContainsFunc(r.host.Network().ConnsToPeer(native(id)), func(c network.Conn) bool { return !slices.Contains(conns, c) }) {
+		r.prober.bury(id)
+	}
+	for _, c := range conns {
+		_ = c.Close() // the other side may never hear of it
+	}
 }
 
 // ping measures n round trips. If the peer does not answer in time the error wraps

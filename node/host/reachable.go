@@ -76,9 +76,11 @@ func foreign(a multiaddr.Multiaddr, own []netip.Prefix) bool {
 		return false
 	}
 	ip, err := manet.ToIP(a)
-	if err != nil {
-		return false
-	}
+	return err == nil && !inside(ip, own)
+}
+
+// inside reports whether an address is in one of some networks.
+func inside(ip net.IP, networks []netip.Prefix) bool {
 	addr, ok := netip.AddrFromSlice(ip)
-	return ok && !slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+	return ok && slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }

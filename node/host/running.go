@@ -195,9 +195,7 @@ func (r *running) loops() error {
 	loop(nil, func(context.Context) time.Duration { r.tidy(); return tidyEvery })
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
-	if r.cfg.MDNS { // not before the host listens: it tells others where
-		g.Go(func() error { return (&local{r: r}).loop(ctx) })
-	}
+	g.Go(func() error { return (&local{r: r}).loop(ctx) }) // not before the host listens: it tells others where
 	if r.cfg.Relay != RelayOff {
 		g.Go(func() error { return r.relayLoop(ctx) })
 	}

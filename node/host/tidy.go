@@ -24,6 +24,9 @@ const (
 	// twinGrace is how long a second connection to a peer stays: what was begun on it must see
 	// the other one first.
 	twinGrace = 3 * time.Second
+	// twinsApart is how much later a connection is no twin: nobody dials a peer that it is
+	// connected to.
+	twinsApart = 10 * time.Second
 	// byeTimeout bounds how long a peer may take to hear that its connection is surplus.
 	byeTimeout = 2 * time.Second
 	// partFor is how long peers that have parted do not dial each other, give or take a half, but
@@ -60,27 +63,40 @@ func (r *running) tidy() {
 
 // endTwins leaves one connection to a peer where both sides have dialled at once: the one that
 // the peer with the smaller identity dialled. That peer ends the others, so the two cannot
-// disagree.
+// disagree. Of connections that did not come at once the newest stays: who dialled again has lost
+// the others.
 func (r *running) endTwins(id ID) {
 	conns := r.host.Network().ConnsToPeer(native(id))
 	conns = slices.DeleteFunc(conns, func(c network.Conn) bool { return c.Stat().Limited })
 	if len(conns) < 2 || r.ID() > id {
 		return
 	}
-	slices.SortFunc(conns, func(a, b network.Conn) int { // the one that stays first
-		out := func(c network.Conn) int {
-			if c.Stat().Direction == network.DirOutbound {
-				return 0
-			}
-			return 1
-		}
-		return cmp.Or(out(a)-out(b), a.Stat().Opened.Compare(b.Stat().Opened))
-	})
+	slices.SortFunc(conns, func(a, b network.Conn) int { return better(a.Stat(), b.Stat()) })
 	for _, c := range conns[1:] {
 		if time.Since(c.Stat().Opened) > twinGrace && !busy(c) {
 			_ = c.Close() // it may be gone already
 		}
 	}
+}
+
+// better is less than 0 if of two connections of the peer with the smaller identity a is to stay.
+func better(a, b network.ConnStats) int {
+	out := func(s network.ConnStats) int {
+		if s.Direction == network.DirOutbound {
+			return 0
+		}
+		return 1
+	}
+	if a.Opened.Sub(b.Opened).Abs() > twinsApart {
+		return b.Opened.Compare(a.Opened)
+	}
+	return cmp.Or(out(a)-out(b), a.Opened.Compare(b.Opened))
+}
+
+// outdated reports whether a peer that has made a new connection has lost an old one: nobody
+// dials while connected, but for twins, and for a direct connection besides a relayed one.
+func outdated(old, now network.ConnStats) bool {
+	return now.Direction == network.DirInbound && !old.Limited && !now.Limited && now.Opened.Sub(old.Opened) > twinsApart
 }
 
 // leastNeeded returns up to n members that nothing holds on to, the least needed first.
