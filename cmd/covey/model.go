@@ -30,6 +30,24 @@ func modelCommand(o *options) *cobra.Command {
 // hubName is the form of names on the Hugging Face Hub, OWNER/MODEL.
 var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w-]*/[\w.-]+$`)
 
+// hubURL is where such a model is on the web, with its name.
+var hubURL = regexp.MustCompile(`^(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?([\w-]+/[\w.-]+)`)
+
+// elsewhere says how to get a model that was named by where it is on the network, "" if it
+// was not.
+func elsewhere(path string) string {
+	if m := hubURL.FindStringSubmatch(path); m != nil {
+		path = m[1]
+	}
+	switch {
+	case hubName.MatchString(path):
+		return fmt.Sprintf("there is no file or folder %s: if that is a model of Hugging Face, download it first (hf download %s --local-dir %s), then covey model import %s", path, path, filepath.Base(path), filepath.Base(path))
+	case strings.Contains(path, "://"):
+		return fmt.Sprintf("%s is no file or folder: download the model first, then import its folder or GGUF file", path)
+	}
+	return ""
+}
+
 func importCommand(o *options) *cobra.Command {
 	var req api.ImportRequest
 	c := &cobra.Command{
@@ -59,8 +77,8 @@ func importCommand(o *options) *cobra.Command {
 				req.Path = path
 			case err == nil:
 				req.Path = path
-			case a[0] != demo.Name && hubName.MatchString(a[0]):
-				return fmt.Errorf("import: %w: if that is a model of Hugging Face, fetch it first (hf download %s --local-dir %s) and import that folder", err, a[0], filepath.Base(a[0]))
+			case a[0] != demo.Name && elsewhere(a[0]) != "":
+				return fmt.Errorf("import: %s", elsewhere(a[0]))
 			case a[0] != demo.Name:
 				return fmt.Errorf("import: %w", err)
 			case req.Name == "":

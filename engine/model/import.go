@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/covey-network/covey/engine/format/gguf"
@@ -35,6 +36,8 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 	case info.IsDir():
 		open = importHF
 	case info.Mode().IsRegular() && gguf.Is(path): // whatever it is called
+	case strings.HasSuffix(path, ".safetensors") && Look(filepath.Dir(path)) == nil:
+		return nil, fmt.Errorf("import %q: these are weights of a model without the rest of it: import its folder, %q", path, filepath.Dir(path))
 	case strings.HasSuffix(path, ".safetensors"):
 		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
 	case !info.Mode().IsRegular(): // opening a pipe would wait for its other end

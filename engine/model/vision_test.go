@@ -389,7 +389,7 @@ func TestImportImagesRefuses(t *testing.T) {
 		})
 	}
 	dir := m.write(t, resnet(nil), tensor.F32, tensor.F32)
-	if _, err := model.Import(filepath.Join(dir, "model.safetensors"), model.ImportOptions{}); err == nil || !strings.Contains(err.Error(), "directory") {
+	if _, err := model.Import(filepath.Join(dir, "model.safetensors"), model.ImportOptions{}); err == nil || !strings.Contains(err.Error(), "import its folder, ") || !strings.Contains(err.Error(), dir) {
 		t.Errorf("the file alone: %v", err)
 	}
 	q := tensor.Q8_0

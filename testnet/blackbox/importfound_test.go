@@ -122,3 +122,59 @@ func TestImportSnapshotOfACache(t *testing.T) {
 		}
 	}
 }
+
+// TestImportSaysWhichFolder names what is near a model and not one: the error says what to import,
+// or how to get it.
+func TestImportSaysWhichFolder(t *testing.T) {
+	t.Parallel()
+	top := t.TempDir()
+	plain, hub := filepath.Join(top, "plain"), filepath.Join(top, "hub")
+	one := filepath.Join(top, "one", "models--covey--Demo-1M")
+	first, second := filepath.Join(one, "snapshots", "abc"), filepath.Join(one, "snapshots", "def")
+	for _, dir := range []string{plain, first, second, filepath.Join(one, "blobs"), filepath.Join(hub, "models--a--b", "snapshots"), filepath.Join(hub, "models--c--d", "snapshots"), filepath.Join(top, "ggufs")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{plain, first, second} {
+		if err := demo.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a.gguf", "b.gguf", "c.gguf"} {
+		if err := os.WriteFile(filepath.Join(top, "ggufs", name), []byte("GGUF"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		path string
+		want []string
+	}{
+		{filepath.Join(plain, "model.safetensors"), []string{"import its folder, ", plain}},
+		{hub, []string{"import one of the 2 models in it: ", filepath.Join(hub, "models--a--b"), filepath.Join(hub, "models--c--d")}},
+		{filepath.Dir(one), []string{"import the model in it: ", one}},
+		{one, []string{"the cache has 2 snapshots of the model", filepath.Join(one, "snapshots")}},
+		{filepath.Join(one, "snapshots"), []string{"import one of the 2 models in it: ", first, second}},
+		{filepath.Join(top, "ggufs"), []string{`import one of its 3 GGUF files`, `"a.gguf", "b.gguf", "c.gguf"`}},
+		{"covey/Demo-1M", []string{"hf download covey/Demo-1M --local-dir Demo-1M", "covey model import Demo-1M"}},
+		{"https://huggingface.co/covey/Demo-1M/tree/main", []string{"hf download covey/Demo-1M --local-dir Demo-1M"}},
+		{"https://example.org/model.gguf", []string{"download the model first"}},
+	} {
+		t.Run(filepath.Base(c.path), func(t *testing.T) {
+			t.Parallel()
+			path, err := binary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(t.Context(), path, "model", "import", "--data", t.TempDir(), c.path).CombinedOutput()
+			if err == nil {
+				t.Fatalf("it is imported: %s", out)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("got %q, want %q in it", out, want)
+				}
+			}
+		})
+	}
+}

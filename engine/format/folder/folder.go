@@ -106,6 +106,26 @@ func revisionOf(repository string) (string, error) {
 // Name returns what the folder is called: of a cache the name of the repository.
 func (f *Folder) Name() string { return f.name }
 
+// Path returns where the folder is, with links resolved.
+func (f *Folder) Path() string { return filepath.Join(f.path, filepath.FromSlash(f.base)) }
+
+// Cached returns the folders in this one that are models: the repositories of a Hugging Face
+// cache, or the snapshots of a repository, in the order of their names.
+func (f *Folder) Cached() (dirs []string) {
+	pattern := path.Join(f.base, repositoryPrefix+"*", snapshots)
+	if path.Base(filepath.ToSlash(f.Path())) == snapshots {
+		pattern = path.Join(f.base, "*", "config.json")
+	}
+	found, err := fs.Glob(f.root.FS(), pattern)
+	if err != nil {
+		return nil
+	}
+	for _, name := range found {
+		dirs = append(dirs, filepath.Join(f.path, filepath.FromSlash(path.Dir(name))))
+	}
+	return dirs
+}
+
 // Close closes the folder. Files that were opened stay open.
 func (f *Folder) Close() error { return f.root.Close() }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/covey-network/covey/engine/format/folder"
 )
@@ -27,8 +29,14 @@ func Look(path string) error {
 func noConfig(in *folder.Folder) error {
 	advice := ""
 	switch files := in.Glob("*.gguf"); {
-	case len(files) > 0:
+	case len(files) == 1:
 		advice = fmt.Sprintf("import its GGUF file, %q", files[0])
+	case len(files) > 1:
+		advice = fmt.Sprintf("import one of its %d GGUF files (of a split model the first): %s", len(files), quoted(files))
+	case len(in.Cached()) == 1:
+		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import the model in it: %q", in.Cached()[0])
+	case len(in.Cached()) > 1:
+		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import one of the %d models in it: %s", len(in.Cached()), quoted(in.Cached()))
 	case in.Has("adapter_config.json"):
 		advice = "it is an adapter (LoRA) and no model, merge it into its base with peft's merge_and_unload first"
 	case in.Has("params.json"):
@@ -37,6 +45,22 @@ func noConfig(in *folder.Folder) error {
 		return ErrNoConfig
 	}
 	return fmt.Errorf("the folder has no config.json (%w): %s", fs.ErrNotExist, advice)
+}
+
+// maxNamed is how many names are told at once.
+const maxNamed = 40
+
+// quoted writes names one after another.
+func quoted(names []string) string {
+	more := ""
+	if n := len(names) - maxNamed; n > 0 {
+		names, more = names[:maxNamed], fmt.Sprintf(" and %d more", n)
+	}
+	var out []string
+	for _, n := range names {
+		out = append(out, strconv.Quote(n))
+	}
+	return strings.Join(out, ", ") + more
 }
 
 // others are the formats of weights that are not read, by the ending of a file, and what to
