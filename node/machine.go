@@ -7,6 +7,7 @@ import (
 
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -21,7 +22,7 @@ func lentMemory(limit int64) (lent, total int64, err error) {
 	}
 	total = int64(v.Total)
 	if limit > total {
-		return 0, 0, fmt.Errorf("limits.memory is %d bytes, the machine has %d", limit, total)
+		return 0, 0, fmt.Errorf("limits.memory is %s, and the machine has %s", store.BytesText(limit), store.BytesText(total))
 	}
 	if limit == 0 {
 		limit = total / 2

@@ -149,6 +149,8 @@ var broken = []struct {
 		f.Peers = append(f.Peers, doctor.Peer{Name: "x", State: doctor.Direct, Timed: true, Clock: time.Hour})
 	}, []string{"clock warn the clocks of 1 peer are wrong"}},
 	{"full disk", func(f *doctor.Facts) { f.Disk.Full = "the disk has 1 GiB free, and 5 GiB must stay free" }, []string{"disk fail the disk is full for models, and the node is read-only: the disk has 1 GiB"}},
+	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk is full for models"}},
+	{"nearly full disk with a limit", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Limit = 9*gib, 20*gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"damaged blocks", func(f *doctor.Facts) { f.Disk.Damaged = 2 }, []string{"disk warn 2 damaged blocks"}},
 	{"expired membership", func(f *doctor.Facts) {
@@ -207,6 +209,9 @@ func TestExamine(t *testing.T) {
 			for _, x := range doctor.Examine(f) {
 				if strings.ContainsAny(x.What+x.Do, "\n") || x.What == "" || x.State == api.FindingFail && x.Do == "" {
 					t.Errorf("no two lines: %+v", x)
+				}
+				if x.Check == "disk" && x.Do != "" && f.Disk.Damaged == 0 && strings.Contains(x.Do, "--disk") != (f.Disk.Limit > 0) {
+					t.Errorf("with a limit of %d: %s", f.Disk.Limit, x.Do)
 				}
 				if x.State != api.FindingOK && x.Check != "mapping" || x.Check == "mapping" && !f.Running {
 					got = append(got, x.Check+" "+x.State+" "+x.What)

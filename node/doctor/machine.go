@@ -110,14 +110,14 @@ func ahead(by time.Duration) string {
 
 func checkDisk(f *Facts) []api.Finding {
 	const check = "disk"
-	const room = "make room: covey model rm MODEL works on a full disk too; or delete other files, or lend more with --disk"
 	d := f.Disk
 	if d == nil {
 		return unknown(check, "the disk of %s was not looked at", f.Data.Dir)
 	}
 	free := fmt.Sprintf("%s of %s free, of which %s must stay free", store.BytesText(d.Free), store.BytesText(d.Total), store.BytesText(d.Margin))
-	lent := "no limit"
+	lent, room := "no limit", "make room: covey model rm MODEL works on a full disk too; or delete other files"
 	if d.Limit > 0 {
+		room += ", or lend more with --disk"
 		lent = store.BytesText(d.Limit) + " lent"
 	}
 	use := fmt.Sprintf("%s used by models, %s", store.BytesText(d.Used), lent)

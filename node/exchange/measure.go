@@ -15,7 +15,7 @@ import (
 )
 
 // Measure asks a peer for blocks, which may be here already, throws them away and returns how many
-// bytes came in what time, from the first byte asked to the last one got. It ends at the limit.
+// bytes of them came in what time, from the first byte asked to the last one got. It ends at the limit.
 func (e *Exchange) Measure(ctx context.Context, from host.ID, blocks []cid.Cid, limit time.Duration) (n int64, took time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -46,7 +46,7 @@ func (e *Exchange) Measure(ctx context.Context, from host.ID, blocks []cid.Cid, 
 		}
 		switch typ {
 		case wire.TypeBlock:
-			n, took, left = n+int64(len(payload)), e.cfg.Now().Sub(start), left-1
+			n, took, left = n+int64(max(0, len(payload)-wire.BlockHeadSize)), e.cfg.Now().Sub(start), left-1
 		case wire.TypeBlocksMissing:
 			var m wire.BlocksMissing
 			if err := wire.Decode(payload, &m); err != nil {

@@ -72,6 +72,15 @@ func TestDiskUpToTheWhole(t *testing.T) {
 	}
 }
 
+// TestMoreMemoryThanThereIs is told in the units that people write.
+func TestMoreMemoryThanThereIs(t *testing.T) {
+	t.Parallel()
+	_, messages, code := covey(t, t.TempDir(), "", "up", "--memory", "1000TiB", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0")
+	if code == 0 || !strings.Contains(messages, "limits.memory is 1000.0 TiB, and the machine has ") || !strings.Contains(messages, "iB\n") {
+		t.Errorf("%d: %s", code, messages)
+	}
+}
+
 // TestPrintedSettings has the settings in force say what 0 stands for, and sizes as they were
 // given.
 func TestPrintedSettings(t *testing.T) {
