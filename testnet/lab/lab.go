@@ -20,6 +20,7 @@ const prefix = "covey-lab-"
 // Lab is a set of namespaces that stands.
 type Lab struct {
 	prefix string
+	wires  []*stretched
 }
 
 // Missing says what a lab needs and this machine does not have; nil: nothing.
@@ -55,11 +56,32 @@ func New(ctx context.Context, s Spec) (_ *Lab, err error) {
 			return nil, fmt.Errorf("build lab: %w", err)
 		}
 	}
+	for _, h := range s.Hosts {
+		if w, ok := s.Far[h.Name]; ok {
+			end, err := l.stretch(h, w)
+			if err != nil {
+				return nil, fmt.Errorf("build lab: wire of %s: %w", h.Name, err)
+			}
+			l.wires = append(l.wires, end)
+		}
+	}
 	return l, nil
+}
+
+// stretch begins to carry what passes the wire of a host.
+func (l *Lab) stretch(h Host, w Wire) (*stretched, error) {
+	at := h.Name
+	if h.Kind != Public {
+		at = routerOf(h.Name)
+	}
+	return w.stretch(l.prefix+at, wireEnd, l.prefix+coreName, corePort(at))
 }
 
 // Close ends what runs in the lab and removes it.
 func (l *Lab) Close() error {
+	for _, w := range l.wires {
+		w.close()
+	}
 	_, err := remove(context.Background(), func(space string) bool { return strings.HasPrefix(space, l.prefix) })
 	return err
 }

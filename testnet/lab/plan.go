@@ -25,6 +25,7 @@ func (s step) String() string {
 // plan collects the steps that build a lab.
 type plan struct {
 	prefix string
+	far    map[string]Wire
 	steps  []step
 }
 
@@ -57,7 +58,7 @@ func (p *plan) addSpace(name string) {
 func (p *plan) plug(name, dev, at, bridge string) {
 	port := "home"
 	if bridge != "" && at == coreName {
-		port = "p-" + name
+		port = corePort(name)
 	}
 	p.in(at, "link add %s type veth peer name %s netns %s", port, dev, p.space(name))
 	if bridge != "" {
@@ -69,9 +70,24 @@ func (p *plan) plug(name, dev, at, bridge string) {
 	p.in(name, "link set %s up gso_max_segs 1", dev)
 }
 
+// stretch puts the two ends of a wire where plug puts those of a cable. What comes out of one goes
+// into the other when the lab does that; see [Wire].
+func (p *plan) stretch(name string) {
+	for _, end := range [][2]string{{coreName, corePort(name)}, {name, wireEnd}} {
+		p.in(end[0], "tuntap add dev %s mode tap", end[1])
+		p.in(end[0], "link set %s up", end[1])
+	}
+	p.in(coreName, "link set %s master net", corePort(name))
+}
+
+// corePort is the core's port of a namespace on the public segment, and wireEnd that namespace's own.
+func corePort(name string) string { return "p-" + name }
+
+const wireEnd = "wan"
+
 // steps returns the commands that build the lab of s with namespaces of a prefix.
 func (s *Spec) steps(prefix string) []step {
-	p := &plan{prefix: prefix}
+	p := &plan{prefix: prefix, far: s.Far}
 	p.addSpace(coreName)
 	p.in(coreName, "link add net type bridge")
 	p.in(coreName, "link set net up")
@@ -81,7 +97,7 @@ func (s *Spec) steps(prefix string) []step {
 	p.sysctl(coreName, "net.ipv6.conf.all.forwarding=1")
 	for i, h := range s.Hosts {
 		if h.Kind == Public {
-			p.addPublic(h.Name, i)
+			p.addPublic(h.Name, h.Name, i)
 			p.in(h.Name, "route add default via %s1", public4)
 		} else {
 			p.addHome(h, i)
@@ -90,10 +106,14 @@ func (s *Spec) steps(prefix string) []step {
 	return p.steps
 }
 
-// addPublic adds a namespace on the public segment.
-func (p *plan) addPublic(name string, i int) {
+// addPublic adds a namespace on the public segment, which is that of a host or of its router.
+func (p *plan) addPublic(name, host string, i int) {
 	p.addSpace(name)
-	p.plug(name, "wan", coreName, "net")
+	if _, far := p.far[host]; far {
+		p.stretch(name)
+	} else {
+		p.plug(name, wireEnd, coreName, "net")
+	}
 	p.in(name, "addr add %s%d/24 dev wan", public4, i+firstHost)
 	p.in(name, "addr add %s%x/64 dev wan nodad", public6, i+firstHost)
 	p.in(name, "-6 route add default via %s1", public6)
@@ -105,7 +125,7 @@ func routerOf(host string) string { return host + "-r" }
 // addHome adds a router and a host behind it.
 func (p *plan) addHome(h Host, i int) {
 	router := routerOf(h.Name)
-	p.addPublic(router, i)
+	p.addPublic(router, h.Name, i)
 	p.in(router, "route add default via %s1", public4)
 	p.addSpace(h.Name)
 	p.plug(h.Name, "lan", router, "")

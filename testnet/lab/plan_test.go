@@ -17,6 +17,8 @@ func TestPlan(t *testing.T) {
 	for _, k := range Kinds() {
 		s.Hosts = append(s.Hosts, Host{Name: "h" + string(k[:min(len(k), 6)]), Kind: k})
 	}
+	s.Hosts = append(s.Hosts, Host{"far", Public}, Host{"farhome", Endpoint})
+	s.Far = map[string]Wire{"far": {}, "farhome": {}}
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +56,7 @@ func TestSpecRefused(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if err := (&Spec{c.hosts}).Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := (&Spec{Hosts: c.hosts}).Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 		})

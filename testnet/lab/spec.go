@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 )
 
@@ -42,6 +43,7 @@ func Kinds() []Kind {
 // is public.
 type Spec struct {
 	Hosts []Host
+	Far   map[string]Wire // hosts, or the routers of homes, that a wire connects to the public segment
 }
 
 // Host is a machine of the lab.
@@ -80,8 +82,17 @@ func (s *Spec) Validate() error {
 			bad("host %s: kind %q is none of %v", h.Name, h.Kind, Kinds())
 		}
 	}
+	for name, w := range s.Far {
+		if !seen[name] || name == coreName {
+			bad("a wire leads to %q, which is no host", name)
+		}
+		errs = append(errs, w.Validate())
+	}
 	return errors.Join(errs...)
 }
+
+// publicHost is the address of the i-th host, or of its router.
+func publicHost(i int) net.IP { return net.ParseIP(fmt.Sprintf("%s%d", public4, i+firstHost)) }
 
 func home4(i int) string { return fmt.Sprintf("192.168.%d.", i+firstHost) }
 func home6(i int) string { return fmt.Sprintf("2a0e:77:0:%x::", i+firstHost+0x100) }

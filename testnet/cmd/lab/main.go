@@ -6,6 +6,7 @@
 //	lab doctor           set up networks that do not work, print what covey doctor says there, and fail if
 //	                     it does not name the cause
 //	lab outage           kill relays in the middle of answers, and fail if one breaks off
+//	lab distance [flags] compare what covey model pull and one QUIC stream bring over 80 ms and 3 % of loss
 //	lab clean            remove what a crashed run left
 package main
 
@@ -43,6 +44,8 @@ func main() {
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	case "outage":
 		err = outage(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 2})
+	case "distance":
+		failed, err = distance(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1}, flag.Args()[1:])
 	default:
 		failed, err = measure(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: *publics}, strings.Split(*kinds, ","))
 	}
