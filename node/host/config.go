@@ -35,6 +35,7 @@ type Config struct {
 	PeersHigh  int // above it, connections are cut down to half way between the two
 	PeersPerIP int // connections from one IPv4 address or one IPv6 /56
 	Times      Times
+	widePort   int // 443; tests take another
 
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: no metrics
@@ -63,6 +64,7 @@ func Default() Config {
 		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes,
 		PeersLow: 12, PeersHigh: 40, // a random graph of as many holds together; others are dialled when needed
 		PeersPerIP: 256, // a lecture hall behind one address
+		widePort:   widePort,
 		Times: Times{
 			Hello: protocol.HelloTimeout,
 			Dial:  2 * time.Second, Backoff: time.Second, Ping: 2 * time.Second,

@@ -52,6 +52,9 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager), libp2p.ConnectionGater(dialGate{r}),
 		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}
+	if r.wide() {
+		opts = append(opts, libp2p.Transport(r.newWebSockets), libp2p.ShareTCPListener(), libp2p.AddrsFactory(noWebSockets))
+	}
 	if len(r.cfg.Announce) > 0 {
 		announced := addrsOf(textAddrs(r.cfg.Announce))
 		opts = append(opts, libp2p.AddrsFactory(func([]multiaddr.Multiaddr) []multiaddr.Multiaddr { return slices.Clone(announced) }))

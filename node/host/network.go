@@ -105,7 +105,7 @@ func (s *sightings) list(member func(ID) bool) (out []Seen) {
 // hostPort returns the protocol, and host and port, of an address.
 func hostPort(a multiaddr.Multiaddr) (proto, text string, ok bool) {
 	na, err := manet.ToNetAddr(a)
-	if err == nil {
+	if err == nil && !isWebSocket(a) { // of these the library makes URLs
 		return na.Network(), na.String(), true
 	}
 	var ip, port string // with more after the port

@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,11 +32,99 @@ const (
 
 // newTCP makes the TCP transport. The library makes some more, of other identities, to find out
 // whether others reach a peer that asks: these must dial as a stranger would.
-func (r *running) newTCP(u transport.Upgrader, m network.ResourceManager, shared *tcpreuse.ConnMgr, self peer.ID) (*tcp.TcpTransport, error) {
+func (r *running) newTCP(u transport.Upgrader, m network.ResourceManager, shared *tcpreuse.ConnMgr, self peer.ID) (_ *tcpTransport, err error) {
 	if ID(self) != r.ID() {
-		return tcp.NewTCPTransport(u, m, shared)
+		t, err := tcp.NewTCPTransport(u, m, nil)
+		return &tcpTransport{TcpTransport: t}, err
 	}
-	return tcp.NewTCPTransport(u, m, shared, tcp.WithDialerForAddr(r.dialerTo))
+	t := &tcpTransport{r: r, upgrader: u, resources: m}
+	if t.TcpTransport, err = tcp.NewTCPTransport(u, m, nil, tcp.WithDialerForAddr(r.dialerTo)); err == nil && shared != nil {
+		t.beside, err = tcp.NewTCPTransport(u, m, shared)
+	}
+	return t, err
+}
+
+// tcpTransport is the library's, but for port 443: there it may listen beside WebSockets, and it
+// falls back on them where a connection stands and nothing comes of it.
+type tcpTransport struct {
+	*tcp.TcpTransport
+	beside    *tcp.TcpTransport // listens beside WebSockets; nil: nothing does
+	r         *running          // nil: it dials as a stranger would
+	upgrader  transport.Upgrader
+	resources network.ResourceManager
+}
+
+var _ transport.DialUpdater = (*tcpTransport)(nil)
+
+// Listen listens for TCP. Only port 443 is shared, as those who are silent there hold up others.
+func (t *tcpTransport) Listen(at multiaddr.Multiaddr) (transport.Listener, error) {
+	if t.beside != nil && t.isWide(at) {
+		return t.beside.Listen(at)
+	}
+	return t.TcpTransport.Listen(at)
+}
+
+func (t *tcpTransport) isWide(a multiaddr.Multiaddr) bool {
+	port, err := a.ValueForProtocol(multiaddr.P_TCP)
+	return err == nil && t.r != nil && port == strconv.Itoa(t.r.cfg.widePort)
+}
+
+// Dial connects to a peer.
+func (t *tcpTransport) Dial(ctx context.Context, to multiaddr.Multiaddr, id peer.ID) (transport.CapableConn, error) {
+	return t.DialWithUpdates(ctx, to, id, nil)
+}
+
+// DialWithUpdates connects to a peer and tells when the connection stands.
+func (t *tcpTransport) DialWithUpdates(ctx context.Context, to multiaddr.Multiaddr, id peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
+	if !t.isWide(to) {
+		return t.TcpTransport.DialWithUpdates(ctx, to, id, updates)
+	}
+	limit := plainLimit
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end)/2)
+	}
+	plain, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := t.TcpTransport.DialWithUpdates(plain, to, id, updates)
+	if err == nil || ctx.Err() != nil || neverStood(err) {
+		return c, err
+	}
+	socket, failed := t.dialWebSocket(ctx, to, id)
+	if failed != nil {
+		return nil, fmt.Errorf("%w; as a WebSocket: %w", err, failed)
+	}
+	return socket, nil
+}
+
+// neverStood reports whether a dial failed before there was a connection.
+func neverStood(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// dialWebSocket connects to a peer at a port that takes WebSockets, too.
+func (t *tcpTransport) dialWebSocket(ctx context.Context, to multiaddr.Multiaddr, id peer.ID) (_ transport.CapableConn, err error) {
+	scope, err := t.resources.OpenConnection(network.DirOutbound, true, to)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			scope.Done()
+		}
+	}()
+	if err := scope.SetPeer(id); err != nil {
+		return nil, err
+	}
+	dialer, err := t.r.dialerTo(to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := dialWebSocket(ctx, dialer, to)
+	if err != nil {
+		return nil, err
+	}
+	return t.upgrader.Upgrade(ctx, t, c, network.DirOutbound, id, scope)
 }
 
 // dialerTo is how the TCP transport gets its dialers.
@@ -50,7 +140,7 @@ func (r *running) dialerTo(to multiaddr.Multiaddr) (tcp.ContextDialer, error) {
 func (r *running) dialFrom(network string) (from *net.TCPAddr) {
 	for _, a := range r.host.Network().ListenAddresses() {
 		l, ok := parseListen(a.String())
-		if !ok || l.network() != network || l.port() == widePort {
+		if !ok || l.network() != network || l.port() == r.cfg.widePort {
 			continue
 		}
 		switch ip := net.ParseIP(l.host()); {

@@ -157,6 +157,11 @@ func (k Kind) rules() string {
 		forward = slices.Insert(forward, 0, "meta l4proto udp drop")
 	case Only443:
 		forward = append(forward, "tcp dport 443 accept", "drop")
+	case TLS443: // a packet without data has up to 60 bytes; 0x16 and 0x03 begin a handshake (RFC 8446, section 5.1)
+		forward = []string{
+			`iifname "wan" ct state established,related accept`, `iifname "wan" drop`, "ct mark 1 accept",
+			"tcp dport 443 @ih,0,16 0x1603 ct mark set 1 accept", "tcp dport 443 meta length <= 60 accept", "drop",
+		}
 	case SmallMTU:
 		forward = slices.Insert(forward, 0, "meta length > 1280 drop")
 	case Proxy:

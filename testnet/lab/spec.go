@@ -26,6 +26,9 @@ const (
 	NoUDP Kind = "noudp"
 	// Only443 is an Endpoint home whose router lets out TCP to port 443 only.
 	Only443 Kind = "only443"
+	// TLS443 is an Only443 home whose router looks into connections and swallows what they send unless
+	// they begin as TLS does.
+	TLS443 Kind = "tls443"
 	// Proxy is a home that reaches the world through an HTTP proxy on its router alone, which
 	// connects to port 443 only.
 	Proxy Kind = "proxy"
@@ -36,7 +39,7 @@ const (
 
 // Kinds returns all kinds.
 func Kinds() []Kind {
-	return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, Proxy, SmallMTU}
+	return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, TLS443, Proxy, SmallMTU}
 }
 
 // Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
