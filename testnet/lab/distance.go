@@ -28,7 +28,7 @@ func (r *Reach) Distance(ctx context.Context, w Wire, listen string) (d Distance
 		return d, err
 	}
 	size := weights.Size()
-	n, err := r.build(ctx, Spec{Hosts: []Host{{"pub", Public}, {"a", Public}}, Far: map[string]Wire{"a": w}}, "distance")
+	n, err := r.build(ctx, Spec{Hosts: []Host{{Name: "pub", Kind: Public}, {Name: "a", Kind: Public}}, Far: map[string]Wire{"a": w}}, "distance")
 	if err != nil {
 		return d, err
 	}

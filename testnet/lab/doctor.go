@@ -49,9 +49,9 @@ type Seen struct {
 
 // Doctor sets a patient up and lets covey doctor look at it, until it names the cause.
 func (r *Reach) Doctor(ctx context.Context, s *Sick) (_ *Seen, err error) {
-	spec := Spec{Hosts: []Host{{"pub", Public}, {"pub2", Public}, {"a", s.Kind}}}
+	spec := Spec{Hosts: []Host{{Name: "pub", Kind: Public}, {Name: "pub2", Kind: Public}, {Name: "a", Kind: s.Kind}}}
 	if s.Other != "" {
-		spec.Hosts = append(spec.Hosts, Host{"b", s.Other})
+		spec.Hosts = append(spec.Hosts, Host{Name: "b", Kind: s.Other})
 	}
 	n, err := r.build(ctx, spec, strings.ReplaceAll(s.Name, " ", "-"))
 	if err != nil {

@@ -37,6 +37,26 @@ func Missing() error {
 	return errors.Join(errs...)
 }
 
+// Possible says why no lab can be built on this machine, although the programs may be there: a
+// container or a kernel may not allow what it consists of. nil: one can.
+func Possible(ctx context.Context) (err error) {
+	if err := Missing(); err != nil {
+		return err
+	}
+	p := plan{prefix: fmt.Sprintf("%s%d-", prefix, os.Getpid())}
+	p.addSpace("try")
+	p.bridge("try", "net")
+	p.in("try", "link add one type veth peer name two")
+	p.sysctl("try", "net.ipv4.ip_forward=1")
+	p.rules("try", Symmetric.rules())
+	for _, st := range p.steps {
+		if err := st.run(ctx); err != nil {
+			return errors.Join(err, (&Lab{prefix: p.prefix}).Close())
+		}
+	}
+	return (&Lab{prefix: p.prefix}).Close()
+}
+
 // New builds a lab. It removes what labs of processes that are gone have left.
 func New(ctx context.Context, s Spec) (_ *Lab, err error) {
 	if err := errors.Join(s.Validate(), Missing()); err != nil {

@@ -32,7 +32,7 @@ type nodes struct {
 
 // open builds a lab of hosts of kinds a and b and the public ones, and starts a node on each.
 func (r *Reach) open(ctx context.Context, a, b Kind) (_ *nodes, err error) {
-	spec := Spec{Hosts: []Host{{"a", a}, {"b", b}, {"pub", Public}, {"pub2", Public}}[:2+r.Publics]}
+	spec := Spec{Hosts: []Host{{Name: "a", Kind: a}, {Name: "b", Kind: b}, {Name: "pub", Kind: Public}, {Name: "pub2", Kind: Public}}[:2+r.Publics]}
 	n, err := r.build(ctx, spec, string(a)+"-"+string(b))
 	if err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (r *Reach) open(ctx context.Context, a, b Kind) (_ *nodes, err error) {
 	}()
 	for i, h := range spec.Hosts {
 		if h.Kind == Proxy {
-			if err := n.startProxy(h.Name, proxyAddr(i)); err != nil {
+			if err := n.startProxy(h.Name, spec.proxyAddr(i)); err != nil {
 				return nil, err
 			}
 		}
@@ -68,7 +68,7 @@ func (r *Reach) open(ctx context.Context, a, b Kind) (_ *nodes, err error) {
 	for i, h := range spec.Hosts[:2] {
 		n.proxy = ""
 		if h.Kind == Proxy {
-			n.proxy = proxyAddr(i)
+			n.proxy = spec.proxyAddr(i)
 		}
 		if err := n.start(h.Name, "--join", in.Token); err != nil {
 			return nil, err
@@ -255,9 +255,13 @@ func (n *nodes) hears(ctx context.Context) error {
 
 // wait tries again and again until there is no error, which is the last one then.
 func wait(ctx context.Context, limit time.Duration, what string, try func(context.Context) error) error {
+	return waitEvery(ctx, lookEvery, limit, what, try)
+}
+
+func waitEvery(ctx context.Context, every, limit time.Duration, what string, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	t := time.NewTicker(lookEvery)
+	t := time.NewTicker(every)
 	defer t.Stop()
 	var last error
 	for {

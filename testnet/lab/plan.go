@@ -54,16 +54,17 @@ func (p *plan) addSpace(name string) {
 	p.in(name, "link set lo up")
 }
 
+// bridge adds a switch to a namespace.
+func (p *plan) bridge(name, dev string) {
+	p.in(name, "link add %s type bridge", dev)
+	p.in(name, "link set %s up", dev)
+}
+
 // plug connects a namespace to a bridge of the core, or of a router.
 func (p *plan) plug(name, dev, at, bridge string) {
-	port := "home"
-	if bridge != "" && at == coreName {
-		port = corePort(name)
-	}
+	port := corePort(name)
 	p.in(at, "link add %s type veth peer name %s netns %s", port, dev, p.space(name))
-	if bridge != "" {
-		p.in(at, "link set %s master %s", port, bridge)
-	}
+	p.in(at, "link set %s master %s", port, bridge)
 	// One packet is one packet: the kernel must not hand over many as one, which rules that look
 	// at lengths would take for a large one.
 	p.in(at, "link set %s up gso_max_segs 1", port)
@@ -80,7 +81,7 @@ func (p *plan) stretch(name string) {
 	p.in(coreName, "link set %s master net", corePort(name))
 }
 
-// corePort is the core's port of a namespace on the public segment, and wireEnd that namespace's own.
+// corePort is the port of a namespace on the bridge that it is plugged into, and wireEnd that namespace's own.
 func corePort(name string) string { return "p-" + name }
 
 const wireEnd = "wan"
@@ -89,18 +90,28 @@ const wireEnd = "wan"
 func (s *Spec) steps(prefix string) []step {
 	p := &plan{prefix: prefix, far: s.Far}
 	p.addSpace(coreName)
-	p.in(coreName, "link add net type bridge")
-	p.in(coreName, "link set net up")
+	p.bridge(coreName, "net")
 	p.in(coreName, "addr add %s1/24 dev net", public4)
 	p.in(coreName, "addr add %s1/64 dev net nodad", public6)
 	p.sysctl(coreName, "net.ipv4.ip_forward=1")
 	p.sysctl(coreName, "net.ipv6.conf.all.forwarding=1")
 	for i, h := range s.Hosts {
-		if h.Kind == Public {
+		switch {
+		case h.Kind == Public:
 			p.addPublic(h.Name, h.Name, i)
 			p.in(h.Name, "route add default via %s1", public4)
-		} else {
-			p.addHome(h, i)
+		case h.Home == "":
+			p.addHome(s, i)
+		default:
+			home, n := 0, 3
+			for j, o := range s.Hosts[:i] {
+				if o.Name == h.Home {
+					home = j
+				} else if o.Home == h.Home {
+					n++
+				}
+			}
+			p.addHost(s, h.Name, home, n)
 		}
 	}
 	return p.steps
@@ -123,24 +134,42 @@ func (p *plan) addPublic(name, host string, i int) {
 func routerOf(host string) string { return host + "-r" }
 
 // addHome adds a router and a host behind it.
-func (p *plan) addHome(h Host, i int) {
+func (p *plan) addHome(s *Spec, i int) {
+	h := s.Hosts[i]
 	router := routerOf(h.Name)
+	if h.Kind == Offline {
+		p.addSpace(router)
+		p.bridge(router, "home")
+		p.addHost(s, h.Name, i, 2)
+		return
+	}
 	p.addPublic(router, h.Name, i)
 	p.in(router, "route add default via %s1", public4)
-	p.addSpace(h.Name)
-	p.plug(h.Name, "lan", router, "")
-	p.in(router, "addr add %s1/24 dev home", home4(i))
-	p.in(h.Name, "addr add %s2/24 dev lan", home4(i))
-	p.in(h.Name, "route add default via %s1", home4(i))
+	p.bridge(router, "home")
+	p.in(router, "addr add %s1/24 dev home", s.home4(i))
 	p.sysctl(router, "net.ipv4.ip_forward=1")
 	if h.Kind == Firewall6 {
 		p.sysctl(router, "net.ipv6.conf.all.forwarding=1")
 		p.in(router, "addr add %s1/64 dev home nodad", home6(i))
-		p.in(h.Name, "addr add %s2/64 dev lan nodad", home6(i))
-		p.in(h.Name, "-6 route add default via %s1", home6(i))
 		p.in(coreName, "-6 route add %s/64 via %s%x", home6(i), public6, i+firstHost)
 	}
+	p.addHost(s, h.Name, i, 2)
 	p.rules(router, h.Kind.rules())
+}
+
+// addHost adds a namespace to the home of host i, with a number in its networks.
+func (p *plan) addHost(s *Spec, name string, i, number int) {
+	p.addSpace(name)
+	p.plug(name, "lan", routerOf(s.Hosts[i].Name), "home")
+	p.in(name, "addr add %s%d/24 dev lan", s.home4(i), number)
+	if s.Hosts[i].Kind == Offline {
+		return
+	}
+	p.in(name, "route add default via %s1", s.home4(i))
+	if s.Hosts[i].Kind == Firewall6 {
+		p.in(name, "addr add %s%d/64 dev lan nodad", home6(i), number)
+		p.in(name, "-6 route add default via %s1", home6(i))
+	}
 }
 
 // rules returns the nft rules of a home's router. The router itself answers nothing from

@@ -17,8 +17,10 @@ func TestPlan(t *testing.T) {
 	for _, k := range Kinds() {
 		s.Hosts = append(s.Hosts, Host{Name: "h" + string(k[:min(len(k), 6)]), Kind: k})
 	}
-	s.Hosts = append(s.Hosts, Host{"far", Public}, Host{"farhome", Endpoint})
+	s.Hosts = append(s.Hosts, Host{Name: "far", Kind: Public}, Host{Name: "farhome", Kind: Endpoint})
 	s.Far = map[string]Wire{"far": {}, "farhome": {}}
+	s.Hosts = append(s.Hosts, Host{Name: "alone", Kind: Offline}, Host{Name: "beside", Kind: Offline, Home: "alone"},
+		Host{Name: "left", Kind: Endpoint, Net: 1}, Host{Name: "right", Kind: Endpoint, Net: 1}, Host{Name: "guest", Kind: Endpoint, Home: "right"})
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +50,15 @@ func TestSpecRefused(t *testing.T) {
 		hosts      []Host
 	}{
 		{"nobody", "1 to 100 hosts", nil},
-		{"a name twice", `host 1: name "a"`, []Host{{"a", Public}, {"a", Public}}},
-		{"the core's name", `host 0: name "core"`, []Host{{coreName, Public}}},
-		{"a name for a shell", `host 0: name "a;b"`, []Host{{"a;b", Public}}},
-		{"a long name", `host 0: name "abcdefghi"`, []Host{{"abcdefghi", Public}}},
-		{"an unknown kind", `host a: kind "moon"`, []Host{{"a", "moon"}}},
+		{"a name twice", `host 1: name "a"`, []Host{{Name: "a", Kind: Public}, {Name: "a", Kind: Public}}},
+		{"the core's name", `host 0: name "core"`, []Host{{Name: coreName, Kind: Public}}},
+		{"a name for a shell", `host 0: name "a;b"`, []Host{{Name: "a;b", Kind: Public}}},
+		{"a long name", `host 0: name "abcdefghi"`, []Host{{Name: "abcdefghi", Kind: Public}}},
+		{"a home of nobody", `host a: home "b"`, []Host{{Name: "a", Kind: Endpoint, Home: "b"}}},
+		{"a home of another kind", `host b: home "a"`, []Host{{Name: "a", Kind: Endpoint}, {Name: "b", Kind: Symmetric, Home: "a"}}},
+		{"a home without a router", `host b: home "a"`, []Host{{Name: "a", Kind: Public}, {Name: "b", Kind: Public, Home: "a"}}},
+		{"no private network", "host a: private network 256", []Host{{Name: "a", Kind: Endpoint, Net: 256}}},
+		{"an unknown kind", `host a: kind "moon"`, []Host{{Name: "a", Kind: "moon"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -15,7 +15,7 @@ import (
 const proxyPort = "3128"
 
 // proxyAddr is where the proxy of the i-th home listens.
-func proxyAddr(i int) string { return home4(i) + "1:" + proxyPort }
+func (s *Spec) proxyAddr(i int) string { return s.home4(i) + "1:" + proxyPort }
 
 // ServeProxy serves an HTTP proxy that connects to port 443 and does nothing else, as many
 // offices have, until ctx ends.

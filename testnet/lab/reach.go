@@ -30,17 +30,20 @@ type Cell struct {
 	A, B    Kind
 	Joined  time.Duration    // until both knew the founder
 	Path    time.Duration    // until A knew B, since the first of them was started
+	First   string           // the path then, direct or relayed
 	Relayed bool             // the path, when the measurement ended
+	Direct  time.Duration    // until the path was direct, if it is
 	Chat    time.Duration    // of a short answer
 	Split   [2]time.Duration // of an answer of the halves to a prompt of about 200 and 2,000 tokens
 	Pull    time.Duration    // of the model
 
 	NoJoin, NoPath, NoServe, NoChat, NoSplit, NoPull error // why not; without what B serves nothing was asked and pulled
+	NoDirect                                         error // why the path was not direct in time, between kinds that allow it
 }
 
 // Err returns why a cell fails; nil: it works.
 func (c *Cell) Err() error {
-	return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoSplit, c.NoPull)
+	return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoSplit, c.NoPull, c.NoDirect)
 }
 
 // Times after which a cell counts as failed.
@@ -48,6 +51,7 @@ const (
 	startLimit = 30 * time.Second
 	joinLimit  = 30 * time.Second
 	pathLimit  = 60 * time.Second
+	punchLimit = 15 * time.Second // from the start until two homes whose routers allow it are connected directly
 	askLimit   = 40 * time.Second
 	lookEvery  = 250 * time.Millisecond
 )
@@ -127,7 +131,10 @@ func (n *nodes) measure(ctx context.Context, c *Cell) {
 	}
 	n.Say("joined after %.1f s", c.Joined.Seconds())
 	if c.Path, c.NoPath = n.knows(ctx, n.since, pathLimit, "a", "b"); c.NoPath == nil {
-		n.Say("a path after %.1f s", c.Path.Seconds())
+		if p, err := n.peer(ctx, "a", "b"); err == nil {
+			c.First = p.Path.State
+		}
+		n.Say("a %s path after %.1f s", c.First, c.Path.Seconds())
 	}
 	if c.NoServe = n.serve(ctx); c.NoServe != nil {
 		return
@@ -140,8 +147,32 @@ func (n *nodes) measure(ctx context.Context, c *Cell) {
 	begin := time.Now()
 	_, c.NoPull = n.covey(ctx, askLimit, "a", "model", "pull", model)
 	c.Pull = time.Since(begin)
-	if p, err := n.peer(ctx, "a", "b"); err == nil {
-		c.Relayed = p.Path.State == "relayed"
+	n.upgrade(ctx, c)
+}
+
+// upgrade notes when the path has become direct, for which it waits if both routers allow that two
+// homes dial each other at once.
+func (n *nodes) upgrade(ctx context.Context, c *Cell) {
+	direct := func(ctx context.Context) error {
+		p, err := n.peer(ctx, "a", "b")
+		if err != nil {
+			return err
+		}
+		if c.Relayed = p.Path.State == "relayed"; c.Relayed {
+			return errors.New("it is relayed")
+		}
+		c.Direct = p.Path.Since.Sub(n.since)
+		return nil
+	}
+	err := direct(ctx)
+	if c.A != Endpoint || c.B != Endpoint {
+		return
+	}
+	if left := punchLimit - time.Since(n.since); err != nil && left > 0 {
+		err = wait(ctx, left, "a direct path", direct)
+	}
+	if c.NoDirect = err; err == nil && c.Direct > punchLimit {
+		c.NoDirect = fmt.Errorf("it was direct after %.1f s", c.Direct.Seconds())
 	}
 }
 

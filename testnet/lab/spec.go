@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -35,15 +37,17 @@ const (
 	// SmallMTU is an Endpoint home whose router drops packets of more than 1,280 bytes and does not
 	// say so.
 	SmallMTU Kind = "smallmtu"
+	// Offline is a home that nothing leads out of: a switch, and no default route.
+	Offline Kind = "offline"
 )
 
-// Kinds returns all kinds.
+// Kinds returns the kinds that reach the public segment.
 func Kinds() []Kind {
 	return []Kind{Public, Endpoint, Symmetric, Firewall6, NoUDP, Only443, TLS443, Proxy, SmallMTU}
 }
 
 // Spec is what a lab consists of: 1 to maxHosts hosts, each with a home of its own unless it
-// is public.
+// is public or shares that of another one.
 type Spec struct {
 	Hosts []Host
 	Far   map[string]Wire // hosts, or the routers of homes, that a wire connects to the public segment
@@ -53,6 +57,8 @@ type Spec struct {
 type Host struct {
 	Name string // lower-case letters and digits, at most 8, as it goes into names of interfaces
 	Kind Kind
+	Home string // the host before it, of the same kind, whose home it shares; "": its own
+	Net  int    // the number of the home's private network, as others may have; 0: one of its own
 }
 
 const maxHosts = 100
@@ -77,12 +83,14 @@ func (s *Spec) Validate() error {
 			bad("host %d: name %q is taken, or no 1 to 8 lower-case letters and digits", i, h.Name)
 		}
 		seen[h.Name] = true
-		known := false
-		for _, k := range Kinds() {
-			known = known || k == h.Kind
+		if !slices.Contains(append(Kinds(), Offline), h.Kind) {
+			bad("host %s: kind %q is none of %v", h.Name, h.Kind, append(Kinds(), Offline))
 		}
-		if !known {
-			bad("host %s: kind %q is none of %v", h.Name, h.Kind, Kinds())
+		if h.Home != "" && (h.Net != 0 || !slices.ContainsFunc(s.Hosts[:i], func(o Host) bool { return o.Name == h.Home && o.Kind == h.Kind && o.Home == "" && o.Kind != Public })) {
+			bad("host %s: home %q is none of a host before it of the same kind", h.Name, h.Home)
+		}
+		if h.Net < 0 || h.Net > 255 {
+			bad("host %s: private network %d, not 0 to 255", h.Name, h.Net)
 		}
 	}
 	for name, w := range s.Far {
@@ -97,5 +105,9 @@ func (s *Spec) Validate() error {
 // publicHost is the address of the i-th host, or of its router.
 func publicHost(i int) net.IP { return net.ParseIP(fmt.Sprintf("%s%d", public4, i+firstHost)) }
 
-func home4(i int) string { return fmt.Sprintf("192.168.%d.", i+firstHost) }
+// home4 is the private network of the home of host i, and home6 its public one.
+func (s *Spec) home4(i int) string {
+	return fmt.Sprintf("192.168.%d.", cmp.Or(s.Hosts[i].Net, i+firstHost))
+}
+
 func home6(i int) string { return fmt.Sprintf("2a0e:77:0:%x::", i+firstHost+0x100) }

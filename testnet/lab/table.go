@@ -17,6 +17,8 @@ func (c *Cell) String() string {
 		path = "none"
 	case c.Relayed:
 		path = "relayed"
+	case c.First == "relayed":
+		path = fmt.Sprintf("relayed, direct after %.1f s", c.Direct.Seconds())
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s |", c.A, c.B,
 		took(c.Joined, c.NoJoin), took(c.Path, c.NoJoin, c.NoPath), path,
@@ -39,7 +41,7 @@ func (c *Cell) Why() string {
 	for _, e := range []struct {
 		what string
 		err  error
-	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"serve", c.NoServe}, {"chat", c.NoChat}, {"split", c.NoSplit}, {"pull", c.NoPull}} {
+	}{{"join", c.NoJoin}, {"path", c.NoPath}, {"serve", c.NoServe}, {"chat", c.NoChat}, {"split", c.NoSplit}, {"pull", c.NoPull}, {"direct path", c.NoDirect}} {
 		if e.err != nil {
 			fmt.Fprintf(&b, "%s from %s to %s: %v\n", e.what, c.A, c.B, e.err)
 		}

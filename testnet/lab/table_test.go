@@ -20,6 +20,8 @@ func TestCells(t *testing.T) {
 	}{
 		{"works", lab.Cell{}, "| public | endpoint | 1.0 s | 1.0 s | direct | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
 		{"relayed", lab.Cell{Relayed: true}, "| public | endpoint | 1.0 s | 1.0 s | relayed | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
+		{"upgraded", lab.Cell{First: "relayed", Direct: 2500 * time.Millisecond}, "| public | endpoint | 1.0 s | 1.0 s | relayed, direct after 2.5 s | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
+		{"stays relayed where it need not", lab.Cell{First: "relayed", Relayed: true, NoDirect: no}, "| public | endpoint | 1.0 s | 1.0 s | relayed | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
 		{"does not join", lab.Cell{NoJoin: no}, "| public | endpoint | no | no | none | no | no | no | no |"},
 		{"has no path", lab.Cell{NoPath: no}, "| public | endpoint | 1.0 s | no | none | 1.0 s | 1.0 s | 1.0 s | 1.0 s |"},
 		{"serves nothing", lab.Cell{NoServe: no}, "| public | endpoint | 1.0 s | 1.0 s | direct | no | no | no | no |"},
@@ -35,7 +37,7 @@ func TestCells(t *testing.T) {
 			if got := c.String(); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
-			if failed, told := c.Err() != nil, strings.Contains(c.Why(), "from public to endpoint: no"); failed != told || failed != strings.Contains(tt.want, "no") {
+			if failed, told := c.Err() != nil, strings.Contains(c.Why(), "from public to endpoint: no"); failed != told || failed != (strings.Contains(tt.want, "no") || c.NoDirect != nil) {
 				t.Errorf("fails %t, told %t", failed, told)
 			}
 		})

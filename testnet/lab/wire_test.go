@@ -66,11 +66,11 @@ func TestWire(t *testing.T) {
 		})
 	}
 	for _, w := range []Wire{{Delay: -1}, {Loss: -0.1}, {Loss: 1.1}} {
-		if err := (&Spec{Hosts: []Host{{"a", Public}}, Far: map[string]Wire{"a": w}}).Validate(); err == nil {
+		if err := (&Spec{Hosts: []Host{{Name: "a", Kind: Public}}, Far: map[string]Wire{"a": w}}).Validate(); err == nil {
 			t.Errorf("a wire %+v is taken", w)
 		}
 	}
-	if err := (&Spec{Hosts: []Host{{"a", Public}}, Far: map[string]Wire{"b": {}}}).Validate(); err == nil {
+	if err := (&Spec{Hosts: []Host{{Name: "a", Kind: Public}}, Far: map[string]Wire{"b": {}}}).Validate(); err == nil {
 		t.Error("a wire to nowhere is taken")
 	}
 }

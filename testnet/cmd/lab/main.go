@@ -5,8 +5,11 @@
 //	lab [flags]          measure the pairs of the kinds public, endpoint and symmetric, or of others
 //	lab doctor           set up networks that do not work, print what covey doctor says there, and fail if
 //	                     it does not name the cause
+//	lab lan              let nodes find each other on local networks, without internet and in homes that look
+//	                     alike, and fail if it takes too long
 //	lab outage           kill relays in the middle of answers, and fail if one breaks off
 //	lab distance [flags] compare what covey model pull and one QUIC stream bring over 80 ms and 3 % of loss
+//	lab ci               a pair and lan, in about a minute; where no lab can be built it says why and exits with 0
 //	lab clean            remove what a crashed run left
 package main
 
@@ -34,12 +37,16 @@ func main() {
 	var failed int
 	var err error
 	switch flag.Arg(0) {
+	case "ci":
+		failed, err = small(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1})
 	case "clean":
 		var n int
 		n, err = lab.Clean(ctx)
 		fmt.Printf("%d namespaces removed\n", n)
 	case "doctor":
 		failed, err = examine(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1})
+	case "lan":
+		failed, err = lan(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1})
 	case "proxy": // how a lab starts this program on a router
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	case "outage":
@@ -56,6 +63,29 @@ func main() {
 	if err != nil || failed > 0 {
 		os.Exit(1)
 	}
+}
+
+// small runs what continuous integration does, and returns how much fails.
+func small(ctx context.Context, r *lab.Reach) (failed int, err error) {
+	if err := lab.Possible(ctx); err != nil {
+		fmt.Printf("NOT RUN: no lab can be built here: %v\n", err)
+		return 0, nil
+	}
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
+		return 0, err
+	}
+	c, err := r.Run(ctx, lab.Endpoint, lab.Symmetric)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Printf("%s\n%s\n%s\n", lab.Head, c, c.Why())
+	failed, err = meet(ctx, r)
+	if c.Err() != nil {
+		failed++
+	}
+	return failed, err
 }
 
 // prepare gives r a folder, if it has none, and a voice; clean removes the former.
@@ -98,6 +128,31 @@ func examine(ctx context.Context, r *lab.Reach) (failed int, err error) {
 	}
 	fmt.Printf("%d causes not named\n%s", failed, missed.String())
 	return failed, nil
+}
+
+// lan is meet with a prepared r.
+func lan(ctx context.Context, r *lab.Reach) (failed int, err error) {
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
+		return 0, err
+	}
+	return meet(ctx, r)
+}
+
+// meet prints how nodes on local networks find each other, and returns how often not in time.
+func meet(ctx context.Context, r *lab.Reach) (failed int, err error) {
+	var why strings.Builder
+	fmt.Println(lab.MeetingHead)
+	err = r.LAN(ctx, func(m *lab.Meeting) {
+		fmt.Println(m)
+		if m.Err != nil {
+			failed++
+			fmt.Fprintf(&why, "%s: %v\n", m.What, m.Err)
+		}
+	})
+	fmt.Printf("\n%d not found in time\n%s", failed, why.String())
+	return failed, err
 }
 
 // measure prints the table and returns how many pairs fail.
