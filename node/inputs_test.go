@@ -181,11 +181,9 @@ func TestInputsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestPromptsOfTokens gives a prompt as text, as ids, and several at once: each has its
-// answer, the same in all of these ways.
-func TestPromptsOfTokens(t *testing.T) {
-	t.Parallel()
-	c := withDemo(t)
+// demoTokenizer returns the tokenizer of the demo model, without a node.
+func demoTokenizer(t *testing.T) *token.Tokenizer {
+	t.Helper()
 	dir := t.TempDir()
 	if err := demo.Write(dir); err != nil {
 		t.Fatal(err)
@@ -198,6 +196,15 @@ func TestPromptsOfTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tok
+}
+
+// TestPromptsOfTokens gives a prompt as text, as ids, and several at once: each has its
+// answer, the same in all of these ways.
+func TestPromptsOfTokens(t *testing.T) {
+	t.Parallel()
+	c := withDemo(t)
+	tok := demoTokenizer(t)
 	texts := []string{"// Reader implements", "func main() {"}
 	var ids [][]int32
 	var alone []completion
@@ -264,18 +271,7 @@ func TestPromptsThatAreNone(t *testing.T) {
 		}
 	}
 	// An empty text is what the tokenizer makes of it: a prompt if that is a token, else none.
-	dir := t.TempDir()
-	if err := demo.Write(dir); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tok, err := token.FromHF(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tok := demoTokenizer(t)
 	begins := len(tok.Encode("", true)) > 0
 	for prompt, at := range map[string]string{`""`: "", `[""]`: "", `["a",""]`: "prompt.[1]: "} {
 		status, body := request(t, c, "POST", "/v1/completions", `{"model":"demo","max_tokens":1,"prompt":`+prompt+`}`, nil)
