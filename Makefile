@@ -10,7 +10,7 @@ TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn lab idle test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn lab lab-ci idle test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ churn: ## 4 nodes, 8 streams, a random node killed every 10 s for 3 minutes (SEE
 lab: build ## homes behind routers in network namespaces: who reaches whom (Linux, root, nftables)
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab
 	bin/lab -covey bin/covey
+
+lab-ci: build ## a small lab, in about a minute: a pair of homes, and nodes on local networks; says why where none can be built
+	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab
+	bin/lab -covey bin/covey ci
 
 idle: build ## what swarms of processes cost that have nothing to do: traffic, CPU, connections (Linux; N=8,32)
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/idle
