@@ -121,17 +121,21 @@ func (r *running) interfaceAddrs() []multiaddr.Multiaddr {
 // endStranded ends the connections from addresses that this machine has no more: they cannot
 // work, and nothing else would tell for a while.
 func (r *running) endStranded(own []net.IP) {
-	if len(own) == 0 {
-		return // the system did not tell
-	}
-	for _, c := range r.host.Network().Conns() {
-		ip, err := manet.ToIP(c.LocalMultiaddr())
-		if err != nil || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || slices.ContainsFunc(own, ip.Equal) {
-			continue
-		}
+	for _, c := range r.stranded(own) {
 		r.log.Debug("connection from an address that is gone", "peer", c.RemotePeer(), "addr", c.LocalMultiaddr())
 		r.tasks.start(func() { _ = c.Close() }) // it may have ended by itself
 	}
+}
+
+// stranded returns the connections from addresses that are none of own.
+func (r *running) stranded(own []net.IP) []network.Conn {
+	if len(own) == 0 {
+		return nil // the system did not tell
+	}
+	return slices.DeleteFunc(r.host.Network().Conns(), func(c network.Conn) bool {
+		ip, err := manet.ToIP(c.LocalMultiaddr())
+		return err != nil || ip.IsUnspecified() || ip.IsLinkLocalUnicast() || slices.ContainsFunc(own, ip.Equal)
+	})
 }
 
 // heard notes a peer that is heard on the local network; the dial loop takes it up.

@@ -264,7 +264,7 @@ func (r *running) check(id ID) {
 // probeFormer asks a neighbour for an answer, of whom something else tells that it is elsewhere: if
 // none comes, these connections to it are dead.
 func (r *running) probeFormer(id ID, conns []network.Conn) {
-	if len(conns) > 0 {
+	if len(conns) > 0 && r.gate.get(id) != nil {
 		r.ask(id, conns, true)
 	}
 }
