@@ -61,21 +61,32 @@ func (r *running) tidy() {
 	}
 }
 
-// endTwins leaves one connection to a peer where both sides have dialled at once: the one that
-// the peer with the smaller identity dialled. That peer ends the others, so the two cannot
-// disagree. Of connections that did not come at once the newest stays: who dialled again has lost
-// the others.
+// endTwins leaves one connection to a peer where both sides have dialled at once: a direct one if
+// there is any, and of several the one that the peer with the smaller identity dialled. That peer
+// ends the others, so the two cannot disagree. Of connections that did not come at once the newest
+// stays: who dialled again has lost the others.
 func (r *running) endTwins(id ID) {
 	conns := r.host.Network().ConnsToPeer(native(id))
-	conns = slices.DeleteFunc(conns, func(c network.Conn) bool { return c.Stat().Limited })
+	relayed := slices.DeleteFunc(slices.Clone(conns), func(c network.Conn) bool { return !c.Stat().Limited })
+	if 0 < len(relayed) && len(relayed) < len(conns) {
+		conns = slices.DeleteFunc(conns, func(c network.Conn) bool { return c.Stat().Limited })
+		for _, c := range relayed { // a peer that one of them leads to is not asked to relay
+			endTwin(c)
+		}
+	}
 	if len(conns) < 2 || r.ID() > id {
 		return
 	}
 	slices.SortFunc(conns, func(a, b network.Conn) int { return better(a.Stat(), b.Stat()) })
 	for _, c := range conns[1:] {
-		if time.Since(c.Stat().Opened) > twinGrace && !busy(c) {
-			_ = c.Close() // it may be gone already
-		}
+		endTwin(c)
+	}
+}
+
+// endTwin ends a connection beside which there is another, unless it is new or something runs on it.
+func endTwin(c network.Conn) {
+	if time.Since(c.Stat().Opened) > twinGrace && !busy(c) {
+		_ = c.Close() // it may be gone already
 	}
 }
 
