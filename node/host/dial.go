@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -31,24 +32,55 @@ const (
 	lostTimeout = 4 * time.Second
 	// localQUICDelay is how much later than TCP a local address is dialled over QUIC.
 	localQUICDelay = 300 * time.Millisecond
+	// fartherDelay is how much later than over the nearest relays others are dialled over: the
+	// library tries the relays of a peer one after another, each for seconds.
+	fartherDelay = time.Second
+)
+
+// How near a relay is.
+const (
+	relayNear = iota // connected, and it answers
+	relayFar         // to be dialled first
+	relayAway        // dialled in vain, or it owes an answer
 )
 
 // rankDials prefers TCP within a house and leaves the rest to the library, which prefers
 // QUIC. Between near machines TCP moves twice as much at half the work, and it tells at
 // once when a peer's process has died; across NATs QUIC gets through more often. Addresses
-// within other houses come last.
-func rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay { return rank(addrs, subnets()) }
+// within other houses come last, and before them those over relays that are farther than others.
+func (r *running) rankDials(addrs []multiaddr.Multiaddr) []network.AddrDelay {
+	return rank(addrs, subnets(), r.relayDistance)
+}
 
-func rank(addrs []multiaddr.Multiaddr, own []netip.Prefix) []network.AddrDelay {
+// relayDistance returns how near a relay is.
+func (r *running) relayDistance(id ID) int {
+	switch p, ok := r.connection(id); {
+	case ok && p.State == PathDirect && r.circuits.doubted(id) == nil:
+		return relayNear
+	case ok || r.book.path(id, r.now()).State == PathUnreachable:
+		return relayAway
+	}
+	return relayFar
+}
+
+func rank(addrs []multiaddr.Multiaddr, own []netip.Prefix, distance func(relay ID) int) []network.AddrDelay {
 	var first, rest, last []multiaddr.Multiaddr
+	var relayed [relayAway + 1][]multiaddr.Multiaddr
 	for _, a := range addrs {
-		if foreign(a, own) {
+		if isRelayed(a) {
+			d := distance(relayOf(a))
+			relayed[d] = append(relayed[d], a)
+		} else if foreign(a, own) {
 			last = append(last, a)
-		} else if _, err := a.ValueForProtocol(multiaddr.P_TCP); err == nil && manet.IsPrivateAddr(a) && !isRelayed(a) {
+		} else if _, err := a.ValueForProtocol(multiaddr.P_TCP); err == nil && manet.IsPrivateAddr(a) {
 			first = append(first, a)
 		} else {
 			rest = append(rest, a)
 		}
+	}
+	farther := slices.DeleteFunc(relayed[:], func(over []multiaddr.Multiaddr) bool { return len(over) == 0 })
+	if len(farther) > 0 {
+		rest, farther = append(rest, farther[0]...), farther[1:]
 	}
 	out := swarm.DefaultDialRanker(first)
 	for _, d := range swarm.DefaultDialRanker(rest) {
@@ -57,11 +89,19 @@ func rank(addrs []multiaddr.Multiaddr, own []netip.Prefix) []network.AddrDelay {
 		}
 		out = append(out, d)
 	}
+	for _, over := range farther {
+		out = later(out, fartherDelay, over)
+	}
+	return later(out, foreignDelay, last)
+}
+
+// later appends addresses that are dialled so long after all others.
+func later(out []network.AddrDelay, wait time.Duration, addrs []multiaddr.Multiaddr) []network.AddrDelay {
 	var after time.Duration
 	for _, d := range out {
-		after = max(after, d.Delay+foreignDelay)
+		after = max(after, d.Delay+wait)
 	}
-	for _, d := range swarm.DefaultDialRanker(last) {
+	for _, d := range swarm.DefaultDialRanker(addrs) {
 		d.Delay += after
 		out = append(out, d)
 	}

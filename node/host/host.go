@@ -216,7 +216,26 @@ func (h *Host) Addrs() []wire.Addr {
 		out = loopback
 	}
 	slices.SortStableFunc(out, func(a, b wire.Addr) int { return cmp.Compare(len(a), len(b)) }) // IPv4 and TCP first: shorter tokens
-	return out[:min(len(out), protocol.MaxAddrs)]
+	return fewAddrs(out)
+}
+
+// fewAddrs returns the first protocol.MaxAddrs addresses of a peer, but of each relay as many as
+// of the others: one that dies must not be the only one that is told.
+func fewAddrs(addrs []wire.Addr) []wire.Addr {
+	if len(addrs) <= protocol.MaxAddrs {
+		return addrs
+	}
+	of := map[string]int{}
+	turn := make(map[wire.Addr]int, len(addrs))
+	for _, a := range addrs {
+		if relay, _, over := strings.Cut(string(a), "/p2p-circuit"); over {
+			relay = relay[strings.LastIndex(relay, "/")+1:]
+			of[relay]++
+			turn[a] = of[relay]
+		}
+	}
+	slices.SortStableFunc(addrs, func(a, b wire.Addr) int { return cmp.Compare(turn[a], turn[b]) })
+	return addrs[:protocol.MaxAddrs]
 }
 
 // Peer is a connected, verified peer.

@@ -50,7 +50,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 		libp2p.Transport(r.newTCP), libp2p.Transport(quic.NewTransport), libp2p.DefaultSecurity, libp2p.Muxer(yamux.ID, quietMuxer()),
 		libp2p.Ping(false), // see answerProbes
 		libp2p.ResourceManager(limits), libp2p.ConnectionManager(manager), libp2p.ConnectionGater(dialGate{r}),
-		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
+		libp2p.SwarmOpts(swarm.WithDialRanker(r.rankDials), swarm.WithDialTimeoutLocal(localDialTimeout)),
 	}
 	if r.wide() {
 		opts = append(opts, libp2p.Transport(r.newWebSockets), libp2p.ShareTCPListener(), libp2p.AddrsFactory(noWebSockets))

@@ -282,7 +282,7 @@ func TestNearPeersUseTCP(t *testing.T) {
 		"/ip4/192.168.1.2/udp/4001/quic-v1", "/ip4/192.168.1.2/tcp/4001", "/ip4/1.2.3.4/udp/4001/quic-v1", "/ip4/1.2.3.4/tcp/4001",
 	})
 	delays := map[string]time.Duration{}
-	for _, d := range rank(addrs, []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}) {
+	for _, d := range rank(addrs, []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24")}, noRelay) {
 		delays[d.Addr.String()] = d.Delay
 	}
 	if len(delays) != len(addrs) || delays["/ip4/192.168.1.2/tcp/4001"] != 0 || delays["/ip4/192.168.1.2/udp/4001/quic-v1"] < localQUICDelay {
@@ -300,7 +300,7 @@ func TestNearPeersUseTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, conn := range r.host.Network().ConnsToPeer(native(a.ID())) {
-		if addrs := addrsOf([]wire.Addr{wire.Addr(conn.RemoteMultiaddr().String())}); rankDials(addrs)[0].Delay != 0 {
+		if addrs := addrsOf([]wire.Addr{wire.Addr(conn.RemoteMultiaddr().String())}); r.rankDials(addrs)[0].Delay != 0 {
 			t.Errorf("connected over %s", conn.RemoteMultiaddr())
 		}
 	}

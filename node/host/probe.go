@@ -328,11 +328,7 @@ func (r *running) ping(ctx context.Context, id ID, n int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range n {
-		kept := p.s != nil
-		rtt, err := r.roundTrip(ctx, id, p)
-		if err != nil && kept && !errors.Is(err, context.DeadlineExceeded) { // the other side has ended the stream, or it was on a connection that is gone
-			rtt, err = r.roundTrip(ctx, id, p)
-		}
+		rtt, err := r.again(ctx, id, p, min(probeMost, probeLeast+probeTimes*r.book.usual(id)))
 		if err != nil {
 			return err
 		}
@@ -341,9 +337,20 @@ func (r *running) ping(ctx context.Context, id ID, n int) error {
 	return nil
 }
 
+// again measures a round trip on a stream that may have ended since the last one: the other side
+// has done so, or it was on a connection that is gone. The caller holds p.mu.
+func (r *running) again(ctx context.Context, id ID, p *probeStream, limit time.Duration) (time.Duration, error) {
+	kept := p.s != nil
+	rtt, err := r.roundTrip(ctx, id, p, limit)
+	if err != nil && kept && !errors.Is(err, context.DeadlineExceeded) {
+		rtt, err = r.roundTrip(ctx, id, p, limit)
+	}
+	return rtt, err
+}
+
 // roundTrip measures one. The stream that it opens stays, unless there is an error.
-func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream) (rtt time.Duration, err error) {
-	began, limit := time.Now(), min(probeMost, probeLeast+probeTimes*r.book.usual(id))
+func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream, limit time.Duration) (rtt time.Duration, err error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer func() {

@@ -21,13 +21,13 @@ func TestForeignAddressesLast(t *testing.T) {
 		relay  = "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWNdEakZdCJ2VjWPAkmyBPR1uASTnoPfDHseBm6xZHD5Li/p2p-circuit"
 	)
 	delays := map[string]time.Duration{}
-	for _, d := range rank(addrsOf([]wire.Addr{far, relay, public, near}), own) {
+	for _, d := range rank(addrsOf([]wire.Addr{far, relay, public, near}), own, noRelay) {
 		delays[d.Addr.String()] = d.Delay
 	}
 	if len(delays) != 4 || delays[near] != 0 || delays[far] < max(delays[public], delays[relay])+foreignDelay {
 		t.Errorf("got %v", delays)
 	}
-	if d := rank(addrsOf([]wire.Addr{far}), own); len(d) != 1 || d[0].Delay != 0 {
+	if d := rank(addrsOf([]wire.Addr{far}), own, noRelay); len(d) != 1 || d[0].Delay != 0 {
 		t.Errorf("the only address of a peer waits: %v", d)
 	}
 }
@@ -64,3 +64,5 @@ func TestLoopbackOfOthers(t *testing.T) {
 		}
 	}
 }
+
+func noRelay(ID) int { return relayFar }

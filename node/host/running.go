@@ -55,6 +55,7 @@ type running struct {
 	renews    chan struct{} // wakes the renewal of the membership; size 1, as it asks all
 	prober    prober
 	catchUp   catchUp
+	circuits  circuits
 
 	seen     sightings
 	relaying atomic.Bool // carries others' connections
@@ -74,7 +75,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber()}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber(), circuits: newCircuits()}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
@@ -193,6 +194,9 @@ func (r *running) loops() error {
 	loop(nil, func(context.Context) time.Duration { r.probeNext(times.Ping / 2); return times.Ping / 2 })
 	loop(nil, func(context.Context) time.Duration { r.catchUpNext(); return catchUpLook })
 	loop(nil, func(context.Context) time.Duration { r.tidy(); return tidyEvery })
+	if r.cfg.NAT { // else there are no relayed connections
+		loop(nil, func(context.Context) time.Duration { return r.watchCircuits() })
+	}
 	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
 	g.Go(func() error { return (&local{r: r}).loop(ctx) }) // not before the host listens: it tells others where
@@ -234,7 +238,9 @@ func wake(c chan struct{}) {
 // newStream wraps a stream of the library.
 func (r *running) newStream(ls network.Stream) *stream {
 	proto := string(ls.Protocol())
-	return newStream(ls, func() { r.metrics.resets.WithLabelValues(proto).Inc() })
+	s := newStream(ls, func() { r.metrics.resets.WithLabelValues(proto).Inc() })
+	s.why = r.ofRelayed
+	return s
 }
 
 // serve hands streams of a protocol to f once their peer is verified and may use this one.
@@ -356,8 +362,7 @@ func (r *running) left(id ID) {
 
 // listenAddrs returns where a peer says it listens.
 func (r *running) listenAddrs(id ID) []wire.Addr {
-	addrs := fromLibrary(r.host.Peerstore().PeerInfo(native(id)))
-	return addrs[:min(len(addrs), protocol.MaxAddrs)]
+	return fewAddrs(fromLibrary(r.host.Peerstore().PeerInfo(native(id))))
 }
 
 // housekeeping ends memberships that are over, forgets old adverts, saves the book.

@@ -1,7 +1,10 @@
 package host
 
 import (
+	"errors"
 	"io"
+	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +23,8 @@ func ParseID(text string) (ID, error) { return wire.ParsePeerID(text) }
 
 // Stream is a two-way byte stream to a verified peer. Each Read and Write has a deadline:
 // protocol.StreamIdleTimeout from its start, or what SetDeadline said. One goroutine may
-// read while another writes.
+// read while another writes. The error of a deadline that passed is os.ErrDeadlineExceeded. Errors
+// wrap ErrPathLost if the stream was relayed and its connection has ended.
 type Stream interface {
 	io.Reader
 	io.Writer
@@ -47,8 +51,9 @@ type Stream interface {
 // stream makes a Stream of the library's.
 type stream struct {
 	network.Stream
-	fixedRead, fixedWrite atomic.Bool // the user has set a deadline
-	onErr                 func()      // counts resets
+	fixedRead, fixedWrite atomic.Bool                     // the user has set a deadline
+	onErr                 func()                          // counts resets
+	why                   func(network.Conn, error) error // of a relayed connection; nil: nothing is known
 }
 
 var _ Stream = (*stream)(nil)
@@ -64,7 +69,8 @@ func (s *stream) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return s.Stream.Read(p)
+	n, err := s.Stream.Read(p)
+	return n, s.explain(err)
 }
 
 // Write writes with a deadline.
@@ -74,7 +80,23 @@ func (s *stream) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return s.Stream.Write(p)
+	n, err := s.Stream.Write(p)
+	return n, s.explain(err)
+}
+
+// explain makes errors say the same over all transports.
+func (s *stream) explain(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		err = os.ErrDeadlineExceeded // the multiplexer of TCP has one of its own
+	}
+	if s.why != nil && s.Relayed() {
+		err = s.why(s.Conn(), err)
+	}
+	return err
 }
 
 // SetDeadline fixes the deadline.
