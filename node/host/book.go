@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -250,6 +253,36 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	}
 }
 
+// hasten makes the next dial of a peer due soon if others may be found through it: it was named by
+// a token, or was met and has a public address.
+func (b *book) hasten(id ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	if k == nil || !k.sticky && (k.seen.IsZero() || !slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) })) {
+		return
+	}
+	if at := now.Add(firstBackoff/2 + time.Duration(b.rng.Int64N(int64(firstBackoff/2)))); at.Before(k.next) {
+		k.next = at
+	}
+}
+
+// revive makes a dial of a peer due that was dialled in vain, as it shows that it is there; of all
+// if none is given, as this peer is back.
+func (b *book) revive(id ID, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p, k := range b.peers {
+		if k.failure == "" || id != "" && id != p {
+			continue
+		}
+		k.failures = min(k.failures, 2)
+		if at := now.Add(time.Duration(b.rng.Int64N(int64(heardSpread)))); at.Before(k.next) {
+			k.next = at
+		}
+	}
+}
+
 // part notes that the connection to a peer ends as it is surplus: nobody is dead, and no dial is
 // due for some time.
 func (b *book) part(id ID, now time.Time) {
@@ -303,22 +336,23 @@ func (b *book) end(id ID) {
 
 // target is a peer that is due for a dial.
 type target struct {
-	id     ID
-	addrs  []wire.Addr
-	sticky bool
-	met    bool
-	near   bool
+	id       ID
+	addrs    []wire.Addr
+	sticky   bool
+	met      bool
+	near     bool
+	failures int
 }
 
 // due returns the peers that may be dialled now: bootstrap peers first, then those that were
-// met, each in a given order.
+// met, those first that were dialled in vain the least, each in a given order.
 func (b *book) due(now time.Time, order func(a, b ID) int) []target {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []target
 	for id, k := range b.peers {
 		if len(k.addrs) > 0 && !now.Before(k.next) {
-			out = append(out, target{id, slices.Clone(k.addrs), k.sticky, !k.seen.IsZero(), k.near})
+			out = append(out, target{id, slices.Clone(k.addrs), k.sticky, !k.seen.IsZero(), k.near, k.failures})
 		}
 	}
 	rank := func(t target) int {
@@ -331,7 +365,7 @@ func (b *book) due(now time.Time, order func(a, b ID) int) []target {
 		return 2
 	}
 	slices.SortFunc(out, func(x, y target) int {
-		return cmp.Or(cmp.Compare(rank(x), rank(y)), order(x.id, y.id))
+		return cmp.Or(cmp.Compare(rank(x), rank(y)), cmp.Compare(x.failures, y.failures), order(x.id, y.id))
 	})
 	return out
 }

@@ -199,6 +199,9 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	if a.Peer != r.ID() {
 		r.AddAddrs(a.Peer, a.Addrs)
 		r.book.called(a.Peer, a.Name)
+		if from != a.Peer {
+			r.book.revive(a.Peer, now)
+		}
 		r.events.emit(EvtAdvertReceived{Peer: a.Peer})
 	}
 	return verdictAccept

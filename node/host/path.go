@@ -45,6 +45,11 @@ const (
 	// aliveBackoff is MaxBackoff for peers that others still hear of: a path that has healed
 	// is found soon.
 	aliveBackoff = time.Minute
+	// firstBackoff is MaxBackoff for peers that this one may depend on while it has fewer than it
+	// wants: those of a token, and those with a public address, over which others are found.
+	firstBackoff = 10 * time.Second
+	// heardSpread is within what time a peer is dialled that others have heard of again.
+	heardSpread = 2 * time.Second
 	// missedFor is how long a peer that was met and cannot be reached any more is listed.
 	missedFor = time.Hour
 )

@@ -271,3 +271,52 @@ func TestPathOfTheBook(t *testing.T) {
 		t.Error("a peer that is alive is not dialled again within a minute")
 	}
 }
+
+// TestDialsOfAwayPeers has peers away for long: those over which others are found are dialled again
+// soon, and the others once they are heard of.
+func TestDialsOfAwayPeers(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newBook(foundSwarm(t, t.TempDir()).ID, time.Second)
+	type peer struct {
+		name string
+		addr wire.Addr
+		soon bool
+		id   ID
+	}
+	peers := []peer{
+		{"of the token", "/ip4/192.168.2.1/tcp/1", true, ""},
+		{"with a public address", "/ip4/8.8.8.8/tcp/1", true, ""},
+		{"at home", "/ip4/192.168.2.1/tcp/1", false, ""},
+		{"behind a relay", "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWNdEakZdCJ2VjWPAkmyBPR1uASTnoPfDHseBm6xZHD5Li/p2p-circuit", false, ""},
+	}
+	for i := range peers {
+		p := &peers[i]
+		p.id = foundSwarm(t, t.TempDir()).ID
+		b.add(p.id, []wire.Addr{p.addr}, i == 0)
+		if i > 0 {
+			b.verified(p.id, nil, now)
+		}
+		for range 20 {
+			b.failed(p.id, reasonNoAnswer, false, now)
+		}
+		b.hasten(p.id, now)
+	}
+	is := func(p *peer, at time.Time) bool {
+		return slices.ContainsFunc(b.due(at, byID), func(d target) bool { return d.id == p.id })
+	}
+	for i := range peers {
+		p := &peers[i]
+		if is(p, now) || is(p, now.Add(firstBackoff)) != p.soon {
+			t.Errorf("a peer %s is dialled at once, or not when it should be", p.name)
+		}
+	}
+	b.revive(peers[2].id, now)
+	if !is(&peers[2], now.Add(heardSpread)) || is(&peers[3], now.Add(heardSpread)) {
+		t.Error("not the one peer that was heard of is dialled")
+	}
+	b.revive("", now)
+	if !is(&peers[3], now.Add(heardSpread)) {
+		t.Error("the others are not dialled when this peer is back")
+	}
+}

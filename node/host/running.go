@@ -329,6 +329,9 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	r.metrics.peers.Inc()
 	r.noteAccepted()
 	r.log.Info("peer joined", "peer", id, "version", h.Version)
+	if len(r.gate.members()) == 1 { // this peer was away, and not those that it did not reach
+		r.book.revive("", r.now())
+	}
 	r.events.emit(EvtPeerJoined{Peer: id, Hello: h})
 	r.tasks.start(func() { _ = r.ping(r.ctx, id, rttSamples) }) // check sees to failures
 	r.tasks.start(func() { r.tellRevoked(id) })
