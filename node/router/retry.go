@@ -105,7 +105,7 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 		if errors.Is(err, ErrNoChain) && len(s.objections) == 0 && s.alone(ctx) {
 			continue
 		}
-		if errors.Is(err, ErrNoChain) && len(s.marks) > 0 {
+		if errors.Is(err, ErrNoChain) && len(s.marks)+len(s.strayed) > 0 {
 			if len(s.objections) > 0 { // waiting for other peers does not mend a request
 				return s.believed()
 			}
@@ -171,6 +171,10 @@ func (s *Session) lost(ctx context.Context, o *opening, err error) bool {
 	if ctx.Err() != nil || o == nil {
 		return false
 	}
+	if s.strays(o.chain.Links[0].Peer, err) {
+		s.r.cfg.Log.Info("way to a peer lost, looking for another", "peer", o.chain.Links[0].Peer, "err", err)
+		return true
+	}
 	v := o.examine(err, o.waitsFor())
 	if v.over && !s.r.cfg.Now().Before(s.deadline) { // of the session, or so the peer says
 		return false
@@ -186,6 +190,20 @@ func (s *Session) lost(ctx context.Context, o *opening, err error) bool {
 		return true
 	}
 	s.r.settle(ctx, o.trial, v)
+	return true
+}
+
+// strays notes that a session failed as the relay between here and its first peer did, and reports
+// whether it did: the peer is not to blame. It is if that happens again soon.
+func (s *Session) strays(p host.ID, err error) bool {
+	now := s.r.cfg.Now()
+	if last, again := s.strayed[p]; !errors.Is(err, host.ErrPathLost) || again && now.Sub(last) < suspectFor {
+		return false
+	}
+	if s.strayed == nil {
+		s.strayed = map[host.ID]time.Time{}
+	}
+	s.strayed[p] = now
 	return true
 }
 

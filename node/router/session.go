@@ -57,6 +57,7 @@ type Session struct {
 	tokens   []int32   // what the chain has seen
 	numbers  []float32 // of the image or the rows at work
 	reroutes int
+	strayed  map[host.ID]time.Time // when the relayed way to a peer was lost
 	blames
 }
 
