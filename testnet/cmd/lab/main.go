@@ -7,7 +7,7 @@
 //	                     it does not name the cause
 //	lab lan              let nodes find each other on local networks, without internet and in homes that look
 //	                     alike, and fail if it takes too long
-//	lab outage           kill relays in the middle of answers, and fail if one breaks off
+//	lab outage           take away public nodes in the middle of answers, and fail if one breaks off or pauses long
 //	lab distance [flags] compare what covey model pull and one QUIC stream bring over 80 ms and 3 % of loss
 //	lab ci               a pair and lan, in about a minute; where no lab can be built it says why and exits with 0
 //	lab clean            remove what a crashed run left
@@ -50,7 +50,7 @@ func main() {
 	case "proxy": // how a lab starts this program on a router
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	case "outage":
-		err = outage(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 2})
+		failed, err = outage(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 2})
 	case "distance":
 		failed, err = distance(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1}, flag.Args()[1:])
 	default:
@@ -182,18 +182,22 @@ func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err
 	return failed, nil
 }
 
-// outage prints what the deaths of public nodes cost.
-func outage(ctx context.Context, r *lab.Reach) error {
+// outage prints what the deaths of public nodes cost, and returns how much of it costs too much.
+func outage(ctx context.Context, r *lab.Reach) (failed int, err error) {
 	clean, err := prepare(r)
 	defer clean()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	o, err := r.Outages(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("a relay dies in the middle of an answer: %.1f s, the same tokens; without that %.1f s\nall public nodes die and come back: an answer after %.1f s\n",
-		o.Relay.Seconds(), o.Alone.Seconds(), o.Return.Seconds())
-	return nil
+	fmt.Println(lab.OutageHead)
+	var why strings.Builder
+	err = r.Outages(ctx, func(o *lab.Outage) {
+		fmt.Println(o)
+		if err := o.Err(); err != nil {
+			failed++
+			fmt.Fprintln(&why, err)
+		}
+	})
+	fmt.Printf("\n%d over their limit\n%s", failed, why.String())
+	return failed, err
 }
