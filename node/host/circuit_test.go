@@ -6,13 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/multiformats/go-multiaddr"
 
@@ -320,5 +323,51 @@ func TestFewAddrs(t *testing.T) {
 	}
 	if got["one"] != 11 || got["two"] != 3 || got["direct"] != 2 {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestNoRelayedTwin has two peers that met over a relay and then directly: the relayed connection
+// ends, as it would keep one from asking the other to relay.
+func TestNoRelayedTwin(t *testing.T) {
+	t.Parallel()
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Relay = RelayOn })
+	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := b.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := of.host.Network().Listen(addrsOf([]wire.Addr{listenTCP})...); err != nil { // after all
+		t.Fatal(err)
+	}
+	until(t, "a reservation", func() bool {
+		_, err := client.Reserve(t.Context(), of.host, peer.AddrInfo{ID: native(founder.ID()), Addrs: addrsOf(founder.Addrs()[:1])})
+		return err == nil
+	})
+	ctx := network.WithForceDirectDial(t.Context(), "test")
+	if err := r.host.Connect(ctx, peer.AddrInfo{ID: native(b.ID()), Addrs: of.host.Network().ListenAddresses()}); err != nil {
+		t.Fatal(err)
+	}
+	// The library takes no second way by itself, and neither does it when both sides dial at once.
+	way, _ := multiaddr.NewMultiaddr(string(founder.Addrs()[0]) + "/p2p-circuit")
+	over := r.host.Network().(interface {
+		TransportForDialing(multiaddr.Multiaddr) transport.Transport
+	}).TransportForDialing(way)
+	c, err := over.Dial(t.Context(), way, native(b.ID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	relayed := func() bool {
+		return slices.ContainsFunc(of.host.Network().ConnsToPeer(native(a.ID())), func(c network.Conn) bool { return c.Stat().Limited })
+	}
+	until(t, "the relayed connection", relayed)
+	until(t, "its end", func() bool { return !relayed() })
+	if p := b.Path(a.ID()); p.State != PathDirect {
+		t.Errorf("then the path is %+v", p)
 	}
 }
