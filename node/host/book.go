@@ -253,16 +253,16 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	}
 }
 
-// hasten makes the next dial of a peer due soon if others may be found through it: it was named by
-// a token, or was met and has a public address.
-func (b *book) hasten(id ID, now time.Time) {
+// hasten makes the next dial of a peer due within a time if others may be found through it: it was
+// named by a token, or was met and has a public address.
+func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.peers[id]
 	if k == nil || !k.sticky && (k.seen.IsZero() || !slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) })) {
 		return
 	}
-	if at := now.Add(firstBackoff/2 + time.Duration(b.rng.Int64N(int64(firstBackoff/2)))); at.Before(k.next) {
+	if at := now.Add(within/2 + time.Duration(b.rng.Int64N(int64(within/2)))); at.Before(k.next) {
 		k.next = at
 	}
 }

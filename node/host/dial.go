@@ -160,8 +160,11 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 		}
 		if r.gate.get(id) == nil { // else it has come by itself
 			r.book.failed(id, why, r.table.of(id, r.now()) != nil, r.now())
-			if len(r.gate.members()) < r.cfg.PeersLow {
-				r.book.hasten(id, r.now())
+			switch n := len(r.gate.members()); {
+			case n == 0:
+				r.book.hasten(id, aloneBackoff, r.now())
+			case n < r.cfg.PeersLow:
+				r.book.hasten(id, firstBackoff, r.now())
 			}
 		}
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))

@@ -46,8 +46,10 @@ const (
 	// is found soon.
 	aliveBackoff = time.Minute
 	// firstBackoff is MaxBackoff for peers that this one may depend on while it has fewer than it
-	// wants: those of a token, and those with a public address, over which others are found.
-	firstBackoff = 10 * time.Second
+	// wants: those of a token, and those with a public address, over which others are found. It is
+	// aloneBackoff while there are none at all. A dial in vain over QUIC takes some 20 KB.
+	firstBackoff = 20 * time.Second
+	aloneBackoff = 10 * time.Second
 	// heardSpread is within what time a peer is dialled that others have heard of again.
 	heardSpread = 2 * time.Second
 	// missedFor is how long a peer that was met and cannot be reached any more is listed.

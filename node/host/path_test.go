@@ -300,7 +300,7 @@ func TestDialsOfAwayPeers(t *testing.T) {
 		for range 20 {
 			b.failed(p.id, reasonNoAnswer, false, now)
 		}
-		b.hasten(p.id, now)
+		b.hasten(p.id, firstBackoff, now)
 	}
 	is := func(p *peer, at time.Time) bool {
 		return slices.ContainsFunc(b.due(at, byID), func(d target) bool { return d.id == p.id })
