@@ -61,7 +61,7 @@ const (
 // Outages has b serve a model that a asks. Behind symmetric NATs, it takes away the relay of an
 // answer in the middle of it, once by killing the node and once by cutting it off the network.
 // Then it kills both public nodes for a while. Behind ordinary routers, which are passed
-// directly, it kills both in the middle of an answer. What was seen is told to each. An error is
+// directly, it kills both in the middle of an answer, for a while, too. What was seen is told to each. An error is
 // that of the lab, or that an answer broke or was another one.
 func (r *Reach) Outages(ctx context.Context, each func(*Outage)) error {
 	if r.Publics != 2 {
@@ -151,6 +151,15 @@ func (n *nodes) loseAll(each func(*Outage)) error {
 	if err := n.kill("pub", "pub2"); err != nil {
 		return err
 	}
+	return n.goBack("an answer after all public nodes were away for", each, func(ctx context.Context) error {
+		_, _, err := n.answer(ctx, "a", "8", question)
+		return err
+	})
+}
+
+// goBack starts the public nodes again after a while and tells how long it takes until the swarm is
+// whole.
+func (n *nodes) goBack(what string, each func(*Outage), whole func(context.Context) error) error {
 	select {
 	case <-time.After(awayFor):
 	case <-n.ctx.Done():
@@ -160,11 +169,9 @@ func (n *nodes) loseAll(each func(*Outage)) error {
 	if err := errors.Join(n.startPublic("pub"), n.startPublic("pub2")); err != nil {
 		return err
 	}
-	err := wait(n.ctx, 2*backLimit, "an answer after all have come back", func(ctx context.Context) error {
-		_, _, err := n.answer(ctx, "a", "8", question)
-		return err
-	})
-	each(&Outage{What: fmt.Sprintf("all public nodes are killed, and are back after %.0f s", awayFor.Seconds()), Pause: time.Since(begin), Limit: backLimit})
+	what += fmt.Sprintf(" %.0f s", awayFor.Seconds())
+	err := wait(n.ctx, 2*backLimit, what, whole)
+	each(&Outage{What: what, Pause: time.Since(begin), Limit: backLimit})
 	return err
 }
 
@@ -180,7 +187,16 @@ func (n *nodes) keepDirect(c *conversation, each func(*Outage)) error {
 	if err != nil {
 		return err
 	}
-	return n.lose(c, "direct: all public nodes are killed", directPause, each, func() error { return n.kill("pub", "pub2") })
+	if err := n.lose(c, "direct: all public nodes are killed", directPause, each, func() error { return n.kill("pub", "pub2") }); err != nil {
+		return err
+	}
+	return n.goBack("direct: connections to all public nodes after", each, func(ctx context.Context) error {
+		return n.both(func(h string) error {
+			_, err := n.peer(ctx, h, "pub")
+			_, err2 := n.peer(ctx, h, "pub2")
+			return errors.Join(err, err2)
+		})
+	})
 }
 
 // lose takes something away in the middle of an answer.
