@@ -127,14 +127,14 @@ var broken = []struct {
 	{"symmetric NAT without any relay", func(f *doctor.Facts) {
 		f.Network.Seen[1].As = "11.0.0.9:31002"
 		f.Network.Relays, f.Network.RelayOffered = nil, 0
-	}, []string{"nat warn symmetric", "relay fail symmetric NAT without any relay: the TCP socket 192.168.1.2:24001 is 11.0.0.9:24001 to attic and 11.0.0.9:31002 to cellar, and of 2 peers connected 0 relay"}},
+	}, []string{"nat warn symmetric", "relay fail symmetric NAT without any relay: the TCP socket 192.168.1.2:24001 is 11.0.0.9:24001 to attic and 11.0.0.9:31002 to cellar, and of 2 peers connected none relays"}},
 	{"symmetric NAT with one", func(f *doctor.Facts) { f.Network.Seen[1].As = "11.0.0.9:31002" }, []string{"nat warn symmetric"}},
 	{"an ordinary NAT without a relay", func(f *doctor.Facts) { f.Network.Relays, f.Network.RelayOffered = nil, 0 }, []string{"relay warn a router is before this machine (endpoint-independent NAT)"}},
 	{"an unknown NAT without a relay, and a peer away", func(f *doctor.Facts) {
 		f.Network.Relays, f.Network.RelayOffered, f.Network.Seen = nil, 0, f.Network.Seen[:1]
 		away(&f.Peers[1], tcp("192.168.9.2", 24001, doctor.Silent))
 		f.Peers[1].Inside = true
-	}, []string{"reach warn cellar: it is behind a router: it tells addresses within its own network alone, as 192.168.9.2", "nat unknown", "relay fail a router is before this machine (unknown NAT)"}},
+	}, []string{"reach warn cellar: it is behind a router: it tells addresses within its own network alone, as 192.168.9.2", "nat unknown", "relay fail a router is before this machine (a NAT of unknown kind)"}},
 	{"clock wrong by minutes, one peer to ask", func(f *doctor.Facts) {
 		f.Peers[0].Clock = 5 * time.Minute
 		f.Peers[1].Timed = false
@@ -169,6 +169,21 @@ var broken = []struct {
 	}, []string{"membership fail the token expired on"}},
 	{"token of another swarm", func(f *doctor.Facts) { f.Token = &doctor.Token{Expires: now.Add(time.Hour), Other: true} }, []string{"membership fail the token is of another swarm"}},
 	{"turned away", func(f *doctor.Facts) { f.Membership.Problem = "a peer turned this node away" }, []string{"membership fail a peer turned"}},
+	{"turned away for its clock", func(f *doctor.Facts) {
+		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Problem: "a peer turned this node away: grant expired: your clock is 3h0m0s behind this peer's; if that is not a matter of clocks, start it anew"}
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{
+		"membership warn a peer turned this node away: grant expired: your clock is 3h0m0s behind this peer's", "clock fail this machine's clock says",
+		"reach fail attic", "udp unknown", "nat unknown", "mtu unknown", "relay unknown no peer is connected",
+	}},
+	{"not let in yet", func(f *doctor.Facts) {
+		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Problem: "the membership ends and is not renewed"}
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], silent("11.0.0.1")...)
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{"membership warn no peer has let this machine in yet", "clock unknown", "reach fail no packet comes back", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
 	{"membership ends soon", func(f *doctor.Facts) {
 		f.Membership.Problem, f.Membership.Expires = "the membership ends and is not renewed", now.Add(time.Hour)
 	}, []string{"membership warn the membership ends"}},

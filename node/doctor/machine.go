@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -45,6 +46,13 @@ func checkMembership(f *Facts) []api.Finding {
 	} else if t != nil && !f.Now.Before(t.Expires) && (m == nil || m.Ended() || m.State == "joining") {
 		return one(check, api.FindingFail, fmt.Sprintf("the token expired on %s, %s ago, before a peer of the swarm accepted it from this machine", date(t.Expires), span(f.Now.Sub(t.Expires))), token)
 	}
+	problem := ""
+	if m != nil {
+		problem = m.Problem
+		if i := strings.LastIndex(problem, "; "); i > 0 { // what to do, which follows
+			problem = problem[:i]
+		}
+	}
 	switch {
 	case m == nil && f.Token != nil:
 		return ok(check, "the token is good until %s, and not used yet", date(f.Token.Expires))
@@ -59,15 +67,40 @@ func checkMembership(f *Facts) []api.Finding {
 		return one(check, api.FindingFail, fmt.Sprintf("the membership expired on %s, %s ago: other peers do not talk to this node", date(m.Expires), span(f.Now.Sub(m.Expires))), token)
 	case m.State == "founder":
 		return ok(check, "founder of the swarm: renews itself")
-	case m.Problem != "" && m.Expires.Sub(f.Now) > soon:
-		return one(check, api.FindingFail, m.Problem, token)
+	case m.Problem != "" && clockRefusal(f) != "":
+		return one(check, api.FindingWarn, problem, "see clock")
+	case m.Problem != "" && (m.Expires.Sub(f.Now) > soon || strings.HasPrefix(m.Problem, "a peer turned this node away")):
+		return one(check, api.FindingFail, problem, token)
+	case m.State == "joining" && !slices.ContainsFunc(f.Peers, func(p Peer) bool { return p.Connected() }):
+		return one(check, api.FindingWarn, fmt.Sprintf("no peer has let this machine in yet; the token is good until %s", date(m.Expires)), "see reach")
 	case m.Problem != "":
-		return one(check, api.FindingWarn, m.Problem, "let the founder's node or a deputy's run, so that it renews this one's")
-	case m.State == "joining":
-		return one(check, api.FindingWarn, fmt.Sprintf("no peer has let this machine in yet; the token is good until %s", date(m.Expires)), "")
+		return one(check, api.FindingWarn, problem, "let the founder's node or a deputy's run, so that it renews this one's")
 	}
 	left := m.Expires.Sub(f.Now)
 	return ok(check, "%s until %s, for another %s; renews from %s on", m.State, date(m.Expires), span(left), m.RenewsAt.Local().Format(time.DateOnly))
+}
+
+// setClock is what to do about a clock.
+const setClock = "turn network time on (timedatectl set-ntp true, or the system's date settings): peers do not hear each other and refuse memberships with clocks apart"
+
+// clockRefusal is what a peer said that turned this node away for its clock, "" if none did.
+func clockRefusal(f *Facts) string {
+	var said []string
+	if f.Membership != nil {
+		said = append(said, f.Membership.Problem)
+	}
+	for _, p := range f.Peers {
+		if !p.Connected() {
+			said = append(said, p.Reason)
+		}
+	}
+	for _, s := range said {
+		if i := strings.Index(s, "your clock is "); i >= 0 {
+			text, _, _ := strings.Cut(s[i:], ";")
+			return text
+		}
+	}
+	return ""
 }
 
 func checkClock(f *Facts) []api.Finding {
@@ -83,22 +116,24 @@ func checkClock(f *Facts) []api.Finding {
 			far = append(far, fmt.Sprintf("that of %s is %s", p.Name, ahead(p.Clock)))
 		}
 	}
+	if said := clockRefusal(f); len(offsets) == 0 && said != "" {
+		return one(check, api.FindingFail, fmt.Sprintf("this machine's clock says %s, and a peer turned it away for that: %s; one of the two is wrong", f.Now.Local().Format(time.DateTime), said), "look which, and "+setClock)
+	}
 	if len(offsets) == 0 {
 		return unknown(check, "this machine's clock says %s; no peer is connected to compare it with", f.Now.Local().Format(time.DateTime))
 	}
 	slices.SortFunc(offsets, func(a, b time.Duration) int { return int(a - b) })
 	median := offsets[(len(offsets)-1)/2]
-	const set = "turn network time on (timedatectl set-ntp true, or the system's date settings): peers do not hear each other and refuse memberships with clocks apart"
 	switch {
 	case len(far) == 0:
 		worst := slices.MaxFunc(offsets, func(a, b time.Duration) int { return int(a.Abs() - b.Abs()) })
 		return ok(check, "at most %s from those of %s", span(worst), count(len(offsets), "peer"))
 	case len(offsets) > 2 && median.Abs() > api.ClockFar:
-		return one(check, api.FindingFail, fmt.Sprintf("this machine's clock is wrong: it is %s by those of %d of %d peers, and says %s", ahead(-median), len(far), len(offsets), f.Now.Local().Format(time.DateTime)), set)
+		return one(check, api.FindingFail, fmt.Sprintf("this machine's clock is wrong: it is %s by those of %d of %d peers, and says %s", ahead(-median), len(far), len(offsets), f.Now.Local().Format(time.DateTime)), setClock)
 	case len(offsets) > 2:
-		return one(check, api.FindingWarn, fmt.Sprintf("the clocks of %s are wrong, this machine's is like those of most: %s", count(len(far), "peer"), list(far)), "on those machines "+set)
+		return one(check, api.FindingWarn, fmt.Sprintf("the clocks of %s are wrong, this machine's is like those of most: %s", count(len(far), "peer"), list(far)), "on those machines "+setClock)
 	}
-	return one(check, api.FindingFail, fmt.Sprintf("this machine's clock says %s, and beside it %s: one of them is wrong", f.Now.Local().Format(time.DateTime), list(far)), "look which, and "+set)
+	return one(check, api.FindingFail, fmt.Sprintf("this machine's clock says %s, and beside it %s: one of them is wrong", f.Now.Local().Format(time.DateTime), list(far)), "look which, and "+setClock)
 }
 
 func ahead(by time.Duration) string {

@@ -90,6 +90,8 @@ func checkMapping(f *Facts) []api.Finding {
 		return ok(check, "the router maps %s here (UPnP or NAT-PMP)", list(n.Mapped))
 	case n.Gateway:
 		return one(check, api.FindingWarn, "a router that maps ports (UPnP or NAT-PMP) was found, and maps none to this node", "look in the router whether it lets machines map ports")
+	case len(n.Seen) == 0:
+		return unknown(check, "no router that maps ports (UPnP or NAT-PMP) answers; whether a router is before this machine is not known, as no peer is connected")
 	case !behind:
 		return ok(check, "no router that maps ports (UPnP or NAT-PMP) was found; none is needed as far as peers tell")
 	}
@@ -230,6 +232,14 @@ func sizes(above int) string {
 	return strings.Join(out, ", ")
 }
 
+// natName names a kind for people.
+func natName(kind string) string {
+	if kind == natUnknown {
+		return "a NAT of unknown kind"
+	}
+	return kind + " NAT"
+}
+
 func checkRelay(f *Facts) []api.Finding {
 	const check = "relay"
 	n := &f.Network
@@ -246,12 +256,18 @@ func checkRelay(f *Facts) []api.Finding {
 			away++
 		}
 	}
+	offered := "none relays"
+	if n.RelayOffered > 0 {
+		offered = fmt.Sprintf("%d relay, where this one has no place yet", n.RelayOffered)
+	}
 	const do = "let a machine that all can reach run covey up --relay on (see docs/reach.md), or forward a port in this router and say covey up --announce"
 	switch {
 	case !f.Running:
 		return unknown(check, "not looked for without a node")
 	case len(n.Relays) > 0:
 		return ok(check, "reserved at %s: others reach this machine through it%s", list(n.Relays), serves)
+	case connected == 0 && n.Public4 && !n.Private:
+		return ok(check, "none needed: this machine has a public address%s", serves)
 	case len(n.Reachable) > 0 || len(n.Mapped) > 0 || n.Public4 && !n.Private || connected > 0 && !behind:
 		return ok(check, "none needed as far as peers tell%s", serves)
 	case connected == 0:
@@ -259,11 +275,11 @@ func checkRelay(f *Facts) []api.Finding {
 	case !n.NAT:
 		return one(check, api.FindingWarn, "the node runs with --nat=false, and uses no relay although a router is before it", "start it without --nat=false")
 	case kind == natSymmetric:
-		return one(check, api.FindingFail, fmt.Sprintf("symmetric NAT without any relay: %s, and of %s connected %d relay: machines behind other routers cannot reach this one, nor it them (now: %d)", why, count(connected, "peer"), n.RelayOffered, away), do)
+		return one(check, api.FindingFail, fmt.Sprintf("symmetric NAT without any relay: %s, and of %s connected %s: machines behind other routers cannot reach this one, nor it them (now %s)", why, count(connected, "peer"), offered, count(away, "peer")), do)
 	case n.RelayOffered > 0:
 		return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine, and no relay holds a reservation for it yet; %s relay", count(n.RelayOffered, "connected peer")), "wait half a minute after the start; if it stays so, look at their limits (limits.relay)")
 	case away > 0:
-		return one(check, api.FindingFail, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: machines behind other routers cannot reach this one, nor it them (now: %d)", kind, count(connected, "peer"), away), do)
+		return one(check, api.FindingFail, fmt.Sprintf("a router is before this machine (%s), and of %s connected none relays: machines behind other routers cannot reach this one, nor it them (now %s)", natName(kind), count(connected, "peer"), count(away, "peer")), do)
 	}
-	return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine (%s NAT), and of %s connected none relays: a machine behind another router could not reach this one", kind, count(connected, "peer")), do)
+	return one(check, api.FindingWarn, fmt.Sprintf("a router is before this machine (%s), and of %s connected none relays: a machine behind another router could not reach this one", natName(kind), count(connected, "peer")), do)
 }

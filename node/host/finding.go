@@ -21,6 +21,7 @@ import (
 // Why a peer is unreachable, and where to look.
 const (
 	reasonNoAddress = "it tells no address at which it can be dialled from here"
+	reasonOther     = "another program than covey answers at its address"
 	reasonIdentity  = "another peer answers at its address, or its machine was set up anew"
 	reasonRefused   = "its machine refuses the connection: covey up does not run there, or a firewall rejects it"
 	reasonEnded     = "its machine ends the connection at once: covey up is stopping there, or another program answers at its port"
@@ -113,6 +114,8 @@ func causeFinding(err error) (reason string, weight int) {
 	switch {
 	case errors.As(err, &other):
 		return reasonIdentity, weightIdentity
+	case strings.Contains(err.Error(), "message did not have trailing newline"), strings.Contains(err.Error(), "message was too large"): // the library has no error for these
+		return reasonOther, weightIdentity
 	case isErrno(err, refusedErrnos):
 		return reasonRefused, weightRefused
 	case errors.Is(err, io.EOF), isErrno(err, endedErrnos):

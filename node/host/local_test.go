@@ -2,6 +2,8 @@ package host
 
 import (
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -31,6 +33,25 @@ func mute(t *testing.T) wire.Addr {
 		t.Fatal(err)
 	}
 	return wire.Addr("/ip4/127.0.0.1/tcp/" + port)
+}
+
+// TestOtherProgramAtAddress has a web server where a peer should be.
+func TestOtherProgramAtAddress(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	a := foundSwarm(t, t.TempDir())
+	_, port, _ := net.SplitHostPort(web.Listener.Addr().String())
+	token, err := a.Invite(Invitation{Addrs: []wire.Addr{wire.Addr("/ip4/127.0.0.1/tcp/" + port + "/p2p/" + a.ID.String())}}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := OpenCredentials(t.TempDir(), token, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := startPeer(t, c, nil)
+	until(t, "it is found out", func() bool { return b.Path(a.ID).Reason == reasonOther })
 }
 
 // TestHeardWhileDialling has a peer wait for an answer at an old address of another, and hear of
