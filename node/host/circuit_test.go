@@ -135,6 +135,7 @@ func newRelayedPair(t *testing.T) *relayedPair {
 		t.Fatal(err)
 	}
 	for _, r := range []*peerOf{first, second} {
+		until(t, "the relay knows them", func() bool { return r.isMember(p.a.ID()) && r.isMember(p.b.ID()) })
 		until(t, "a reservation", func() bool { // as b gets by itself, sooner or later
 			_, err := client.Reserve(t.Context(), of.host, peer.AddrInfo{ID: native(r.ID())})
 			return err == nil
@@ -352,6 +353,7 @@ func TestNoRelayedTwin(t *testing.T) {
 	if err := r.host.Connect(ctx, peer.AddrInfo{ID: native(b.ID()), Addrs: of.host.Network().ListenAddresses()}); err != nil {
 		t.Fatal(err)
 	}
+	until(t, "the relay knows both", func() bool { return founder.isMember(a.ID()) && founder.isMember(b.ID()) })
 	// The library takes no second way by itself, and neither does it when both sides dial at once.
 	way, _ := multiaddr.NewMultiaddr(string(founder.Addrs()[0]) + "/p2p-circuit")
 	over := r.host.Network().(interface {
