@@ -21,8 +21,10 @@ const (
 	maxFound = 64
 	// routingBucket and routingAtOnce are the k and alpha of Kademlia: an answer and a look-up take
 	// as much traffic as there are peers in a bucket, and the library's 20 are those of a
-	// network of strangers that come and go.
-	routingBucket, routingAtOnce = 8, 3
+	// network of strangers that come and go. A bucket must hold more than the ten peers up to which
+	// the library takes the table for too empty: else it may be full then, and each peer that it takes in
+	// pushes out another, which is a reason to take in one.
+	routingBucket, routingAtOnce = 12, 3
 	// routingRefresh is how often all buckets are looked after; those that are nearly empty every
 	// two minutes.
 	routingRefresh = time.Hour
