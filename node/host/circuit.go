@@ -84,7 +84,7 @@ func (c *circuits) of(id ID) *probeStream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.streams[id] == nil {
-		c.streams[id] = new(probeStream)
+		c.streams[id] = newProbeStream()
 	}
 	return c.streams[id]
 }
@@ -96,9 +96,7 @@ func (c *circuits) rest() {
 	c.streams = make(map[ID]*probeStream)
 	c.mu.Unlock()
 	for _, s := range streams {
-		s.mu.Lock()
-		s.end()
-		s.mu.Unlock()
+		s.drop()
 	}
 }
 
@@ -157,8 +155,10 @@ func (r *running) askRelay(id ID) (dead bool) {
 // context.DeadlineExceeded.
 func (r *running) question(ctx context.Context, id ID, limit time.Duration) error {
 	s := r.circuits.of(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.take(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
 	_, err := r.again(ctx, id, s, limit)
 	return err
 }

@@ -60,8 +60,29 @@ type prober struct {
 
 // probeStream is a stream that stays open for round trips: to open one costs more than they do.
 type probeStream struct {
-	mu sync.Mutex // held for a round trip
-	s  network.Stream
+	turn chan struct{} // size 1: who has put something in may use s, for a round trip
+	s    network.Stream
+}
+
+func newProbeStream() *probeStream { return &probeStream{turn: make(chan struct{}, 1)} }
+
+// take waits for the caller's turn, at most as long as ctx lasts; leave ends it.
+func (s *probeStream) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *probeStream) leave() { <-s.turn }
+
+// drop gives the stream up when nobody uses it.
+func (s *probeStream) drop() {
+	s.turn <- struct{}{}
+	defer s.leave()
+	s.end()
 }
 
 func newProber() prober {
@@ -94,7 +115,7 @@ func (p *prober) of(id ID) *probeStream {
 	defer p.mu.Unlock()
 	s := p.streams[id]
 	if s == nil {
-		s = new(probeStream)
+		s = newProbeStream()
 		p.streams[id] = s
 	}
 	return s
@@ -107,13 +128,11 @@ func (p *prober) forget(id ID) {
 	delete(p.streams, id)
 	p.mu.Unlock()
 	if s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.end()
+		s.drop()
 	}
 }
 
-// end gives the stream up. The caller holds mu.
+// end gives the stream up. It is the caller's turn.
 func (s *probeStream) end() {
 	if s.s != nil {
 		_ = s.s.Reset()
@@ -281,7 +300,7 @@ func (r *running) ask(id ID, conns []network.Conn, former bool) {
 		for failed := 0; ; {
 			err := r.ping(r.ctx, id, 1)
 			if !errors.Is(err, context.DeadlineExceeded) || r.ctx.Err() != nil { // it answers, or the connection has ended by itself
-				if err == nil {
+				if err == nil && failed > 0 {
 					r.readmit(id)
 				}
 				return
@@ -325,8 +344,10 @@ func (r *running) endSilent(id ID, conns []network.Conn) {
 // context.DeadlineExceeded.
 func (r *running) ping(ctx context.Context, id ID, n int) error {
 	p := r.prober.of(id)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.leave()
 	for range n {
 		rtt, err := r.again(ctx, id, p, min(probeMost, probeLeast+probeTimes*r.book.usual(id)))
 		if err != nil {
@@ -338,7 +359,7 @@ func (r *running) ping(ctx context.Context, id ID, n int) error {
 }
 
 // again measures a round trip on a stream that may have ended since the last one: the other side
-// has done so, or it was on a connection that is gone. The caller holds p.mu.
+// has done so, or it was on a connection that is gone. It is the caller's turn.
 func (r *running) again(ctx context.Context, id ID, p *probeStream, limit time.Duration) (time.Duration, error) {
 	kept := p.s != nil
 	rtt, err := r.roundTrip(ctx, id, p, limit)
