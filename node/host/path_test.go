@@ -320,3 +320,29 @@ func TestDialsOfAwayPeers(t *testing.T) {
 		t.Error("the others are not dialled when this peer is back")
 	}
 }
+
+// TestOnlyThoseThatServeTellRoundTrips has one peer that serves nothing beside two that do.
+func TestOnlyThoseThatServeTellRoundTrips(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+	idle := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+	told := func(p, at *peerOf, what wire.Advert) *wire.Advert {
+		if err := p.PublishAdvert(t.Context(), what); err != nil {
+			t.Fatal(err)
+		}
+		return at.advertOf(p.ID())
+	}
+	until(t, "one round trip is told", func() bool {
+		told(b, a, serving())
+		told(idle, a, capacity())
+		got := told(a, b, serving())
+		return idle.Path(a.ID()).RTT > 0 && a.hasAdvert(idle.ID()) && got != nil && len(got.RTTs) > 0
+	})
+	if got := told(a, b, serving()); len(got.RTTs) != 1 || got.RTTs[0].Peer != b.ID() {
+		t.Errorf("round trips %v", got.RTTs)
+	}
+	if got := a.advertOf(idle.ID()); len(got.RTTs) != 0 {
+		t.Errorf("a peer that serves nothing tells round trips %v", got.RTTs)
+	}
+}
