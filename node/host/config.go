@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,6 +41,8 @@ type Config struct {
 	Log        *slog.Logger          // nil: discard
 	Registerer prometheus.Registerer // nil: no metrics
 	Now        func() time.Time      // nil: time.Now
+
+	library []libp2p.Option // of tests that have a network of their own
 }
 
 // Times are the intervals of the host's loops.

@@ -75,7 +75,7 @@ func (r *running) newLibrary() (p2phost.Host, error) {
 	} else {
 		opts = append(opts, libp2p.DisableRelay())
 	}
-	return libp2p.New(opts...)
+	return libp2p.New(append(opts, r.cfg.library...)...)
 }
 
 // quietMuxer returns the library's multiplexer of TCP with fewer messages of its own: that the
