@@ -74,8 +74,8 @@ func advertiseSlowly(ctx context.Context, h *Host, rng *rand.Rand) error {
 	}
 }
 
-// TestSwarmInVirtualTime has a swarm over QUIC of which a third goes silent at once. -nodes 300
-// tries a larger one.
+// TestSwarmInVirtualTime has a swarm over QUIC of which a third goes silent at once. -nodes tries a
+// larger one.
 func TestSwarmInVirtualTime(t *testing.T) {
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true") // so not parallel
 	n := *virtualNodes
