@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 // what else fails. The exit code must be that of the help.
 func doctor(t *testing.T, dir, check, state string, args ...string) (said string, others []string) {
 	t.Helper()
+	anyPort(t, dir)
 	args = append([]string{"doctor", "--json"}, args...)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -51,6 +53,19 @@ func doctor(t *testing.T, dir, check, state string, args ...string) (said string
 		case <-late:
 			t.Fatalf("%s never is %s:\n%s", check, state, out)
 		}
+	}
+}
+
+// anyPort has a node that is not given its API's port take any, as there may be another node on this
+// machine.
+func anyPort(t *testing.T, dir string) {
+	t.Helper()
+	name := filepath.Join(dir, "config.toml")
+	if _, err := os.Stat(name); err == nil {
+		return
+	}
+	if err := os.WriteFile(name, []byte("version = 1\n[api]\naddr = '127.0.0.1:0'\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 
