@@ -254,7 +254,8 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 }
 
 // hasten makes the next dial of a peer due within a time if others may be found through it: it was
-// named by a token, or was met and has a public address.
+// named by a token, or was met and has a public address. For one that has been away for long it is
+// within a twentieth of that, as dials in vain are not free.
 func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -262,6 +263,7 @@ func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 	if k == nil || !k.sticky && (k.seen.IsZero() || !slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) })) {
 		return
 	}
+	within = min(max(within, now.Sub(k.failing)/hastenShare), MaxBackoff)
 	if at := now.Add(within/2 + time.Duration(b.rng.Int64N(int64(within/2)))); at.Before(k.next) {
 		k.next = at
 	}

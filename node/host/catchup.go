@@ -29,14 +29,15 @@ type catchUp struct {
 // due reports whether a swap is due when some adverts are known. One of a new peer is a reason to
 // look soon: others may have come, too. Each swap in vain doubles the time until the next.
 func (c *catchUp) due(known int, now time.Time) bool {
+	sums := time.Duration(known*protocol.AdvertSum) * time.Second / catchUpRate
 	if known > c.known {
-		c.pause = max(catchUpLook, time.Duration(known*protocol.AdvertSum)*time.Second/catchUpRate)
+		c.pause = max(catchUpLook, sums)
 	}
 	c.known = known
 	if now.Sub(c.last) < c.pause {
 		return false
 	}
-	c.last, c.pause = now, min(2*max(c.pause, catchUpLook), catchUpMost)
+	c.last, c.pause = now, min(2*max(c.pause, catchUpLook), max(catchUpMost, sums))
 	return true
 }
 

@@ -89,6 +89,17 @@ func (c *circuits) of(id ID) *probeStream {
 	return c.streams[id]
 }
 
+// forget drops the stream to a peer that is gone.
+func (c *circuits) forget(id ID) {
+	c.mu.Lock()
+	s := c.streams[id]
+	delete(c.streams, id)
+	c.mu.Unlock()
+	if s != nil {
+		s.drop()
+	}
+}
+
 // rest ends the streams for questions: nothing runs over relays any more.
 func (c *circuits) rest() {
 	c.mu.Lock()
@@ -115,11 +126,11 @@ func (r *running) watchCircuits() time.Duration {
 	}
 	for id := range used {
 		if r.circuits.begin(id) {
+			conns := r.host.Network().ConnsToPeer(native(id)) // not those that come meanwhile
 			r.tasks.start(func() {
 				dead := r.askRelay(id)
 				if dead {
-					r.log.Info("relay does not answer, connection closed", "peer", id)
-					_ = r.host.Network().ClosePeer(native(id)) // the other side may never hear of it
+					r.endSilent(id, conns)
 				}
 				r.circuits.end(id, dead)
 			})
@@ -129,10 +140,12 @@ func (r *running) watchCircuits() time.Duration {
 }
 
 // askRelay reports whether a relay does not answer while others do. All that it carries ends with
-// the connection to it.
+// the connection to it. One that is far away has longer, and a machine that is too busy to look in
+// time blames nobody.
 func (r *running) askRelay(id ID) (dead bool) {
-	answer := make(chan error, 1)
-	r.tasks.start(func() { answer <- r.question(r.ctx, id, relaySilence) })
+	limit := max(relaySilence, probeTimes*r.book.usual(id))
+	answer, began := make(chan error, 1), time.Now()
+	r.tasks.start(func() { answer <- r.question(r.ctx, id, limit) })
 	doubt := time.NewTimer(relayDoubt)
 	defer doubt.Stop()
 	select {
@@ -142,7 +155,10 @@ func (r *running) askRelay(id ID) (dead bool) {
 		return false
 	case <-doubt.C:
 	}
-	witnessed := r.anyAnswers(id, relaySilence-relayDoubt)
+	if now := time.Now(); now.Sub(began) > relayDoubt+probeLate || !r.prober.judges(now) {
+		return false
+	}
+	witnessed := r.anyAnswers(id, limit-relayDoubt)
 	select {
 	case err := <-answer:
 		return errors.Is(err, context.DeadlineExceeded) && witnessed

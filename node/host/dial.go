@@ -122,14 +122,17 @@ func (r *running) dialDue() {
 		due = r.book.due(r.now(), r.order)
 	}
 	for _, t := range due {
-		ctx, connected := r.ctx, r.isConnected(t.id)
-		if p, _ := r.connection(t.id); t.near && p.State == PathRelayed { // no relay is needed any more
-			ctx, connected = network.WithForceDirectDial(ctx, "heard on the local network"), false
-		}
-		if t.id == r.ID() || connected || room <= 0 && !t.sticky {
+		p, _ := r.connection(t.id)
+		upgrade := t.near && p.State == PathRelayed // no relay is needed any more
+		if t.id == r.ID() || !upgrade && (r.isConnected(t.id) || room <= 0 && !t.sticky) {
 			continue
 		}
-		room--
+		ctx := r.ctx
+		if upgrade { // the peer has its place already
+			ctx = network.WithForceDirectDial(ctx, "heard on the local network")
+		} else {
+			room--
+		}
 		if !r.book.begin(t.id) {
 			continue
 		}
@@ -138,7 +141,7 @@ func (r *running) dialDue() {
 			select {
 			case r.dials <- struct{}{}:
 				defer func() { <-r.dials }()
-				if !t.sticky && len(r.gate.members()) >= r.cfg.PeersLow {
+				if !upgrade && !t.sticky && len(r.gate.members()) >= r.cfg.PeersLow {
 					return // enough have come meanwhile
 				}
 				_ = r.dial(ctx, t.id, protocol.StreamOpenTimeout+r.cfg.Times.Hello) // the book knows when to try again

@@ -118,9 +118,13 @@ func (g *gate) refuse(id ID, err error, now time.Time) bool {
 	if len(g.refused) >= maxRefused {
 		maps.DeleteFunc(g.refused, func(_ ID, r refused) bool { return now.Sub(r.at) >= refusedFor })
 	}
-	if len(g.refused) < maxRefused {
-		g.refused[id] = refused{err, now}
+	for other := range g.refused { // any
+		if len(g.refused) < maxRefused {
+			break
+		}
+		delete(g.refused, other)
 	}
+	g.refused[id] = refused{err, now}
 	if e == nil || e.err != nil {
 		return false
 	}

@@ -23,6 +23,8 @@ const (
 	localEvery = time.Second
 	// asleepAfter is how late such a look must be for the machine to have slept meanwhile.
 	asleepAfter = 8 * time.Second
+	// beaconAgain is how soon a discovery that did not start, or went deaf, is started anew.
+	beaconAgain = time.Minute
 )
 
 // local looks after this machine's place in the network: it notices other addresses, after a move
@@ -33,7 +35,8 @@ type local struct {
 	r      *running
 	addrs  []string // listened at, when last looked
 	looked time.Time
-	beacon *beacon // nil: discovery is off
+	beacon *beacon   // nil: discovery is off
+	began  time.Time // when it was started, or tried to
 	warned bool
 }
 
@@ -61,14 +64,17 @@ func (l *local) loop(ctx context.Context) error {
 // look does what is to be done if the addresses are others, or the machine has slept.
 func (l *local) look() {
 	addrs, now := l.r.interfaceAddrs(), time.Now().Round(0) // the wall clock goes on in sleep
-	texts := make([]string, len(addrs))
-	for i, a := range addrs {
-		texts[i] = a.String()
+	var texts []string
+	for _, a := range addrs {
+		if !manet.IsIP6LinkLocal(a) { // these come and go with each container
+			texts = append(texts, a.String())
+		}
 	}
 	slices.Sort(texts)
 	first, slept := l.looked.IsZero(), now.Sub(l.looked) > localEvery+asleepAfter
 	l.looked = now
 	if !first && !slept && slices.Equal(texts, l.addrs) {
+		l.mend(addrs)
 		return
 	}
 	l.addrs = texts
@@ -83,9 +89,25 @@ func (l *local) look() {
 	}
 }
 
+// mend starts a discovery anew that is to be on and is not, some time after the last start.
+func (l *local) mend(addrs []multiaddr.Multiaddr) {
+	if !l.r.cfg.MDNS || time.Since(l.began) < beaconAgain {
+		return
+	}
+	if l.beacon != nil {
+		err := l.beacon.deaf()
+		if err == nil {
+			return
+		}
+		l.r.log.Debug("local discovery does not listen", "err", err)
+	}
+	l.restart(addrs)
+}
+
 // restart starts the discovery anew.
 func (l *local) restart(addrs []multiaddr.Multiaddr) {
 	l.stop()
+	l.began = time.Now()
 	var err error
 	l.beacon, err = startBeacon(l.r.ctx, protocol.MDNSService(l.r.Swarm().String()), l.r.ID(), addrs, l.r.heard)
 	if err == nil {
@@ -115,7 +137,7 @@ func (r *running) interfaceAddrs() []multiaddr.Multiaddr {
 	if err != nil {
 		return nil // it listens nowhere
 	}
-	return addrs
+	return noWebSockets(addrs)
 }
 
 // endStranded ends the connections from addresses that this machine has no more: they cannot

@@ -93,11 +93,12 @@ func TestHeardAfterFailure(t *testing.T) {
 }
 
 // TestHeardInsteadOfRelay has a peer that reaches another over a relay hear of it on the local
-// network. When the relayed connection does not answer any more the direct one stays.
+// network. It has as many peers as it looks for. When the relayed connection does not answer any more
+// the direct one stays.
 func TestHeardInsteadOfRelay(t *testing.T) {
 	t.Parallel()
 	founder := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Relay = RelayOn })
-	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), func(c *Config) { onlyDials(c); c.PeersLow = 2 })
 	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
 	through := wire.Addr(string(founder.Addrs()[0]) + "/p2p-circuit/p2p/" + b.ID().String())
 	until(t, "they meet", func() bool { return a.Connect(t.Context(), through) == nil })

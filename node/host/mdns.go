@@ -31,6 +31,7 @@ type beacon struct {
 	server *zeroconf.Server
 	cancel context.CancelFunc
 	done   chan struct{} // closed when nothing listens any more
+	err    error         // why; valid after done is closed, nil if that was to be
 }
 
 // startBeacon tells of a peer at addrs and calls found for each announcement of another.
@@ -52,12 +53,22 @@ func startBeacon(ctx context.Context, service string, id ID, addrs []multiaddr.M
 	go func() {
 		defer close(b.done)
 		for _, over := range []zeroconf.IPType{zeroconf.IPv4AndIPv6, zeroconf.IPv4, zeroconf.IPv6} {
-			if browse(ctx, service, over, found) == nil || ctx.Err() != nil {
+			if b.err = browse(ctx, service, over, found); b.err == nil || ctx.Err() != nil {
 				return
 			}
 		}
 	}()
 	return b, nil
+}
+
+// deaf returns why the beacon does not listen any more, nil while it does.
+func (b *beacon) deaf() error {
+	select {
+	case <-b.done:
+		return b.err
+	default:
+		return nil
+	}
 }
 
 // stop tells the network that this peer is gone, and waits until nothing listens any more.

@@ -49,12 +49,13 @@ type sightings struct {
 	nat   basichost.NATManager // nil: none
 }
 
+// sights subscribes to what watchSightings is to be given.
+func (r *running) sights() (event.Subscription, error) {
+	return r.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.Name("covey sightings"))
+}
+
 // watchSightings notes what the others see, until ctx ends.
-func (r *running) watchSightings(ctx context.Context) error {
-	news, err := r.host.EventBus().Subscribe(new(event.EvtPeerIdentificationCompleted), eventbus.Name("covey sightings"))
-	if err != nil {
-		return err
-	}
+func (r *running) watchSightings(ctx context.Context, news event.Subscription) error {
 	defer news.Close()
 	for {
 		select {

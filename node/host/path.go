@@ -50,6 +50,8 @@ const (
 	// aloneBackoff while there are none at all. A dial in vain over QUIC takes some 20 KB.
 	firstBackoff = 20 * time.Second
 	aloneBackoff = 10 * time.Second
+	// hastenShare is which part of the time that such a peer has been away its next dial may wait.
+	hastenShare = 20
 	// heardSpread is within what time a peer is dialled that others have heard of again.
 	heardSpread = 2 * time.Second
 	// missedFor is how long a peer that was met and cannot be reached any more is listed.

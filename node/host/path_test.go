@@ -311,6 +311,14 @@ func TestDialsOfAwayPeers(t *testing.T) {
 			t.Errorf("a peer %s is dialled at once, or not when it should be", p.name)
 		}
 	}
+	for _, away := range []struct{ gone, least time.Duration }{{time.Hour, time.Minute}, {24 * time.Hour, MaxBackoff / 2}} {
+		at := now.Add(away.gone)
+		b.failed(peers[0].id, reasonNoAnswer, false, at)
+		b.hasten(peers[0].id, firstBackoff, at)
+		if is(&peers[0], at.Add(away.least)) || !is(&peers[0], at.Add(MaxBackoff)) {
+			t.Errorf("a peer that has been away for %v is not dialled between %v and %v later", away.gone, away.least, MaxBackoff)
+		}
+	}
 	b.revive(peers[2].id, now)
 	if !is(&peers[2], now.Add(heardSpread)) || is(&peers[3], now.Add(heardSpread)) {
 		t.Error("not the one peer that was heard of is dialled")

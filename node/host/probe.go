@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -289,7 +288,7 @@ func (r *running) probeFormer(id ID, conns []network.Conn) {
 }
 
 // ask is check with the connections that are ended, and not those that came meanwhile; of former
-// ones after one failure.
+// ones after two failures, whatever runs on them.
 func (r *running) ask(id ID, conns []network.Conn, former bool) {
 	if !r.prober.ask(id) {
 		return
@@ -310,13 +309,15 @@ func (r *running) ask(id ID, conns []network.Conn, former bool) {
 			if r.inUse(id) {
 				patience = silentBusy
 			}
-			if former || time.Since(start) > patience {
+			if time.Since(start) > patience {
 				break
 			}
 			if !r.prober.judges(time.Now()) {
 				continue
 			}
-			failed++
+			if failed++; former && failed >= probesSilent {
+				break
+			}
 			r.prober.doubt(id)
 			r.probeAll() // others may have died with it
 			if seq := r.table.seq(id); (failed >= probesSilent || r.rumours.told(id, seq)) && !r.prober.alone(len(r.gate.members())) {
@@ -381,7 +382,7 @@ func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream, limit ti
 		if time.Since(began) > limit+probeLate {
 			return // this machine is too busy to judge
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil && err != nil {
+		if timedOut(err) || ctx.Err() != nil && err != nil {
 			err = errors.Join(err, context.DeadlineExceeded)
 		}
 	}()

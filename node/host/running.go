@@ -189,6 +189,10 @@ func (r *running) loops() error {
 			}
 		})
 	}
+	sights, err := r.sights() // before the first dial
+	if err != nil {
+		return err
+	}
 	times := r.cfg.Times
 	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
 	loop(nil, func(context.Context) time.Duration { r.probeNext(times.Ping / 2); return times.Ping / 2 })
@@ -203,7 +207,7 @@ func (r *running) loops() error {
 	if r.cfg.Relay != RelayOff {
 		g.Go(func() error { return r.relayLoop(ctx) })
 	}
-	g.Go(func() error { return r.watchSightings(ctx) })
+	g.Go(func() error { return r.watchSightings(ctx, sights) })
 	if r.cfg.NAT {
 		g.Go(r.wantRelays)
 	}
@@ -357,7 +361,7 @@ func (r *running) keep(id ID) int {
 // left is called once a verified peer is gone or expelled.
 func (r *running) left(id ID) {
 	r.table.untell(id)
-	r.tasks.start(func() { r.prober.forget(id) })
+	r.tasks.start(func() { r.prober.forget(id); r.circuits.forget(id) })
 	r.metrics.peers.Dec()
 	r.log.Info("peer left", "peer", id)
 	r.events.emit(EvtPeerLeft{Peer: id})

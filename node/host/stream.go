@@ -89,14 +89,20 @@ func (s *stream) explain(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		err = os.ErrDeadlineExceeded // the multiplexer of TCP has one of its own
+	if timedOut(err) {
+		err = os.ErrDeadlineExceeded
 	}
 	if s.why != nil && s.Relayed() {
 		err = s.why(s.Conn(), err)
 	}
 	return err
+}
+
+// timedOut reports whether an error is that of a deadline: the multiplexer of TCP has one of its own. That
+// of a connection that has died, as QUIC tells it, is not.
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, net.ErrClosed)
 }
 
 // SetDeadline fixes the deadline.

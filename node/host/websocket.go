@@ -98,7 +98,7 @@ func dialWebSocket(ctx context.Context, dialer tcp.ContextDialer, to multiaddr.M
 	}
 	c, answer, err := d.DialContext(ctx, "wss://"+at, nil)
 	if err != nil && answer != nil {
-		err = fmt.Errorf("%w: it answers %s", err, answer.Status)
+		err = fmt.Errorf("%w: it answers with HTTP status %d", err, answer.StatusCode)
 	}
 	if err != nil {
 		return nil, err
@@ -177,6 +177,13 @@ func (s *socket) Write(p []byte) (int, error) {
 // SetDeadline sets both deadlines.
 func (s *socket) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+// SetWriteDeadline sets that of the next message.
+func (s *socket) SetWriteDeadline(t time.Time) error {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	return s.Conn.SetWriteDeadline(t)
 }
 
 // LocalMultiaddr is where it left.
