@@ -1,8 +1,14 @@
 package host
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
 // TestEachPeerHasOneThatAsksIt goes around the ring of identities.
@@ -81,5 +87,34 @@ func TestBusyMachineBlamesNobody(t *testing.T) {
 	}
 	if !p.judges(now.Add(probeMost)) {
 		t.Error("judges no more")
+	}
+}
+
+// TestProbeTimesOut asks a peer that does not answer. Over each transport the error is that of a
+// deadline, and not of a connection that has ended.
+func TestProbeTimesOut(t *testing.T) {
+	t.Parallel()
+	for _, listen := range []string{listenTCP, listenQUIC} {
+		t.Run(listen, func(t *testing.T) {
+			t.Parallel()
+			a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Listen = []string{listen}; c.Times.Ping = time.Hour })
+			b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(c *Config) { c.Listen = []string{listen}; c.Times.Ping = time.Hour })
+			until(t, "they meet", knows(b, a))
+			asks, err := b.running()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mute, err := a.running()
+			if err != nil {
+				t.Fatal(err)
+			}
+			mute.host.SetStreamHandler(ping.ID, func(s network.Stream) { _, _ = io.Copy(io.Discard, s); _ = s.Reset() })
+			asks.prober.forget(a.ID())
+			for range 4 { // of two deadlines either may be the first
+				if err := asks.ping(t.Context(), a.ID(), 1); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("a peer that does not answer: %v", err)
+				}
+			}
+		})
 	}
 }
