@@ -59,7 +59,8 @@ func (s *Store) PutFew(ctx context.Context, blocks []Block) (written int64, err 
 	if openErr := s.makeWritable(true); openErr != nil {
 		return written, errors.Join(err, openErr)
 	}
-	return s.putAll(ctx, blocks, true)
+	more, err := s.putAll(ctx, blocks, true)
+	return written + more, err
 }
 
 // mostFew is the most that PutFew puts on a full disk, in bytes.
