@@ -7,6 +7,7 @@ import (
 
 // convert fills the rows.
 func (t *Table) convert(rows []Row, name string) error {
+	t.dropSums(rows)
 	numbers := make([]map[string]int, len(t.columns)) // of categories
 	for c := range t.columns {
 		numbers[c] = t.columns[c].numbers()
@@ -14,6 +15,7 @@ func (t *Table) convert(rows []Row, name string) error {
 	row := make([]float64, len(t.columns))
 	words := make([]map[string]int, len(t.columns)) // that stand for missing values
 	t.firstMissing = make([]int, len(t.columns))
+	lines := make([]int, 0, len(rows)) // of the rows that are kept
 	for i := range rows {
 		r := &rows[i]
 		err := r.Err
@@ -28,11 +30,13 @@ func (t *Table) convert(rows []Row, name string) error {
 		} else {
 			t.cells = append(t.cells, row...)
 			t.rows++
+			lines = append(lines, r.Line)
 		}
 		r.Fields = nil
 	}
 	t.noteMissing(words)
 	t.noteClasses()
+	t.noteFar(lines)
 	if n := t.bad.count; 2*n > len(rows) && t.rows > 0 {
 		t.note("%d of %d rows are left out", n, len(rows))
 	}

@@ -304,3 +304,20 @@ func TestTextEncodings(t *testing.T) {
 	sameFiles(t, folders[1], folders[0])
 	sameFiles(t, folders[2], folders[0])
 }
+
+// TestSumBelow has a sum below a table: the run is the one without it, and says so before it begins.
+func TestSumBelow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	facts, table := readHouses(t, dir)
+	write(t, dir, "plain.csv", table)
+	write(t, dir, "houses.csv", table+",,,Sum,1.5e9\n")
+	var start job.Start
+	res := run(t, read(t, dir, fmt.Sprintf(housesJob, "validation = \"plain.csv\"\nmissing = \"fill\"")), job.Options{Events: job.Events{Start: func(s job.Start) { start = s }}})
+	if !(res.Best.Metric < 1.02*facts.RMSE) {
+		t.Errorf("rmse %v, scikit-learn's least squares has %v", res.Best.Metric, facts.RMSE)
+	}
+	if notes := strings.Join(start.Notes, "\n"); start.Bad != 1 || !strings.Contains(notes, `all inputs are missing but "Sum", which no other row has: is it a sum? The row is left out`) {
+		t.Errorf("%d rows left out, notes %s", start.Bad, notes)
+	}
+}
