@@ -240,6 +240,10 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		}
 		t.note("%s", text)
 	}
+	if s := e.trailing; s.count > 0 {
+		v, _ := col.parse(s.value)
+		t.note("column %q: %s a minus behind the number, such as %s, which is read as %.10g", col.Name, values(s.count, "has", "have"), s.at(), v)
+	}
 	for _, either := range e.either() {
 		if either.count == 0 || either.mark != "," && either.mark != col.Thousands {
 			continue

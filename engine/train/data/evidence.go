@@ -15,7 +15,7 @@ type seen struct {
 }
 
 func (s *seen) add(value string, line int) {
-	if s.count++; s.count == 1 {
+	if s.count++; s.count == 1 || line < s.line {
 		s.value, s.line = value, line
 	}
 }
@@ -33,6 +33,8 @@ type evidence struct {
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
+	trailing        seen             // numerals with their minus behind them
+	minus           bool             // whole ones among them are numbers too
 	words           seen             // that are neither numerals nor stand for missing ones
 	measures        map[string]*seen // words that are numbers in a unit other than a currency or %
 	distinct        map[string]bool
@@ -53,6 +55,7 @@ var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./
 // weigh looks at all values of a column.
 func weigh(rows []Row, c int) *evidence {
 	e := &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}}
+	var open []int // rows with a number such as 12-
 	for i := range rows {
 		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
 			continue
@@ -63,7 +66,11 @@ func weigh(rows []Row, c int) *evidence {
 			e.distinct[s] = true
 		}
 		if n, ok := parseNumeral(s); ok {
-			e.numeral(n, s, line)
+			if n.trailing && !n.amount() {
+				open = append(open, i)
+			} else {
+				e.numeral(n, s, line)
+			}
 			continue
 		}
 		if noNumber(s) {
@@ -77,7 +84,21 @@ func weigh(rows []Row, c int) *evidence {
 			tally(e.measures, unit, s, line)
 		}
 	}
+	e.minus = e.amounts() || len(e.distinct) > fewValues
+	for _, i := range open {
+		s, line := rows[i].Fields[c], rows[i].Line
+		if n, _ := parseNumeral(s); e.minus {
+			e.numeral(n, s, line)
+		} else {
+			e.words.add(s, line)
+		}
+	}
 	return e
+}
+
+// amounts reports whether numbers of the column have decimals, thousands or a unit.
+func (e *evidence) amounts() bool {
+	return e.point.count+e.comma.count+e.orPoint.count+e.orTen.count+len(e.marks)+len(e.units) > 0
 }
 
 // tally adds a value to those of a key.
@@ -113,7 +134,9 @@ func (e *evidence) measure() string {
 }
 
 func (e *evidence) numeral(n numeral, s string, line int) {
-	e.numerals++
+	if e.numerals++; n.trailing {
+		e.trailing.add(s, line)
+	}
 	switch {
 	case n.either == ".":
 		e.orPoint.add(s, line)
@@ -221,7 +244,7 @@ func (e *evidence) notation(file Notation, told bool, set Format) (Notation, err
 			return Notation{}, err
 		}
 	}
-	n := Notation{Decimal: strings.TrimPrefix(cmp.Or(own, file.decimal()), ".")}
+	n := Notation{Decimal: strings.TrimPrefix(cmp.Or(own, file.decimal()), "."), TrailingMinus: e.minus && e.trailing.count > 0}
 	switch {
 	case own != "" || told:
 	case e.orTen.count > 0 && e.orPoint.count > 0:

@@ -17,6 +17,9 @@ type Notation struct {
 	Decimal   string `json:"decimal,omitempty"`   // , or empty for a point
 	Thousands string `json:"thousands,omitempty"` // between groups of three digits: . , ' or a blank; empty: nothing
 	Unit      string `json:"unit,omitempty"`      // a currency or % that may stand before or after
+	// TrailingMinus says that 12- is -12. Numbers with decimals, thousands or a unit may have their
+	// minus behind them anyway.
+	TrailingMinus bool `json:"trailing_minus,omitempty"`
 }
 
 // valid reports whether a notation can be one.
@@ -43,6 +46,7 @@ func (n Notation) decimal() string {
 // numeral is text that reads as a number, taken apart.
 type numeral struct {
 	negative bool
+	trailing bool   // the minus is behind the number, as some programs write it
 	unit     string
 	exponent string // with its e, or empty
 
@@ -96,7 +100,7 @@ func parseNumeral(s string) (n numeral, ok bool) {
 	if unit, size := unitOf(s); unit != "" && unit != "%" && unit != "‰" {
 		n.unit, s = unit, clean(s[size:])
 		if !signed {
-			s, _ = n.sign(s)
+			s, signed = n.sign(s)
 		}
 	}
 	end := 0
@@ -120,14 +124,26 @@ func parseNumeral(s string) (n numeral, ok bool) {
 			n.exponent, rest = rest[:stop], rest[stop:]
 		}
 	}
-	if rest = clean(rest); rest != "" {
-		unit, size := unitOf(rest)
-		if n.unit != "" || unit == "" || size != len(rest) {
-			return n, false
-		}
-		n.unit = unit
+	rest = n.minus(clean(rest), signed)
+	if unit, size := unitOf(rest); n.unit == "" && unit != "" {
+		n.unit, rest = unit, n.minus(clean(rest[size:]), signed)
 	}
-	return n, n.group(mantissa)
+	return n, rest == "" && n.group(mantissa)
+}
+
+// minus takes a minus that is behind the number off the beginning of s, if there is no sign yet.
+func (n *numeral) minus(s string, signed bool) (rest string) {
+	if r, size := utf8.DecodeRuneInString(s); !signed && !n.trailing && (r == '-' || r == '−') {
+		n.negative, n.trailing = true, true
+		return clean(s[size:])
+	}
+	return s
+}
+
+// amount reports whether a number has what only measured numbers have: decimals, thousands or a
+// unit. 2- may be a mark of a school.
+func (n *numeral) amount() bool {
+	return n.decimal != "" || n.thousands != "" || n.either != "" || n.unit != ""
 }
 
 // sign takes a sign off the beginning of s.
@@ -250,7 +266,7 @@ func (n Notation) number(s string) (float64, bool) {
 // rewrite returns a number as programs write it, if it is in this notation.
 func (n Notation) rewrite(s string) (text string, ok bool) {
 	v, ok := parseNumeral(s)
-	if !ok || v.unit != "" && !n.sameUnit(v.unit) {
+	if !ok || v.unit != "" && !n.sameUnit(v.unit) || v.trailing && !n.TrailingMinus && !v.amount() {
 		return "", false
 	}
 	switch {

@@ -117,6 +117,8 @@ func (c *Column) hint(s string) string {
 		return ""
 	case here:
 		return fmt.Sprintf(" of -%.2g to %.2[1]g, which are those of 32 bits", math.MaxFloat32)
+	case n.trailing && !n.amount() && !c.TrailingMinus:
+		return fmt.Sprintf(": its minus is behind it, which not only numbers have: write -%s if it is one", n.whole)
 	case n.unit != "" && !c.sameUnit(n.unit) && c.Unit != "":
 		return ": the column is in " + c.Unit
 	case n.unit != "" && !c.sameUnit(n.unit):
