@@ -46,7 +46,7 @@ func (n Notation) decimal() string {
 // numeral is text that reads as a number, taken apart.
 type numeral struct {
 	negative bool
-	trailing bool   // the minus is behind the number, as some programs write it
+	trailing bool // the minus is behind the number, as some programs write it
 	unit     string
 	exponent string // with its e, or empty
 
