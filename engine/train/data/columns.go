@@ -111,6 +111,7 @@ func (t *Table) pick(s *Sheet) error {
 
 func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation) error {
 	col := &t.columns[c]
+	found := col.Kind == Auto || c == t.label && t.cfg.Measured // nobody said what it is
 	if col.Kind == Auto {
 		if col.Kind = Category; col.Categories == nil {
 			if err := t.guess(c, e); err != nil {
@@ -126,6 +127,13 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
 		}
 		unit := e.measure()
+		if found && unit != "" && len(e.distinct) > fewValues {
+			ignore := ", kind = \"ignore\" leaves it out"
+			if c == t.label {
+				ignore = ""
+			}
+			return fmt.Errorf("its values are %s; in columns kind = \"category\" takes each for a category%s", e.inUnit(unit), ignore)
+		}
 		if err := col.findCategories(rows, c); err != nil && unit != "" {
 			return fmt.Errorf("%w; they are %s", err, e.inUnit(unit))
 		} else if err != nil {
@@ -169,7 +177,11 @@ func (t *Table) noteStandIns(c int) {
 	if last := len(list) - 1; last > 0 {
 		text, are, they = strings.Join(list[:last], ", ")+" and "+list[last], "are taken as categories", "they stand"
 	}
-	t.note("column %q: %s %s: if %s for missing values, leave the fields empty, and missing = \"fill\" in [data.csv] keeps their rows", t.columns[c].Name, text, are, they)
+	keeps := ""
+	if !t.cfg.FillMissing {
+		keeps = ", and missing = \"fill\" in [data.csv] keeps their rows"
+	}
+	t.note("column %q: %s %s: if %s for missing values, leave the fields empty%s", t.columns[c].Name, text, are, they, keeps)
 }
 
 // guess says what a column of no given kind is: numbers if all but one in twenty of its
@@ -219,6 +231,9 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		t.note("column %q counts the rows: if it is a number of theirs and no measurement, kind = \"ignore\" leaves it out", col.Name)
 	}
 	said := slices.ContainsFunc(t.cfg.Columns, func(of Column) bool { return of.Name == col.Name && of.Kind == Number })
+	if unit := e.measure(); said && unit != "" {
+		return fmt.Errorf("its values are %s", e.inUnit(unit))
+	}
 	if said && c != t.label && e.numerals == 0 && e.words.count > 0 {
 		return fmt.Errorf("kind = \"number\" is set in columns, and none of its %d values is a number, such as %s: take that away, or set kind = \"category\"", e.values, e.words.at())
 	}

@@ -159,6 +159,23 @@ func (n *numeral) sign(s string) (rest string, signed bool) {
 	return clean(s[size:]), true
 }
 
+// as writes a number with another mark before its decimals: both that it may be, if the text does
+// not tell.
+func (n *numeral) as(decimal string) string {
+	sign := ""
+	if n.negative {
+		sign = "-"
+	}
+	whole, with := sign+n.whole+n.exponent, sign+n.whole+decimal+n.decimals+n.exponent
+	switch {
+	case n.either != "":
+		return with + " or " + sign + n.whole + n.decimals
+	case n.decimals == "":
+		return whole
+	}
+	return with
+}
+
 // group takes the digits apart at what stands between them.
 func (n *numeral) group(s string) bool {
 	var groups, marks []string

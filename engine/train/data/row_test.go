@@ -60,3 +60,26 @@ func TestNumbersTooLarge(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherDecimals gives a model numbers that are not written as those of training: the error has
+// what to write.
+func TestOtherDecimals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, value, want string }{
+		{"a;y\n1,5;k\n2,5;l\n", "72.5", `"72.5" is not a number with a decimal comma, as the column has: write 72,5`},
+		{"a;y\n1,5;k\n2,5;l\n", "-1.25e3", "write -1,25e3"},
+		{"a;y\n1,5;k\n2,5;l\n", "1,072.5", "write 1072,5"},
+		{"a;y\n1,5;k\n2,5;l\n", "1.072", "write 1,072 or 1072"},
+		{"a;y\n1.5;k\n2.5;l\n", "72,5", `"72,5" is not a number with a decimal point, as the column has: write 72.5`},
+		{"a;y\n1.5;k\n2.5;l\n", "1'072", "write 1072"},
+	} {
+		d := readTable(t, c.text, data.TableConfig{Label: "y"})
+		r, err := data.NewRows(d.Columns()[:1], false, d.Format())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Inputs(make([]float32, 1), []string{c.value}, nil); err == nil || !strings.HasSuffix(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", c.value, err, c.want)
+		}
+	}
+}

@@ -252,7 +252,8 @@ func TestRefusedColumns(t *testing.T) {
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
 		{"numbers and words", column(",", words...), `60 of 80 values are numbers and 20 are not, such as "x0" in line 3: set its kind`},
 		{"dollars, numbers and words", column(";", append([]string{"$5"}, words...)...), `61 of 81 values are numbers and 20 are not, such as "x0" in line 4: set its kind`},
-		{"many in a unit", "a,y\n" + strings.ReplaceAll(strings.Join(repeatNames(1100), " km,k\n"), "w", "") + " km,k\n", `more than 1000 categories, the last is "1000 km" in line 1002: set its kind in columns, ignore or text; they are numbers with a unit (km), such as "0 km" in line 2`},
+		{"in a unit", column(";", inUnit(30, " m²")...), `column "a": its values are numbers with a unit (m²), such as "70,5 m²" in line 2: take it out of the file, and it is a column of numbers; in columns kind = "category" takes each for a category, kind = "ignore" leaves it out`},
+		{"nearly all in a unit", column(";", append(inUnit(30, " m²"), "unknown")...), "numbers with a unit (m²)"},
 		{"many categories", column(",", repeatNames(1100)...), `more than 1000 categories, the last is "w1000" in line 1002`},
 	} {
 		_, err := data.ReadTable(strings.NewReader(c.text), "f.csv", data.TableConfig{Label: "y"})
@@ -648,7 +649,7 @@ func TestRowsAsTheFile(t *testing.T) {
 		t.Errorf("a number of JSON and one of the file: %v, %v", got, err)
 	}
 	fields[2] = "1234.5"
-	if err := r.Inputs(got, fields, plain); err == nil || !strings.Contains(err.Error(), `"1234.5" is not a number with a decimal comma, as the column has`) {
+	if err := r.Inputs(got, fields, plain); err == nil || !strings.Contains(err.Error(), `"1234.5" is not a number with a decimal comma, as the column has: write 1234,5`) {
 		t.Errorf("a decimal point: %v", err)
 	}
 	fields[2], fields[3] = "1", "$5"

@@ -124,9 +124,9 @@ func (c *Column) hint(s string) string {
 	case n.unit != "" && !c.sameUnit(n.unit):
 		return ": the column has no unit"
 	case c.Decimal == ",":
-		return " with a decimal comma, as the column has"
+		return " with a decimal comma, as the column has: write " + n.as(",")
 	}
-	return " with a decimal point, as the column has"
+	return " with a decimal point, as the column has: write " + n.as(".")
 }
 
 func (c *Column) missing(s string) error {
