@@ -14,6 +14,7 @@ import (
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/store"
@@ -70,6 +71,7 @@ func (r *running) getModel(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	v := r.describe(m)
+	v.NoTemplate = v.Task == gateway.TaskGenerate && !m.Chats()
 	held := r.catalog.Held(m)
 	own, shared := catalog.PartSizes(m.Manifest)
 	for i, p := range m.Manifest.Parts {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 
@@ -36,15 +35,12 @@ type chat struct {
 	told     bool // that old turns go
 }
 
-func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string)) error {
+// chat talks with a model whose prompt and answer have so many tokens at most; 0 is not known.
+func (r *runOptions) chat(c *cobra.Command, client *api.Client, context int, show func(string)) error {
 	ctx := c.Context()
-	var m api.Model
-	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(r.q.Model), nil, &m); err != nil {
-		return err
-	}
 	t := &chat{
 		runOptions: r, client: client, out: c.OutOrStdout(), messages: c.ErrOrStderr(), show: show,
-		terminal: term.IsTerminal(int(os.Stdin.Fd())), context: m.Context,
+		terminal: term.IsTerminal(int(os.Stdin.Fd())), context: context,
 	}
 	prompt := func() {}
 	if t.terminal && !r.json {
@@ -74,7 +70,9 @@ func (r *runOptions) chat(c *cobra.Command, client *api.Client, show func(string
 	}
 }
 
-// say puts a line to the model and shows the answer.
+// say puts a line to the model and shows the answer. If there is none, a chat on a terminal goes
+// on as if the line had not been typed, unless the command line was wrong; any other ends with the
+// error.
 func (t *chat) say(ctx context.Context, line string) error {
 	before, tokens := t.q.Messages, t.tokens
 	t.q.Messages = append(before[:len(before):len(before)], turn{"user", line})
@@ -92,7 +90,14 @@ func (t *chat) say(ctx context.Context, line string) error {
 		return t.refused(fmt.Errorf("this line is too long for %s: %w", t.q.Model, err))
 	}
 	if err != nil {
-		return err
+		t.q.Messages, t.tokens = before, tokens
+		if wrong := len(before) == t.first && exitCode(err) == exitUsage; wrong || !t.terminal || ctx.Err() != nil {
+			return err
+		}
+		if a.text != "" && !t.json { // the answer broke off
+			fmt.Fprintln(t.out)
+		}
+		return t.refused(errors.New(t.message(err)))
 	}
 	t.q.Messages = append(t.q.Messages, turn{"assistant", a.text})
 	switch {

@@ -47,13 +47,10 @@ type classified struct {
 
 // classify asks a model that classifies about the image files among the arguments, about a
 // text or about the rows of a file, and prints the likeliest labels, or the numbers that it
-// predicts. It reports false, and does nothing, if the model is for something else.
-func (r *runOptions) classify(c *cobra.Command, client *api.Client, model, prompt string) (bool, error) {
+// predicts. It reports false, and does nothing, if the model, which m describes, is for something
+// else.
+func (r *runOptions) classify(c *cobra.Command, client *api.Client, m *api.Model, model, prompt string) (bool, error) {
 	ctx := c.Context()
-	var m api.Model
-	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m); err != nil {
-		return true, otherCase(ctx, client, model, err)
-	}
 	switch m.Task {
 	case taskEmbed:
 		return true, usageError{fmt.Errorf("model %s makes embeddings: use covey embed %s%s", model, shell.Quote(model), r.dataFlag())}

@@ -177,8 +177,6 @@ func TestTablesOfOthers(t *testing.T) {
 func TestTopOfTables(t *testing.T) {
 	t.Parallel()
 	for task, want := range map[string]string{taskClassifyTable: "add --json for --top", taskRegressTable: "model m predicts a number: leave out --top"} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"task": %q}`, task) }))
-		t.Cleanup(server.Close)
 		r := &runOptions{options: &options{}}
 		cmd := &cobra.Command{}
 		cmd.SetContext(t.Context())
@@ -186,7 +184,7 @@ func TestTopOfTables(t *testing.T) {
 		if err := cmd.ParseFlags([]string{"m", "t.csv", "--top", "2"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.classify(cmd, &api.Client{Base: server.URL}, "m", ""); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := r.classify(cmd, &api.Client{}, &api.Model{Task: task}, "m", ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", task, err, want)
 		}
 	}

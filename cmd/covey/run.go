@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/shell"
 )
 
 type runOptions struct {
@@ -54,6 +56,9 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if r.q.MaxTokens < 1 {
 		return usageError{fmt.Errorf("--max-tokens is %d, want 1 or more", r.q.MaxTokens)}
 	}
+	if r.lines && r.raw {
+		return usageError{errors.New("--chat and --raw exclude each other: a chat needs the chat template, and --raw leaves it out")}
+	}
 	client, stop, err := r.connectToAsk(ctx)
 	if err != nil {
 		return err
@@ -62,8 +67,15 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if model == node.BuiltinModel {
 		tellUnreached(ctx, client)
 	}
-	if done, err := r.classify(c, client, model, prompt); done {
+	var m api.Model
+	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m); err != nil {
+		return otherCase(ctx, client, model, err)
+	}
+	if done, err := r.classify(c, client, &m, model, prompt); done {
 		return err
+	}
+	if m.NoTemplate && !r.raw {
+		return usageError{fmt.Errorf("model %s has no chat template: it completes a text with covey run %s --raw TEXT%s", model, shell.Quote(model), r.dataFlag())}
 	}
 	if !r.lines {
 		if prompt, err = r.piped(ctx, prompt); err != nil {
@@ -87,7 +99,7 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	if prompt != "" {
 		return r.once(ctx, c.OutOrStdout(), client, prompt, show)
 	}
-	return r.chat(c, client, show)
+	return r.chat(c, client, m.Context, show)
 }
 
 // tellUnreached says on the error output why a node reaches nobody: the model in the program

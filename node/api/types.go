@@ -133,6 +133,7 @@ type Model struct {
 	BytesHere    int64     `json:"bytes_here"`
 	Blocks       int       `json:"blocks"`
 	Context      int       `json:"context,omitempty"`
+	NoTemplate   bool      `json:"no_chat_template,omitempty"` // it completes texts, but cannot chat; told of a single model
 	Pinned       bool      `json:"pinned"`
 	Peers        int       `json:"peers"`   // that hold some of it
 	Serving      int       `json:"serving"` // of these, that serve some of it

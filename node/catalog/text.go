@@ -114,6 +114,15 @@ func (c *Catalog) readText(ctx context.Context, m *Model) (*Text, error) {
 	return newText(model.TokenizerSpec{Kind: blob.Kind, Data: file}, m.Manifest.ChatTemplate, m.Config.Vocab(), m.Manifest.EOSIDs)
 }
 
+// Chats reports whether the model has a chat template that can be used.
+func (m *Model) Chats() bool {
+	if m.Manifest.ChatTemplate == "" {
+		return false
+	}
+	_, err := chat.Parse(m.Manifest.ChatTemplate)
+	return err == nil
+}
+
 // newText parses a tokenizer, which must have about as many entries as the model has
 // tokens, and a template. The ends are the tokens that end a text.
 func newText(spec model.TokenizerSpec, template string, vocab int, ends []int32) (*Text, error) {

@@ -108,6 +108,59 @@ func TestInterruptInTerminal(t *testing.T) {
 	}
 }
 
+// TestErrorInTerminal has a turn fail in the middle: the chat says why and goes on without that
+// turn. A chat whose first turn is wrong usage ends.
+func TestErrorInTerminal(t *testing.T) {
+	t.Parallel()
+	var questions atomic.Int64
+	var last struct {
+		Messages []struct{ Role, Content string }
+	}
+	dir := fakeNode(t, map[string]http.HandlerFunc{"POST /v1/chat/completions": func(w http.ResponseWriter, r *http.Request) {
+		last.Messages = nil
+		if err := json.NewDecoder(r.Body).Decode(&last); err != nil {
+			t.Error(err)
+		}
+		switch questions.Add(1) {
+		case 2:
+			say(w, "to be")
+			fmt.Fprint(w, "data: {\"error\":{\"message\":\"all peers are gone\"},\"status\":503}\n\n")
+		case 4:
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":{"message":"that cannot be"}}`)
+		default:
+			say(w, "indeed")
+			fmt.Fprint(w, "data: [DONE]\n\n")
+		}
+	}})
+	cmd := command(t, dir, "run", "demo")
+	person := terminal(t, cmd)
+	for _, step := range []struct{ want, types string }{
+		{">>> ", "one\n"}, {"indeed\r\n>>> ", "two\n"}, {"to be\r\ncovey: all peers are gone\r\n>>> ", "three\n"}, {"indeed\r\n>>> ", "\x04"},
+	} {
+		expect(t, person, step.want)
+		if _, err := person.WriteString(step.types); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code := exitOf(t, cmd.Wait()); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	if m := last.Messages; len(m) != 3 || m[0].Content != "one" || m[1].Content != "indeed" || m[2].Content != "three" {
+		t.Errorf("the third question came with %+v", m)
+	}
+	cmd = command(t, dir, "run", "demo")
+	person = terminal(t, cmd)
+	expect(t, person, ">>> ")
+	if _, err := person.WriteString("one\n"); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, person, "covey: that cannot be\r\n")
+	if code := exitOf(t, cmd.Wait()); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+}
+
 // TestInterruptKeepsSize ends long answers with Ctrl-C: they count, though the node does not
 // tell how many tokens they had, so that the oldest turns go when the context is full.
 func TestInterruptKeepsSize(t *testing.T) {

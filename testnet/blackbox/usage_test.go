@@ -26,6 +26,7 @@ func TestWrongUsage(t *testing.T) {
 		{"unknown instruction set", "COVEY_CPU=mmx", `"mmx" is not one of`, []string{"version"}},
 		{"bench converts a path to f16", "", "--type f16: the matrices of a path", []string{"bench", "--type", "f16", "model.gguf"}},
 		{"no tokens", "", "--max-tokens is 0, want 1 or more", []string{"run", "demo", "hi", "--max-tokens", "0"}},
+		{"chat without its template", "", "--chat and --raw exclude each other", []string{"run", "demo", "--chat", "--raw"}},
 		{"empty prompt", "", "the prompt is empty", []string{"run", "demo", ""}},
 		{"empty line", "", "text 2 is empty", []string{"embed", "demo", "a", ""}},
 		{"empty path", "", "the path is empty", []string{"model", "import", ""}},
