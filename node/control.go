@@ -14,6 +14,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/gateway"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/hosting"
@@ -94,6 +95,7 @@ func statusOf(err error) int {
 	var known statusError
 	var long *http.MaxBytesError
 	var full *store.SpaceError
+	var missing *exchange.MissingError
 	switch {
 	case errors.As(err, &long):
 		return http.StatusRequestEntityTooLarge
@@ -105,7 +107,8 @@ func statusOf(err error) int {
 		return http.StatusBadRequest
 	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return http.StatusNotFound
-	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom):
+	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom),
+		errors.Is(err, catalog.ErrNotHere), errors.As(err, &missing):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, catalog.ErrNameTaken):
 		return http.StatusConflict

@@ -11,7 +11,9 @@ import (
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/catalog"
+	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/gateway"
+	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/worker"
@@ -95,9 +97,50 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		}
 	}
 	if !here {
-		return fmt.Errorf("%w; fetch and serve it with: covey host %s", err, shell.Quote(g.Name))
+		return fmt.Errorf("%w; %s", err, m.r.unserved(g, c))
 	}
 	return m.r.load(ctx, c)
+}
+
+// unserved tells what helps with a model that nobody serves, to follow a sentence: to fetch it if
+// the peers that are reached hold what is not here, else why nobody gives it. local may be nil.
+func (r *running) unserved(g *gateway.Model, local *catalog.Model) string {
+	var held []wire.Range
+	if local != nil {
+		held = r.catalog.Held(local)
+	}
+	reached := false
+	for _, a := range r.host.Adverts() {
+		if r.host.Path(a.Peer).State == host.PathUnreachable {
+			continue
+		}
+		for _, m := range a.Models {
+			if m.Model == g.ID {
+				reached = reached || len(m.Held) > 0
+				held = append(held, m.Held...)
+			}
+		}
+	}
+	switch {
+	case whole(held, g.Blocks):
+		return "fetch and serve it with: covey host " + shell.Quote(g.Name)
+	case reached:
+		return "the peers that are reached hold only some of its blocks" + r.nobody(g.ID)
+	}
+	return "no peer that is reached has its blocks" + r.nobody(g.ID)
+}
+
+// whole reports whether ranges are all of a model together.
+func whole(held []wire.Range, blocks int) bool {
+	slices.SortFunc(held, func(a, b wire.Range) int { return cmp.Compare(a.First, b.First) })
+	embed, head, next := false, false, uint32(0)
+	for _, r := range held {
+		embed, head = embed || r.Embed, head || r.Head
+		if r.First <= next {
+			next = max(next, r.Last)
+		}
+	}
+	return embed && head && int(next) >= blocks
 }
 
 // load brings a model that is here into memory, where it stays until ctx ends.
@@ -163,10 +206,17 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 		r.log.Warn("peers use a name for several models; ask by identifier for another one", "name", name, "taken", id, "all", same)
 	}
 	from := r.providers(ctx, id)
+	if len(from) == 0 && r.holders(id) != "" {
+		return nil, fmt.Errorf("model %s is %w, and no peer that is reached has it%s", name, catalog.ErrNotHere, r.nobody(id))
+	}
 	if len(from) == 0 {
 		return nil, fmt.Errorf("%w: %s is not here, and no peer that is reached has it%s", gateway.ErrNotFound, name, r.nobody(id))
 	}
 	m, err := r.catalog.Get(ctx, id, from)
+	var missing *exchange.MissingError
+	if errors.As(err, &missing) && missing.Err == nil && r.holders(id) == "" { // all that were asked say no
+		err = fmt.Errorf("%w: %w", gateway.ErrNotFound, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, r.holders(id))
 	}

@@ -88,6 +88,12 @@ func run(o *options) error {
 // usageError is a command line that makes no sense.
 type usageError struct{ error }
 
+// missingFile is an error about a file that does not exist.
+type missingFile struct{ error }
+
+// Is makes it os.ErrNotExist.
+func (missingFile) Is(target error) bool { return target == os.ErrNotExist }
+
 func exitCode(err error) int {
 	var status *api.StatusError
 	var usage usageError

@@ -78,7 +78,7 @@ func importCommand(o *options) *cobra.Command {
 			case err == nil:
 				req.Path = path
 			case a[0] != demo.Name && elsewhere(a[0]) != "":
-				return fmt.Errorf("import: %s", elsewhere(a[0]))
+				return missingFile{errors.New("import: " + elsewhere(a[0]))}
 			case a[0] != demo.Name:
 				return fmt.Errorf("import: %w", err)
 			case req.Name == "":

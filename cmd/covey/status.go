@@ -147,7 +147,7 @@ func routeCommand(o *options) *cobra.Command {
 			}
 			var none error
 			if choice.Chain == nil && !choice.Alone {
-				none = &api.StatusError{Status: http.StatusNotFound, Message: "no chain: " + choice.Missing}
+				none = &api.StatusError{Status: http.StatusServiceUnavailable, Message: "no chain: " + choice.Missing}
 			}
 			if o.json {
 				return errors.Join(printJSON(c.OutOrStdout(), choice), none)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/shell"
+	"github.com/covey-network/covey/protocol/wire"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -530,8 +531,11 @@ func TestRouteWithoutChain(t *testing.T) {
 	}{
 		{"one", "route far", 0, "this node would answer alone"},
 		{"one", "route far --json", 0, `"alone": true`},
-		{"two", "route far", 3, "no chain: no peer serves any of it"},
-		{"two", "route far --json", 3, `"missing": "no peer serves any of it`},
+		{"two", "run far hi", 4, "fetch and serve it with: covey host far --data "},
+		{"two", "route far", 4, "no chain: no peer serves any of it"},
+		{"two", "route nothing", 3, "nothing is not here"},
+		{"two", "route " + wire.CIDOf([]byte("nothing")).String(), 3, "no peer has them"},
+		{"two", "route far --json", 4, `"missing": "no peer serves any of it`},
 		{"one", "route far --prompt 5000", 2, "the context of far"},
 	} {
 		out, messages, code := covey(t, s.Node(tc.node).Dir(), "", strings.Fields(tc.args)...)

@@ -334,6 +334,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"invite", "--ttl", "-1h"}, 2, "--ttl is -1h"},
 		{[]string{"run", "demo", "hi", "--temperature", "9"}, 2, "temperature"},
 		{[]string{"model", "import", "/does/not/exist"}, 3, "exist"},
+		{[]string{"model", "import", "no/model"}, 3, "there is no file or folder no/model"},
+		{[]string{"model", "import", "https://example.org/model.gguf"}, 3, "is no file or folder"},
 		{[]string{"run", "nothing", "hello"}, 3, "not here"},
 		{[]string{"peers"}, 4, "covey up"},
 	} {
