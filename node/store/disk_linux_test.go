@@ -84,6 +84,7 @@ func childOfDiskTest() {
 	if err := map[string]func(*smallFS) error{
 		"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain,
 		"owed": owedOverRestart, "gives": givesBack, "few": fewWithoutRoom, "discard": discardOwed, "log": logWithoutRoom,
+		"takes": takesWhatItIs,
 	}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -234,7 +234,6 @@ func (s *Store) renew(freeing bool) error {
 		}
 		s.db = nil
 	}
-	s.restartTail()
 	db, err := s.reopen()
 	if err != nil {
 		s.away.Store(true)
@@ -243,6 +242,7 @@ func (s *Store) renew(freeing bool) error {
 		s.cfg.Log.Error("database does not open again", "err", err)
 		return s.lost
 	}
+	s.restartTail()
 	s.db, s.lost = db, nil
 	s.away.Store(false)
 	return nil
@@ -299,7 +299,11 @@ func (s *Store) reclaimOne(ratio float64) error {
 	if s.stuck.Load() {
 		return badger.ErrNoRewrite
 	}
-	return s.wrote(s.db.RunValueLogGC(ratio))
+	if err := s.db.RunValueLogGC(ratio); err != nil {
+		return s.wrote(err)
+	}
+	s.recountTail()
+	return nil
 }
 
 func isSpace(err error) bool {

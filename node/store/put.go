@@ -82,7 +82,7 @@ func (s *Store) spares(size int64) bool {
 			t = *s.cfg.tuning
 		}
 		s.counting.Lock()
-		begun := t.vlogFile - s.tail%t.vlogFile
+		begun := t.vlogFile - s.tail.written
 		s.counting.Unlock()
 		cost = 2 * t.memTable
 		if size >= begun {
@@ -138,14 +138,9 @@ func (s *Store) putRun(blocks []Block, few bool) (int64, error) {
 			return 0, err
 		}
 	}
-	_, err := s.commit(len(fresh), func(txn *badger.Txn, i int) error {
-		b := fresh[i]
-		return txn.SetEntry(badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data))))
-	})
-	if err != nil {
+	if err := s.write(fresh, size); err != nil {
 		return 0, putError(err)
 	}
-	s.count(size)
 	s.metrics.put(size)
 	for _, b := range fresh {
 		if s.setIndex(b.key, len(b.data)) {
@@ -153,6 +148,26 @@ func (s *Store) putRun(blocks []Block, few bool) (int64, error) {
 		}
 	}
 	return size, nil
+}
+
+// write writes blocks of size bytes in all, and counts them.
+func (s *Store) write(blocks []Block, size int64) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	logged := int64(0)
+	for _, b := range blocks {
+		if n := int64(len(b.data)); n >= s.cfg.tuning.valueThreshold {
+			logged += n
+		}
+	}
+	_, err := s.commitAlone(len(blocks), func(txn *badger.Txn, i int) error {
+		b := blocks[i]
+		return txn.SetEntry(badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data))))
+	})
+	if err == nil {
+		s.count(size, logged)
+	}
+	return err
 }
 
 // waitRoom makes the database take writes again if there is room for blocks, or none needed.
@@ -181,6 +196,11 @@ func (s *Store) missing(blocks []Block) (size int64) {
 func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) (i int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	return s.commitAlone(n, set)
+}
+
+// commitAlone does the work of commit. s.writing must be held.
+func (s *Store) commitAlone(n int, set func(txn *badger.Txn, i int) error) (i int, err error) {
 	for i < n {
 		if s.stuck.Load() {
 			return i, s.CheckRoom(0)

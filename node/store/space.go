@@ -93,11 +93,11 @@ func (s *Store) noRoom(size, left, margin, extra int64) error {
 func (s *Store) inAdvance() (begun, further int64) {
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	tail := s.tail
+	tail := s.tail.written
 	if s.stuck.Load() || s.lean.Load() { // it goes on in a new one
 		tail = 0
 	}
-	return s.cfg.tuning.vlogFile - tail, tail + int64(min(writeBytes, s.cfg.tuning.vlogFile/2))
+	return max(0, s.cfg.tuning.vlogFile-tail), tail + int64(min(writeBytes, s.cfg.tuning.vlogFile/2))
 }
 
 // filesMissing is how much of the disk the database takes for its files when it is opened for
@@ -134,11 +134,10 @@ func (s *Store) filesInAdvance() (n int64) {
 	}
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	tail := s.tail
-	if newest != s.newest {
-		tail %= s.cfg.tuning.vlogFile
+	if newest == s.tail.file {
+		last -= s.tail.written
 	}
-	return n + max(0, last-tail)
+	return n + max(0, last)
 }
 
 // modelRoom is the most that CheckModel lets pass, as far as the disk goes.
@@ -271,6 +270,8 @@ func (s *Store) wrote(err error) error {
 // measure counts the bytes that the database occupies on disk. Of the files that it writes
 // now, which have their room in advance, what was written counts.
 func (s *Store) measure() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	var sum, last int64
 	var newest string
 	err := filepath.WalkDir(s.databaseDir(), func(name string, e fs.DirEntry, err error) error {
@@ -298,23 +299,8 @@ func (s *Store) measure() {
 		s.used.Store(sum)
 		return
 	}
-	if newest != s.newest {
-		s.newest, s.tail = newest, s.tail%s.cfg.tuning.vlogFile // it begins after so much
+	if newest == s.tail.file {
+		sum -= max(0, last-s.tail.written)
 	}
-	s.used.Store(sum - last + s.tail)
-}
-
-// restartTail takes note that the database goes on in a new file.
-func (s *Store) restartTail() {
-	s.counting.Lock()
-	defer s.counting.Unlock()
-	s.tail = 0
-}
-
-// count adds what was written to the bytes on disk.
-func (s *Store) count(n int64) {
-	s.counting.Lock()
-	defer s.counting.Unlock()
-	s.tail += n
-	s.used.Add(n)
+	s.used.Store(sum)
 }

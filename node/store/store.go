@@ -55,8 +55,7 @@ type Store struct {
 	undiscarded []string
 
 	counting sync.Mutex
-	newest   string // the log file of values that is written
-	tail     int64  // bytes written to it, about
+	tail     logTail
 
 	mu     sync.RWMutex
 	index  map[digest]uint32   // sizes of all blocks; what reading a block finds may differ
@@ -130,6 +129,7 @@ func (s *Store) open() (err error) {
 	if s.metrics, err = newMetrics(s.cfg.Registry, s); err != nil {
 		return closeAfter(s.db, err)
 	}
+	s.restartTail()
 	s.measure()
 	s.owed.Store(s.readOwed())
 	s.stale.Store(s.owed.Load() != owesNothing) // what was deleted before is not counted as garbage yet
