@@ -74,7 +74,7 @@ func (r *running) facts(ctx context.Context, speed bool) (*doctor.Facts, error) 
 		return nil, err
 	}
 	stat := r.store.Stat()
-	d.Used, d.Full, d.Damaged = stat.DiskBytes, stat.Full, stat.Quarantined
+	d.Used, d.Room, d.Full, d.Damaged = stat.DiskBytes, stat.Free, stat.Full, stat.Quarantined
 	f.Disk = d
 	f.Peers = r.peerFacts(ctx, speed)
 	return f, nil
@@ -98,7 +98,10 @@ func diskFacts(cfg *Config) (*doctor.Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &doctor.Disk{Free: s.Free, Total: s.Total, Margin: s.Margin, Used: s.Used, Limit: int64(cfg.Limits.Disk), Full: s.Full}, nil
+	return &doctor.Disk{
+		Free: s.Free, Total: s.Total, Margin: s.Margin, Used: s.Used, Room: s.Room, Limit: int64(cfg.Limits.Disk),
+		Models: s.Models, Full: s.Full,
+	}, nil
 }
 
 func (r *running) ports() []doctor.Port {

@@ -152,6 +152,8 @@ var broken = []struct {
 	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk is full for models"}},
 	{"nearly full disk with a limit", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Limit = 9*gib, 20*gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
+	{"nearly full disk without a model", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Room, f.Disk.Used = 9*gib, 3*gib, 1<<20 }, []string{"disk warn 9.0 GiB of 100.0 GiB free, of which 5.0 GiB must stay free; models can use 3.0 GiB, none is here, no limit"}},
+	{"nearly full disk with models", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Room, f.Disk.Used, f.Disk.Models = 9*gib, 3*gib, 2*gib, 2 }, []string{"disk warn 9.0 GiB of 100.0 GiB free, of which 5.0 GiB must stay free; models use 2.0 GiB and can use 3.0 GiB more, no limit"}},
 	{"damaged blocks", func(f *doctor.Facts) { f.Disk.Damaged = 2 }, []string{"disk warn 2 damaged blocks"}},
 	{"expired membership", func(f *doctor.Facts) {
 		f.Membership = &api.Membership{State: "over", Expires: now.Add(-50 * time.Hour)}
@@ -227,6 +229,9 @@ func TestExamine(t *testing.T) {
 				}
 				if x.Check == "disk" && x.Do != "" && f.Disk.Damaged == 0 && strings.Contains(x.Do, "--disk") != (f.Disk.Limit > 0) {
 					t.Errorf("with a limit of %d: %s", f.Disk.Limit, x.Do)
+				}
+				if x.Check == "disk" && x.Do != "" && f.Disk.Damaged == 0 && strings.Contains(x.Do, "covey model rm") != (f.Disk.Models > 0) {
+					t.Errorf("with %d models: %s", f.Disk.Models, x.Do)
 				}
 				if x.State != api.FindingOK && x.Check != "mapping" || x.Check == "mapping" && !f.Running {
 					got = append(got, x.Check+" "+x.State+" "+x.What)

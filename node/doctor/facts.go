@@ -44,7 +44,8 @@ type Token struct {
 // Disk is the disk of the data directory.
 type Disk struct {
 	Free, Total, Margin int64 // of the disk; the margin must stay free
-	Used, Limit         int64 // of the store; limit 0: none
+	Used, Room, Limit   int64 // of the store; room: that models can take; limit 0: none
+	Models              int   // there are
 	Full                string
 	Damaged             int // blocks
 }

@@ -150,12 +150,18 @@ func checkDisk(f *Facts) []api.Finding {
 		return unknown(check, "the disk of %s was not looked at", f.Data.Dir)
 	}
 	free := fmt.Sprintf("%s of %s free, of which %s must stay free", store.BytesText(d.Free), store.BytesText(d.Total), store.BytesText(d.Margin))
-	lent, room := "no limit", "make room: covey model rm MODEL works on a full disk too; or delete other files"
+	lent, room := "no limit", "make room: delete other files of this disk, or start the node with --data on another"
+	if d.Models > 0 {
+		room = "make room: covey model rm MODEL works on a full disk too; or delete other files"
+	}
 	if d.Limit > 0 {
 		room += ", or lend more with --disk"
 		lent = store.BytesText(d.Limit) + " lent"
 	}
-	use := fmt.Sprintf("%s used by models, %s", store.BytesText(d.Used), lent)
+	use := fmt.Sprintf("models use %s and can use %s more, %s", store.BytesText(d.Used), store.BytesText(d.Room), lent)
+	if d.Models == 0 {
+		use = fmt.Sprintf("models can use %s, none is here, %s", store.BytesText(d.Room), lent)
+	}
 	switch {
 	case d.Full != "":
 		return one(check, api.FindingFail, fmt.Sprintf("the disk is full for models, and the node is read-only: %s (%s; %s)", d.Full, free, use), room)

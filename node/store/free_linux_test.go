@@ -62,6 +62,10 @@ func takesWhatItIs(d *smallFS) error {
 	if err := s.Close(); err != nil {
 		return err
 	}
+	outside, err := store.Look(d.config())
+	if err != nil || outside.Room < before.Free-apart || outside.Room > before.Free+apart {
+		return fmt.Errorf("seen from outside: %+v, %w; before %+v", outside, err, before)
+	}
 	if s, err = store.Open(d.config()); err != nil {
 		return err
 	}

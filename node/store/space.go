@@ -152,6 +152,15 @@ func (s *Store) modelRoom() int64 {
 	return max(0, left-further, min(left, begun))
 }
 
+// free returns how much a model may still take.
+func (s *Store) free() int64 {
+	left, margin, _ := s.room()
+	if margin == 0 { // the owner's limit is less than the disk has
+		return min(s.modelRoom(), max(0, left))
+	}
+	return s.modelRoom()
+}
+
 // full tells why nothing can be stored now, "" if something can.
 func (s *Store) full() string {
 	left, margin, err := s.room()

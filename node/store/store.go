@@ -265,11 +265,7 @@ func (s *Store) Stat() Stat {
 	st := Stat{Blocks: len(s.index), Bytes: s.bytes, Quarantined: len(s.bad)}
 	s.mu.RUnlock()
 	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
-	left, margin, _ := s.room()
-	st.Free = s.modelRoom()
-	if margin == 0 {
-		st.Free = min(st.Free, max(0, left))
-	}
+	st.Free = s.free()
 	st.Full = s.full()
 	return st
 }

@@ -14,6 +14,8 @@ type Survey struct {
 	Free, Total int64  // of the disk
 	Margin      int64  // that must stay free
 	Used        int64  // by the store, about
+	Room        int64  // that a model could take
+	Models      int    // what is pinned or named
 	Full        string // why nothing could be stored; empty if something could
 	Held        bool   // a process has it open
 }
@@ -33,18 +35,36 @@ func Look(cfg Config) (*Survey, error) {
 			}
 		}
 	}
+	held, err := filelock.Held(s.lockFile())
+	if err != nil {
+		return nil, fmt.Errorf("look at store %q: %w", cfg.Dir, err)
+	}
 	s.reading.Store(true) // it writes no file
+	s.stuck.Store(!held)  // who opens it makes some first
 	s.measure()
 	left, margin, err := s.diskRoom()
 	if err != nil {
 		return nil, fmt.Errorf("look at store %q: %w", cfg.Dir, err)
 	}
-	out := &Survey{Free: left + margin, Margin: margin, Used: s.used.Load(), Full: s.full()}
-	if _, out.Total, err = s.cfg.Space(cfg.Dir); err == nil {
-		out.Held, err = filelock.Held(s.lockFile())
-	}
-	if err != nil {
+	out := &Survey{Free: left + margin, Margin: margin, Used: s.used.Load(), Room: s.free(), Models: modelsAt(cfg.Dir), Full: s.full(), Held: held}
+	if _, out.Total, err = s.cfg.Space(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("look at store %q: %w", cfg.Dir, err)
 	}
 	return out, nil
+}
+
+// modelsAt counts what is pinned or named in a store, as far as that can be read.
+func modelsAt(dir string) int {
+	for _, name := range rootsNames() {
+		r, err := readRoots(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		ids := r.Pins
+		for _, id := range r.Names {
+			ids[id] = 0
+		}
+		return len(ids)
+	}
+	return 0
 }

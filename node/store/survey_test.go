@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ func TestLook(t *testing.T) {
 		}
 		return v
 	}
-	if v := look(); v.Held || v.Used != 0 || v.Full != "" || v.Free != 50<<30 || v.Total != 100<<30 || v.Margin != 5<<30 {
+	if v := look(); v.Held || v.Used != 0 || v.Models != 0 || v.Full != "" || v.Free != 50<<30 || v.Total != 100<<30 || v.Margin != 5<<30 {
 		t.Errorf("nothing there: %+v", v)
 	}
 	if _, err := os.Stat(cfg.Dir); err == nil {
@@ -37,8 +38,12 @@ func TestLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, s, randomBlocks(t, 1, 8, 1<<20)...)
-	if v := look(); !v.Held {
+	b := randomBlocks(t, 1, 8, 1<<20)
+	put(t, s, b...)
+	if err := errors.Join(s.Pin(b[0].CID()), s.Pin(b[1].CID()), s.SetName("one", b[1].CID()), s.SetName("two", b[2].CID())); err != nil {
+		t.Fatal(err)
+	}
+	if v := look(); !v.Held || v.Models != 3 {
 		t.Errorf("open: %+v", v)
 	}
 	if err := s.Close(); err != nil {
