@@ -155,6 +155,12 @@ func (p *rowJSON) end() error {
 			return err
 		}
 	}
+	if len(p.t.far) > 0 {
+		b.WriteString(",\n")
+		if err := field(&b, "far_numbers", p.t.far); err != nil {
+			return err
+		}
+	}
 	b.WriteString("\n}\n")
 	_, err := p.out.Write(b.Bytes())
 	return err

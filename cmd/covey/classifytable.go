@@ -82,6 +82,9 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	for _, u := range t.unknown {
 		fmt.Fprintln(c.ErrOrStderr(), "note:", unknownText(&u))
 	}
+	for _, f := range t.far {
+		fmt.Fprintln(c.ErrOrStderr(), "note:", farText(&f))
+	}
 	switch {
 	case err != nil:
 		return err
@@ -97,25 +100,42 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 
 // unknownText tells of values that training never saw.
 func unknownText(u *api.Unknown) string {
+	return fmt.Sprintf("column %q: training never saw %s, such as %s: taken for missing", u.Column, countText(u.Count, "value"), examples(u))
+}
+
+// farText tells of numbers that are far from those of training.
+func farText(f *api.Far) string {
+	is := "are"
+	if f.Count == 1 {
+		is = "is"
+	}
+	return fmt.Sprintf("column %q: %s %s far from those of training (their mean is %.6g, their standard deviation %.6g), such as %s: what is predicted for that is a guess",
+		f.Column, countText(f.Count, "value"), is, f.Mean, f.Std, examples(&f.Unknown))
+}
+
+// examples lists the values that are shown.
+func examples(u *api.Unknown) string {
 	quoted := make([]string, len(u.Examples))
 	for i, e := range u.Examples {
 		quoted[i] = strconv.Quote(e)
 	}
-	return fmt.Sprintf("column %q: training never saw %s, such as %s: taken for missing", u.Column, countText(u.Count, "value"), strings.Join(quoted, ", "))
+	return strings.Join(quoted, ", ")
 }
 
-// note adds what an answer tells of values that the model does not know.
-func (t *tableFile) note(more []api.Unknown) {
-	for _, m := range more {
-		i := slices.IndexFunc(t.unknown, func(u api.Unknown) bool { return u.Column == m.Column })
-		if i < 0 {
+// note adds what an answer tells of values that training never saw.
+func (t *tableFile) note(unknown []api.Unknown, far []api.Far) {
+	for _, m := range unknown {
+		if i := slices.IndexFunc(t.unknown, func(u api.Unknown) bool { return u.Column == m.Column }); i >= 0 {
+			t.unknown[i].Add(m)
+		} else {
 			t.unknown = append(t.unknown, m)
-			continue
 		}
-		u := &t.unknown[i]
-		u.Count += m.Count
-		for _, e := range m.Examples {
-			u.Show(e)
+	}
+	for _, m := range far {
+		if i := slices.IndexFunc(t.far, func(f api.Far) bool { return f.Column == m.Column }); i >= 0 {
+			t.far[i].Add(m.Unknown)
+		} else {
+			t.far = append(t.far, m)
 		}
 	}
 }
@@ -131,6 +151,7 @@ type tableFile struct {
 	target  string        // what the model predicts: the name of a column; "" if it is not known
 	classes bool          // it has labels, no number
 	unknown []api.Unknown // found in the rows that were sent
+	far     []api.Far     // likewise
 }
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
@@ -251,13 +272,14 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 		}
 		Parameters struct {
 			Unknown []api.Unknown `json:"unknown_categories"`
+			Far     []api.Far     `json:"far_numbers"`
 		}
 	}
 	body := map[string]any{"inputs": inputs, "parameters": map[string]any{"top_k": top, "row_errors": true}}
 	if err := client.Post(ctx, "/v2/models/"+url.PathEscape(model)+"/infer", body, &res); err != nil {
 		return err
 	}
-	t.note(res.Parameters.Unknown)
+	t.note(res.Parameters.Unknown, res.Parameters.Far)
 	outputs := map[string]anyData{}
 	for _, o := range res.Outputs {
 		outputs[o.Name] = o.Data

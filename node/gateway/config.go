@@ -89,6 +89,10 @@ type Rows interface {
 	// Unknown tells whether a value of column i is a category that the model was not trained
 	// with. A model that fills in what is missing takes it for missing.
 	Unknown(i int, field string) bool
+	// Far returns the columns whose numbers are far from those of training, of what Inputs wrote;
+	// Moments the mean and standard deviation of these.
+	Far(inputs []float32) (columns []int)
+	Moments(i int) (mean, std float64)
 }
 
 // Entry is a model in a list.

@@ -37,6 +37,7 @@ type requestV2 struct {
 	errors    []string // of each row then, empty for one that can
 
 	unknown []api.Unknown // by column of a table, of those that have such values; nil: none has
+	far     []api.Far     // likewise, of numbers
 }
 
 // inputV2 is an input tensor. Data is decoded into one of the last four.

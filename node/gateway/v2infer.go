@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/router"
 )
 
@@ -84,8 +83,8 @@ func (g *Gateway) inferV2(w http.ResponseWriter, r *http.Request, b *body) error
 	if req.ID != "" {
 		answer["id"] = req.ID
 	}
-	if unknown := slices.DeleteFunc(req.unknown, func(u api.Unknown) bool { return u.Count == 0 }); len(unknown) > 0 {
-		answer["parameters"] = map[string]any{"unknown_categories": unknown}
+	if notes := req.notes(); len(notes) > 0 {
+		answer["parameters"] = notes
 	}
 	return writeJSON(w, answer)
 }

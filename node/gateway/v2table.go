@@ -131,6 +131,7 @@ func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
 			return nil, badRequest("inputs", "row %d of %d: %v", row+1, req.rows, err)
 		default:
 			req.noteUnknown(m, fields)
+			req.noteFar(m, fields, out[(row-lo)*width:(row-lo+1)*width])
 		}
 	}
 	return out, nil
@@ -153,6 +154,32 @@ func (req *requestV2) noteUnknown(m *Model, fields []string) {
 		u.Count++
 		u.Show(clip(strings.TrimSpace(f), unknownBytes))
 	}
+}
+
+// noteFar counts the numbers of a row that are far from those of training.
+func (req *requestV2) noteFar(m *Model, fields []string, inputs []float32) {
+	for _, i := range m.Rows.Far(inputs) {
+		if req.far == nil {
+			req.far = make([]api.Far, len(req.Inputs))
+		}
+		f := &req.far[i]
+		f.Column = req.Inputs[i].Name
+		f.Mean, f.Std = m.Rows.Moments(i)
+		f.Count++
+		f.Show(clip(strings.TrimSpace(fields[i]), unknownBytes))
+	}
+}
+
+// notes returns what an answer tells of values that training never saw, nil if there are none.
+func (req *requestV2) notes() map[string]any {
+	notes := map[string]any{}
+	if unknown := slices.DeleteFunc(req.unknown, func(u api.Unknown) bool { return u.Count == 0 }); len(unknown) > 0 {
+		notes["unknown_categories"] = unknown
+	}
+	if far := slices.DeleteFunc(req.far, func(f api.Far) bool { return f.Count == 0 }); len(far) > 0 {
+		notes["far_numbers"] = far
+	}
+	return notes
 }
 
 // without leaves out the results of the rows that have an error.

@@ -223,6 +223,30 @@ func askUnknown(t *testing.T, dir string, run func(...string) (string, string, e
 	}
 }
 
+// askFar asks the model of TestExportedTable for flats that are larger than any in training.
+func askFar(t *testing.T, dir string, run func(...string) (string, string, error)) {
+	t.Helper()
+	large := filepath.Join(dir, "large.csv")
+	usual := strings.Repeat("Möllerweg;20,5;1,0 €\n", 4200) // more than a request takes
+	text := "Straße;Größe;Nebenkosten\nMöllerweg;88.888,5;1,0 €\n" + usual + "Möllerweg;20.500,0;1,0 €\nMüllerweg;99.999,5;9.999,0\n"
+	if err := os.WriteFile(large, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, told, err := run("run", "rents", large)
+	if err != nil {
+		t.Errorf("%v: %s", err, told)
+	}
+	for _, want := range []string{
+		"note: column \"Größe\": 3 values are far from those of training (their mean is ",
+		`), such as "88.888,5", "20.500,0", "99.999,5": what is predicted for that is a guess`,
+		"note: column \"Nebenkosten\": 1 value is far from those of training",
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("numbers far from those of training: told %q, want %s", told, want)
+		}
+	}
+}
+
 // TestExportedTable trains on a table as a European spreadsheet exports it, told nothing of
 // how it is written, publishes the model and asks for the rows of the file, of one in another
 // encoding, with a cell that is wrong, and through the API.
@@ -317,6 +341,7 @@ func TestExportedTable(t *testing.T) {
 		t.Errorf("told %q", told)
 	}
 	askUnknown(t, dir, run)
+	askFar(t, dir, run)
 	if _, told := ask(path); strings.Contains(told, "note:") {
 		t.Errorf("told %q of the rows of training", told)
 	}

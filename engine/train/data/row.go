@@ -121,6 +121,26 @@ func (r *Rows) Unknown(i int, field string) bool {
 	return r.columns[i].Kind == Category && !known && !isMissing(s)
 }
 
+// FarDeviations is how many standard deviations from the mean of training a number is far.
+const FarDeviations = 10
+
+// Far returns the columns whose numbers are far from those of training, of what Inputs wrote for a
+// row. Of columns without a Std nothing is known.
+func (r *Rows) Far(inputs []float32) (columns []int) {
+	for i := range r.columns {
+		c := &r.columns[i]
+		if c.Kind == Number && c.Std != 0 && math.Abs(float64(inputs[0])) > FarDeviations {
+			columns = append(columns, i)
+		}
+		inputs = inputs[c.width():]
+	}
+	return columns
+}
+
+// Moments returns mean and standard deviation of the numbers of column i in training; a deviation
+// of 0 if they are not known.
+func (r *Rows) Moments(i int) (mean, std float64) { return r.columns[i].Mean, r.columns[i].Std }
+
 // refuse says what a column takes instead of s.
 func (c *Column) refuse(s string) error {
 	const shown, fill = 10, "or train the model with missing = \"fill\", which takes such rows"

@@ -1,6 +1,7 @@
 package data_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,5 +82,39 @@ func TestOtherDecimals(t *testing.T) {
 		if err := r.Inputs(make([]float32, 1), []string{c.value}, nil); err == nil || !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.value, err, c.want)
 		}
+	}
+}
+
+// TestFar tells which columns of a row have numbers far from those of training.
+func TestFar(t *testing.T) {
+	t.Parallel()
+	r, err := data.NewRows([]data.Column{
+		{Name: "colour", Kind: data.Category, Categories: []string{"blue", "red"}},
+		{Name: "age", Kind: data.Number, Mean: 40, Std: 10},
+		{Name: "raw", Kind: data.Number},
+		{Name: "size", Kind: data.Number, Mean: 100, Std: 0.5},
+	}, true, data.Format{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		fields []string
+		want   []int
+	}{
+		{[]string{"red", "140", "1e9", "95"}, nil},
+		{[]string{"red", "141", "7", "100"}, []int{1}},
+		{[]string{"", "-61", "7", "94.9"}, []int{1, 3}},
+		{[]string{"red", "", "", ""}, nil},
+	} {
+		x := make([]float32, r.Width())
+		if err := r.Inputs(x, c.fields, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Far(x); !slices.Equal(got, c.want) {
+			t.Errorf("%q: got %v, want %v", c.fields, got, c.want)
+		}
+	}
+	if mean, std := r.Moments(3); mean != 100 || std != 0.5 {
+		t.Errorf("moments %v and %v", mean, std)
 	}
 }
