@@ -239,6 +239,15 @@ func (e *unreachableError) Error() string {
 // Unwrap returns the library's error.
 func (e *unreachableError) Unwrap() error { return e.err }
 
+// Unreachable returns why a peer could not be dialled, for people, and whether an error is of that.
+func Unreachable(err error) (why string, ok bool) {
+	var e *unreachableError
+	if errors.As(err, &e) {
+		return e.why, true
+	}
+	return "", false
+}
+
 // detail is an error for who debugs.
 func detail(err error) error {
 	var e *unreachableError

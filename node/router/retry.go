@@ -131,7 +131,7 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			return s.believed()
 		}
 		if !s.desperate && attempt == maxAttempts {
-			return err
+			return s.current.tell(err)
 		}
 		if !s.desperate {
 			attempt++
@@ -139,7 +139,7 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 		s.desperate = false
 		s.reroutes++
 		if first == nil {
-			first = err
+			first = s.current.tell(err)
 		}
 	}
 }

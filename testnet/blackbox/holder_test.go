@@ -10,8 +10,8 @@ import (
 	"github.com/covey-network/covey/testnet/runner"
 )
 
-// TestOnlyHolderGone asks for a model whose only holder has died, and for one that was heard of from
-// that peer alone. Nothing advises to fetch them.
+// TestOnlyHolderGone asks for a model whose only holder dies in an answer, which says so in plain
+// words, and for one that was heard of from that peer alone. Nothing advises to fetch them.
 func TestOnlyHolderGone(t *testing.T) {
 	t.Parallel()
 	s := swarm(t, &runner.Manifest{Nodes: nodes("one", "two"), Model: []runner.Model{
@@ -23,11 +23,15 @@ func TestOnlyHolderGone(t *testing.T) {
 		}
 	}
 	dir := s.Node("one").Dir()
-	if _, messages, code := covey(t, dir, "", "run", "far", "hi", "--max-tokens", "1"); code != 0 {
-		t.Fatalf("exit code %d, %s", code, messages)
-	}
-	if err := s.Node("two").Kill(); err != nil {
-		t.Fatal(err)
+	_, err := complete(t.Context(), s.Node("one").API(), "far", 200, func(n int) {
+		if n == 2 {
+			if err := s.Node("two").Kill(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err == nil || !strings.HasSuffix(err.Error(), ", after: peer two: the connection was lost") {
+		t.Errorf("an answer of a peer that dies ends with %v", err)
 	}
 	waitFor(t, s, "the holder's advert is dropped", func(ctx context.Context) (bool, error) {
 		var models []api.Model
