@@ -125,7 +125,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		}
 	}()
 	if err := r.open(); err != nil {
-		return err
+		return noRoom(n.cfg.DataDir, err)
 	}
 	if !n.cfg.Offline {
 		if err := removeEndpoint(n.cfg.DataDir); err != nil { // of a node that was killed

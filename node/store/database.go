@@ -137,8 +137,12 @@ func (s *Store) openFitting() (*badger.DB, error) {
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
 		return nil, opening(s.openBytes(), free, err)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		openDatabases.Store(s.realDir(), true)
+	case isFull(err):
+		free, _, _ := s.cfg.Space(s.cfg.Dir)
+		return nil, opening(s.openBytes(), free, err)
 	}
 	return db, err
 }
