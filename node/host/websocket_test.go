@@ -17,18 +17,18 @@ import (
 // does not suit it.
 type wall struct {
 	net.Listener
-	behind string // HOST:PORT of the peer; written before anybody knows of the wall
+	behind string // HOST:PORT of the peer
 	open   func(near, far net.Conn) (io.ReadWriter, io.ReadWriter, error)
 	runs   sync.WaitGroup
 }
 
-func buildWall(t *testing.T, open func(near, far net.Conn) (io.ReadWriter, io.ReadWriter, error)) *wall {
+func buildWall(t *testing.T, behind string, open func(near, far net.Conn) (io.ReadWriter, io.ReadWriter, error)) *wall {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wall{Listener: l, open: open}
+	w := &wall{Listener: l, behind: behind, open: open}
 	w.runs.Go(func() {
 		for {
 			near, err := l.Accept()
@@ -108,10 +108,10 @@ func TestWalls(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := buildWall(t, c.open)
+			port := freePort(t)
+			w := buildWall(t, fmt.Sprintf("127.0.0.1:%d", port), c.open)
 			owner := startPeer(t, foundSwarm(t, t.TempDir()), func(cfg *Config) {
-				cfg.Listen, cfg.Relay, cfg.widePort = []string{"/ip4/0.0.0.0/tcp/0"}, RelayOn, freePort(t)
-				w.behind = fmt.Sprintf("127.0.0.1:%d", cfg.widePort)
+				cfg.Listen, cfg.Relay, cfg.widePort = []string{"/ip4/0.0.0.0/tcp/0"}, RelayOn, port
 			})
 			owner.Handle(echoProto, echo)
 			for _, a := range owner.Addrs() {

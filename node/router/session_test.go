@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -24,6 +25,18 @@ import (
 type memStream struct {
 	net.Conn
 	peer host.ID
+}
+
+// SetReadDeadline, and SetDeadline, take a deadline also after the other end has closed, as streams of a
+// network do: the next read tells.
+func (s *memStream) SetReadDeadline(t time.Time) error { return taken(s.Conn.SetReadDeadline(t)) }
+func (s *memStream) SetDeadline(t time.Time) error     { return taken(s.Conn.SetDeadline(t)) }
+
+func taken(err error) error {
+	if errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
 }
 
 func (s *memStream) CloseWrite() error { return nil } // the protocol ends with a message
