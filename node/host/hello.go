@@ -39,7 +39,7 @@ func (h *Host) hello() *wire.Hello {
 func (r *running) connected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	r.gate.begin(id)
-	r.probeFormer(id, r.formers(conn))
+	r.probeFormer(id, r.outdated(conn))
 	if conn.Stat().Direction == network.DirOutbound {
 		r.tasks.start(func() { r.sayHello(conn) })
 		return

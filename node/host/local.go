@@ -186,7 +186,7 @@ func (r *running) elsewhere(info peer.AddrInfo) []network.Conn {
 	})
 }
 
-// formers returns the connections that a peer seems to have lost, as it has made a new one.
-func (r *running) formers(conn network.Conn) []network.Conn {
+// outdated returns the connections that a peer seems to have lost, as it has made a new one.
+func (r *running) outdated(conn network.Conn) []network.Conn {
 	return slices.DeleteFunc(r.host.Network().ConnsToPeer(conn.RemotePeer()), func(c network.Conn) bool { return !outdated(c.Stat(), conn.Stat()) })
 }

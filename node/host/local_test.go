@@ -174,6 +174,7 @@ func TestTwins(t *testing.T) {
 	}{
 		{"both dialled at once", at(0, out, false), at(1, in, false), false, false},
 		{"both dialled at once, the other first", at(0, in, false), at(1, out, false), true, false},
+		{"the other starts again at once", at(0, out, false), at(3, in, false), false, true},
 		{"the other dials again", at(0, out, false), at(60, in, false), true, true},
 		{"this one dials again", at(0, in, false), at(60, out, false), true, false},
 		{"direct after a relay", at(0, in, true), at(60, in, false), true, false},

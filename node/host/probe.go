@@ -276,23 +276,10 @@ func (r *running) probeAll() {
 // after two failures, or one of it and one of another peer, and no longer if it answers after all;
 // in the end the connection is closed.
 func (r *running) check(id ID) {
-	r.ask(id, r.host.Network().ConnsToPeer(native(id)), false)
-}
-
-// probeFormer asks a neighbour for an answer, of whom something else tells that it is elsewhere: if
-// none comes, these connections to it are dead.
-func (r *running) probeFormer(id ID, conns []network.Conn) {
-	if len(conns) > 0 && r.gate.get(id) != nil {
-		r.ask(id, conns, true)
-	}
-}
-
-// ask is check with the connections that are ended, and not those that came meanwhile; of former
-// ones after two failures, whatever runs on them.
-func (r *running) ask(id ID, conns []network.Conn, former bool) {
 	if !r.prober.ask(id) {
 		return
 	}
+	conns := r.host.Network().ConnsToPeer(native(id)) // those are ended, and not what comes meanwhile
 	r.tasks.start(func() {
 		defer r.prober.done(id)
 		start := time.Now()
@@ -315,9 +302,7 @@ func (r *running) ask(id ID, conns []network.Conn, former bool) {
 			if !r.prober.judges(time.Now()) {
 				continue
 			}
-			if failed++; former && failed >= probesSilent {
-				break
-			}
+			failed++
 			r.prober.doubt(id)
 			r.probeAll() // others may have died with it
 			if seq := r.table.seq(id); (failed >= probesSilent || r.rumours.told(id, seq)) && !r.prober.alone(len(r.gate.members())) {
@@ -350,13 +335,18 @@ func (r *running) ping(ctx context.Context, id ID, n int) error {
 	}
 	defer p.leave()
 	for range n {
-		rtt, err := r.again(ctx, id, p, min(probeMost, probeLeast+probeTimes*r.book.usual(id)))
+		rtt, err := r.again(ctx, id, p, r.probeLimit(id))
 		if err != nil {
 			return err
 		}
 		r.book.measured(id, rtt)
 	}
 	return nil
+}
+
+// probeLimit is how long a round trip to a peer may take.
+func (r *running) probeLimit(id ID) time.Duration {
+	return min(probeMost, probeLeast+probeTimes*r.book.usual(id))
 }
 
 // again measures a round trip on a stream that may have ended since the last one: the other side

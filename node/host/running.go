@@ -56,6 +56,7 @@ type running struct {
 	prober    prober
 	catchUp   catchUp
 	circuits  circuits
+	formers   formers
 
 	seen     sightings
 	relaying atomic.Bool // carries others' connections

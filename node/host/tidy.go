@@ -27,6 +27,9 @@ const (
 	// twinsApart is how much later a connection is no twin: nobody dials a peer that it is
 	// connected to.
 	twinsApart = 10 * time.Second
+	// doubtApart is how much later a connection is reason to ask over the older one: the peer may have
+	// started again at once. Twins answer.
+	doubtApart = time.Second
 	// byeTimeout bounds how long a peer may take to hear that its connection is surplus.
 	byeTimeout = 2 * time.Second
 	// partFor is how long peers that have parted do not dial each other, give or take a half, but
@@ -104,10 +107,10 @@ func better(a, b network.ConnStats) int {
 	return cmp.Or(out(a)-out(b), a.Opened.Compare(b.Opened))
 }
 
-// outdated reports whether a peer that has made a new connection has lost an old one: nobody
+// outdated reports whether a peer that has made a new connection may have lost an old one: nobody
 // dials while connected, but for twins, and for a direct connection besides a relayed one.
 func outdated(old, now network.ConnStats) bool {
-	return now.Direction == network.DirInbound && !old.Limited && !now.Limited && now.Opened.Sub(old.Opened) > twinsApart
+	return now.Direction == network.DirInbound && !old.Limited && !now.Limited && now.Opened.Sub(old.Opened) > doubtApart
 }
 
 // leastNeeded returns up to n members that nothing holds on to, the least needed first.
