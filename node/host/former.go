@@ -1,10 +1,8 @@
 package host
 
 import (
-	"bytes"
 	"context"
-	crand "crypto/rand"
-	"io"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -69,25 +67,28 @@ func (r *running) probeFormer(id ID, conns []network.Conn) {
 	})
 }
 
-// answersOn reports whether a neighbour answers over a connection within the time of a probe. A machine
-// that is too late to look does not know, and says that it does.
+// answersOn reports whether anything comes back over a connection within the time of a probe: a
+// refusal does, too. A machine that is too late to look does not know, and says that it does.
 func (r *running) answersOn(id ID, c network.Conn) bool {
 	began, limit := time.Now(), r.probeLimit(id)
 	ctx, cancel := context.WithTimeout(r.ctx, limit)
 	defer cancel()
+	err := askOn(ctx, c, began.Add(limit))
+	return !timedOut(err) || time.Since(began) > limit+probeLate
+}
+
+// askOn is a round trip over a connection, on a stream of its own.
+func askOn(ctx context.Context, c network.Conn, until time.Time) error {
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "probe"))
 	if err != nil {
-		return false
+		return err
 	}
 	defer s.Reset()
-	var sent, got [ping.PingSize]byte
-	crand.Read(sent[:]) // never errs since Go 1.24
-	if s.SetDeadline(began.Add(limit)) == nil && s.SetProtocol(ping.ID) == nil && mss.SelectProtoOrFail(libprotocol.ID(ping.ID), s) == nil {
-		if _, err := s.Write(sent[:]); err == nil {
-			if _, err := io.ReadFull(s, got[:]); err == nil && bytes.Equal(sent[:], got[:]) {
-				return true
-			}
-		}
+	if err := errors.Join(s.SetDeadline(until), s.SetProtocol(ping.ID)); err != nil {
+		return err
 	}
-	return time.Since(began) > limit+probeLate
+	if err := mss.SelectProtoOrFail(libprotocol.ID(ping.ID), s); err != nil {
+		return err
+	}
+	return echoed(s)
 }

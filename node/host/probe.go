@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -382,22 +381,30 @@ func (r *running) roundTrip(ctx context.Context, id ID, p *probeStream, limit ti
 			return 0, err
 		}
 	}
-	var sent, got [ping.PingSize]byte
-	crand.Read(sent[:]) // never errs since Go 1.24
 	if err := p.s.SetDeadline(began.Add(limit)); err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	if _, err := p.s.Write(sent[:]); err != nil {
+	if err := echoed(p.s); err != nil {
 		return 0, err
-	}
-	if _, err := io.ReadFull(p.s, got[:]); err != nil {
-		return 0, err
-	}
-	if !bytes.Equal(sent[:], got[:]) {
-		return 0, errors.New("a probe came back as something else")
 	}
 	return time.Since(start), nil
+}
+
+// echoed sends a probe over a stream and reads it back.
+func echoed(s io.ReadWriter) error {
+	var sent, got [ping.PingSize]byte
+	crand.Read(sent[:]) // never errs since Go 1.24
+	if _, err := s.Write(sent[:]); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(s, got[:]); err != nil {
+		return err
+	}
+	if sent != got {
+		return errors.New("a probe came back as something else")
+	}
+	return nil
 }
 
 // answerProbes gives back what a neighbour sends, for as long as it keeps the stream.

@@ -118,3 +118,50 @@ func TestProbeTimesOut(t *testing.T) {
 		})
 	}
 }
+
+// TestFormerConnections asks over connections on their own: over one to a peer that refuses probes, which
+// lives, and over one that is cut.
+func TestFormerConnections(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		refuses, cut bool
+	}{
+		{"answers", false, false},
+		{"refuses", true, false},
+		{"is cut off", false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			way := newCable(t)
+			a := startPeer(t, foundSwarm(t, t.TempDir()), func(cfg *Config) {
+				cfg.Listen, cfg.Announce, cfg.Times.Ping = []string{listenQUIC}, []string{way.addr()}, time.Hour
+			})
+			way.plug(t, a)
+			b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(cfg *Config) { onlyDials(cfg); cfg.Times.Ping = time.Hour })
+			until(t, "they meet", knows(b, a))
+			asks, err := b.running()
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked, err := a.running()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.refuses {
+				asked.host.SetStreamHandler(ping.ID, func(s network.Stream) { _ = s.Reset() })
+			}
+			way.cut.Store(c.cut)
+			conn := asks.host.Network().ConnsToPeer(native(a.ID()))[0]
+			asks.probeFormer(a.ID(), []network.Conn{conn})
+			until(t, "it was asked", func() bool {
+				asks.formers.mu.Lock()
+				defer asks.formers.mu.Unlock()
+				return !asks.formers.asked[conn]
+			})
+			if conn.IsClosed() != c.cut {
+				t.Errorf("the connection has ended: %t, want %t", !c.cut, c.cut)
+			}
+		})
+	}
+}
