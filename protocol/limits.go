@@ -115,6 +115,40 @@ const (
 	MaxPartTensors = 4096
 )
 
+// Limits of training together.
+const (
+	// MaxTrainMembers bounds the members that average at once: each holds a slice and signs.
+	MaxTrainMembers = 64
+	// MaxTrainPeers bounds the members of a job.
+	MaxTrainPeers = 4096
+	// MaxTrainValues bounds the floats of an update: 4 billion parameters.
+	MaxTrainValues = 4 << 30
+	// MaxTrainSlice bounds the bytes of one encoded slice.
+	MaxTrainSlice = 16 << 30
+	// MaxTrainRounds, MaxTrainViews and MaxTrainSteps bound counters.
+	MaxTrainRounds = 1 << 32
+	MaxTrainViews  = 1 << 20
+	MaxTrainSteps  = 1 << 40
+	// MaxTrainSpec and MaxTrainSchema bound the parts of a job, MaxTrainJob all of it: a block.
+	MaxTrainSpec   = 64 << 10
+	MaxTrainSchema = 896 << 10
+	MaxTrainJob    = MaxBlock
+	// MaxTrainSmall bounds the small messages: with a membership in them, or hashes.
+	MaxTrainSmall = MaxHello
+	// MaxTrainInline is the largest update that goes with its header, MaxTrainMessage a header
+	// with it. A larger one is MaxTrainParts blocks.
+	MaxTrainInline  = 256 << 10
+	MaxTrainParts   = 4096
+	MaxTrainMessage = MaxTrainInline + MaxTrainParts*44 + MaxHello
+	// MaxTrainChanges bounds the members that come, or are expelled, in one round.
+	MaxTrainChanges = 16
+	// MaxTrainEvidence bounds one message that proves a lie, MaxTrainOutcome an outcome.
+	MaxTrainEvidence = MaxTrainSmall
+	MaxTrainOutcome  = 256 << 10
+	// MaxTrainRound bounds how long a round may last.
+	MaxTrainRound = 24 * time.Hour
+)
+
 // Strangers: peers whose hello has not been accepted yet.
 const (
 	// MaxStrangers bounds connections of strangers; beyond it the oldest one is closed. An
