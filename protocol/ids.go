@@ -21,6 +21,9 @@ const (
 	Revoke = "/covey/revoke/1.0.0"
 	// Bye tells a peer that its connection is surplus and ends, since capability 6.
 	Bye = "/covey/bye/1.0.0"
+	// Train moves slices of updates, results and certificates between the members of a job, since
+	// capability 7.
+	Train = "/covey/train/1.0.0"
 	// DHTPrefix keeps our routing table apart from every other network's.
 	DHTPrefix = "/covey"
 )
@@ -43,6 +46,15 @@ func AdvertTopic(swarm string) string { return "/covey/" + swarm + "/advert/1.0.
 // LostTopic returns the gossip topic on which the peers of a swarm tell of those that they no
 // longer reach.
 func LostTopic(swarm string) string { return "/covey/" + swarm + "/lost/1.0.0" }
+
+// TopicPrefix is what the topics of a swarm begin with that not every peer of it joins.
+func TopicPrefix(swarm string) string { return "/covey/" + swarm + "/train/" }
+
+// JobsTopic returns the gossip topic on which jobs are announced.
+func JobsTopic(swarm string) string { return TopicPrefix(swarm) + "jobs/1.0.0" }
+
+// JobTopic returns the gossip topic of the members of a job, by its hash in hexadecimal.
+func JobTopic(swarm, job string) string { return TopicPrefix(swarm) + job + "/1.0.0" }
 
 // IsOurs reports whether a protocol identifier is one of this network's stream protocols.
 func IsOurs(id string) bool { return strings.HasPrefix(id, "/covey/") }

@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// maxGossip bounds one gossip RPC: an advert and the control messages beside it.
-	maxGossip = 2 * protocol.MaxAdvert
+	// maxGossip bounds one gossip RPC: an update of training, or an advert, and the control
+	// messages beside it.
+	maxGossip = protocol.MaxTrainMessage + protocol.MaxAdvert
 	// maxSubscriptions bounds the topics in one RPC; without a filter a single peer can
 	// make us keep hundreds of megabytes of them.
 	maxSubscriptions = 16
@@ -44,6 +45,7 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	name, lost := protocol.AdvertTopic(r.Swarm().String()), protocol.LostTopic(r.Swarm().String())
 	params, thresholds := scoring(name, lost)
+	r.topics = newTopicFilter(protocol.TopicPrefix(r.Swarm().String()), name, lost)
 	ps, err := pubsub.NewGossipSub(ctx, gated,
 		// Adverts are signed by themselves; equal bytes are the same message.
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
@@ -52,7 +54,7 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		// in pieces when many die at once. A newcomer that has no neighbours yet hands its own
 		// advert in, see spread, and takes what went by it from the swap.
 		pubsub.WithMaxMessageSize(maxGossip), pubsub.WithGossipSubParams(meshParams()), pubsub.WithFloodPublish(true),
-		pubsub.WithSubscriptionFilter(pubsub.WrapLimitSubscriptionFilter(pubsub.NewAllowlistSubscriptionFilter(name, lost), maxSubscriptions)),
+		pubsub.WithSubscriptionFilter(r.topics),
 		pubsub.WithPeerScore(params, thresholds),
 		pubsub.WithLogger(libraryLog(r.log)), pubsub.WithRPCLogger(libraryLog(r.log)))
 	if err != nil {
@@ -60,8 +62,8 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		return func() {}, fmt.Errorf("start gossip: %w", err)
 	}
 	r.gossip = ps
-	if r.topic, err = joinTopic(ps, name, r.validate); err == nil {
-		r.lostTopic, err = joinTopic(ps, lost, r.validateLost)
+	if r.topic, _, err = joinTopic(ps, name, r.validate); err == nil {
+		r.lostTopic, _, err = joinTopic(ps, lost, r.validateLost)
 	}
 	if err != nil {
 		cancel()
@@ -76,18 +78,18 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 	return func() { events.Cancel(); cancel() }, nil
 }
 
-// joinTopic joins a topic. The validator is the receiver; the relay makes us a full member of
-// the mesh.
-func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx) (*pubsub.Topic, error) {
-	if err := ps.RegisterTopicValidator(name, validate); err != nil {
-		return nil, err
+// joinTopic joins a topic. The validator is the receiver; the relay, until it is ended, makes us a
+// full member of the mesh.
+func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx, o ...pubsub.ValidatorOpt) (*pubsub.Topic, pubsub.RelayCancelFunc, error) {
+	if err := ps.RegisterTopicValidator(name, validate, o...); err != nil {
+		return nil, nil, err
 	}
 	t, err := ps.Join(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, errors.Join(err, ps.UnregisterTopicValidator(name))
 	}
-	_, err = t.Relay()
-	return t, err
+	end, err := t.Relay()
+	return t, end, err
 }
 
 // meshParams returns the library's parameters with a smaller mesh: adverts are few and may take
@@ -97,7 +99,7 @@ func meshParams() pubsub.GossipSubParams {
 	p := pubsub.DefaultGossipSubParams()
 	p.D, p.Dlo, p.Dhi, p.Dscore, p.Dout = 4, 2, 4, 2, 1
 	p.Dlazy, p.GossipFactor, p.HistoryGossip = 1, 0.02, 2
-	p.IDontWantMessageThreshold = maxGossip // telling it costs as much as the advert that it saves
+	p.IDontWantMessageThreshold = protocol.MaxAdvert // telling it costs as much as an advert that it saves
 	return p
 }
 
@@ -109,10 +111,7 @@ func meshParams() pubsub.GossipSubParams {
 func scoring(topics ...string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresholds) {
 	ofTopic := map[string]*pubsub.TopicScoreParams{}
 	for _, t := range topics {
-		ofTopic[t] = &pubsub.TopicScoreParams{
-			SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second,
-			InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
-		}
+		ofTopic[t] = topicScore()
 	}
 	return &pubsub.PeerScoreParams{
 			AppSpecificScore:  func(peer.ID) float64 { return 0 },
@@ -124,6 +123,14 @@ func scoring(topics ...string) (*pubsub.PeerScoreParams, *pubsub.PeerScoreThresh
 			GossipThreshold: -500, PublishThreshold: -800, GraylistThreshold: -2400,
 			AcceptPXThreshold: 1000, OpportunisticGraftThreshold: 1,
 		}
+}
+
+// topicScore returns what peers lose in one topic.
+func topicScore() *pubsub.TopicScoreParams {
+	return &pubsub.TopicScoreParams{
+		SkipAtomicValidation: true, TopicWeight: 1, TimeInMeshQuantum: time.Second,
+		InvalidMessageDeliveriesWeight: -100, InvalidMessageDeliveriesDecay: 0.99,
+	}
 }
 
 // validate decides on an advert: reject is what no honest peer forwards, and costs the

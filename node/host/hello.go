@@ -69,6 +69,7 @@ func (r *running) disconnected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
 	if m != nil {
+		r.topics.forget(id)
 		r.book.add(id, r.listenAddrs(id), false) // it may have told them a moment ago
 		r.left(id)
 		if r.prober.buried(id) {

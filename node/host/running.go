@@ -49,6 +49,7 @@ type running struct {
 	gossip    *pubsub.PubSub
 	topic     *pubsub.Topic // of adverts
 	lostTopic *pubsub.Topic
+	topics    *topicFilter
 	rumours   rumours
 	dials     chan struct{} // one entry for each dial under way
 	met       chan struct{} // wakes discovery; size 1, as one look finds all

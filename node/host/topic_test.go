@@ -1,0 +1,174 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	pubsubpb "github.com/libp2p/go-libp2p-pubsub/pb"
+
+	"github.com/covey-network/covey/protocol"
+)
+
+// mailbox keeps what came on a topic.
+type mailbox struct {
+	mu  sync.Mutex
+	got map[string]int
+}
+
+func (m *mailbox) receive(_ ID, data []byte) Verdict {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.got == nil {
+		m.got = map[string]int{}
+	}
+	switch m.got[string(data)]++; {
+	case bytes.HasPrefix(data, []byte("bad")):
+		return Reject
+	case bytes.HasPrefix(data, []byte("old")):
+		return Ignore
+	}
+	return Accept
+}
+
+func (m *mailbox) has(text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.got[text] > 0
+}
+
+func (m *mailbox) hasAny() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.got) > 0
+}
+
+func (m *mailbox) join(t *testing.T, p *peerOf, name string, limit int) *Topic {
+	t.Helper()
+	topic, err := p.Topic(name, TopicConfig{MaxBytes: limit, Receive: m.receive})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := topic.Close(); err != nil {
+			t.Errorf("close topic: %v", err)
+		}
+	})
+	return topic
+}
+
+// TestTopic has a chain of three peers. The last one joins the topic before the others do, so
+// that they must have kept that it has.
+func TestTopic(t *testing.T) {
+	t.Parallel()
+	few := func(c *Config) { c.PeersLow, c.PeersHigh = 1, 8 }
+	chain := []*peerOf{startPeer(t, foundSwarm(t, t.TempDir()), few)}
+	for i := range 2 {
+		c := invited(t, chain[0], t.TempDir(), Invitation{})
+		c.Bootstrap = chain[i].Addrs()
+		chain = append(chain, startPeer(t, c, few))
+		until(t, "joined", knows(chain[i], chain[i+1]))
+		until(t, "joined", knows(chain[i+1], chain[i]))
+	}
+	name := protocol.JobTopic(chain[0].Swarm().String(), "x")
+	var boxes [3]mailbox
+	var topics [3]*Topic
+	for i := 2; i >= 0; i-- {
+		topics[i] = boxes[i].join(t, chain[i], name, protocol.MaxTrainMessage)
+	}
+	until(t, "seen in the topic", func() bool { return len(topics[0].Peers()) == 1 && len(topics[1].Peers()) == 2 })
+	until(t, "two hops away", func() bool { // nothing depends on one message: links of gossip are made once a second
+		if err := topics[0].Publish(t.Context(), fmt.Appendf(nil, "hello %d", time.Now().UnixNano())); err != nil {
+			t.Fatal(err)
+		}
+		return boxes[2].hasAny()
+	})
+	large := string(make([]byte, protocol.MaxTrainInline))
+	if err := topics[0].Publish(t.Context(), []byte(large)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "two hops away", func() bool { return boxes[2].has(large) })
+	for _, text := range []string{"bad news", "old news", "last"} {
+		if err := topics[0].Publish(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "two hops away", func() bool { return boxes[2].has("last") })
+	for _, text := range []string{"bad news", "old news"} {
+		if !boxes[1].has(text) || boxes[2].has(text) {
+			t.Errorf("%q came to the neighbour %t, further %t; want it to end there", text, boxes[1].has(text), boxes[2].has(text))
+		}
+	}
+	if boxes[0].hasAny() {
+		t.Error("a peer's own message comes back to it")
+	}
+	if err := topics[2].Close(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "left", func() bool { return len(topics[1].Peers()) == 1 })
+	boxes[2].join(t, chain[2], name, 10)
+	until(t, "back", func() bool { return len(topics[1].Peers()) == 2 })
+	if err := topics[0].Publish(t.Context(), []byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "heard again", func() bool { return boxes[1].has("again") })
+}
+
+func TestTopicRefuses(t *testing.T) {
+	t.Parallel()
+	p := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	var box mailbox
+	name := protocol.JobsTopic(p.Swarm().String())
+	topic := box.join(t, p, name, 10)
+	for _, size := range []int{0, 11} {
+		if err := topic.Publish(t.Context(), make([]byte, size)); err == nil {
+			t.Errorf("a message of %d bytes is published", size)
+		}
+	}
+	for name, cfg := range map[string]TopicConfig{
+		name:                         {MaxBytes: 10, Receive: box.receive}, // joined already
+		"/covey/other/train/x/1.0.0": {MaxBytes: 10, Receive: box.receive}, // another swarm's
+		protocol.JobTopic(p.Swarm().String(), "a"): {MaxBytes: protocol.MaxTrainMessage + 1, Receive: box.receive},
+		protocol.JobTopic(p.Swarm().String(), "b"): {MaxBytes: 10},
+	} {
+		if topic, err := p.Topic(name, cfg); err == nil {
+			t.Errorf("topic %s with %d bytes is joined", name, cfg.MaxBytes)
+			_ = topic.Close()
+		}
+	}
+}
+
+// TestTopicsOfPeerAreBounded checks that a peer cannot make others keep topics without end.
+func TestTopicsOfPeerAreBounded(t *testing.T) {
+	t.Parallel()
+	f := newTopicFilter("/covey/s/train/", "/covey/s/advert/1.0.0")
+	id := native(ID("someone"))
+	ask := func(topic string, in bool) error {
+		_, err := f.FilterIncomingSubscriptions(id, []*pubsubpb.RPC_SubOpts{{Topicid: &topic, Subscribe: &in}})
+		return err
+	}
+	for i := range maxTopicsOfPeer {
+		if err := ask(fmt.Sprintf("/covey/s/train/%d", i), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask("/covey/s/train/more", true); !errors.Is(err, pubsub.ErrTooManySubscriptions) {
+		t.Errorf("one topic too many: %v", err)
+	}
+	for _, topic := range []string{"/covey/s/train/3", "/covey/s/advert/1.0.0", "/other"} {
+		if err := ask(topic, true); err != nil {
+			t.Errorf("%s: %v", topic, err)
+		}
+	}
+	if err := errors.Join(ask("/covey/s/train/3", false), ask("/covey/s/train/more", true)); err != nil {
+		t.Errorf("in the place of one that was left: %v", err)
+	}
+	f.forget(ID("someone"))
+	if len(f.of) != 0 {
+		t.Error("a peer that has gone is kept")
+	}
+}
