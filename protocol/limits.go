@@ -145,6 +145,12 @@ const (
 	// MaxTrainEvidence bounds one message that proves a lie, MaxTrainOutcome an outcome.
 	MaxTrainEvidence = MaxTrainSmall
 	MaxTrainOutcome  = 256 << 10
+	// MaxTrainData is the largest piece of a slice in one frame, MaxTrainChain the longest list of
+	// certificates in one answer.
+	MaxTrainData  = 1 << 20
+	MaxTrainChain = 64
+	// TrainStateLife is how long the blocks of a state stay where somebody asked for them.
+	TrainStateLife = 10 * time.Minute
 	// MaxTrainRound bounds how long a round may last.
 	MaxTrainRound = 24 * time.Hour
 )
