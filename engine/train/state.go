@@ -23,6 +23,7 @@ import (
 //	4 bytes  n, length of the header
 //	n bytes  header: JSON of stateHeader
 //	float32  parameters, running statistics, moments of the optimiser one after the other
+//	float32  vectors of the caller one after the other
 //	bytes    cursor of the caller
 //	32 bytes SHA-256 of all before
 //
@@ -33,6 +34,8 @@ const (
 
 	maxStateHeader = 1 << 20
 	maxCursor      = 1 << 20
+	maxExtra       = 16
+	maxSteps       = 1 << 40
 	stateChunk     = 1 << 16 // bytes that are converted at a time
 )
 
@@ -41,10 +44,11 @@ const (
 type stateHeader struct {
 	Config  Config `json:"config"`
 	Step    int    `json:"step"`
-	Params  int    `json:"params"`  // elements
-	Stats   int    `json:"stats"`   // elements
-	Moments int    `json:"moments"` // vectors as long as the parameters
-	Cursor  int    `json:"cursor"`  // bytes
+	Params  int    `json:"params"`          // elements
+	Stats   int    `json:"stats"`           // elements
+	Moments int    `json:"moments"`         // vectors as long as the parameters
+	Extra   []int  `json:"extra,omitempty"` // elements of each vector of the caller
+	Cursor  int    `json:"cursor"`          // bytes
 }
 
 // ErrState is the error of a file that is not a state file, or a damaged one.
@@ -54,14 +58,14 @@ var ErrState = errors.New("not a whole training state")
 var ErrNewer = errors.New("written by a newer version of this program: go on with that one, or begin anew in another folder")
 
 // Save writes all that is needed to go on exactly: configuration, step, parameters, running
-// statistics, state of the optimiser, and the caller's cursor in its data (at most 1 MiB).
-// The file replaces an older one at once or not at all, whenever the process or the machine
-// stops.
-func (t *Trainer) Save(path string, cursor []byte) error {
-	if len(cursor) > maxCursor {
-		return fmt.Errorf("save training state: cursor of %d bytes, at most %d", len(cursor), maxCursor)
+// statistics, state of the optimiser, the caller's cursor in its data (at most 1 MiB), and
+// extra vectors of the caller (at most 16). The file replaces an older one at once or not at
+// all, whenever the process or the machine stops.
+func (t *Trainer) Save(path string, cursor []byte, extra ...[]float32) error {
+	if len(cursor) > maxCursor || len(extra) > maxExtra {
+		return fmt.Errorf("save training state: cursor of %d bytes and %d vectors, at most %d and %d", len(cursor), len(extra), maxCursor, maxExtra)
 	}
-	err := writeFile(path, func(w io.Writer) error { return t.write(w, cursor) })
+	err := writeFile(path, func(w io.Writer) error { return t.write(w, cursor, extra) })
 	if err != nil {
 		return fmt.Errorf("save training state: %w", err)
 	}
@@ -109,6 +113,11 @@ func syncDir(path string) error {
 	return nil
 }
 
+// numbers are all that a state file has of the trainer.
+func (t *Trainer) numbers() [][]float32 {
+	return append([][]float32{t.model.Params.Values, t.model.Stats.Values}, t.opt.moments...)
+}
+
 func (t *Trainer) header(cursor int) stateHeader {
 	return stateHeader{
 		Config: t.cfg, Step: t.step, Params: len(t.model.Params.Values), Stats: len(t.model.Stats.Values),
@@ -116,8 +125,12 @@ func (t *Trainer) header(cursor int) stateHeader {
 	}
 }
 
-func (t *Trainer) write(w io.Writer, cursor []byte) error {
-	header, err := json.Marshal(t.header(len(cursor)))
+func (t *Trainer) write(w io.Writer, cursor []byte, extra [][]float32) error {
+	h := t.header(len(cursor))
+	for _, v := range extra {
+		h.Extra = append(h.Extra, len(v))
+	}
+	header, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
@@ -129,7 +142,7 @@ func (t *Trainer) write(w io.Writer, cursor []byte) error {
 	if _, err := out.Write(append(head, header...)); err != nil {
 		return err
 	}
-	for _, part := range append([][]float32{t.model.Params.Values, t.model.Stats.Values}, t.opt.moments...) {
+	for _, part := range append(t.numbers(), extra...) {
 		if err := writeFloats(out, part); err != nil {
 			return err
 		}
@@ -160,20 +173,27 @@ func writeFloats(w io.Writer, x []float32) error {
 // Load takes over what Save wrote and returns the cursor. The configuration must be the
 // one of this trainer, but for the schedule. Nothing has changed if there is an error.
 func (t *Trainer) Load(path string) (cursor []byte, err error) {
+	cursor, _, err = t.LoadExtra(path)
+	return cursor, err
+}
+
+// LoadExtra is Load for callers that gave Save vectors of their own: it returns those too.
+// They take no more memory than the file is long.
+func (t *Trainer) LoadExtra(path string) (cursor []byte, extra [][]float32, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("load training state: %w", err)
+		return nil, nil, fmt.Errorf("load training state: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("load training state: %w", err)
+		return nil, nil, fmt.Errorf("load training state: %w", err)
 	}
-	cursor, err = t.read(f, info.Size())
+	cursor, extra, err = t.read(f, info.Size())
 	if err != nil {
-		return nil, fmt.Errorf("load training state %q: %w", path, newer(f, info.Size(), err))
+		return nil, nil, fmt.Errorf("load training state %q: %w", path, newer(f, info.Size(), err))
 	}
-	return cursor, nil
+	return cursor, extra, nil
 }
 
 // ReadConfig returns the configuration in the header of a state file, which is valid and
@@ -300,16 +320,22 @@ func readHeader(r io.Reader, size int64) (*stateHeader, int64, error) {
 
 // check compares the header with the number of bytes that follow.
 func (h *stateHeader) check(body int64) error {
-	const most = 1 << 40
-	for _, v := range []int{h.Params, h.Stats, h.Cursor, h.Step} {
-		if v < 0 || v > most {
+	if len(h.Extra) > maxExtra {
+		return fmt.Errorf("%w: %d vectors of the caller, at most %d", ErrState, len(h.Extra), maxExtra)
+	}
+	extra := int64(0)
+	for _, v := range append([]int{h.Params, h.Stats, h.Cursor, h.Step}, h.Extra...) {
+		if v < 0 || v > maxSteps {
 			return fmt.Errorf("%w: a count in the header is %d", ErrState, v)
 		}
 	}
 	if h.Moments < 0 || h.Moments > 2 || h.Cursor > maxCursor {
 		return fmt.Errorf("%w: %d moments, cursor of %d bytes", ErrState, h.Moments, h.Cursor)
 	}
-	if want := 4*(int64(h.Params)*int64(1+h.Moments)+int64(h.Stats)) + int64(h.Cursor); body != want {
+	for _, v := range h.Extra {
+		extra += int64(v)
+	}
+	if want := 4*(int64(h.Params)*int64(1+h.Moments)+int64(h.Stats)+extra) + int64(h.Cursor); body != want {
 		return fmt.Errorf("%w: %d bytes after the header, want %d", ErrState, body, want)
 	}
 	return nil
@@ -329,36 +355,42 @@ func (h *stateHeader) fits(t *Trainer) error {
 	return nil
 }
 
-func (t *Trainer) read(f io.Reader, size int64) ([]byte, error) {
+func (t *Trainer) read(f io.Reader, size int64) (cursor []byte, extra [][]float32, err error) {
 	sum := sha256.New()
 	r := io.TeeReader(f, sum)
 	h, _, err := readHeader(r, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := h.fits(t); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	own := append([][]float32{t.model.Params.Values, t.model.Stats.Values}, t.opt.moments...)
-	read := make([][]float32, len(own))
-	for i := range own {
-		read[i] = make([]float32, len(own[i]))
+	own := t.numbers()
+	read := make([][]float32, len(own)+len(h.Extra))
+	for i := range read {
+		n := 0
+		if i < len(own) {
+			n = len(own[i])
+		} else {
+			n = h.Extra[i-len(own)]
+		}
+		read[i] = make([]float32, n)
 		if err := readFloats(r, read[i]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	cursor := make([]byte, h.Cursor)
+	cursor = make([]byte, h.Cursor)
 	if _, err := io.ReadFull(r, cursor); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrState, err)
+		return nil, nil, fmt.Errorf("%w: %v", ErrState, err)
 	}
 	if err := checkSum(f, sum); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i := range own {
 		copy(own[i], read[i])
 	}
 	t.step = h.Step
-	return cursor, nil
+	return cursor, read[len(own):], nil
 }
 
 func checkSum(f io.Reader, sum hash.Hash) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -222,6 +223,60 @@ func TestReadConfigRefuses(t *testing.T) {
 	}
 }
 
+// TestSaveExtra saves vectors of the caller with the state, and has them back.
+func TestSaveExtra(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	tr := newTrainer(t, smallCNN(), 1)
+	steps(t, tr, 3)
+	want := [][]float32{{1, 2, 3}, {}, {float32(math.Inf(-1))}}
+	if err := tr.Save(path, []byte("here"), want...); err != nil {
+		t.Fatal(err)
+	}
+	if err := train.Check(path); err != nil {
+		t.Error(err)
+	}
+	got := newTrainer(t, smallCNN(), 1)
+	cursor, extra, err := got.LoadExtra(path)
+	if err != nil || string(cursor) != "here" || len(extra) != len(want) {
+		t.Fatalf("cursor %q, %d vectors, %v", cursor, len(extra), err)
+	}
+	for i := range want {
+		if !slices.Equal(extra[i], want[i]) {
+			t.Errorf("vector %d is %v, want %v", i, extra[i], want[i])
+		}
+	}
+	sameNumbers(t, tr, got)
+	if cursor, err := got.Load(path); err != nil || string(cursor) != "here" {
+		t.Errorf("cursor %q, %v", cursor, err)
+	}
+	if err := tr.Save(path, nil, make([][]float32, 17)...); err == nil {
+		t.Error("17 vectors were saved")
+	}
+}
+
+// TestTakeOver copies the state of a trainer to another, which goes on to the same bits.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	first := newTrainer(t, smallCNN(), 1)
+	steps(t, first, 5)
+	second := newTrainer(t, smallCNN(), 1)
+	copy(second.Params().Values, first.Params().Values)
+	copy(second.Stats(), first.Stats())
+	for i, m := range first.Moments() {
+		copy(second.Moments()[i], m)
+	}
+	if err := second.SetSteps(first.Steps()); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.SetSteps(-1); err == nil || second.Steps() != 5 {
+		t.Errorf("set to -1 steps: %v, now %d", err, second.Steps())
+	}
+	steps(t, first, 9)
+	steps(t, second, 9)
+	sameNumbers(t, first, second)
+}
+
 func TestSaveKeepsTheOldFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
@@ -327,6 +382,14 @@ func FuzzLoad(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
+	if err := tr.Save(path, []byte("cursor"), []float32{1, 2}, nil); err != nil {
+		f.Fatal(err)
+	}
+	extra, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(extra)
 	f.Add(good[:100])
 	f.Add([]byte("COVEYTRN"))
 	f.Fuzz(func(t *testing.T, data []byte) {

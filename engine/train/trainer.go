@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/train/graph"
@@ -46,11 +47,33 @@ func New(cfg Config, pool *kernel.Pool) (*Trainer, error) {
 // Model returns the model. Its numbers may be changed between steps.
 func (t *Trainer) Model() *net.Model { return t.model }
 
-// Params returns the parameters and gradients. They may be changed between steps.
+// Params returns the parameters and gradients. They may be changed between steps, gradients
+// also between Gradient and Apply. They belong to the trainer and stay where they are as long
+// as it lives: whoever holds on to them sees each change, and may not touch them while a
+// method of the trainer runs. The same holds for Stats and Moments.
 func (t *Trainer) Params() *graph.Params { return t.model.Params }
+
+// Stats returns the running statistics of all batch norms in one flat vector, empty for
+// models without.
+func (t *Trainer) Stats() []float32 { return t.model.Stats.Values }
+
+// Moments returns the state of the optimiser beside its number of steps: vectors as long as
+// the parameters, none of sgd without momentum, one with, two of adam and adamw (first and
+// second moments). The slice is the caller's, the vectors are the trainer's.
+func (t *Trainer) Moments() [][]float32 { return slices.Clone(t.opt.moments) }
 
 // Steps returns how many steps have been done.
 func (t *Trainer) Steps() int { return t.step }
+
+// SetSteps sets how many steps have been done, 0 to 2^40: the schedule, the optimiser and the
+// random choices go on from there. It is for trainers that take over the state of another.
+func (t *Trainer) SetSteps(n int) error {
+	if n < 0 || n > maxSteps {
+		return fmt.Errorf("set steps to %d: want 0 to %d", n, maxSteps)
+	}
+	t.step = n
+	return nil
+}
 
 // Result is what a step tells.
 type Result struct {
