@@ -6,7 +6,8 @@
 // a run tells while it goes on. A run belongs to one goroutine and uses Threads more for the
 // arithmetic and one or more for reading data; what it computes depends on the job and the
 // data, never on their number. A run that was stopped, or killed at any moment, goes on from
-// its last checkpoint to the same bits as one that was not.
+// its last checkpoint to the same bits as one that was not. A Sync ties a run to others of the
+// same model, between gradient and step and behind it.
 //
 // The folder of a run holds
 //

@@ -33,8 +33,14 @@ func (r *runner) validate(ctx context.Context) error {
 	}
 	v.Metric = min(v.Metric, math.MaxFloat64) // the perplexity of a bad model may overflow
 	at := &r.at
-	at.Validated, at.Measured, at.Stale = v.Step, at.Epochs, at.Stale+1
-	if v.Best = !at.HasBest || r.better(v, at.Best); v.Best {
+	v.Best = !at.HasBest || r.better(v, at.Best)
+	if r.sync != nil {
+		if err := r.take(r.sync.Validated(ctx, v)); err != nil {
+			return err
+		}
+	}
+	at.Validated, at.Measured, at.Stale, at.Validate = v.Step, at.Epochs, at.Stale+1, false
+	if v.Best {
 		at.Best, at.HasBest, at.Stale = v, true, 0
 	}
 	at.Last = v

@@ -14,6 +14,10 @@ type Options struct {
 	Events Events // what is told meanwhile
 	// Now is the clock of rates and remaining time; nil is time.Now.
 	Now func() time.Time
+	// Sync ties the run to others; nil trains alone. With SyncEnds it is what ends the run,
+	// and the job may have neither steps nor epochs.
+	Sync     Sync
+	SyncEnds bool
 }
 
 // Events are functions that a run calls from its own goroutine; each may be nil.
@@ -67,7 +71,7 @@ const (
 
 // Result is what became of a run.
 type Result struct {
-	End        string // EndDone, EndEarly or EndInterrupted
+	End        string // EndDone, EndEarly or EndInterrupted, or what a Sync says
 	Folder     string
 	Model      string // folder of the export, empty if interrupted
 	Step       int

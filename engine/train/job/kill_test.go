@@ -95,14 +95,14 @@ type process struct {
 }
 
 // start starts a process that trains.
-func start(t *testing.T, path string) *process {
+func start(t *testing.T, path string, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.Command(self)}
-	p.Env = append(os.Environ(), childEnv+"="+path)
+	p.Env = append(append(os.Environ(), childEnv+"="+path), env...)
 	p.Stderr = &p.errors
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -128,9 +128,9 @@ func (p *process) kill(t *testing.T) (ended bool) {
 
 // trainAndKill starts a process that trains, waits for some steps and for work of some
 // length more, and kills it; a negative number of steps lets it end.
-func trainAndKill(t *testing.T, path string, steps, spin int) (seen int, ended bool) {
+func trainAndKill(t *testing.T, path string, steps, spin int, env ...string) (seen int, ended bool) {
 	t.Helper()
-	p := start(t, path)
+	p := start(t, path, env...)
 	for (steps < 0 || seen < steps) && p.Scan() {
 		if strings.HasPrefix(p.Text(), "step ") {
 			seen++

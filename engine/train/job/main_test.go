@@ -15,6 +15,9 @@ import (
 // kills.
 const childEnv = "COVEY_TEST_JOB"
 
+// childSyncEnv, if it is set, gives that run the Sync of outer.
+const childSyncEnv = "COVEY_TEST_JOB_SYNC"
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
 		if err := child(path); err != nil {
@@ -33,9 +36,13 @@ func child(path string) error {
 		return err
 	}
 	_, err = os.Stat(j.Folder())
-	res, err := job.Run(context.Background(), j, job.Options{Resume: err == nil, Events: job.Events{
+	o := job.Options{Resume: err == nil, Events: job.Events{
 		Step: func(p job.Progress) { fmt.Println("step", p.Step) },
-	}})
+	}}
+	if os.Getenv(childSyncEnv) != "" {
+		o.Sync = outer(nil)
+	}
+	res, err := job.Run(context.Background(), j, o)
 	if err == nil {
 		fmt.Println("ended", res.End)
 	}

@@ -128,7 +128,7 @@ func (r *runner) again() error {
 // error, the position of the run has not changed.
 func (r *runner) restore(name string, now digests) error {
 	path := filepath.Join(r.folder, name)
-	cursor, err := r.trainer.Load(path)
+	cursor, vectors, err := r.trainer.LoadExtra(path)
 	var other *train.ConfigError
 	if errors.As(err, &other) {
 		return changedConfig(other)
@@ -143,6 +143,11 @@ func (r *runner) restore(name string, now digests) error {
 	if err := at.Digests.changed(now); err != nil {
 		return err
 	}
+	if r.sync == nil && (at.Pending != nil || len(at.Sync)+len(vectors) > 0) {
+		return fmt.Errorf("%w: the run trained with others and was not alone: go on with them, or set train.folder and begin anew", ErrChanged)
+	}
+	r.kept, r.resumed = Kept{at.Sync, vectors}, true
+	at.Sync = nil
 	r.at, r.base = at, at.LeftOutNow
 	return nil
 }

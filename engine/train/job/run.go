@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,10 @@ type position struct {
 	// LeftOutNow is of the epoch that is going on, so far.
 	LeftOut    int     `json:"left_out"`
 	LeftOutNow int     `json:"left_out_now"`
-	Digests    digests `json:"digests"` // so that other data is noticed
+	Digests    digests `json:"digests"`            // so that other data is noticed
+	Pending    *Step   `json:"pending,omitempty"`  // the last step, if the Sync has to see it yet
+	Validate   bool    `json:"validate,omitempty"` // the Sync wants a validation
+	Sync       []byte  `json:"sync,omitempty"`     // Kept.Bytes
 }
 
 // runner is a run.
@@ -66,7 +70,7 @@ type runner struct {
 	folder  string
 	data    *dataset
 	loader  *data.Loader
-	steps   int // in all, as far as can be told
+	steps   int // in all, as far as can be told; 0 if the Sync decides
 	trainer *train.Trainer
 	pool    *kernel.Pool
 	at      position
@@ -79,16 +83,23 @@ type runner struct {
 	history *history
 	iter    *data.Iterator
 	batch   train.Batch
+
+	sync    Sync      // nil without
+	kept    Kept      // of the checkpoint that the run goes on from
+	resumed bool      // there was one
+	end     string    // why the Sync ends the run
+	due     bool      // the Sync wants a checkpoint
+	stats   []float32 // running statistics before the gradient, with a Sync
 }
 
 // Run runs a job to its end, or until ctx ends: then it saves a checkpoint and returns a
 // result with EndInterrupted and no error. It blocks; the result is complete on disk when
 // it returns.
 func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
-	if err := j.Validate(); err != nil {
+	if err := j.validate(o.Sync != nil && o.SyncEnds); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	r := &runner{job: j, events: o.Events, sync: o.Sync, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -166,7 +177,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := checkServable(model); err != nil {
 		return err
 	}
-	schedule := t.schedule(r.steps)
+	schedule := t.schedule(cmp.Or(r.steps, maxStep))
 	if schedule.Warmup != t.Schedule.Warmup {
 		r.note("train.schedule.warmup is %d and the run has %d steps: it is made %d", t.Schedule.Warmup, r.steps, schedule.Warmup)
 	}
@@ -218,6 +229,12 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer r.iter.Close()
+	if err := r.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return r.result(EndInterrupted), nil
+		}
+		return nil, err
+	}
 	r.clock.begin()
 	end := ""
 	for end == "" {
@@ -248,14 +265,19 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
+	if r.at.Pending != nil {
+		return "", r.stepped(ctx)
+	}
 	t, step := &r.job.Train, r.trainer.Steps()
-	last := t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs
+	last := r.end != "" || t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs
 	if r.validationDue(step, last) {
 		if err := r.validate(ctx); err != nil {
 			return "", err
 		}
 	}
 	switch {
+	case r.end != "":
+		return r.end, nil
 	case last:
 		return EndDone, nil
 	case t.Patience > 0 && r.at.Stale >= t.Patience:
@@ -276,7 +298,7 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return "", r.step(b)
+	return "", r.step(ctx, b)
 }
 
 // leftOver tells once that samples at the end of an epoch were too few for a batch.
@@ -289,7 +311,11 @@ func (r *runner) leftOver(n int) {
 
 func (r *runner) validationDue(step int, last bool) bool {
 	switch every := r.job.Train.ValidateEvery; {
-	case r.data.validation == nil || step == 0 || r.at.Validated == step:
+	case r.data.validation == nil:
+		return false
+	case r.at.Validate:
+		return true
+	case step == 0 || r.at.Validated == step:
 		return false
 	case last:
 		return true
@@ -302,6 +328,8 @@ func (r *runner) validationDue(step int, last bool) bool {
 func (r *runner) checkpointDue(step int) bool {
 	every := r.job.Train.CheckpointEvery
 	switch {
+	case r.due:
+		return true
 	case step == 0 || r.savedAt == step && r.saved.Epochs == r.at.Epochs:
 		return false
 	case every > 0:
@@ -311,19 +339,34 @@ func (r *runner) checkpointDue(step int) bool {
 }
 
 // step trains on a batch.
-func (r *runner) step(b *data.Batch) error {
+func (r *runner) step(ctx context.Context, b *data.Batch) error {
 	r.fill(b)
-	res, err := r.trainer.Step(&r.batch)
+	if r.sync != nil {
+		r.stats = append(r.stats[:0], r.trainer.Stats()...)
+	}
+	loss, err := r.trainer.Gradient(&r.batch)
 	if err != nil {
 		return err
 	}
+	var seen *Step
+	if r.sync != nil {
+		seen = &Step{Step: r.trainer.Steps() + 1, Steps: r.steps, Epoch: r.at.Epochs + 1, Samples: b.N, Loss: loss}
+		if err := r.exchange(ctx, *seen); err != nil {
+			return err
+		}
+	}
+	res, err := r.trainer.Apply()
+	if err != nil {
+		return err
+	}
+	res.Loss = loss
 	score := train.Score{Loss: res.Loss, Count: 1}
 	if r.job.MetricName() == accuracy {
 		if score, err = r.trainer.TrainScore(&r.batch); err != nil {
 			return err
 		}
 	}
-	r.at.Data, r.at.LeftOutNow = b.Next, r.base+r.iter.Skipped()
+	r.at.Data, r.at.LeftOutNow, r.at.Pending = b.Next, r.base+r.iter.Skipped(), seen
 	p := Progress{
 		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
 		Loss: res.Loss, Metric: r.metric(score), LR: res.LR,
@@ -346,16 +389,28 @@ func (r *runner) checkpoint() error {
 	if err := r.save(lastFile); err != nil {
 		return err
 	}
-	r.saved, r.savedAt = r.at, r.trainer.Steps()
+	r.saved, r.savedAt, r.due = r.at, r.trainer.Steps(), false
 	return nil
 }
 
 func (r *runner) save(name string) error {
-	cursor, err := json.Marshal(r.at)
+	var kept Kept
+	if r.sync != nil {
+		var err error
+		if kept, err = r.sync.Save(); err != nil {
+			return err
+		}
+		if err := kept.check(len(r.trainer.Params().Values), len(r.trainer.Stats())); err != nil {
+			return err
+		}
+	}
+	at := r.at
+	at.Sync = kept.Bytes
+	cursor, err := json.Marshal(at)
 	if err != nil {
 		return err
 	}
-	return r.trainer.Save(filepath.Join(r.folder, name), cursor)
+	return r.trainer.Save(filepath.Join(r.folder, name), cursor, kept.Vectors...)
 }
 
 func (r *runner) result(end string) *Result {

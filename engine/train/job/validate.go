@@ -29,8 +29,9 @@ var kindsOfModels = []string{net.KindMLP, net.KindCNN, "resnet18", "resnet34", "
 
 // check collects what is wrong with a job.
 type check struct {
-	job  *Job
-	errs []error
+	job     *Job
+	endless bool // neither steps nor epochs is right
+	errs    []error
 }
 
 // add notes a problem at a key: its line, or that of the closest section around it.
@@ -83,8 +84,11 @@ func (c *check) pair(key string, v []float64, lo, hi float64) {
 }
 
 // Validate reports all problems that can be told without the data.
-func (j *Job) Validate() error {
-	c := &check{job: j}
+func (j *Job) Validate() error { return j.validate(false) }
+
+// validate is Validate; endless jobs may be without a length.
+func (j *Job) validate(endless bool) error {
+	c := &check{job: j, endless: endless}
 	if j.Layout != Version {
 		c.add("version", "is %d, this program reads version = %d", j.Layout, Version)
 	}
@@ -138,10 +142,13 @@ func (c *check) zeros() {
 func (c *check) train() {
 	t := &c.job.Train
 	switch {
-	case t.Epochs == 0 && t.Steps == 0:
+	case t.Epochs == 0 && t.Steps == 0 && !c.endless:
 		c.add("train", "has neither epochs nor steps, want one of them")
 	case t.Epochs != 0 && t.Steps != 0:
 		c.add("train.steps", "is %d and epochs is %d, want one of them", t.Steps, t.Epochs)
+	}
+	if k := t.Schedule.Kind; t.Epochs == 0 && t.Steps == 0 && t.Schedule.Steps == 0 && c.endless && (k == train.Cosine || k == train.Linear) {
+		c.add("train.schedule.steps", "is missing: kind %s ends at a step, and the job has neither epochs nor steps", k)
 	}
 	c.in("train.epochs", t.Epochs, 0, 1<<30)
 	c.in("train.steps", t.Steps, 0, maxStep)
