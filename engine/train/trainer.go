@@ -28,6 +28,8 @@ type Trainer struct {
 	opt     *optimizer
 	squares *kernel.SumSquaresOp
 	step    int // steps done
+	part    int // of the batch of a step
+	mean    mean
 
 	training, evaluation programs
 }
@@ -111,7 +113,14 @@ func (t *Trainer) Gradient(b *Batch) (loss float64, err error) {
 }
 
 // seed returns the seed of the next step's random choices.
-func (t *Trainer) seed() uint64 { return t.cfg.Seed ^ (uint64(t.step)+1)*0xd1342543de82ef95 }
+func (t *Trainer) seed() uint64 {
+	return t.cfg.Seed ^ (uint64(t.step)+1)*0xd1342543de82ef95 ^ uint64(t.part)*0x9e3779b97f4a7c15
+}
+
+// SetPart sets which part of the batch of each step the next gradients are of, 0 if it was
+// never called: parts make random choices of their own. It is for trainers that share a
+// batch, and is not part of a checkpoint.
+func (t *Trainer) SetPart(i int) { t.part = i }
 
 // Apply clips the gradient in Params().Grads and does the step of the optimiser.
 func (t *Trainer) Apply() (Result, error) {

@@ -248,18 +248,61 @@ func TestTrajectories(t *testing.T) {
 				t.Parallel()
 				pool := kernel.NewPool(2)
 				defer pool.Close()
-				f.follow(t, name, &r, f.trainer(t, name, &r, pool))
+				f.follow(t, &r, f.trainer(t, name, &r, pool))
 			})
 		}
 	}
 }
 
+// TestAccumulatedTrajectories follows PyTorch's runs with each batch divided in two of the same
+// size: where no batch norm sees the batch as a whole, that is the same.
+func TestAccumulatedTrajectories(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"mlp", "bert", "lm_tied"} {
+		f := readFixture(t, name)
+		for _, r := range f.Runs {
+			if r.Ignore > 0 { // the halves have other numbers of tokens that count
+				continue
+			}
+			t.Run(name+"/"+r.Name, func(t *testing.T) {
+				t.Parallel()
+				pool := kernel.NewPool(2)
+				defer pool.Close()
+				tr := f.trainer(t, name, &r, pool)
+				f.followBy(t, &r, tr, func(b *train.Batch) (float64, error) { return tr.Gradients(halves(b), nil) })
+			})
+		}
+	}
+}
+
+// halves divides a batch in two.
+func halves(b *train.Batch) []*train.Batch {
+	if b.N%2 != 0 {
+		panic(fmt.Sprintf("a batch of %d", b.N))
+	}
+	out := make([]*train.Batch, 2)
+	for i := range out {
+		cut := func(x []int32) []int32 { return x[i*len(x)/2 : (i+1)*len(x)/2] }
+		out[i] = &train.Batch{N: b.N / 2, Seq: b.Seq, IDs: cut(b.IDs), Labels: cut(b.Labels), Floats: b.Floats[i*len(b.Floats)/2 : (i+1)*len(b.Floats)/2]}
+		if b.Lengths != nil {
+			out[i].Lengths = cut(b.Lengths)
+		}
+	}
+	return out
+}
+
 // follow trains as the run did and compares.
-func (f *fixture) follow(t *testing.T, name string, r *run, tr *train.Trainer) {
+func (f *fixture) follow(t *testing.T, r *run, tr *train.Trainer) {
+	t.Helper()
+	f.followBy(t, r, tr, tr.Gradient)
+}
+
+// followBy is follow with another way to the gradient of a batch.
+func (f *fixture) followBy(t *testing.T, r *run, tr *train.Trainer, gradient func(b *train.Batch) (float64, error)) {
 	t.Helper()
 	worst := 0.0
 	for step, want := range r.Loss {
-		loss, err := tr.Gradient(f.batch(step%f.Batches, r.Ignore))
+		loss, err := gradient(f.batch(step%f.Batches, r.Ignore))
 		if err != nil {
 			t.Fatal(err)
 		}
