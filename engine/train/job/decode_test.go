@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 		{"images as they are", images, "", "", nil},
 		{"text as it is", text, "", "", nil},
 		{"unknown key", valid, "batch = 4", "batch = 4\nbath = 4", []string{
-			"line 13: train.bath: unknown key, want one of epochs, steps, batch, threads, seed, optimizer, schedule, clip, smoothing, validate_every, best, patience, folder, checkpoint_every",
+			"line 13: train.bath: unknown key, want one of epochs, steps, batch, accumulate, threads, seed, optimizer, schedule, clip, smoothing, validate_every, best, patience, folder, checkpoint_every",
 		}},
 		{"unknown section", valid, "[data.csv]", "[data.xml]", []string{"line 6: data.xml: unknown key, want one of images, text, csv"}},
 		{"unknown key of an element", images, "channels = 4", "chanels = 4", []string{
@@ -141,6 +141,9 @@ func TestParse(t *testing.T) {
 		{"epochs and steps", valid, "epochs = 2", "epochs = 2\nsteps = 3", []string{"line 12: train.steps: is 3 and epochs is 2, want one of them"}},
 		{"neither epochs nor steps", valid, "epochs = 2\n", "", []string{"line 10: train: has neither epochs nor steps"}},
 		{"batch", valid, "batch = 4", "batch = 0", []string{"line 12: train.batch: is 0, want 1 to 1048576"}},
+		{"accumulate", valid, "batch = 4", "batch = 4\naccumulate = 8", nil},
+		{"accumulate none", valid, "batch = 4", "batch = 4\naccumulate = 0", []string{"line 13: train.accumulate: is 0, want more: without the key it has its default"}},
+		{"accumulate many", valid, "batch = 4", "batch = 4\naccumulate = 257", []string{"line 13: train.accumulate: is 257, want 1 to 256"}},
 		{"best", valid, "batch = 4", "batch = 4\nbest = \"accuracy\"", []string{`line 13: train.best: is "accuracy", want one of loss, metric`}},
 		{"patience without validation", images, "batch = 4", "batch = 4\npatience = 3", []string{"line 12: train: patience and best need data for validation"}},
 		{"optimiser", valid, `kind = "adam"`, `kind = "lion"`, []string{`line 14: train.optimizer.kind: is "lion", want one of sgd, adam, adamw`}},

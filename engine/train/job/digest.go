@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +24,7 @@ type digests struct {
 	Train      string            `json:"train"`
 	Validation string            `json:"validation"`
 	Contents   string            `json:"contents,omitempty"` // of files of images; none in states of before
+	Part       string            `json:"part,omitempty"`     // Options.Rank and Of, unless it is all
 }
 
 // digests of the open data. Paths do not count: data may be moved.
@@ -46,11 +48,14 @@ func (j *Job) digests(d *dataset) (digests, error) {
 	settings := struct {
 		Data  Data  `toml:"data"`
 		Train batch `toml:"train"`
-	}{section, batch{j.Train.Batch}}
+	}{section, batch{Batch: j.Train.Batch}}
+	if n := j.Train.accumulated(); n > 1 {
+		settings.Train.Accumulate = n
+	}
 	text, err := json.Marshal(struct {
-		Data  Data
-		Batch int
-	}{section, j.Train.Batch})
+		Data Data
+		batch
+	}{section, settings.Train})
 	if err != nil {
 		return digests{}, err
 	}
@@ -64,7 +69,8 @@ func (j *Job) digests(d *dataset) (digests, error) {
 
 // batch is the part of section train that goes with the data.
 type batch struct {
-	Batch int `toml:"batch"`
+	Batch      int `toml:"batch"`
+	Accumulate int `toml:"accumulate" json:",omitempty"`
 }
 
 func digestOf(d data.Dataset) string {
@@ -92,6 +98,9 @@ func (d digests) changed(now digests) error {
 		if c.was != c.is {
 			what = append(what, c.name)
 		}
+	}
+	if d.Part != now.Part {
+		what = append(what, fmt.Sprintf("the part of the data was %s and is %s", cmp.Or(d.Part, "all"), cmp.Or(now.Part, "all")))
 	}
 	if len(what) == 0 && d.Contents != "" && d.Contents != now.Contents {
 		what = append(what, "what is in the files of the images")

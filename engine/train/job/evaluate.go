@@ -9,7 +9,6 @@ import (
 
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
-	"github.com/covey-network/covey/engine/train/net"
 )
 
 // validate scores the model on all data for validation and keeps it if it is the best.
@@ -87,6 +86,7 @@ func (r *runner) score(ctx context.Context) (train.Score, error) {
 		return total, fmt.Errorf("validation: %w", err)
 	}
 	defer it.Close()
+	batch := &r.streams[0].batch
 	for {
 		b, err := it.Next()
 		if errors.Is(err, io.EOF) {
@@ -98,42 +98,11 @@ func (r *runner) score(ctx context.Context) (train.Score, error) {
 		if err != nil {
 			return total, fmt.Errorf("validation: %w", err)
 		}
-		r.fill(b)
-		s, err := r.trainer.Evaluate(&r.batch)
+		fill(r.trainer.Model(), batch, b)
+		s, err := r.trainer.Evaluate(batch)
 		if err != nil {
 			return total, err
 		}
 		total.Add(s)
 	}
-}
-
-// fill makes a batch of the loader one of the trainer; the two share memory.
-func (r *runner) fill(b *data.Batch) {
-	r.batch = train.Batch{N: b.N, Floats: b.Values, Labels: b.Labels, Targets: b.Targets, IDs: r.batch.IDs[:0], Lengths: nil}
-	switch r.trainer.Model().Task() {
-	case net.Regress:
-		r.batch.Labels = nil
-	case net.Generate:
-		r.fillText(b)
-	default:
-		if r.trainer.Model().Context() > 0 {
-			r.batch.Floats, r.batch.Targets = nil, nil
-			r.batch.Seq, r.batch.IDs, r.batch.Lengths = len(b.Tokens)/b.N, b.Tokens, b.Lengths
-			for i, n := range b.Lengths {
-				b.Lengths[i] = max(n, 1) // a text without tokens counts as one of padding
-			}
-		}
-	}
-}
-
-// fillText makes all tokens but the last the input, and all but the first what follows.
-func (r *runner) fillText(b *data.Batch) {
-	n := len(b.Tokens) / b.N
-	ids, labels := r.batch.IDs, b.Tokens[:0] // labels come before what they are made from
-	for i := range b.N {
-		row := b.Tokens[i*n : (i+1)*n]
-		ids = append(ids, row[:n-1]...)
-		labels = append(labels, row[1:]...)
-	}
-	r.batch.Seq, r.batch.IDs, r.batch.Labels, r.batch.Floats, r.batch.Targets = n-1, ids, labels, nil, nil
 }

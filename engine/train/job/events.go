@@ -18,6 +18,15 @@ type Options struct {
 	// and the job may have neither steps nor epochs.
 	Sync     Sync
 	SyncEnds bool
+	// Rank and Of choose a part of the samples for training: of Of runs of one job with the
+	// same data, run Rank (from 0) takes every Of-th sample of each epoch's order. Parts are
+	// disjoint and their sizes differ by one at most. Of 0 is one run with all samples.
+	// Random changes of a sample are the same in whichever run it is; dropout is not.
+	//
+	// Runs of the same steps whose gradients and running statistics a Sync averages in the
+	// order of the ranks, ((g0+g1)+...) * (1/Of) in float32, have the bits of one run with
+	// train.accumulate = Of.
+	Rank, Of int
 }
 
 // Events are functions that a run calls from its own goroutine; each may be nil.
@@ -32,7 +41,7 @@ type Events struct {
 type Start struct {
 	Folder     string
 	Params     int           // parameters of the model
-	Samples    int           // for training
+	Samples    int           // for training, in each epoch
 	Validation int           // samples for validation
 	Step       int           // done before
 	Steps      int           // in all, as far as can be told

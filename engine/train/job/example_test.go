@@ -58,5 +58,5 @@ bach = 10
 	fmt.Println(err)
 	// Output:
 	// line 4: model.mlp.hidden: is the text "many", want a list in brackets, each a whole number
-	// line 6: train.bach: unknown key, want one of epochs, steps, batch, threads, seed, optimizer, schedule, clip, smoothing, validate_every, best, patience, folder, checkpoint_every
+	// line 6: train.bach: unknown key, want one of epochs, steps, batch, accumulate, threads, seed, optimizer, schedule, clip, smoothing, validate_every, best, patience, folder, checkpoint_every
 }

@@ -108,15 +108,16 @@ type Column struct {
 
 // Train says how to train.
 type Train struct {
-	Epochs    int             `toml:"epochs"` // passes over the data; or Steps
-	Steps     int             `toml:"steps"`
-	Batch     int             `toml:"batch"`
-	Threads   int             `toml:"threads"` // 0: all
-	Seed      uint64          `toml:"seed"`
-	Optimizer train.Optimizer `toml:"optimizer"`
-	Schedule  train.Schedule  `toml:"schedule"`  // steps is the length of the run if 0
-	Clip      float64         `toml:"clip"`      // largest norm of the gradient; 0: no limit
-	Smoothing float64         `toml:"smoothing"` // of the targets
+	Epochs     int             `toml:"epochs"` // passes over the data; or Steps
+	Steps      int             `toml:"steps"`
+	Batch      int             `toml:"batch"`
+	Accumulate int             `toml:"accumulate"` // batches of each step, whose gradients are averaged; 1 if 0
+	Threads    int             `toml:"threads"`    // 0: all
+	Seed       uint64          `toml:"seed"`
+	Optimizer  train.Optimizer `toml:"optimizer"`
+	Schedule   train.Schedule  `toml:"schedule"`  // steps is the length of the run if 0
+	Clip       float64         `toml:"clip"`      // largest norm of the gradient; 0: no limit
+	Smoothing  float64         `toml:"smoothing"` // of the targets
 
 	ValidateEvery   int    `toml:"validate_every"`   // steps; 0: at the end of each epoch
 	Best            string `toml:"best"`             // what makes a validation better: loss (if empty) or metric

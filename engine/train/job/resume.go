@@ -61,6 +61,9 @@ func (r *runner) load(resume bool) error {
 	if err != nil {
 		return err
 	}
+	if r.of > 1 {
+		now.Part = fmt.Sprintf("%d of %d", r.rank, r.of)
+	}
 	if resume {
 		if err := r.resume(now); err != nil {
 			return err
@@ -143,12 +146,18 @@ func (r *runner) restore(name string, now digests) error {
 	if err := at.Digests.changed(now); err != nil {
 		return err
 	}
+	if len(at.More) != len(r.streams)-1 {
+		return fmt.Errorf("load training state %q: %w: %d places in the data, want %d", path, train.ErrState, len(at.More)+1, len(r.streams))
+	}
 	if r.sync == nil && (at.Pending != nil || len(at.Sync)+len(vectors) > 0) {
 		return fmt.Errorf("%w: the run trained with others and was not alone: go on with them, or set train.folder and begin anew", ErrChanged)
 	}
 	r.kept, r.resumed = Kept{at.Sync, vectors}, true
 	at.Sync = nil
-	r.at, r.base = at, at.LeftOutNow
+	r.at = at
+	for i := range r.streams {
+		r.streams[i].base = at.stream(i).LeftOutNow
+	}
 	return nil
 }
 

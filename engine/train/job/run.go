@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -43,46 +42,41 @@ var ErrChanged = errors.New("not as at the last checkpoint")
 // position is where a run stands beside the trainer's own state. It is the cursor in the
 // state file, as JSON.
 type position struct {
-	Data      data.Cursor `json:"data"`
-	Epochs    int         `json:"epochs"`    // whole ones done
-	Validated int         `json:"validated"` // step of the last validation, -1 before the first
-	Measured  int         `json:"measured"`  // Epochs at the last validation
-	Stale     int         `json:"stale"`     // validations since the best
-	Best      Validation  `json:"best"`
-	Last      Validation  `json:"last"`
-	HasBest   bool        `json:"has_best"`
-	History   int64       `json:"history"` // bytes of the history
-	// LeftOut is how many samples the epoch with most of them left out, of the whole ones;
-	// LeftOutNow is of the epoch that is going on, so far.
-	LeftOut    int     `json:"left_out"`
-	LeftOutNow int     `json:"left_out_now"`
-	Digests    digests `json:"digests"`            // so that other data is noticed
-	Pending    *Step   `json:"pending,omitempty"`  // the last step, if the Sync has to see it yet
-	Validate   bool    `json:"validate,omitempty"` // the Sync wants a validation
-	Sync       []byte  `json:"sync,omitempty"`     // Kept.Bytes
+	place
+	More      []place    `json:"more,omitempty"` // of the other streams
+	Epochs    int        `json:"epochs"`         // whole ones done, by all streams
+	Validated int        `json:"validated"`      // step of the last validation, -1 before the first
+	Measured  int        `json:"measured"`       // Epochs at the last validation
+	Stale     int        `json:"stale"`          // validations since the best
+	Best      Validation `json:"best"`
+	Last      Validation `json:"last"`
+	HasBest   bool       `json:"has_best"`
+	History   int64      `json:"history"`            // bytes of the history
+	Digests   digests    `json:"digests"`            // so that other data is noticed
+	Pending   *Step      `json:"pending,omitempty"`  // the last step, if the Sync has to see it yet
+	Validate  bool       `json:"validate,omitempty"` // the Sync wants a validation
+	Sync      []byte     `json:"sync,omitempty"`     // Kept.Bytes
 }
 
 // runner is a run.
 type runner struct {
-	job     *Job
-	events  Events
-	clock   *clock
-	folder  string
-	data    *dataset
-	loader  *data.Loader
-	steps   int // in all, as far as can be told; 0 if the Sync decides
-	trainer *train.Trainer
-	pool    *kernel.Pool
-	at      position
-	saved   position        // at the last checkpoint
-	savedAt int             // step of the last checkpoint, -1 before the first
-	base    int             // LeftOutNow when the iterator had skipped none
-	over    bool            // it was told that samples were left over
-	told    map[string]bool // names of what was left out
-	notes   []string        // of what is not as it was meant to be, told at the start
-	history *history
-	iter    *data.Iterator
-	batch   train.Batch
+	job      *Job
+	events   Events
+	clock    *clock
+	folder   string
+	data     *dataset
+	streams  []stream // one for each of the batches of a step
+	rank, of int      // see Options
+	steps    int      // in all, as far as can be told; 0 if the Sync decides
+	trainer  *train.Trainer
+	pool     *kernel.Pool
+	at       position
+	saved    position        // at the last checkpoint
+	savedAt  int             // step of the last checkpoint, -1 before the first
+	over     bool            // it was told that samples were left over
+	told     map[string]bool // names of what was left out
+	notes    []string        // of what is not as it was meant to be, told at the start
+	history  *history
 
 	sync    Sync      // nil without
 	kept    Kept      // of the checkpoint that the run goes on from
@@ -99,7 +93,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := j.validate(o.Sync != nil && o.SyncEnds); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, sync: o.Sync, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	r := &runner{job: j, events: o.Events, sync: o.Sync, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -167,12 +161,11 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return err
 	}
-	cfg := data.LoaderConfig{Batch: t.Batch, Least: least, Shuffle: true, Seed: t.Seed, Epochs: t.Epochs, OnBad: r.bad}
-	if r.loader, err = data.NewLoader(r.data.train, cfg); err != nil {
+	if err := r.openStreams(least); err != nil {
 		return err
 	}
 	if r.steps = t.Steps; r.steps == 0 {
-		r.steps = t.Epochs * r.loader.Batches()
+		r.steps = t.Epochs * r.streams[0].loader.Batches()
 	}
 	if err := checkServable(model); err != nil {
 		return err
@@ -191,6 +184,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if r.trainer, err = train.New(settings, r.pool); err != nil {
 		return err
 	}
+	r.trainer.SetPart(r.rank * len(r.streams))
 	r.history, err = openHistory(filepath.Join(r.folder, HistoryFile), j.MetricName())
 	return err
 }
@@ -211,7 +205,7 @@ func (r *runner) bad(b data.Bad) {
 
 func (r *runner) start() Start {
 	s := Start{
-		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.data.train.Len(),
+		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.samples(),
 		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.data.notes,
 	}
 	if r.data.validation != nil {
@@ -224,11 +218,14 @@ func (r *runner) start() Start {
 // run does steps until the end. Each turn of the loop can be interrupted before its step,
 // and does again whatever was not finished.
 func (r *runner) run(ctx context.Context) (*Result, error) {
-	var err error
-	if r.iter, err = r.loader.From(ctx, r.at.Data); err != nil {
-		return nil, err
+	for i := range r.streams {
+		it, err := r.streams[i].loader.From(ctx, r.at.stream(i).Data)
+		if err != nil {
+			return nil, err
+		}
+		defer it.Close()
+		r.streams[i].iter = it
 	}
-	defer r.iter.Close()
 	if err := r.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return r.result(EndInterrupted), nil
@@ -238,6 +235,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	r.clock.begin()
 	end := ""
 	for end == "" {
+		var err error
 		if end, err = r.turn(ctx); err != nil {
 			if ctx.Err() == nil {
 				return nil, err
@@ -287,26 +285,10 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 			return "", err
 		}
 	}
-	b, err := r.iter.Next()
-	if errors.Is(err, io.EOF) {
-		r.at.Data, r.at.LeftOut, r.at.LeftOutNow = r.iter.Cursor(), max(r.at.LeftOut, r.base+r.iter.Skipped()), 0
-		r.base = -r.iter.Skipped()
-		r.at.Epochs++
-		r.leftOver(r.iter.Over())
-		return "", nil
-	}
-	if err != nil {
+	if over, err := r.gather(); over || err != nil {
 		return "", err
 	}
-	return "", r.step(ctx, b)
-}
-
-// leftOver tells once that samples at the end of an epoch were too few for a batch.
-func (r *runner) leftOver(n int) {
-	if n > 0 && !r.over {
-		r.over = true
-		r.bad(data.Bad{Name: fmt.Sprintf("last batch of epoch %d", r.at.Epochs), Err: fmt.Errorf("has %d sample, too few for the model's batch norm (told once)", n)})
-	}
+	return "", r.step(ctx)
 }
 
 func (r *runner) validationDue(step int, last bool) bool {
@@ -338,19 +320,18 @@ func (r *runner) checkpointDue(step int) bool {
 	return r.at.Epochs > r.saved.Epochs
 }
 
-// step trains on a batch.
-func (r *runner) step(ctx context.Context, b *data.Batch) error {
-	r.fill(b)
+// step trains on the batches that were gathered.
+func (r *runner) step(ctx context.Context) error {
 	if r.sync != nil {
 		r.stats = append(r.stats[:0], r.trainer.Stats()...)
 	}
-	loss, err := r.trainer.Gradient(&r.batch)
+	loss, score, samples, err := r.gradient()
 	if err != nil {
 		return err
 	}
 	var seen *Step
 	if r.sync != nil {
-		seen = &Step{Step: r.trainer.Steps() + 1, Steps: r.steps, Epoch: r.at.Epochs + 1, Samples: b.N, Loss: loss}
+		seen = &Step{Step: r.trainer.Steps() + 1, Steps: r.steps, Epoch: r.at.Epochs + 1, Samples: samples, Loss: loss}
 		if err := r.exchange(ctx, *seen); err != nil {
 			return err
 		}
@@ -359,23 +340,17 @@ func (r *runner) step(ctx context.Context, b *data.Batch) error {
 	if err != nil {
 		return err
 	}
-	res.Loss = loss
-	score := train.Score{Loss: res.Loss, Count: 1}
-	if r.job.MetricName() == accuracy {
-		if score, err = r.trainer.TrainScore(&r.batch); err != nil {
-			return err
-		}
-	}
-	r.at.Data, r.at.LeftOutNow, r.at.Pending = b.Next, r.base+r.iter.Skipped(), seen
+	r.at.Pending = seen
+	r.used()
 	p := Progress{
 		Step: r.trainer.Steps(), Steps: r.steps, Epoch: r.at.Epochs + 1, Epochs: r.job.Train.Epochs,
-		Loss: res.Loss, Metric: r.metric(score), LR: res.LR,
+		Loss: loss, Metric: r.metric(score), LR: res.LR,
 	}
 	if r.at.History, err = r.history.step(p); err != nil {
 		return err
 	}
 	if r.events.Step != nil {
-		p.Rate, p.Left = r.clock.step(p.Step, p.Steps, b.N)
+		p.Rate, p.Left = r.clock.step(p.Step, p.Steps, samples)
 		r.events.Step(p)
 	}
 	return nil
@@ -416,7 +391,7 @@ func (r *runner) save(name string) error {
 func (r *runner) result(end string) *Result {
 	return &Result{
 		End: end, Folder: r.folder, Step: r.stepsDone(), Best: r.at.Best, Last: r.at.Last,
-		MetricName: r.job.MetricName(), LeftOut: max(r.at.LeftOut, r.at.LeftOutNow),
+		MetricName: r.job.MetricName(), LeftOut: r.at.leftOut(),
 	}
 }
 

@@ -52,8 +52,8 @@ type Step struct {
 	Step    int     `json:"step"`    // its number, from 1
 	Steps   int     `json:"steps"`   // in all, 0 if that is not known
 	Epoch   int     `json:"epoch"`   // the current one of this run, from 1
-	Samples int     `json:"samples"` // in its batch
-	Loss    float64 `json:"loss"`    // mean of its batch
+	Samples int     `json:"samples"` // in its batch, or batches
+	Loss    float64 `json:"loss"`    // mean of its batch, or of the means of its batches
 }
 
 // Verdict is what a Sync wants of its run. The zero value lets it go on.
@@ -96,7 +96,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.sync == nil {
 		return nil
 	}
-	s := &Running{Trainer: r.trainer, Samples: r.loader.Samples(), MetricName: r.job.MetricName(), Resumed: r.resumed, Kept: r.kept}
+	s := &Running{Trainer: r.trainer, Samples: r.samples(), MetricName: r.job.MetricName(), Resumed: r.resumed, Kept: r.kept}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
 	}

@@ -227,22 +227,70 @@ func TestSyncKill(t *testing.T) {
 	sameFiles(t, killed.Folder(), whole.Folder())
 }
 
-// meet gives a copy of a vector and returns those of both, in their order.
-func meet(ctx context.Context, who int, v []float32, in, out chan []float32) ([2][]float32, error) {
-	own := slices.Clone(v)
-	var both [2][]float32
-	both[who] = own
-	for range 2 {
+// round is runs in one process that take means of vectors: the first adds what the others send
+// it in their order, and sends them the mean.
+type round struct {
+	up, down []chan []float32
+}
+
+func newRound(n int) *round {
+	r := &round{}
+	for range n {
+		r.up, r.down = append(r.up, make(chan []float32, 1)), append(r.down, make(chan []float32, 1))
+	}
+	return r
+}
+
+// mean replaces v with the mean of those of all runs.
+func (r *round) mean(ctx context.Context, rank int, v []float32) error {
+	from := func(c chan []float32) []float32 {
 		select {
-		case out <- own:
-			out = nil
-		case other := <-in:
-			both[1-who], in = other, nil
+		case x := <-c:
+			return x
 		case <-ctx.Done():
-			return both, ctx.Err()
+			return nil
 		}
 	}
-	return both, nil
+	if rank > 0 {
+		r.up[rank] <- slices.Clone(v)
+		copy(v, from(r.down[rank]))
+		return ctx.Err()
+	}
+	for _, c := range r.up[1:] {
+		for i, x := range from(c) {
+			v[i] += x
+		}
+	}
+	for i := range v {
+		v[i] *= 1 / float32(len(r.up))
+	}
+	for _, c := range r.down[1:] {
+		c <- slices.Clone(v)
+	}
+	return ctx.Err()
+}
+
+// together runs jobs, each with its options, to their end.
+func together(t *testing.T, jobs []*job.Job, options []job.Options) []*job.Result {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	results := make([]*job.Result, len(jobs))
+	var group sync.WaitGroup
+	for i, j := range jobs {
+		group.Go(func() {
+			res, err := job.Run(ctx, j, options[i])
+			if results[i] = res; err != nil || res.End == job.EndInterrupted {
+				t.Errorf("run %d: %+v, %v", i, res, err)
+				cancel() // the others wait for it
+			}
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return results
 }
 
 // TestSyncAverage trains two runs in one process on different data, which take the mean of
@@ -251,33 +299,23 @@ func meet(ctx context.Context, who int, v []float32, in, out chan []float32) ([2
 func TestSyncAverage(t *testing.T) {
 	t.Parallel()
 	text := strings.Replace(fmt.Sprintf(imageJob, "cnn", cnnSection, 4), "split = 0.25", `validation = "others"`, 1)
-	links := [2]chan []float32{make(chan []float32), make(chan []float32)}
-	var jobs [2]*job.Job
-	var group sync.WaitGroup
-	for i := range jobs {
+	with := newRound(2)
+	var jobs []*job.Job
+	var options []job.Options
+	for i := range 2 {
 		dir := t.TempDir()
 		otherPictures(t, filepath.Join(dir, "images"), 16, uint64(10+i))
 		otherPictures(t, filepath.Join(dir, "others"), 8, 12)
-		jobs[i] = read(t, dir, text)
-		h := &hook{stepped: func(ctx context.Context, r *job.Running, _ job.Step) (job.Verdict, error) {
-			for _, v := range [][]float32{r.Trainer.Params().Values, r.Trainer.Stats()} {
-				both, err := meet(ctx, i, v, links[i], links[1-i])
-				if err != nil {
-					return job.Verdict{}, err
-				}
-				for k := range v {
-					v[k] = float32((both[0][k] + both[1][k]) * 0.5)
-				}
-			}
-			return job.Verdict{}, nil
-		}}
-		group.Go(func() {
-			if res, err := job.Run(t.Context(), jobs[i], job.Options{Sync: h}); err != nil || !(res.Last.Metric > 0.9) {
-				t.Errorf("run %d: %+v, %v", i, res, err)
-			}
-		})
+		jobs = append(jobs, read(t, dir, text))
+		options = append(options, job.Options{Sync: &hook{stepped: func(ctx context.Context, r *job.Running, _ job.Step) (job.Verdict, error) {
+			return job.Verdict{}, errors.Join(with.mean(ctx, i, r.Trainer.Params().Values), with.mean(ctx, i, r.Trainer.Stats()))
+		}}})
 	}
-	group.Wait()
+	for i, res := range together(t, jobs, options) {
+		if !(res.Last.Metric > 0.9) {
+			t.Errorf("run %d: %+v", i, res)
+		}
+	}
 	a, b := contents(t, jobs[0].Folder()), contents(t, jobs[1].Folder())
 	if a["model/model.safetensors"] != b["model/model.safetensors"] {
 		t.Error("the two have other models")

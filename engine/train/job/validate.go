@@ -22,6 +22,7 @@ const (
 	missingSkip, missingFill               = "skip", "fill"
 	bestLoss, bestMetric                   = "loss", "metric"
 	maxSide, maxBatch, maxThreads, maxStep = 1 << 14, 1 << 20, 1 << 10, 1 << 40
+	maxAccumulate                          = 256
 )
 
 // kindsOfModels are the words of model.kind.
@@ -122,6 +123,7 @@ func (j *Job) validate(endless bool) error {
 var notZero = []string{
 	"model.llama.kv_heads", "model.llama.head_dim", "model.llama.eps", "model.llama.rope_theta", "model.bert.types", "model.bert.eps",
 	"model.resnet.width", "model.resnet.depth", "model.cnn.layers.kernel", "model.cnn.layers.stride", "data.images.resize",
+	"train.accumulate",
 }
 
 // zeros refuses a 0 in the file that would not mean 0.
@@ -153,6 +155,9 @@ func (c *check) train() {
 	c.in("train.epochs", t.Epochs, 0, 1<<30)
 	c.in("train.steps", t.Steps, 0, maxStep)
 	c.in("train.batch", t.Batch, 1, maxBatch)
+	if t.Accumulate != 0 {
+		c.in("train.accumulate", t.Accumulate, 1, maxAccumulate)
+	}
 	c.in("train.threads", t.Threads, 0, maxThreads)
 	c.in("train.validate_every", t.ValidateEvery, 0, maxStep)
 	c.in("train.checkpoint_every", t.CheckpointEvery, 0, maxStep)
