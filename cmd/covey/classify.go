@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,17 +89,21 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, m *api.Model
 	return true, printClasses(c.OutOrStdout(), results)
 }
 
-// otherCase adds to the error of a model that is not found one whose name differs only in its case.
-func otherCase(ctx context.Context, client *api.Client, name string, err error) error {
+// notFound adds to the error of a model that is not found one whose name differs only in its case
+// or its owner on Hugging Face, or how to get it.
+func notFound(ctx context.Context, client *api.Client, name string, err error) error {
 	var status *api.StatusError
 	var models []api.Model
 	if !errors.As(err, &status) || status.Status != http.StatusNotFound || client.Get(ctx, "/covey/v1/models", nil, &models) != nil {
 		return err
 	}
 	for _, m := range models {
-		if m.Name != name && strings.EqualFold(m.Name, name) {
+		if m.Name != name && (strings.EqualFold(m.Name, name) || strings.EqualFold(m.Name, path.Base(ofHub(name)))) {
 			return fmt.Errorf("%w; did you mean %s?", err, shell.Quote(m.Name))
 		}
+	}
+	if advice := notHere(name); advice != "" {
+		return fmt.Errorf("%w; %s", err, advice)
 	}
 	return err
 }

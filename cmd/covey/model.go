@@ -8,12 +8,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/covey-network/covey/engine/format/folder"
 	"github.com/covey-network/covey/engine/model"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/hosting"
@@ -27,33 +27,12 @@ func modelCommand(o *options) *cobra.Command {
 	return c
 }
 
-// hubName is the form of names on the Hugging Face Hub, OWNER/MODEL.
-var hubName = regexp.MustCompile(`^[A-Za-z0-9][\w-]*/[\w.-]+$`)
-
-// hubURL is where such a model is on the web, with its name.
-var hubURL = regexp.MustCompile(`^(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?([\w-]+/[\w.-]+)`)
-
-// elsewhere says how to get a model that was named by where it is on the network, "" if it
-// was not.
-func elsewhere(path string) string {
-	if m := hubURL.FindStringSubmatch(path); m != nil {
-		path = m[1]
-	}
-	switch {
-	case hubName.MatchString(path):
-		return fmt.Sprintf("there is no file or folder %s: if that is a model of Hugging Face, download it first (hf download %s --local-dir %s), then covey model import %s", path, path, filepath.Base(path), filepath.Base(path))
-	case strings.Contains(path, "://"):
-		return fmt.Sprintf("%s is no file or folder: download the model first, then import its folder or GGUF file", path)
-	}
-	return ""
-}
-
 func importCommand(o *options) *cobra.Command {
 	var req api.ImportRequest
 	c := &cobra.Command{
-		Use: "import PATH", Short: "Import a model: a Hugging Face directory, a GGUF file, or the word demo",
-		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama\n  covey model import ~/.cache/huggingface/hub/models--Qwen--Qwen2.5-0.5B-Instruct",
-		Args:    args(1, 1, "a path"),
+		Use: "import PATH | OWNER/MODEL", Short: "Import a model: a Hugging Face directory, a GGUF file, one in Hugging Face's cache, or the word demo",
+		Example: "  covey model import ./Qwen2.5-0.5B-Instruct --quantize q8_0\n  covey model import llama.Q4_K_M.gguf --name llama\n  covey model import Qwen/Qwen2.5-0.5B-Instruct                # from Hugging Face's cache",
+		Args:    args(1, 1, "a path or the name of a model"),
 		RunE: func(c *cobra.Command, a []string) error {
 			if q := req.Quantize; q != "" && q != "q8_0" && q != "q4_0" {
 				return usageError{fmt.Errorf("--quantize %s: want q8_0 or q4_0", q)}
@@ -64,24 +43,14 @@ func importCommand(o *options) *cobra.Command {
 			if req.Name == "" && c.Flags().Changed("name") {
 				return usageError{errors.New("--name is empty: give a name, or leave it out")}
 			}
-			path, err := filepath.Abs(a[0])
-			if err != nil {
-				return err
-			}
-			info, err := os.Stat(path)
-			switch {
-			case err == nil && info.IsDir():
-				if err := model.Look(path); err != nil {
-					return fmt.Errorf("import %s: %w", a[0], err)
-				}
-				req.Path = path
-			case err == nil:
-				req.Path = path
-			case a[0] != demo.Name && elsewhere(a[0]) != "":
-				return missingFile{errors.New("import: " + elsewhere(a[0]))}
-			case a[0] != demo.Name:
-				return fmt.Errorf("import: %w", err)
-			case req.Name == "":
+			var note string
+			var err error
+			switch req.Path, note, err = toImport(a[0]); {
+			case err != nil:
+				return fmt.Errorf("import %s: %w", a[0], err)
+			case note != "":
+				fmt.Fprintln(c.ErrOrStderr(), note)
+			case req.Path == "" && req.Name == "":
 				req.Name = demo.Name
 			}
 			client, stop, err := o.connect(c.Context())
@@ -97,6 +66,42 @@ func importCommand(o *options) *cobra.Command {
 	c.Flags().StringVar(&req.Name, "name", "", "name of the model (default: that of the files)")
 	c.Flags().StringVar(&req.Quantize, "quantize", "", "store block matrices as q8_0 or q4_0 (default: as they are)")
 	return c
+}
+
+// toImport returns the path of the model that an argument names, "" for that in the program, and
+// what to tell of how it was found.
+func toImport(arg string) (name, note string, err error) {
+	name, err = filepath.Abs(arg)
+	if err != nil {
+		return "", "", err
+	}
+	info, err := os.Stat(name)
+	repository, within := folder.Repository(name)
+	switch {
+	case err == nil && repository != "" && within == ".":
+	case err == nil && info.IsDir():
+		return name, "", model.Look(name)
+	case err == nil:
+		return name, "", nil
+	case !errors.Is(err, os.ErrNotExist):
+		return "", "", err
+	case arg == demo.Name:
+		return "", "", nil
+	default:
+		if repository = cachedModel(cmp.Or(ofHub(arg), arg)); repository == "" {
+			if advice := elsewhere(arg); advice != "" {
+				err = missingFile{errors.New(advice)}
+			}
+			return "", "", err
+		}
+	}
+	if name, note, err = chosenSnapshot(repository); err != nil {
+		return "", "", err
+	}
+	if name != "" && filepath.Ext(name) != ".gguf" {
+		err = model.Look(name)
+	}
+	return name, note, err
 }
 
 // checkBlocks checks the form of a range of blocks; words are what else it may be.

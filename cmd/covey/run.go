@@ -69,7 +69,7 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 	}
 	var m api.Model
 	if err := client.Get(ctx, "/covey/v1/models/"+url.PathEscape(model), nil, &m); err != nil {
-		return otherCase(ctx, client, model, err)
+		return notFound(ctx, client, model, err)
 	}
 	if done, err := r.classify(c, client, &m, model, prompt); done {
 		return err

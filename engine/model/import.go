@@ -1,11 +1,13 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/covey-network/covey/engine/format/folder"
 	"github.com/covey-network/covey/engine/format/gguf"
 	"github.com/covey-network/covey/engine/format/hf"
 	"github.com/covey-network/covey/engine/tensor"
@@ -36,18 +38,53 @@ func Import(path string, opt ImportOptions) (*Checkpoint, error) {
 	case info.IsDir():
 		open = importHF
 	case info.Mode().IsRegular() && gguf.Is(path): // whatever it is called
-	case strings.HasSuffix(path, ".safetensors") && Look(filepath.Dir(path)) == nil:
-		return nil, fmt.Errorf("import %q: these are weights of a model without the rest of it: import its folder, %q", path, filepath.Dir(path))
-	case strings.HasSuffix(path, ".safetensors"):
-		return nil, fmt.Errorf("import %q: want the directory that it is in, with a config.json: %s", path, configAdvice)
 	case !info.Mode().IsRegular(): // opening a pipe would wait for its other end
 		return nil, fmt.Errorf("import %q: not a regular file", path)
-	case hf.Foreign(path) != "":
-		return nil, fmt.Errorf("import model: %q %s", path, hf.Foreign(path))
+	default:
+		if err := notAlone(path); err != nil {
+			return nil, fmt.Errorf("import %q: %w", path, err)
+		}
 	}
 	c, err := open(path, opt)
 	if err != nil {
 		return nil, fmt.Errorf("import %q: %w", path, err)
 	}
 	return c, nil
+}
+
+// notAlone says what to import instead of a file that is no GGUF file: of one that is part of a
+// model, that. It returns nil if the file was meant to be GGUF, whose reader says what is wrong.
+func notAlone(path string) error {
+	dir := filepath.Dir(path)
+	repository, within := folder.Repository(path)
+	switch place, file, _ := strings.Cut(within, "/"); {
+	case repository != "" && place != "snapshots":
+		is := "a file of a model"
+		if name := folder.BlobName(repository, file); place == "blobs" && name != "" {
+			is = fmt.Sprintf("the file %s of a model", name)
+		}
+		return fmt.Errorf("it is %s in a cache of Hugging Face: import the model, %q", is, repository)
+	case Look(dir) == nil && (hf.Foreign(path) == "" || hf.HasWeights(dir)):
+		return fmt.Errorf("it is a file of a model and not the model: import its folder, %q", dir)
+	case strings.HasSuffix(path, ".safetensors"):
+		return fmt.Errorf("want the directory that it is in, with a config.json: %s", configAdvice)
+	case hf.Foreign(path) != "":
+		return fmt.Errorf("it %s", hf.Foreign(path))
+	case strings.HasSuffix(path, ".gguf"):
+		return nil
+	}
+	if err := checkPointer(path); err != nil {
+		return err
+	}
+	return errors.New("it is no GGUF file: " + modelAdvice)
+}
+
+// checkPointer returns an error if a file is the stand-in that git-lfs has of another.
+func checkPointer(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return folder.CheckPointer(f)
 }

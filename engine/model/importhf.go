@@ -11,13 +11,16 @@ import (
 	"github.com/covey-network/covey/engine/tensor"
 )
 
+// modelAdvice says what can be imported.
+const modelAdvice = "a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file"
+
 // Look reports early, from names alone, that a directory is not a model.
 func Look(dir string) error { return advise(hf.Look(dir)) }
 
 // advise says what a model is to who has none.
 func advise(err error) error {
 	if errors.Is(err, hf.ErrNoConfig) {
-		return fmt.Errorf("%w: a model is a Hugging Face directory, with config.json, tokenizer.json and *.safetensors, or a GGUF file; %s", err, configAdvice)
+		return fmt.Errorf("%w: %s; %s", err, modelAdvice, configAdvice)
 	}
 	return err
 }
@@ -48,7 +51,7 @@ func importHF(path string, opt ImportOptions) (c *Checkpoint, err error) {
 		return nil, err
 	}
 	if dir.Tokenizer == nil {
-		return nil, errors.New("tokenizer.json is missing: transformers writes it, AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)")
+		return nil, dir.NoTokenizer()
 	}
 	if err := cfg.applySentence(dir.Sentence); err != nil {
 		return nil, err

@@ -2,8 +2,11 @@ package blackbox_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	bin "encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,30 +100,102 @@ func TestImportWarns(t *testing.T) {
 // TestImportSnapshotOfACache imports a model as huggingface_hub keeps it: links to blobs.
 func TestImportSnapshotOfACache(t *testing.T) {
 	t.Parallel()
-	repository := filepath.Join(t.TempDir(), "models--covey--Demo-1M")
-	blobs, snapshot := filepath.Join(repository, "blobs"), filepath.Join(repository, "snapshots", "abc")
-	for _, dir := range []string{blobs, snapshot} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := demo.Write(blobs); err != nil {
-		t.Fatal(err)
-	}
-	files, err := os.ReadDir(blobs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if err := os.Symlink(filepath.Join("..", "..", "blobs", f.Name()), filepath.Join(snapshot, f.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
+	repository, snapshot := cachedDemo(t, t.TempDir(), "abc")
 	for _, path := range []string{snapshot, repository} {
 		if stdout, _ := importModel(t, path); !strings.HasPrefix(stdout, "imported Demo-1M: ") {
 			t.Errorf("stdout is %q", stdout)
 		}
 	}
+}
+
+// cachedDemo puts the demo model covey/Demo-1M into a cache of Hugging Face as a revision.
+func cachedDemo(t *testing.T, cache, revision string) (repository, snapshot string) {
+	t.Helper()
+	repository = filepath.Join(cache, "models--covey--Demo-1M")
+	snapshot = filepath.Join(repository, "snapshots", revision)
+	blobs := filepath.Join(repository, "blobs")
+	for _, dir := range []string{blobs, snapshot} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain := t.TempDir()
+	if err := demo.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		hash := fmt.Sprintf("%x", sha256.Sum256([]byte(f.Name())))
+		if err := os.Rename(filepath.Join(plain, f.Name()), filepath.Join(blobs, hash)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join("..", "..", "blobs", hash), filepath.Join(snapshot, f.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return repository, snapshot
+}
+
+// TestImportFromACacheByName names a model of Hugging Face: it is found in the cache, and what was
+// taken of it is told, with what else there is; a name that is in none says where was looked.
+func TestImportFromACacheByName(t *testing.T) {
+	t.Parallel()
+	hub := t.TempDir()
+	_, first := cachedDemo(t, hub, "abc")
+	repository, _ := cachedDemo(t, hub, "cut")
+	if err := os.Remove(filepath.Join(repository, "snapshots", "cut", "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := t.TempDir()
+	run := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), path, append(args, "--data", data)...)
+		cmd.Env = append(os.Environ(), "HF_HUB_CACHE="+hub)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	check := func(out string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("got %q, want %q in it", out, w)
+			}
+		}
+	}
+	check(run("run", "covey/Demo-1M", "hi"), "covey model import covey/Demo-1M, then covey run Demo-1M")
+	check(run("model", "import", "covey/Demo-1M"), "importing "+first+" of the cache of Hugging Face", filepath.Join(repository, "snapshots", "cut")+" of 20", "not complete", "imported Demo-1M: ")
+	check(run("run", "covey/Demo-1M", "hi"), "did you mean Demo-1M?")
+	for _, args := range [][]string{{"model", "import", "covey/other"}, {"run", "covey/other"}, {"model", "import", "https://huggingface.co/covey/other"}} {
+		check(run(args...), "looked in "+hub, "hf download covey/other, then covey model import covey/other")
+	}
+	if err := os.MkdirAll(filepath.Join(repository, "refs"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(repository, "refs", "main"), []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(run("model", "import", repository), first+" of the cache of Hugging Face, its revision main")
+	blob, err := filepath.EvalSymlinks(filepath.Join(first, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(run("model", "import", blob), "the file abc/config.json of a model", "import the model, \""+repository)
+	check(run("model", "import", filepath.Join(repository, "blobs")), "import that: \""+repository)
+	check(run("model", "import", filepath.Join(first, "config.json")), "import its folder, \""+first)
+	if err := os.Remove(filepath.Join(first, "tokenizer.json")); err != nil {
+		t.Fatal(err)
+	}
+	check(run("model", "import", first), "hf download covey/Demo-1M tokenizer.json --cache-dir "+hub+";", "sys.argv[1] + \"/tokenizer.json\")' "+first)
 }
 
 // TestImportSaysWhichFolder names what is near a model and not one: the error says what to import,
@@ -153,11 +228,10 @@ func TestImportSaysWhichFolder(t *testing.T) {
 		{filepath.Join(plain, "model.safetensors"), []string{"import its folder, ", plain}},
 		{hub, []string{"import one of the 2 models in it: ", filepath.Join(hub, "models--a--b"), filepath.Join(hub, "models--c--d")}},
 		{filepath.Dir(one), []string{"import the model in it: ", one}},
-		{one, []string{"the cache has 2 snapshots of the model", filepath.Join(one, "snapshots")}},
 		{filepath.Join(one, "snapshots"), []string{"import one of the 2 models in it: ", first, second}},
 		{filepath.Join(top, "ggufs"), []string{`import one of its 3 GGUF files`, `"a.gguf", "b.gguf", "c.gguf"`}},
-		{"covey/Demo-1M", []string{"hf download covey/Demo-1M --local-dir Demo-1M", "covey model import Demo-1M"}},
-		{"https://huggingface.co/covey/Demo-1M/tree/main", []string{"hf download covey/Demo-1M --local-dir Demo-1M"}},
+		{"covey/Demo-1M", []string{"hf download covey/Demo-1M, then covey model import covey/Demo-1M"}},
+		{"https://huggingface.co/covey/Demo-1M/tree/main", []string{"hf download covey/Demo-1M, then covey model import covey/Demo-1M"}},
 		{"https://example.org/model.gguf", []string{"download the model first"}},
 	} {
 		t.Run(filepath.Base(c.path), func(t *testing.T) {

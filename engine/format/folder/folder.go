@@ -18,17 +18,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
-)
-
-// The names in a Hugging Face cache: REPOSITORY/snapshots/REVISION/FILE is a link to
-// REPOSITORY/blobs/HASH, and REPOSITORY/refs/main holds the revision.
-const (
-	repositoryPrefix = "models--"
-	snapshots        = "snapshots"
-	blobs            = "blobs"
-	mainRef          = "refs/main"
 )
 
 // Folder is an open model folder.
@@ -40,7 +30,7 @@ type Folder struct {
 }
 
 // Open opens a directory: one with files, or in a Hugging Face cache a snapshot, a folder
-// in it, or the repository, of which it takes the revision main.
+// in it, or the repository, of which it takes the first of [Snapshots].
 func Open(dir string) (*Folder, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -52,11 +42,11 @@ func Open(dir string) (*Folder, error) {
 	}
 	f := &Folder{path: resolved, base: ".", name: filepath.Base(abs)}
 	if isRepository(resolved) {
-		revision, err := revisionOf(resolved)
+		found, err := Snapshots(resolved)
 		if err != nil {
 			return nil, err
 		}
-		resolved = filepath.Join(resolved, snapshots, revision)
+		resolved = found[0].Dir
 	}
 	for at := resolved; filepath.Dir(at) != at; at = filepath.Dir(at) {
 		repository := filepath.Dir(filepath.Dir(at))
@@ -67,40 +57,11 @@ func Open(dir string) (*Folder, error) {
 		if err != nil {
 			return nil, err
 		}
-		names := strings.Split(filepath.Base(repository), "--") // models--OWNER--NAME
-		f.path, f.base, f.name = repository, filepath.ToSlash(base), names[len(names)-1]
+		f.path, f.base, f.name = repository, filepath.ToSlash(base), path.Base(hubName(repository))
 		break
 	}
 	f.root, err = os.OpenRoot(f.path)
 	return f, err
-}
-
-func isRepository(dir string) bool {
-	info, err := os.Stat(filepath.Join(dir, blobs))
-	return strings.HasPrefix(filepath.Base(dir), repositoryPrefix) && err == nil && info.IsDir()
-}
-
-// revisionOf returns the revision of a cached repository that stands for it.
-func revisionOf(repository string) (string, error) {
-	root, err := os.OpenRoot(repository)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	list, err := fs.ReadDir(root.FS(), snapshots)
-	if err != nil {
-		return "", fmt.Errorf("the cache has no snapshot of the model, download it again: %w", err)
-	}
-	if data, err := root.ReadFile(mainRef); err == nil {
-		revision := strings.TrimSpace(string(data))
-		if slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.Name() == revision }) {
-			return revision, nil
-		}
-	}
-	if len(list) != 1 {
-		return "", fmt.Errorf("the cache has %d snapshots of the model, name one of those in %s", len(list), filepath.Join(repository, snapshots))
-	}
-	return list[0].Name(), nil
 }
 
 // Name returns what the folder is called: of a cache the name of the repository.
@@ -108,23 +69,6 @@ func (f *Folder) Name() string { return f.name }
 
 // Path returns where the folder is, with links resolved.
 func (f *Folder) Path() string { return filepath.Join(f.path, filepath.FromSlash(f.base)) }
-
-// Cached returns the folders in this one that are models: the repositories of a Hugging Face
-// cache, or the snapshots of a repository, in the order of their names.
-func (f *Folder) Cached() (dirs []string) {
-	pattern := path.Join(f.base, repositoryPrefix+"*", snapshots)
-	if path.Base(filepath.ToSlash(f.Path())) == snapshots {
-		pattern = path.Join(f.base, "*", "config.json")
-	}
-	found, err := fs.Glob(f.root.FS(), pattern)
-	if err != nil {
-		return nil
-	}
-	for _, name := range found {
-		dirs = append(dirs, filepath.Join(f.path, filepath.FromSlash(path.Dir(name))))
-	}
-	return dirs
-}
 
 // Close closes the folder. Files that were opened stay open.
 func (f *Folder) Close() error { return f.root.Close() }

@@ -5,11 +5,13 @@ package folder_test
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/covey-network/covey/engine/format/folder"
 )
@@ -96,13 +98,68 @@ func TestCacheRevisions(t *testing.T) {
 	if got, err := open(t, cache(t, two)).Read("config.json", 100); err != nil || string(got) != "configuration" {
 		t.Errorf("of two revisions main is %q, %v", got, err)
 	}
-	two["refs/main"] = "dead"
-	if _, err := folder.Open(cache(t, two)); err == nil || !strings.Contains(err.Error(), "has 2 snapshots of the model, name one of those in") {
-		t.Errorf("two revisions and none is main: %v", err)
-	}
 	one := map[string]string{"refs/main": "../../../secrets"}
 	if got, err := open(t, cache(t, one)).Read("config.json", 100); err != nil || string(got) != "configuration" {
 		t.Errorf("the only revision is %q, %v", got, err)
+	}
+}
+
+// TestSnapshots says which revision of a cached model is taken: that of main, or the newest, of
+// those that are complete. A folder without files is none.
+func TestSnapshots(t *testing.T) {
+	t.Parallel()
+	const index = `{"weight_map": {"w": "a.safetensors", "x": "b.safetensors"}}`
+	for _, k := range []struct {
+		name, main, want string
+		files            map[string]string
+	}{
+		{"main", "old", "old* new*", nil},
+		{"none is main", "", "new* old*", nil},
+		{"main is not there", "gone", "new* old*", nil},
+		{"main is empty", "none", "new* old*", nil},
+		{"main has no weights", "bare", "new* old* bare", map[string]string{"bare/config.json": "{}"}},
+		{"main lacks a part of its weights", "part", "new* old* part", map[string]string{"part/config.json": "{}", "part/a.safetensors": "x", "part/model.safetensors.index.json": index}},
+		{"all parts", "part", "part* new* old*", map[string]string{"part/config.json": "{}", "part/a.safetensors": "x", "part/b.safetensors": "x", "part/model.safetensors.index.json": index}},
+		{"a link to nowhere", "cut", "new* old* cut", map[string]string{"cut/config.json": "{}", "cut/model.safetensors": "-> ../../blobs/gone"}},
+		{"GGUF", "g", "g* new* old*", map[string]string{"g/model.gguf": "x"}},
+	} {
+		dir := filepath.Join(tempDir(t), "models--a--b")
+		write(t, dir, map[string]string{"blobs/x": "", "refs/main": k.main + "\n"})
+		files := map[string]string{"old/config.json": "{}", "old/model.safetensors": "x", "new/config.json": "{}", "new/model.safetensors": "x"}
+		maps.Copy(files, k.files)
+		write(t, filepath.Join(dir, "snapshots"), files)
+		if err := os.Mkdir(filepath.Join(dir, "snapshots", "none"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for revision, year := range map[string]int{"old": 2024, "new": 2025} {
+			at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+			if err := os.Chtimes(filepath.Join(dir, "snapshots", revision), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found, err := folder.Snapshots(dir)
+		var got []string
+		for _, s := range found {
+			name := s.Revision
+			if s.Complete {
+				name += "*"
+			}
+			got = append(got, name)
+			if s.Main != (s.Revision == k.main) || s.Dir != filepath.Join(dir, "snapshots", s.Revision) {
+				t.Errorf("%s: %+v", k.name, s)
+			}
+		}
+		if err != nil || strings.Join(got, " ") != k.want {
+			t.Errorf("%s: %q, %v, want %q", k.name, got, err, k.want)
+		}
+	}
+	empty := filepath.Join(tempDir(t), "models--a--b")
+	write(t, empty, map[string]string{"blobs/x": "", "snapshots/none/deeper": "-> x"})
+	if err := os.Remove(filepath.Join(empty, "snapshots", "none", "deeper")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := folder.Open(empty); err == nil || !strings.Contains(err.Error(), "download it with hf download a/b --cache-dir "+filepath.Dir(empty)) {
+		t.Errorf("a cache without files: %v", err)
 	}
 }
 

@@ -41,7 +41,8 @@ type Dir struct {
 	Sentence         *Sentence
 	Tensors          []safetensors.TensorInfo
 
-	set *safetensors.Set
+	set         *safetensors.Set
+	noTokenizer string // what to do about it if it is missing
 }
 
 // Sentence is how sentence-transformers makes embeddings with the model.
@@ -72,6 +73,11 @@ func Open(path string) (_ *Dir, err error) {
 // Section returns a reader of the bytes of tensor i.
 func (d *Dir) Section(i int) *io.SectionReader { return d.set.Section(i) }
 
+// NoTokenizer is the error of a model that needs a tokenizer where Tokenizer is nil.
+func (d *Dir) NoTokenizer() error {
+	return errors.New("tokenizer.json is missing: " + d.noTokenizer)
+}
+
 // Close closes the tensors' files.
 func (d *Dir) Close() error { return d.set.Close() }
 
@@ -89,6 +95,9 @@ func (d *Dir) read(in *folder.Folder) error {
 	} {
 		data, err := in.Read(f.name, f.most)
 		if errors.Is(err, fs.ErrNotExist) && !f.must {
+			if f.dst == &d.Tokenizer {
+				d.noTokenizer = fetchTokenizer(in)
+			}
 			continue
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,7 +1,6 @@
 package hf
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -28,19 +27,25 @@ func Look(path string) error {
 // cannot be told.
 func noConfig(in *folder.Folder) error {
 	advice := ""
+	repository, within := folder.Repository(in.Path())
 	switch files := in.Glob("*.gguf"); {
 	case len(files) == 1:
 		advice = fmt.Sprintf("import its GGUF file, %q", files[0])
 	case len(files) > 1:
 		advice = fmt.Sprintf("import one of its %d GGUF files (of a split model the first): %s", len(files), quoted(files))
-	case len(in.Cached()) == 1:
-		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import the model in it: %q", in.Cached()[0])
-	case len(in.Cached()) > 1:
-		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import one of the %d models in it: %s", len(in.Cached()), quoted(in.Cached()))
+	case len(in.Models()) == 1:
+		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import the model in it: %q", in.Models()[0])
+	case len(in.Models()) > 1:
+		advice = fmt.Sprintf("it is part of a cache of Hugging Face, import one of the %d models in it: %s", len(in.Models()), quoted(in.Models()))
+	case repository != "" && !strings.HasPrefix(within, "snapshots/"):
+		advice = fmt.Sprintf("it is part of a model in a cache of Hugging Face, import that: %q", repository)
 	case in.Has("adapter_config.json"):
 		advice = "it is an adapter (LoRA) and no model, merge it into its base with peft's merge_and_unload first"
 	case in.Has("params.json"):
 		advice = "take the model in the layout of Hugging Face's transformers"
+	case repository != "":
+		command, _ := in.Download("")
+		advice = "the download is not complete, go on with it: " + command
 	default:
 		return ErrNoConfig
 	}
@@ -86,6 +91,16 @@ func Foreign(name string) string {
 	return ""
 }
 
+// HasWeights reports, from names alone, that a directory has weights that are read.
+func HasWeights(path string) bool {
+	in, err := folder.Open(path)
+	if err != nil {
+		return false
+	}
+	defer in.Close()
+	return len(in.Glob("*.safetensors")) > 0
+}
+
 // noWeights tells what a directory without safetensors files has instead.
 func noWeights(in *folder.Folder) error {
 	for _, o := range others {
@@ -93,5 +108,16 @@ func noWeights(in *folder.Folder) error {
 			return fmt.Errorf("no safetensors file: %q %s", files[0], o.advice)
 		}
 	}
-	return errors.New("no weights: model.safetensors is missing, download the model again")
+	command, _ := in.Download("")
+	return fmt.Errorf("no weights: model.safetensors is missing, download the model again: %s", command)
+}
+
+// fetchTokenizer says how to get the tokenizer.json of a directory that has none.
+func fetchTokenizer(in *folder.Folder) string {
+	command, whole := in.Download("tokenizer.json")
+	if !whole {
+		command += " (OWNER is whose it is there)"
+	}
+	return fmt.Sprintf(`if the model on Hugging Face has one, %s; else transformers makes it: python3 -c 'import sys; from transformers import AutoTokenizer as T; T.from_pretrained(sys.argv[1]).backend_tokenizer.save(sys.argv[1] + "/tokenizer.json")' %s`,
+		command, folder.Quote(in.Path()))
 }
