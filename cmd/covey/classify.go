@@ -68,7 +68,11 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, m *api.Model
 	case given && m.Task == taskClassifyTable && !r.json:
 		return true, usageError{fmt.Errorf("model %s is for tables, and text has the likeliest class of a row alone: add --json for --top, or leave it out", model)}
 	}
-	if m.Task == taskClassifyTable || m.Task == taskRegressTable {
+	if m.Task != taskClassifyTable && m.Task != taskRegressTable {
+		if err := r.table.notTable(model); err != nil {
+			return true, err
+		}
+	} else {
 		return true, r.predictTable(c, client, model, c.Flags().Args()[1:])
 	}
 	var results []classified

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -34,6 +33,8 @@ type rowResult struct {
 	Labels     []class  `json:"labels,omitempty"`
 	Prediction *float32 `json:"prediction,omitempty"`
 	Error      string   `json:"error,omitempty"` // why there is nothing of these
+
+	raw []string // the row as it is in the file, if it is to be written
 }
 
 // predictTable sends the rows of a file of separated values, and prints a line for each. A row
@@ -45,18 +46,31 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	case len(files) > 1:
 		return usageError{fmt.Errorf("model %s is for tables: give one file at a time, not %d", model, len(files))}
 	}
-	t, err := openTable(c.Context(), client, model, files[0])
+	if r.json && r.table.output != "" {
+		return usageError{errors.New("--json and --output exclude each other: the one prints JSON, the other writes the table")}
+	}
+	if err := r.table.check(); err != nil {
+		return err
+	}
+	t, err := openTable(c.Context(), client, model, files[0], &r.table)
 	if err != nil {
 		return err
 	}
 	defer t.close()
 	top := 1
-	out := newRowPrinter(c.OutOrStdout(), t)
-	if r.json {
+	var out rowWriter
+	switch {
+	case r.table.output != "":
+		if out, err = newRowCSV(r.table.output, c.OutOrStdout(), c.ErrOrStderr(), t); err != nil {
+			return err
+		}
+	case r.json:
 		top = r.top
 		out = newRowJSON(c.OutOrStdout(), t, model, files[0])
+	default:
+		out = newRowPrinter(c.OutOrStdout(), t)
 	}
-	count, bad := 0, 0
+	count, bad, told := 0, 0, false
 	var first rowResult // that is bad
 	for more := true; more && err == nil; {
 		var rows []rowResult
@@ -71,13 +85,19 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 				first = rows[i]
 			}
 		}
-		count += len(rows)
+		if count += len(rows); count > bad && !r.json && !told {
+			told = true
+			fmt.Fprintf(c.ErrOrStderr(), "%s: %s\n", files[0], t.formatText())
+		}
 		if len(rows) > 0 {
 			err = errors.Join(err, out.rows(rows))
 		}
 	}
 	if count > 0 {
 		err = errors.Join(err, out.end())
+	}
+	for _, n := range t.notes {
+		fmt.Fprintln(c.ErrOrStderr(), "note:", n)
 	}
 	for _, u := range t.unknown {
 		fmt.Fprintln(c.ErrOrStderr(), "note:", unknownText(&u))
@@ -91,9 +111,9 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	case count == 0:
 		return fmt.Errorf("%s: there is no row below the names of the columns", files[0])
 	case bad == count:
-		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.format, first.Line, first.Error)
+		return fmt.Errorf("%s (%s): no row can be used, the first in line %d: %s", files[0], t.formatText(), first.Line, first.Error)
 	case bad > 0:
-		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.format, bad, count)
+		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.formatText(), bad, count)
 	}
 	return nil
 }
@@ -122,32 +142,18 @@ func examples(u *api.Unknown) string {
 	return strings.Join(quoted, ", ")
 }
 
-// note adds what an answer tells of values that training never saw.
-func (t *tableFile) note(unknown []api.Unknown, far []api.Far) {
-	for _, m := range unknown {
-		if i := slices.IndexFunc(t.unknown, func(u api.Unknown) bool { return u.Column == m.Column }); i >= 0 {
-			t.unknown[i].Add(m)
-		} else {
-			t.unknown = append(t.unknown, m)
-		}
-	}
-	for _, m := range far {
-		if i := slices.IndexFunc(t.far, func(f api.Far) bool { return f.Column == m.Column }); i >= 0 {
-			t.far[i].Add(m.Unknown)
-		} else {
-			t.far = append(t.far, m)
-		}
-	}
-}
-
 // tableFile is a file whose rows are read and sent some at a time.
 type tableFile struct {
+	file   *os.File
 	close  func() error
 	sheet  *data.Sheet
 	names  []string // of the model's columns
 	at     []int    // where they are in the file
 	format data.Format
+	// decimal and thousands are how its numbers are written, if not as in the file of training.
+	decimal, thousands string
 
+	notes   []string      // of how it is read
 	target  string        // what the model predicts: the name of a column; "" if it is not known
 	classes bool          // it has labels, no number
 	unknown []api.Unknown // found in the rows that were sent
@@ -155,23 +161,18 @@ type tableFile struct {
 }
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
-// What the file leaves open, its separator or encoding, is as in the file of training.
-func openTable(ctx context.Context, client *api.Client, model, name string) (_ *tableFile, err error) {
-	var m struct {
-		Inputs     []struct{ Name string }
-		Outputs    []struct{ Name string }
-		Parameters struct{ Encoding, Separator, Target string }
-	}
+// What the file and the flags leave open, its separator or encoding, is as in the file of training.
+func openTable(ctx context.Context, client *api.Client, model, name string, o *tableOptions) (_ *tableFile, err error) {
+	var m tableModel
 	if err := client.Get(ctx, "/v2/models/"+url.PathEscape(model), nil, &m); err != nil {
 		return nil, err
 	}
-	t := &tableFile{target: m.Parameters.Target, close: func() error { return nil }}
-	f := os.Stdin
+	t := &tableFile{target: m.Parameters.Target, file: os.Stdin, close: func() error { return nil }}
 	if name != "-" {
-		if f, err = os.Open(name); err != nil {
+		if t.file, err = os.Open(name); err != nil {
 			return nil, fmt.Errorf("model %s is for tables and takes a file: %w", model, err)
 		}
-		t.close = f.Close
+		t.close = t.file.Close
 	}
 	defer func() {
 		if err != nil {
@@ -184,18 +185,40 @@ func openTable(ctx context.Context, client *api.Client, model, name string) (_ *
 	for _, o := range m.Outputs {
 		t.classes = t.classes || o.Name == "labels"
 	}
-	rows, err := seekable(f)
-	if err == nil {
-		t.sheet, err = data.OpenSheet(rows, data.SheetConfig{Want: t.names, Find: true, Like: data.Format{Encoding: m.Parameters.Encoding, Separator: m.Parameters.Separator}})
-	}
-	if err == nil {
-		t.format = t.sheet.Format
-		t.at, err = t.sheet.Columns(t.names)
-	}
-	if err != nil {
+	if err := t.begin(&m, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(name), withoutKeys(err))
 	}
 	return t, nil
+}
+
+// begin reads up to the rows, and finds out how the numbers in them are written.
+func (t *tableFile) begin(m *tableModel, o *tableOptions) error {
+	rows, err := seekable(t.file)
+	if err != nil {
+		return err
+	}
+	cfg := data.SheetConfig{
+		Format: data.Format{Encoding: o.format.Encoding, Separator: o.format.Separator}, Want: t.names, Find: true, Raw: o.output != "",
+		Like: data.Format{Encoding: m.Parameters.Encoding, Separator: m.Parameters.Separator},
+	}
+	if t.sheet, err = data.OpenSheet(rows, cfg); err != nil {
+		return err
+	}
+	t.format = t.sheet.Format
+	if t.at, err = t.sheet.Columns(t.names); err != nil {
+		return err
+	}
+	var numbers []int
+	for i, in := range m.Inputs {
+		if in.Datatype == "FP64" {
+			numbers = append(numbers, t.at[i])
+		}
+	}
+	if len(numbers) == 0 {
+		return nil
+	}
+	t.settle(numbers, o.format, m.Parameters.Decimal)
+	return t.rewind(rows, cfg)
 }
 
 // seekable returns what is in a file, which is read twice: of a pipe a copy in memory.
@@ -219,7 +242,7 @@ func withoutKeys(err error) error {
 	case e.Line == 0:
 		return fmt.Errorf("%s: save the table as UTF-8", e.What)
 	}
-	return fmt.Errorf("line %d: %s: save the table as UTF-8", e.Line, e.What)
+	return fmt.Errorf("line %d: %s: save the table as UTF-8, or say with --encoding what it is", e.Line, e.What)
 }
 
 // next reads and sends the next rows, as many as a request takes, and returns what comes out
@@ -239,7 +262,7 @@ func (t *tableFile) next(ctx context.Context, client *api.Client, model string, 
 			readErr = err // what came before it counts
 			break
 		}
-		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line})
+		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line, raw: row.Raw})
 		if row.Err != nil {
 			out[len(out)-1].Error = withoutKeys(row.Err).Error()
 			continue
@@ -275,7 +298,7 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 			Far     []api.Far     `json:"far_numbers"`
 		}
 	}
-	body := map[string]any{"inputs": inputs, "parameters": map[string]any{"top_k": top, "row_errors": true}}
+	body := map[string]any{"inputs": inputs, "parameters": t.parameters(top)}
 	if err := client.Post(ctx, "/v2/models/"+url.PathEscape(model)+"/infer", body, &res); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type runOptions struct {
 	lines  bool // chat with the lines of the input, whatever it is
 	seed   int64
 	top    int // labels, of a model that classifies
+	table  tableOptions
 }
 
 func runCommand(o *options) *cobra.Command {
@@ -34,7 +35,7 @@ func runCommand(o *options) *cobra.Command {
 end with Ctrl-D or Ctrl-C; during an answer Ctrl-C stops the answer. What is piped in is the prompt, after the one
 that is given; with --chat its lines are the turns of a chat, and < /dev/null keeps covey run from an input that is not for it, such as
 that of a loop. The model demo is in the program itself and needs no network.`,
-		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"\n  covey run demo \"Summarise:\" < notes.txt",
+		Example: "  covey run demo \"What does strings.Contains do?\"\n  covey run demo --raw \"// Copyright\"\n  covey run demo \"Summarise:\" < notes.txt\n  covey run wine wine.csv -o predicted.csv",
 		Args:    args(1, -1, "a model, and a prompt or nothing"), ValidArgsFunction: r.modelNames,
 		RunE: func(c *cobra.Command, a []string) error { return r.run(c, a[0], strings.Join(a[1:], " ")) },
 	}
@@ -48,6 +49,7 @@ that of a loop. The model demo is in the program itself and needs no network.`,
 	f.StringVar(&r.system, "system", "", "system message of the chat")
 	f.BoolVar(&r.lines, "chat", false, "chat also if the input is no terminal: each line of it is a turn")
 	f.BoolVar(&r.raw, "raw", false, "complete the prompt as it is, without the chat template")
+	r.table.add(f)
 	return c
 }
 
@@ -72,6 +74,9 @@ func (r *runOptions) run(c *cobra.Command, model, prompt string) error {
 		return notFound(ctx, client, model, err)
 	}
 	if done, err := r.classify(c, client, &m, model, prompt); done {
+		return err
+	}
+	if err := r.table.notTable(model); err != nil {
 		return err
 	}
 	if m.NoTemplate && !r.raw {

@@ -74,7 +74,7 @@ func (m *tableModel) inputs(t testing.TB, c *mlp.Config) []float32 {
 	}
 	x := make([]float32, len(m.Rows)*rows.Width())
 	for i, row := range m.Rows {
-		if err := rows.Inputs(x[i*rows.Width():(i+1)*rows.Width()], row, nil); err != nil {
+		if err := rows.Inputs(x[i*rows.Width():(i+1)*rows.Width()], row, nil, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

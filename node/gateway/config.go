@@ -81,11 +81,13 @@ type Rows interface {
 	Numeric(i int) bool // column i has numbers, else categories
 	Width() int         // numbers that a row becomes
 	// Written tells how the file was written that the model learned from: what separates
-	// fields, and its encoding. Both may be empty.
-	Written() (encoding, separator string)
+	// fields, its encoding, and what stands before decimals. Each may be empty.
+	Written() (encoding, separator, decimal string)
 	// Inputs writes the Width numbers of a row to dst; fields are its values as text of such
-	// a file, empty for a missing one, or numbers with a decimal point where plain is true.
-	Inputs(dst []float32, fields []string, plain []bool) error
+	// a file, empty for a missing one, or numbers with a decimal point where plain is true. Other
+	// numbers have decimal before their decimals and thousands between groups of digits, if
+	// decimal is not empty.
+	Inputs(dst []float32, fields []string, plain []bool, decimal, thousands string) error
 	// Unknown tells whether a value of column i is a category that the model was not trained
 	// with. A model that fills in what is missing takes it for missing.
 	Unknown(i int, field string) bool

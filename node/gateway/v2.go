@@ -87,8 +87,8 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) er
 	}
 	answer := map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs}
 	if m.Rows != nil {
-		encoding, separator := m.Rows.Written()
-		answer["parameters"] = map[string]string{"encoding": encoding, "separator": separator, "target": m.Target}
+		encoding, separator, decimal := m.Rows.Written()
+		answer["parameters"] = map[string]string{"encoding": encoding, "separator": separator, "decimal": decimal, "target": m.Target}
 	}
 	return writeJSON(w, answer)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/covey-network/covey/node/api"
@@ -35,6 +36,10 @@ type requestV2 struct {
 	rows      int      // images, texts or rows of a table
 	rowErrors bool     // parameter row_errors: a row of a table that cannot be used does not end the request
 	errors    []string // of each row then, empty for one that can
+
+	// Parameters decimal and thousands: how text of numbers is written in a table; empty: as where
+	// the model was trained.
+	decimal, thousands string
 
 	unknown []api.Unknown // by column of a table, of those that have such values; nil: none has
 	far     []api.Far     // likewise, of numbers
@@ -126,6 +131,8 @@ func (req *requestV2) readParameters(raw []byte) error {
 	var p struct {
 		Top       json.RawMessage `json:"top_k"`
 		RowErrors json.RawMessage `json:"row_errors"`
+		Decimal   json.RawMessage `json:"decimal"`
+		Thousands json.RawMessage `json:"thousands"`
 	}
 	if err := unmarshal("parameters", raw, &p); err != nil {
 		return err
@@ -138,6 +145,16 @@ func (req *requestV2) readParameters(raw []byte) error {
 	if p.RowErrors != nil {
 		if err := json.Unmarshal(p.RowErrors, &req.rowErrors); err != nil || kindOf(p.RowErrors) == kindNull {
 			return badRequest("parameters", "row_errors is %.40s, want true or false", p.RowErrors)
+		}
+	}
+	if p.Decimal != nil {
+		if err := json.Unmarshal(p.Decimal, &req.decimal); err != nil || req.decimal != "." && req.decimal != "," {
+			return badRequest("parameters", `decimal is %.40s, want "." or ","`, p.Decimal)
+		}
+	}
+	if p.Thousands != nil {
+		if err := json.Unmarshal(p.Thousands, &req.thousands); err != nil || !slices.Contains([]string{".", ",", "'", " ", "none"}, req.thousands) || req.decimal == "" || req.thousands == req.decimal {
+			return badRequest("parameters", `thousands is %.40s, want ".", ",", "'", " " or "none", beside another decimal`, p.Thousands)
 		}
 	}
 	return nil
@@ -183,8 +200,8 @@ func (req *requestV2) decodeInputs(m *Model) error {
 		}
 		return err
 	}
-	if req.rowErrors {
-		return badRequest("parameters", "row_errors is for models of tables")
+	if req.rowErrors || req.decimal != "" {
+		return badRequest("parameters", "row_errors, decimal and thousands are for models of tables")
 	}
 	if len(req.Inputs) != 1 {
 		return badRequest("inputs", "%d inputs, want one: %q, %q or %q", len(req.Inputs), inputImage, inputPixels, inputText)

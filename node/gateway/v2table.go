@@ -122,7 +122,7 @@ func (req *requestV2) numbers(m *Model, lo, hi int) ([]float32, error) {
 		for i := range req.Inputs {
 			fields[i], plain[i] = req.Inputs[i].cells[row], req.Inputs[i].plain
 		}
-		err := m.Rows.Inputs(out[(row-lo)*width:(row-lo+1)*width], fields, plain)
+		err := m.Rows.Inputs(out[(row-lo)*width:(row-lo+1)*width], fields, plain, req.decimal, req.thousands)
 		switch {
 		case err != nil && req.rowErrors:
 			req.errors[row] = err.Error()

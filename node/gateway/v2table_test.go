@@ -114,19 +114,29 @@ func TestTableRowErrors(t *testing.T) {
 	}
 	const colour = `{"name": "colour", "datatype": "BYTES", "shape": [3], "data": ["red", "rot", "red"]}`
 	for _, c := range []struct {
-		name, price string
-		want        []float32
+		name, more, price string
+		want              []float32
 	}{
-		{"as the file", `{"name": "price", "datatype": "BYTES", "shape": [3], "data": ["1.234,5 €", "1", "2"]}`, []float32{1234.5, 1, 0, 0, 2, 1}},
-		{"as JSON", `{"name": "price", "datatype": "FP64", "shape": [3], "data": [1.234, 1, 2]}`, []float32{1.234, 1, 0, 0, 2, 1}},
+		{"as the file", "", `{"name": "price", "datatype": "BYTES", "shape": [3], "data": ["1.234,5 €", "1", "2"]}`, []float32{1234.5, 1, 0, 0, 2, 1}},
+		{"written otherwise", `, "decimal": ".", "thousands": ","`, `{"name": "price", "datatype": "BYTES", "shape": [3], "data": ["€ 1,234.5", "1", "2"]}`, []float32{1234.5, 1, 0, 0, 2, 1}},
+		{"as JSON, text otherwise", `, "decimal": ","`, `{"name": "price", "datatype": "FP64", "shape": [3], "data": [1.234, 1, 2]}`, []float32{1.234, 1, 0, 0, 2, 1}},
+		{"as JSON", "", `{"name": "price", "datatype": "FP64", "shape": [3], "data": [1.234, 1, 2]}`, []float32{1.234, 1, 0, 0, 2, 1}},
 	} {
-		body := `{"parameters": {"row_errors": true}, "inputs": [` + c.price + `,` + colour + `]}`
+		body := `{"parameters": {"row_errors": true` + c.more + `}, "inputs": [` + c.price + `,` + colour + `]}`
 		got, errs, err := gateway.DecodeTableErrorsV2([]byte(body), rows)
 		if err != nil || !slices.Equal(got, c.want) || len(errs) != 3 || errs[0] != "" || errs[2] != "" || !strings.Contains(errs[1], `"rot" is not one of red`) {
 			t.Errorf("%s: got %v with errors %q, %v; want %v", c.name, got, errs, err, c.want)
 		}
 		if _, err := gateway.DecodeTableV2([]byte(strings.Replace(body, "true", "false", 1)), rows); err == nil || !strings.Contains(err.Error(), "row 2 of 3: ") {
 			t.Errorf("%s, without row_errors: %v", c.name, err)
+		}
+	}
+	for parameters, want := range map[string]string{
+		`"decimal": ";"`: `decimal is ";"`, `"decimal": 1`: "decimal is 1", `"thousands": "."`: "beside another decimal", `"decimal": ",", "thousands": ","`: "beside another decimal",
+		`"decimal": ",", "thousands": "x"`: `thousands is "x"`,
+	} {
+		if _, err := gateway.DecodeTableV2([]byte(`{"parameters": {`+parameters+`}, "inputs": [`+colour+`]}`), rows); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", parameters, err, want)
 		}
 	}
 	if _, err := gateway.DecodeTableV2([]byte(`{"parameters": {"row_errors": 1}, "inputs": [`+colour+`]}`), rows); err == nil || !strings.Contains(err.Error(), "row_errors is 1") {

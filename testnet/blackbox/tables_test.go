@@ -207,6 +207,14 @@ func european(t *testing.T, path string, n int) {
 	}
 }
 
+// askOthers asks the model of TestExportedTable for rows of other tables.
+func askOthers(t *testing.T, dir string, run func(...string) (string, string, error)) {
+	t.Helper()
+	askUnknown(t, dir, run)
+	askFar(t, dir, run)
+	askWritten(t, dir, run)
+}
+
 // askUnknown asks the model of TestExportedTable for rows with streets that training never saw.
 func askUnknown(t *testing.T, dir string, run func(...string) (string, string, error)) {
 	t.Helper()
@@ -244,6 +252,64 @@ func askFar(t *testing.T, dir string, run func(...string) (string, string, error
 		if !strings.Contains(told, want) {
 			t.Errorf("numbers far from those of training: told %q, want %s", told, want)
 		}
+	}
+}
+
+// askWritten has the model of TestExportedTable write its predictions into the table that is asked
+// for: as that is written, also where it is written in another way than that of training.
+func askWritten(t *testing.T, dir string, run func(...string) (string, string, error)) {
+	t.Helper()
+	own, english, written := filepath.Join(dir, "own.csv"), filepath.Join(dir, "english.csv"), filepath.Join(dir, "written.csv")
+	lines := []string{"Straße;Größe;Nebenkosten;Miete", "Königsallee;20,5;1,5 €;", "\"Nord;weg\";30,25;2;1", "Möllerweg;1.020,5;n.a.;", "Möllerweg;7"}
+	text, err := charmap.Windows1252.NewEncoder().String(strings.Join(lines, "\r\n") + "\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := []string{"Größe,Straße,Nebenkosten", "20.5,Königsallee,1.5 €", "30.25,Nord;weg,2", "\"1,020.5\",Möllerweg,n.a."}
+	for path, text := range map[string]string{own: text, english: "\ufeff" + strings.Join(points, "\n")} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plain, _, _ := run("run", "rents", own) // its last row cannot be used
+	_, told, err := run("run", "rents", own, "-o", written)
+	if err == nil || !strings.Contains(told, "own.csv: windows-1252, separated by semicolons, decimal comma\n") || !strings.Contains(told, "line 5: 2 fields, want 4\n") {
+		t.Errorf("%v, told %q", err, told)
+	}
+	rows := strings.Split(plain, "\n")
+	for i := range points { // names of columns and three rows
+		f := strings.Fields(rows[i])
+		if i > 0 {
+			points[i], lines[i] = points[i]+","+f[1], lines[i]+";"+strings.Replace(f[1], ".", ",", 1)
+		}
+	}
+	points[0], lines[0], lines[4] = points[0]+",Miete", lines[0]+";predicted Miete", lines[4]+";;;"
+	b, err := os.ReadFile(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := charmap.Windows1252.NewDecoder().String(string(b))
+	if want := strings.Join(lines, "\r\n") + "\r\n"; err != nil || got != want {
+		t.Errorf("written %q, %v, want %q", got, err, want)
+	}
+	got, told, err = run("run", "rents", english, "-o", "-")
+	if want := "\ufeff" + strings.Join(points, "\n") + "\n"; err != nil || got != want {
+		t.Errorf("written %q, %v, want %q", got, err, want)
+	}
+	if !strings.Contains(told, `english.csv: utf-8, separated by commas, decimal point, "," between thousands`) || !strings.Contains(told, `its numbers have a point before their decimals, such as "20.5" in line 2, and those of training a comma`) {
+		t.Errorf("told %q", told)
+	}
+	if _, told, err = run("run", "rents", english, "--decimal", ","); err == nil || !strings.Contains(told, `"20.5" is not a number with a decimal comma`) {
+		t.Errorf("decimals set: %v, told %q", err, told)
+	}
+	if got, told, err = run("run", "rents", english, "--decimal", ".", "--separator", ",", "--encoding", "utf-8"); err != nil || strings.Contains(told, "note: its numbers") || got != strings.Join(rows[:4], "\n")+"\n" {
+		t.Errorf("all set: %v, told %q, got %q", err, told, got)
+	}
+	if _, told, err = run("run", "rents", own, "-o", filepath.Join(dir, ".", "own.csv")); err == nil || !strings.Contains(told, "is the table itself") {
+		t.Errorf("over the table: %v, told %q", err, told)
+	}
+	if b, err := os.ReadFile(own); err != nil || string(b) != text {
+		t.Errorf("the table is %q, %v", b, err)
 	}
 }
 
@@ -337,11 +403,10 @@ func TestExportedTable(t *testing.T) {
 		*few.Results[0].Prediction != *got.Results[0].Prediction || *few.Results[2].Prediction != *got.Results[2].Prediction {
 		t.Errorf("a file with a bad cell: %+v", few)
 	}
-	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons): 1 of 3 rows cannot be used") {
+	if !strings.Contains(told, "other.csv (utf-8, separated by semicolons, decimal comma): 1 of 3 rows cannot be used") {
 		t.Errorf("told %q", told)
 	}
-	askUnknown(t, dir, run)
-	askFar(t, dir, run)
+	askOthers(t, dir, run)
 	if _, told := ask(path); strings.Contains(told, "note:") {
 		t.Errorf("told %q of the rows of training", told)
 	}

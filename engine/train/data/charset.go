@@ -242,6 +242,21 @@ func (c charset) reader(r io.Reader) io.Reader {
 	return transform.NewReader(r, c.decoder.NewDecoder())
 }
 
+// EncodingWriter returns a writer of text in an encoding, by its name, which is ended by Close. A
+// character that the encoding does not have is an error.
+func EncodingWriter(w io.Writer, name string) io.WriteCloser {
+	c := charsets[name]
+	if c.decoder == nil {
+		return plainWriter{w}
+	}
+	return transform.NewWriter(w, c.decoder.NewEncoder())
+}
+
+// plainWriter writes what is UTF-8.
+type plainWriter struct{ io.Writer }
+
+func (plainWriter) Close() error { return nil }
+
 // misread is the error of bytes at a line that are not in the encoding that was set, with the one
 // that the file seems to be in.
 func misread(raw []byte, line int, name string) error {

@@ -52,9 +52,13 @@ func (e *evidence) either() [2]marked { return [2]marked{{".", e.orPoint}, {",",
 // dates are days as tables have them, with or without a time.
 var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([T ,]+\d{1,2}:\d{2}.*)?$`)
 
+func newEvidence() *evidence {
+	return &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}}
+}
+
 // weigh looks at all values of a column.
 func weigh(rows []Row, c int) *evidence {
-	e := &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}}
+	e := newEvidence()
 	var open []int // rows with a number such as 12-
 	for i := range rows {
 		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {

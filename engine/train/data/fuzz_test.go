@@ -127,7 +127,7 @@ func sameRows(t *testing.T, text []byte, d *data.Table, fill bool) {
 		for k, from := range at {
 			fields[k] = r.Fields[from]
 		}
-		if rows.Inputs(got, fields, nil) != nil || r.Fields[place] == "" {
+		if rows.Inputs(got, fields, nil, "", "") != nil || r.Fields[place] == "" {
 			continue
 		}
 		if err := d.Sample(&want, next, nil); err != nil {

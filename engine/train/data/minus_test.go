@@ -47,7 +47,7 @@ func TestTrailingMinus(t *testing.T) {
 		fields := strings.Split(c.text, "\n")[1:]
 		for i, want := range c.want {
 			x := make([]float32, 1)
-			err := r.Inputs(x, strings.Split(fields[i], ";")[:1], nil)
+			err := r.Inputs(x, strings.Split(fields[i], ";")[:1], nil, "", "")
 			if got := d.Cell(i, 0); err != nil || got != want || x[0] != float32(want) {
 				t.Errorf("%s: %q is %v, and %v where the model runs (%v), want %v", c.name, fields[i], got, x, err, want)
 			}
@@ -58,11 +58,11 @@ func TestTrailingMinus(t *testing.T) {
 		t.Fatal(err)
 	}
 	x := make([]float32, 1)
-	if err := r.Inputs(x, []string{"7.5-"}, nil); err != nil || x[0] != -7.5 {
+	if err := r.Inputs(x, []string{"7.5-"}, nil, "", ""); err != nil || x[0] != -7.5 {
 		t.Errorf("7.5- of a model that saw no such number: %v, %v", x, err)
 	}
 	const want = `"2-" is not a number: its minus is behind it, which not only numbers have: write -2 if it is one`
-	if err := r.Inputs(x, []string{"2-"}, nil); err == nil || !strings.Contains(err.Error(), want) {
+	if err := r.Inputs(x, []string{"2-"}, nil, "", ""); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("2-: %v, want %s", err, want)
 	}
 }

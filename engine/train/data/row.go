@@ -78,9 +78,20 @@ func (r *Rows) Names() []string {
 // Numeric reports whether column i has numbers, else categories.
 func (r *Rows) Numeric(i int) bool { return r.columns[i].Kind == Number }
 
-// Written returns in which encoding the file was that the columns are from, and what
-// separated its fields: empty if that is not known.
-func (r *Rows) Written() (encoding, separator string) { return r.format.Encoding, r.format.Separator }
+// Written returns in which encoding the file was that the columns are from, what separated its
+// fields, and what stands before the decimals of numbers: empty what is not known, or differs.
+func (r *Rows) Written() (encoding, separator, decimal string) {
+	for i := range r.columns {
+		switch c := &r.columns[i]; {
+		case c.Kind != Number || c.decimal() == decimal:
+		case decimal != "":
+			return r.format.Encoding, r.format.Separator, ""
+		default:
+			decimal = c.decimal()
+		}
+	}
+	return r.format.Encoding, r.format.Separator, decimal
+}
 
 // Width returns the number of inputs of a row.
 func (r *Rows) Width() int { return r.width }
@@ -88,16 +99,22 @@ func (r *Rows) Width() int { return r.width }
 // Inputs writes the Width inputs of a row to dst. fields has the value of each column as it
 // would be in a file that is written like the one the columns are from; blanks around them do
 // not count. Where plain, which may be nil, is true the value is a number with a decimal
-// point, as programs write it.
-func (r *Rows) Inputs(dst []float32, fields []string, plain []bool) error {
+// point, as programs write it. If decimal is not empty, the numbers have that before their
+// decimals, and thousands between groups of digits, whatever the columns have.
+func (r *Rows) Inputs(dst []float32, fields []string, plain []bool, decimal, thousands string) error {
 	if len(fields) != len(r.columns) {
 		return fmt.Errorf("%d values, want %d", len(fields), len(r.columns))
 	}
 	for i := range r.columns {
 		c, s := &r.columns[i], clean(fields[i])
-		if i < len(plain) && plain[i] && c.Notation != (Notation{}) {
+		switch {
+		case i < len(plain) && plain[i] && c.Notation != (Notation{}):
 			column := *c
 			column.Notation = Notation{}
+			c = &column
+		case decimal != "" && c.Kind == Number && (i >= len(plain) || !plain[i]):
+			column := *c
+			column.Decimal, column.Thousands = strings.TrimPrefix(decimal, "."), strings.TrimPrefix(thousands, NoThousands)
 			c = &column
 		}
 		v, err := c.value(s, r.numbers[i])

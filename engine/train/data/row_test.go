@@ -23,7 +23,7 @@ func TestMissingInputs(t *testing.T) {
 		{"5", " ", `column "colour": a value is missing: give a category, ` + fill},
 		{"5", "rot", `column "colour": "rot" is not one of blue, red`},
 	} {
-		if err := r.Inputs(make([]float32, r.Width()), []string{c.age, c.colour}, nil); err == nil || err.Error() != c.want {
+		if err := r.Inputs(make([]float32, r.Width()), []string{c.age, c.colour}, nil, "", ""); err == nil || err.Error() != c.want {
 			t.Errorf("%q and %q: got %v, want %s", c.age, c.colour, err, c.want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestPointsBesideDecimalCommas(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := make([]float32, 1)
-		if err := r.Inputs(got, []string{"1.234"}, nil); (err == nil) != (want != 0) || got[0] != want {
+		if err := r.Inputs(got, []string{"1.234"}, nil, "", ""); (err == nil) != (want != 0) || got[0] != want {
 			t.Errorf("%q: got %v, %v, want %v", text, got[0], err, want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestOtherDecimals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Inputs(make([]float32, 1), []string{c.value}, nil); err == nil || !strings.HasSuffix(err.Error(), c.want) {
+		if err := r.Inputs(make([]float32, 1), []string{c.value}, nil, "", ""); err == nil || !strings.HasSuffix(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", c.value, err, c.want)
 		}
 	}
@@ -107,7 +107,7 @@ func TestFar(t *testing.T) {
 		{[]string{"red", "", "", ""}, nil},
 	} {
 		x := make([]float32, r.Width())
-		if err := r.Inputs(x, c.fields, nil); err != nil {
+		if err := r.Inputs(x, c.fields, nil, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		if got := r.Far(x); !slices.Equal(got, c.want) {

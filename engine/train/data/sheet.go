@@ -62,6 +62,8 @@ type Row struct {
 	Line   int // of the file, from 1, where the row begins
 	Fields []string
 	Err    error // why the row has no fields that could be used; else nil
+	// Raw are the fields as they are, of a row that can be taken apart, if SheetConfig.Raw is set.
+	Raw []string
 }
 
 // SheetConfig says how a file of separated values is read.
@@ -76,6 +78,8 @@ type SheetConfig struct {
 	// first line that has all of Want is that one, if those above have fewer fields.
 	Skip int
 	Find bool
+	// Raw keeps the fields of rows as they are in the file, too.
+	Raw bool
 	// MaxBytes bounds the file, of OpenSheet a row; 0 stands for DefaultMaxTableBytes.
 	MaxBytes int64
 }
@@ -86,7 +90,11 @@ type Sheet struct {
 	Header []string
 	Rows   []Row    // of ReadSheet, in the order of the file
 	Notes  []string // what somebody should know of how it was read
+	// Mark and CRLF tell that the file begins with a mark of byte order, of UTF-8, and that its
+	// lines end as those of Windows.
+	Mark, CRLF bool
 
+	raw    bool
 	in     *csv.Reader
 	limit  *capped // below in, of a row
 	most   int64   // bytes of a row
@@ -173,7 +181,7 @@ func newSheet(cfg *SheetConfig) (*Sheet, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxTableBytes
 	}
-	return &Sheet{Format: cfg.Format}, errors.Join(cfg.Format.check(), cfg.Like.check())
+	return &Sheet{Format: cfg.Format, raw: cfg.Raw}, errors.Join(cfg.Format.check(), cfg.Like.check())
 }
 
 // declared returns what a first line such as sep=; says, which Excel reads and writes.
@@ -268,7 +276,11 @@ func clean(s string) string {
 }
 
 // row checks the fields of a row.
-func (s *Sheet) row(line int, fields []string) Row {
+func (s *Sheet) row(line int, fields []string) (r Row) {
+	if s.raw {
+		all := slices.Clone(fields)
+		defer func() { r.Raw = all }()
+	}
 	for i := range fields {
 		fields[i] = clean(fields[i])
 	}

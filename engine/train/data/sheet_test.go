@@ -636,7 +636,7 @@ func TestRowsAsTheFile(t *testing.T) {
 		for k, from := range at {
 			fields[k] = row.Fields[from]
 		}
-		if err := r.Inputs(got, fields, nil); err != nil {
+		if err := r.Inputs(got, fields, nil, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := d.Sample(&want, i, nil); err != nil || !slices.Equal(got, want.Values) || row.Line != i+2 {
@@ -645,15 +645,15 @@ func TestRowsAsTheFile(t *testing.T) {
 	}
 	fields := []string{"Köln", "1.234", "1.234", "5", "12", "Müllerweg"}
 	plain := []bool{false, true, false, false, false, false}
-	if err := r.Inputs(got, fields, plain); err != nil || got[3] != 1.234 || got[4] != 1234 {
+	if err := r.Inputs(got, fields, plain, "", ""); err != nil || got[3] != 1.234 || got[4] != 1234 {
 		t.Errorf("a number of JSON and one of the file: %v, %v", got, err)
 	}
 	fields[2] = "1234.5"
-	if err := r.Inputs(got, fields, plain); err == nil || !strings.Contains(err.Error(), `"1234.5" is not a number with a decimal comma, as the column has: write 1234,5`) {
+	if err := r.Inputs(got, fields, plain, "", ""); err == nil || !strings.Contains(err.Error(), `"1234.5" is not a number with a decimal comma, as the column has: write 1234,5`) {
 		t.Errorf("a decimal point: %v", err)
 	}
 	fields[2], fields[3] = "1", "$5"
-	if err := r.Inputs(got, fields, plain); err == nil || !strings.Contains(err.Error(), "the column is in €") {
+	if err := r.Inputs(got, fields, plain, "", ""); err == nil || !strings.Contains(err.Error(), "the column is in €") {
 		t.Errorf("another currency: %v", err)
 	}
 }

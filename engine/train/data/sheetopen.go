@@ -36,11 +36,13 @@ func (s *Sheet) open(text io.Reader, cfg SheetConfig) error {
 	in := bufio.NewReaderSize(s.limit, sniffedBytes)
 	if mark, _ := in.Peek(len("\ufeff")); string(mark) == "\ufeff" {
 		_, _ = in.Discard(len(mark)) // it was peeked at
+		s.Mark = s.Format.Encoding == EncodingUTF8
 	}
 	head, _, err := peek(in)
 	if err != nil {
 		return err
 	}
+	s.CRLF = bytes.Contains(head, []byte("\r\n"))
 	if !bytes.ContainsRune(head, '\n') && bytes.ContainsRune(head, '\r') {
 		in = bufio.NewReaderSize(macLines{in}, sniffedBytes)
 		if head, _, err = peek(in); err != nil {

@@ -160,7 +160,7 @@ func TestExportTable(t *testing.T) {
 			batch := &train.Batch{}
 			for _, row := range [][]string{{"0.5", "45.25", "red"}, {"-1.25", "61", "blue"}, {"3", "50", "red"}} {
 				x := make([]float32, rows.Width())
-				if err := rows.Inputs(x, row, nil); err != nil {
+				if err := rows.Inputs(x, row, nil, "", ""); err != nil {
 					t.Fatal(err)
 				}
 				batch.N, batch.Floats, batch.Labels = batch.N+1, append(batch.Floats, x...), append(batch.Labels, 0)

@@ -73,7 +73,7 @@ func predict(t *testing.T, path string, rows [][]string) []float32 {
 	}
 	x := make([]float32, len(rows)*in.Width())
 	for i, row := range rows {
-		if err := in.Inputs(x[i*in.Width():(i+1)*in.Width()], row, nil); err != nil {
+		if err := in.Inputs(x[i*in.Width():(i+1)*in.Width()], row, nil, "", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

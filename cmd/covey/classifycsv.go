@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/covey-network/covey/engine/train/data"
+)
+
+// rowCSV writes the rows of a table as they are, each with what was made of it behind it, in the
+// table's own format. Rows that cannot be used have nothing there, and are told.
+type rowCSV struct {
+	name  string    // of the file; - is out
+	out   io.Writer // nil: to be opened
+	notes io.Writer
+	t     *tableFile
+	close []io.Closer
+	csv   *csv.Writer
+	told  int // rows that were told
+}
+
+// toldRows is how many rows that cannot be used are told one by one.
+const toldRows = 20
+
+// newRowCSV refuses to write over the table itself.
+func newRowCSV(name string, out, notes io.Writer, t *tableFile) (*rowCSV, error) {
+	p := &rowCSV{name: name, notes: notes, t: t}
+	if name == "-" {
+		p.out = out
+		return p, nil
+	}
+	at, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in, err := t.file.Stat(); err == nil && os.SameFile(in, at) {
+		return nil, usageError{fmt.Errorf("--output %s is the table itself: give another file", name)}
+	}
+	return p, nil
+}
+
+// begin opens the file and writes the names of the columns. It does so when there is something to
+// write, so that a run that fails before leaves an older file as it is.
+func (p *rowCSV) begin() error {
+	if p.out == nil {
+		f, err := os.Create(p.name)
+		if err != nil {
+			return err
+		}
+		p.out, p.close = f, append(p.close, f)
+	}
+	encoded := data.EncodingWriter(p.out, p.t.format.Encoding)
+	p.close = append(p.close, encoded)
+	if p.t.sheet.Mark {
+		if _, err := io.WriteString(encoded, "\ufeff"); err != nil {
+			return err
+		}
+	}
+	p.csv = csv.NewWriter(encoded)
+	p.csv.Comma, _ = utf8.DecodeRuneInString(p.t.format.Separator)
+	p.csv.UseCRLF = p.t.sheet.CRLF
+	header := slices.Clone(p.t.sheet.Header)
+	return p.csv.Write(append(header, p.names()...))
+}
+
+// names are those of the columns that are added, which the table does not have.
+func (p *rowCSV) names() []string {
+	names := []string{cmp.Or(p.t.target, "prediction")}
+	if p.t.classes {
+		names = append(names, "probability")
+	}
+	for i, name := range names {
+		for slices.Contains(p.t.sheet.Header, names[i]) {
+			names[i] = "predicted " + names[i]
+		}
+		if i > 0 && name == names[0] {
+			names[i] = "probability of it"
+		}
+	}
+	return names
+}
+
+func (p *rowCSV) rows(results []rowResult) error {
+	if p.csv == nil {
+		if err := p.begin(); err != nil {
+			return p.failed(err)
+		}
+	}
+	width := len(p.t.sheet.Header)
+	for _, res := range results {
+		row := slices.Clone(res.raw)
+		if len(row) == width+1 && strings.TrimSpace(row[width]) == "" { // a separator at the end of the line
+			row = row[:width]
+		}
+		for len(row) < width {
+			row = append(row, "")
+		}
+		switch {
+		case res.Error != "":
+			row = append(row, "")
+			if p.t.classes {
+				row = append(row, "")
+			}
+			if p.told++; p.told <= toldRows {
+				fmt.Fprintf(p.notes, "line %d: %s\n", res.Line, res.Error)
+			}
+		case res.Prediction != nil:
+			row = append(row, p.number(*res.Prediction))
+		case len(res.Labels) > 0:
+			row = append(row, res.Labels[0].Label, p.number(res.Labels[0].Probability))
+		}
+		if err := p.csv.Write(row); err != nil {
+			return p.failed(err)
+		}
+	}
+	p.csv.Flush()
+	return p.failed(p.csv.Error())
+}
+
+// number writes a number with the decimals of the table.
+func (p *rowCSV) number(v float32) string {
+	text := predictionText(v)
+	if _, err := strconv.ParseFloat(text, 64); err == nil && p.t.format.Decimal == "," {
+		text = strings.Replace(text, ".", ",", 1)
+	}
+	return text
+}
+
+func (p *rowCSV) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if p.name == "-" {
+		return fmt.Errorf("write the rows in %s: %w", p.t.format.Encoding, err)
+	}
+	return fmt.Errorf("write %s in %s: %w", p.name, p.t.format.Encoding, err)
+}
+
+func (p *rowCSV) end() (err error) {
+	for i := len(p.close) - 1; i >= 0; i-- {
+		err = errors.Join(err, p.close[i].Close())
+	}
+	if p.told > toldRows {
+		fmt.Fprintf(p.notes, "and %d more rows that cannot be used\n", p.told-toldRows)
+	}
+	return p.failed(err)
+}
