@@ -181,7 +181,7 @@ func (r *running) peerFacts(ctx context.Context, speed bool) []doctor.Peer {
 	out := make([]doctor.Peer, len(contacts))
 	for i, c := range contacts {
 		p := paths[c.ID]
-		v := doctor.Peer{Name: r.called(c.ID), First: c.First, Inside: c.Inside, State: string(p.State), Reason: p.Reason, RTT: p.RTT, QUIC: quic[c.ID]}
+		v := doctor.Peer{Name: r.called(c.ID), First: c.First, Inside: c.Inside, State: string(p.State), Reason: p.Reason, Refused: p.Clock, RTT: p.RTT, QUIC: quic[c.ID]}
 		if p.Via != "" {
 			v.Via = r.called(p.Via)
 		}

@@ -188,7 +188,7 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	paths, peers, quic := h.Paths(), h.Peers(), h.Network().QUIC
 	for i, c := range contacts {
 		p, v := paths[c.ID], &found[i]
-		v.State, v.Reason, v.RTT, v.QUIC = string(p.State), p.Reason, p.RTT, quic[c.ID]
+		v.State, v.Reason, v.Refused, v.RTT, v.QUIC = string(p.State), p.Reason, p.Clock, p.RTT, quic[c.ID]
 		if n := slices.IndexFunc(peers, func(p host.Peer) bool { return p.ID == c.ID }); n >= 0 {
 			v.Clock, v.Timed = peers[n].Clock, true
 		}
@@ -197,7 +197,8 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	if errors.Is(now.Refused, wire.ErrRevoked) || errors.Is(now.Refused, wire.ErrPeerRevoked) || errors.Is(now.Over, wire.ErrRevoked) {
 		m.State = "revoked"
 	}
-	m.Problem = membershipProblem(&now, time.Now())
+	m.Trouble = membershipTrouble(&now, time.Now())
+	m.Problem = m.Trouble.String()
 	return found, nil
 }
 

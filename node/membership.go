@@ -31,8 +31,10 @@ func (r *running) membership() api.Membership {
 	m := r.hostMembership()
 	out := api.Membership{
 		State: "member", Scopes: m.Grant.Scopes, Expires: m.Grant.ExpiresAt(), RenewsAt: m.RenewsAt,
-		Invitation: hex.EncodeToString(m.Grant.Invitation()), Reached: m.Reached, Problem: membershipProblem(&m, time.Now()),
+		Invitation: hex.EncodeToString(m.Grant.Invitation()), Reached: m.Reached,
 	}
+	out.Trouble = membershipTrouble(&m, time.Now())
+	out.Problem = out.Trouble.String()
 	if m.Grant.Issuer != nil {
 		out.GrantedBy = m.Grant.Issuer.Peer
 		out.GranterName = r.host.Name(out.GrantedBy)
@@ -62,34 +64,48 @@ func (r *running) hostMembership() host.Membership {
 	return m
 }
 
-// revokedProblem tells what to do after a revocation: which is why.
-func revokedProblem(why error) string {
-	const local = "other peers do not talk to this node, it answers its owner alone"
+// What to do about a membership that does not count, and what comes of it.
+const (
+	answersOwner = "other peers do not talk to this node, it answers its owner alone"
+	joinAnew     = "start it with covey up --join and a token of covey invite from the founder or a deputy"
+)
+
+// revokedTrouble tells what to do after a revocation: which is why.
+func revokedTrouble(why error) *api.Trouble {
 	if errors.Is(why, wire.ErrPeerRevoked) {
-		return "the founder has taken this machine off the swarm, and a new token does not change that: " + local +
-			"; the founder can take it back with covey peers --unrevoke and this peer's identity, or join as a new peer: covey up with another --data and a token"
+		return &api.Trouble{
+			Code: api.TroublePeerRevoked,
+			What: "the founder has taken this machine off the swarm, and a new token does not change that: " + answersOwner,
+			Do:   "the founder can take it back with covey peers --unrevoke and this peer's identity, or join as a new peer: covey up with another --data and a token",
+		}
 	}
-	return "the founder has taken the membership back: " + local +
-		"; start it with covey up --join and a token of another invitation; if that is refused too, this machine was taken off by its identity: it needs another --data, or covey peers --unrevoke at the founder's"
+	return &api.Trouble{
+		Code: api.TroubleRevoked,
+		What: "the founder has taken the membership back: " + answersOwner,
+		Do: "start it with covey up --join and a token of another invitation; if that is refused too, this machine was taken off by its identity: " +
+			"it needs another --data, or covey peers --unrevoke at the founder's",
+	}
 }
 
-// membershipProblem returns what is wrong with a membership and what to do; nothing is "".
-func membershipProblem(m *host.Membership, now time.Time) string {
-	const local = "other peers do not talk to this node, it answers its owner alone"
-	const token = "start it with covey up --join and a token of covey invite from the founder or a deputy"
+// membershipTrouble returns what is wrong with a membership and what to do, nil if nothing is.
+func membershipTrouble(m *host.Membership, now time.Time) *api.Trouble {
 	end := m.Grant.ExpiresAt().Local().Format(time.DateTime)
 	var refused *wire.Error
 	switch left := m.Grant.ExpiresAt().Sub(now); {
 	case errors.Is(m.Over, wire.ErrRevoked):
-		return revokedProblem(m.Over)
+		return revokedTrouble(m.Over)
 	case errors.Is(m.Over, wire.ErrNotYet):
-		return "the membership has not begun by this machine's clock, which says " + now.Format(time.DateTime) + ": set the clock"
+		return &api.Trouble{Code: api.TroubleNotBegun, What: "the membership has not begun by this machine's clock, which says " + now.Format(time.DateTime), Do: "set the clock"}
 	case m.Over != nil:
-		return fmt.Sprintf("the membership ended on %s: %s; %s", end, local, token)
+		return &api.Trouble{Code: api.TroubleEnded, What: fmt.Sprintf("the membership ended on %s: %s", end, answersOwner), Do: joinAnew}
 	case errors.Is(m.Refused, wire.ErrRevoked):
-		return revokedProblem(m.Refused)
+		return revokedTrouble(m.Refused)
 	case errors.As(m.Refused, &refused) && (refused.Code == wire.CodeRefused || refused.Code == wire.CodeExpired):
-		return fmt.Sprintf("a peer turned this node away: %s; if that is not a matter of clocks, %s", refused.Message, token)
+		t := &api.Trouble{Code: api.TroubleTurnedAway, What: "a peer turned this node away: " + refused.Message, Do: "if that is not a matter of clocks, " + joinAnew}
+		if ahead, apart := host.ClocksApart(refused); apart {
+			t.Code, t.Clock = api.TroubleClock, ahead
+		}
+		return t
 	case !m.Founder && left < membershipWarning && (m.Reached.IsZero() || m.Err != nil):
 		why := "no peer that renews it was reached"
 		if m.Err != nil && !m.Reached.IsZero() {
@@ -98,9 +114,12 @@ func membershipProblem(m *host.Membership, now time.Time) string {
 				why += ", tried again at " + m.Next.Local().Format(time.TimeOnly)
 			}
 		}
-		return fmt.Sprintf("the membership ends on %s and is not renewed: %s; let the founder's node or a deputy's run", end, why)
+		return &api.Trouble{
+			Code: api.TroubleNotRenewed, What: fmt.Sprintf("the membership ends on %s and is not renewed: %s", end, why),
+			Do: "let the founder's node or a deputy's run",
+		}
 	}
-	return ""
+	return nil
 }
 
 // watchProblems logs each new problem of the membership and of clocks. A node that has just

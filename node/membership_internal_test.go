@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -17,10 +18,10 @@ func TestProblemTellsNextTry(t *testing.T) {
 	m := host.Membership{
 		Grant: wire.Grant{Expires: now.Add(time.Hour).Unix()}, Reached: now, Err: errors.New("stream reset"), Next: now.Add(time.Minute),
 	}
-	if got := membershipProblem(&m, now); !strings.Contains(got, "stream reset, tried again at 12:01:00") {
+	if got := membershipTrouble(&m, now); !got.Is(api.TroubleNotRenewed) || !strings.Contains(got.String(), "stream reset, tried again at 12:01:00") {
 		t.Errorf("says %q", got)
 	}
-	if got := membershipProblem(&m, m.Next); strings.Contains(got, "tried again") {
+	if got := membershipTrouble(&m, m.Next); strings.Contains(got.String(), "tried again") {
 		t.Errorf("at that time it says %q", got)
 	}
 }

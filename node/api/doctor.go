@@ -14,8 +14,9 @@ const (
 type Finding struct {
 	Check string `json:"check"`
 	State string `json:"state"`
-	What  string `json:"what"`         // in a line, with numbers
-	Do    string `json:"do,omitempty"` // in a line; empty if nothing is to be done
+	Code  string `json:"code,omitempty"` // of a trouble with the membership, for programs: one of Trouble…
+	What  string `json:"what"`           // in a line, with numbers
+	Do    string `json:"do,omitempty"`   // in a line; empty if nothing is to be done
 }
 
 // Diagnosis is what covey doctor found.

@@ -61,7 +61,8 @@ type Membership struct {
 	GranterName string    `json:"granted_by_name,omitempty"`
 	Invitation  string    `json:"invitation"`               // its id in hex: what covey invite --revoke takes
 	Reached     time.Time `json:"granter_reached,omitzero"` // when a peer that renews last answered, since the start
-	Problem     string    `json:"problem,omitempty"`        // what is wrong and what to do
+	Problem     string    `json:"problem,omitempty"`        // Trouble in a line, for people
+	Trouble     *Trouble  `json:"trouble,omitempty"`        // nil: nothing is wrong
 }
 
 // Ended reports whether other peers no longer take the node for a member.

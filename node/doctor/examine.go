@@ -25,6 +25,14 @@ func one(check, state, what, do string) []api.Finding {
 	return []api.Finding{{Check: check, State: state, What: what, Do: do}}
 }
 
+// coded gives findings the code of a trouble.
+func coded(code string, found []api.Finding) []api.Finding {
+	for i := range found {
+		found[i].Code = code
+	}
+	return found
+}
+
 func ok(check, format string, args ...any) []api.Finding {
 	return one(check, api.FindingOK, fmt.Sprintf(format, args...), "")
 }

@@ -56,17 +56,19 @@ func away(p *doctor.Peer, probes ...doctor.Probe) {
 	p.State, p.QUIC, p.Timed, p.Probes = doctor.Unreachable, false, false, probes
 }
 
+// trouble is one with a membership. No finding depends on its words.
+func trouble(code, what string) *api.Trouble { return &api.Trouble{Code: code, What: what, Do: "do"} }
+
 // silent is what probes of a machine find from which nothing comes back.
 func silent(host string) []doctor.Probe {
 	return []doctor.Probe{tcp(host, 24001, doctor.Silent), udp(host, doctor.Silent), guess(host, 443, doctor.Silent)}
 }
 
-// broken are nodes that are not healthy. What is wanted is CHECK STATE TEXT of all findings that
-// are not ok, in order.
+// broken are nodes that are not healthy.
 var broken = []struct {
 	name  string
 	spoil func(f *doctor.Facts)
-	want  []string // CHECK STATE TEXT of all findings that are not ok, in order
+	want  []string // CHECK STATE CODE TEXT, CODE only if there is one, of all findings that are not ok, in order
 }{
 	{"healthy", func(*doctor.Facts) {}, nil},
 	{"dead founder", func(f *doctor.Facts) {
@@ -157,38 +159,49 @@ var broken = []struct {
 	{"damaged blocks", func(f *doctor.Facts) { f.Disk.Damaged = 2 }, []string{"disk warn 2 damaged blocks"}},
 	{"expired membership", func(f *doctor.Facts) {
 		f.Membership = &api.Membership{State: "over", Expires: now.Add(-50 * time.Hour)}
-	}, []string{"membership fail the membership expired on"}},
+	}, []string{"membership fail ended the membership expired on"}},
 	{"turned away for its membership", func(f *doctor.Facts) {
 		f.Membership.State = "revoked"
 		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
 	}, []string{"membership fail", "reach warn attic (that the token or the owner names): a covey node answers at TCP 11.0.0.1:24001, but", "udp unknown", "mtu unknown"}},
 	{"membership of the future", func(f *doctor.Facts) {
 		f.Membership = &api.Membership{State: "over", Expires: now.Add(time.Hour)}
-	}, []string{"membership fail the membership has not begun"}},
-	{"revoked membership", func(f *doctor.Facts) { f.Membership.State = "revoked" }, []string{"membership fail the membership was revoked"}},
+	}, []string{"membership fail not_begun the membership has not begun"}},
+	{"revoked membership", func(f *doctor.Facts) { f.Membership.State = "revoked" }, []string{"membership fail revoked the membership was revoked"}},
 	{"expired token", func(f *doctor.Facts) {
 		f.Membership.State, f.Token = "joining", &doctor.Token{Expires: now.Add(-time.Hour), Addrs: 1}
-	}, []string{"membership fail the token expired on"}},
-	{"token of another swarm", func(f *doctor.Facts) { f.Token = &doctor.Token{Expires: now.Add(time.Hour), Other: true} }, []string{"membership fail the token is of another swarm"}},
-	{"turned away", func(f *doctor.Facts) { f.Membership.Problem = "a peer turned this node away" }, []string{"membership fail a peer turned"}},
+	}, []string{"membership fail token_ended the token expired on"}},
+	{"token of another swarm", func(f *doctor.Facts) { f.Token = &doctor.Token{Expires: now.Add(time.Hour), Other: true} }, []string{"membership fail token_other the token is of another swarm"}},
+	{"turned away", func(f *doctor.Facts) { f.Membership.Trouble = trouble(api.TroubleTurnedAway, "its words") }, []string{"membership fail turned_away its words"}},
 	{"turned away for its clock", func(f *doctor.Facts) {
-		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Problem: "a peer turned this node away: grant expired: your clock is 3h0m0s behind this peer's; if that is not a matter of clocks, start it anew"}
+		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Trouble: trouble(api.TroubleClock, "its words")}
+		f.Membership.Trouble.Clock = 3 * time.Hour
 		f.Peers = f.Peers[:1]
 		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
 		f.Network.Seen, f.Network.Relays = nil, nil
 	}, []string{
-		"membership warn a peer turned this node away: grant expired: your clock is 3h0m0s behind this peer's", "clock fail this machine's clock says",
+		"membership warn clock its words", "clock fail clock this machine's clock says 2026-11-29 12:00:00, and beside it that of a peer is 3h fast",
+		"reach fail attic", "udp unknown", "nat unknown", "mtu unknown", "relay unknown no peer is connected",
+	}},
+	{"a peer that it turned away for its clock", func(f *doctor.Facts) {
+		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Trouble: trouble(api.TroubleNotRenewed, "its words")}
+		f.Peers = f.Peers[:1]
+		away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
+		f.Peers[0].Refused = -2 * time.Hour
+		f.Network.Seen, f.Network.Relays = nil, nil
+	}, []string{
+		"membership warn not_renewed its words", "clock fail clock this machine's clock says 2026-11-29 12:00:00, and beside it that of attic is 2h slow",
 		"reach fail attic", "udp unknown", "nat unknown", "mtu unknown", "relay unknown no peer is connected",
 	}},
 	{"not let in yet", func(f *doctor.Facts) {
-		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Problem: "the membership ends and is not renewed"}
+		f.Membership = &api.Membership{State: "joining", Expires: now.Add(time.Hour), Trouble: trouble(api.TroubleNotRenewed, "its words")}
 		f.Peers = f.Peers[:1]
 		away(&f.Peers[0], silent("11.0.0.1")...)
 		f.Network.Seen, f.Network.Relays = nil, nil
-	}, []string{"membership warn no peer has let this machine in yet", "clock unknown", "reach fail no packet comes back", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
+	}, []string{"membership warn not_joined no peer has let this machine in yet", "clock unknown", "reach fail no packet comes back", "udp unknown", "nat unknown", "mtu unknown", "relay unknown"}},
 	{"membership ends soon", func(f *doctor.Facts) {
-		f.Membership.Problem, f.Membership.Expires = "the membership ends and is not renewed", now.Add(time.Hour)
-	}, []string{"membership warn the membership ends"}},
+		f.Membership.Trouble, f.Membership.Expires = trouble(api.TroubleNotRenewed, "its words"), now.Add(time.Hour)
+	}, []string{"membership warn not_renewed its words"}},
 	{"second node on one data directory", func(f *doctor.Facts) { f.Data.Second, f.Data.SecondAgo = 9, time.Minute }, []string{"data fail a second node (process 9) was started on /d 1m ago and refused: a node (process 7)"}},
 	{
 		"another process on the data directory", func(f *doctor.Facts) { f.Running, f.Data.Held, f.Data.Claimed = false, true, true },
@@ -234,7 +247,7 @@ func TestExamine(t *testing.T) {
 					t.Errorf("with %d models: %s", f.Disk.Models, x.Do)
 				}
 				if x.State != api.FindingOK && x.Check != "mapping" || x.Check == "mapping" && !f.Running {
-					got = append(got, x.Check+" "+x.State+" "+x.What)
+					got = append(got, strings.Join(strings.Fields(x.Check+" "+x.State+" "+x.Code), " ")+" "+x.What)
 				}
 			}
 			for i, g := range got {

@@ -109,14 +109,17 @@ type Peer struct {
 	Inside bool   // it tells addresses within another house alone
 	State  string
 	Reason string // why it is unreachable
-	Via    string // the relay
-	RTT    time.Duration
-	Clock  time.Duration // ahead of this machine's
-	Timed  bool          // its clock is known
-	QUIC   bool          // connected over it
-	Rate   float64       // bytes a second, if measured
-	Rated  string        // why it was not measured
-	Probes []Probe
+	// Refused is how far its clock is ahead of this machine's, if one of the two refuses the other
+	// for that; else 0.
+	Refused time.Duration
+	Via     string // the relay
+	RTT     time.Duration
+	Clock   time.Duration // ahead of this machine's
+	Timed   bool          // its clock is known
+	QUIC    bool          // connected over it
+	Rate    float64       // bytes a second, if measured
+	Rated   string        // why it was not measured
+	Probes  []Probe
 }
 
 // Connected reports whether there is a connection.

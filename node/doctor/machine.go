@@ -1,9 +1,9 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/covey-network/covey/node/api"
@@ -33,6 +33,14 @@ func checkData(f *Facts) []api.Finding {
 	return one(check, api.FindingWarn, "no node runs on "+d.Dir+": what follows was found from outside", "start it with covey up")
 }
 
+// revokedCode tells which revocation it is, as far as that is known.
+func revokedCode(m *api.Membership) string {
+	if m.Trouble.Is(api.TroublePeerRevoked) {
+		return api.TroublePeerRevoked
+	}
+	return api.TroubleRevoked
+}
+
 // soon is how long before its end a membership that is not renewed is worth a word.
 const soon = 7 * 24 * time.Hour
 
@@ -42,39 +50,33 @@ func checkMembership(f *Facts) []api.Finding {
 	date := func(t time.Time) string { return t.Local().Format(time.DateTime) }
 	m := f.Membership
 	if t := f.Token; t != nil && t.Other {
-		return one(check, api.FindingFail, "the token is of another swarm than "+f.Data.Dir, "join with another --data, or remove the directory to start anew, which deletes its identity, its swarm's key if it founded one, and all models")
+		return coded(api.TroubleTokenOther, one(check, api.FindingFail, "the token is of another swarm than "+f.Data.Dir, "join with another --data, or remove the directory to start anew, which deletes its identity, its swarm's key if it founded one, and all models"))
 	} else if t != nil && !f.Now.Before(t.Expires) && (m == nil || m.Ended() || m.State == "joining") {
-		return one(check, api.FindingFail, fmt.Sprintf("the token expired on %s, %s ago, before a peer of the swarm accepted it from this machine", date(t.Expires), span(f.Now.Sub(t.Expires))), token)
+		return coded(api.TroubleTokenEnded, one(check, api.FindingFail, fmt.Sprintf("the token expired on %s, %s ago, before a peer of the swarm accepted it from this machine", date(t.Expires), span(f.Now.Sub(t.Expires))), token))
 	}
-	problem := ""
-	if m != nil {
-		problem = m.Problem
-		if i := strings.LastIndex(problem, "; "); i > 0 { // what to do, which follows
-			problem = problem[:i]
-		}
-	}
+	_, _, apart := clocksApart(f)
 	switch {
 	case m == nil && f.Token != nil:
 		return ok(check, "the token is good until %s, and not used yet", date(f.Token.Expires))
 	case m == nil:
 		return unknown(check, "this machine is of no swarm yet: covey up founds one, covey up --join TOKEN joins one")
 	case m.State == "revoked":
-		return one(check, api.FindingFail, "the membership was revoked: the founder has taken this machine, or the invitation it came with, off the swarm, and other peers do not talk to it",
-			"ask the founder for a new token and start with covey up --join TOKEN; if that is refused too, covey peers --unrevoke at the founder's, or another --data here")
+		return coded(revokedCode(m), one(check, api.FindingFail, "the membership was revoked: the founder has taken this machine, or the invitation it came with, off the swarm, and other peers do not talk to it",
+			"ask the founder for a new token and start with covey up --join TOKEN; if that is refused too, covey peers --unrevoke at the founder's, or another --data here"))
 	case m.State == "over" && m.Expires.After(f.Now):
-		return one(check, api.FindingFail, fmt.Sprintf("the membership has not begun by this machine's clock, which says %s", date(f.Now)), "set the clock")
+		return coded(api.TroubleNotBegun, one(check, api.FindingFail, fmt.Sprintf("the membership has not begun by this machine's clock, which says %s", date(f.Now)), "set the clock"))
 	case m.State == "over":
-		return one(check, api.FindingFail, fmt.Sprintf("the membership expired on %s, %s ago: other peers do not talk to this node", date(m.Expires), span(f.Now.Sub(m.Expires))), token)
+		return coded(api.TroubleEnded, one(check, api.FindingFail, fmt.Sprintf("the membership expired on %s, %s ago: other peers do not talk to this node", date(m.Expires), span(f.Now.Sub(m.Expires))), token))
 	case m.State == "founder":
 		return ok(check, "founder of the swarm: renews itself")
-	case m.Problem != "" && clockRefusal(f) != "":
-		return one(check, api.FindingWarn, problem, "see clock")
-	case m.Problem != "" && (m.Expires.Sub(f.Now) > soon || strings.HasPrefix(m.Problem, "a peer turned this node away")):
-		return one(check, api.FindingFail, problem, token)
+	case m.Trouble != nil && apart:
+		return coded(m.Trouble.Code, one(check, api.FindingWarn, m.Trouble.What, "see clock"))
+	case m.Trouble != nil && (m.Expires.Sub(f.Now) > soon || m.Trouble.Is(api.TroubleTurnedAway)):
+		return coded(m.Trouble.Code, one(check, api.FindingFail, m.Trouble.What, token))
 	case m.State == "joining" && !slices.ContainsFunc(f.Peers, func(p Peer) bool { return p.Connected() }):
-		return one(check, api.FindingWarn, fmt.Sprintf("no peer has let this machine in yet; the token is good until %s", date(m.Expires)), "see reach")
-	case m.Problem != "":
-		return one(check, api.FindingWarn, problem, "let the founder's node or a deputy's run, so that it renews this one's")
+		return coded(api.TroubleNotJoined, one(check, api.FindingWarn, fmt.Sprintf("no peer has let this machine in yet; the token is good until %s", date(m.Expires)), "see reach"))
+	case m.Trouble != nil:
+		return coded(m.Trouble.Code, one(check, api.FindingWarn, m.Trouble.What, "let the founder's node or a deputy's run, so that it renews this one's"))
 	}
 	left := m.Expires.Sub(f.Now)
 	return ok(check, "%s until %s, for another %s; renews from %s on", m.State, date(m.Expires), span(left), m.RenewsAt.Local().Format(time.DateOnly))
@@ -83,24 +85,18 @@ func checkMembership(f *Facts) []api.Finding {
 // setClock is what to do about a clock.
 const setClock = "turn network time on (timedatectl set-ntp true, or the system's date settings): peers do not hear each other and refuse memberships with clocks apart"
 
-// clockRefusal is what a peer said that turned this node away for its clock, "" if none did.
-func clockRefusal(f *Facts) string {
-	var said []string
-	if f.Membership != nil {
-		said = append(said, f.Membership.Problem)
+// clocksApart tells which peer's clock is ahead of this machine's by how much, where one of the two
+// turned the other away for that.
+func clocksApart(f *Facts) (who string, by time.Duration, ok bool) {
+	if m := f.Membership; m != nil && m.Trouble.Is(api.TroubleClock) {
+		return "a peer", m.Trouble.Clock, true
 	}
 	for _, p := range f.Peers {
-		if !p.Connected() {
-			said = append(said, p.Reason)
+		if !p.Connected() && p.Refused != 0 {
+			return cmp.Or(p.Name, "a peer"), p.Refused, true
 		}
 	}
-	for _, s := range said {
-		if i := strings.Index(s, "your clock is "); i >= 0 {
-			text, _, _ := strings.Cut(s[i:], ";")
-			return text
-		}
-	}
-	return ""
+	return "", 0, false
 }
 
 func checkClock(f *Facts) []api.Finding {
@@ -116,8 +112,8 @@ func checkClock(f *Facts) []api.Finding {
 			far = append(far, fmt.Sprintf("that of %s is %s", p.Name, ahead(p.Clock)))
 		}
 	}
-	if said := clockRefusal(f); len(offsets) == 0 && said != "" {
-		return one(check, api.FindingFail, fmt.Sprintf("this machine's clock says %s, and a peer turned it away for that: %s; one of the two is wrong", f.Now.Local().Format(time.DateTime), said), "look which, and "+setClock)
+	if who, by, apart := clocksApart(f); len(offsets) == 0 && apart {
+		return coded(api.TroubleClock, one(check, api.FindingFail, fmt.Sprintf("this machine's clock says %s, and beside it that of %s is %s, so that one of the two turned the other away: one is wrong", f.Now.Local().Format(time.DateTime), who, ahead(by)), "look which, and "+setClock))
 	}
 	if len(offsets) == 0 {
 		return unknown(check, "this machine's clock says %s; no peer is connected to compare it with", f.Now.Local().Format(time.DateTime))

@@ -43,11 +43,12 @@ type known struct {
 	fresh    bool      // it has one since the last began
 	near     bool      // it was heard on the local network since then
 	failures int
-	name     string    // of the machine, for people, as its adverts tell
-	failure  string    // why the last dial was in vain; "" if it was not, or there was none
-	failing  time.Time // since when dials have been in vain
-	next     time.Time // no dial before
-	parted   time.Time // when it or this peer ended the connection as surplus; zero: not since it was dialled
+	name     string        // of the machine, for people, as its adverts tell
+	failure  string        // why the last dial was in vain; "" if it was not, or there was none
+	failing  time.Time     // since when dials have been in vain
+	apart    time.Duration // how far its clock is ahead of this one's, if failure is for that
+	next     time.Time     // no dial before
+	parted   time.Time     // when it or this peer ended the connection as surplus; zero: not since it was dialled
 	rtts     [rttSamples]time.Duration
 	rttCount int
 }
@@ -250,6 +251,16 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
 	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
 		delete(b.peers, id)
+	}
+}
+
+// clocks notes how far the clock of a peer is ahead of this one's, which is why the last dial was in
+// vain; 0: it is not.
+func (b *book) clocks(id ID, ahead time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if k := b.peers[id]; k != nil {
+		k.apart = ahead
 	}
 }
 

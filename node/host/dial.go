@@ -163,6 +163,9 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 		}
 		if r.gate.get(id) == nil { // else it has come by itself
 			r.book.failed(id, why, r.table.of(id, r.now()) != nil, r.now())
+			if ahead, _ := ClocksApart(err); why != "" {
+				r.book.clocks(id, ahead)
+			}
 			switch n := len(r.gate.members()); {
 			case n == 0:
 				r.book.hasten(id, aloneBackoff, r.now())

@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/covey-network/covey/protocol"
@@ -26,22 +27,73 @@ func offsetOf(millis int64, at time.Time) offset {
 // far reports whether messages may be taken for outdated or not valid yet because of it.
 func (o offset) far() bool { return o.known && o.by.Abs() > protocol.MaxClockSkew/2 }
 
+// The words that tell a peer how far its clock is from this one's. The answer to a hello has no
+// other place for it.
+const (
+	wordsClock  = "your clock is "
+	wordsAhead  = " ahead of this peer's"
+	wordsBehind = " behind this peer's"
+)
+
 // String tells the offset to the peer: it is about its clock.
 func (o offset) String() string {
-	way := "ahead of"
+	way := wordsAhead
 	if o.by < 0 {
-		way = "behind"
+		way = wordsBehind
 	}
-	return fmt.Sprintf("your clock is %v %s this peer's", o.by.Abs().Round(time.Second), way)
+	return wordsClock + o.by.Abs().Round(time.Second).String() + way
 }
+
+// toldOffset reads what String tells. It is the offset of the peer that said so.
+func toldOffset(message string) offset {
+	_, text, said := strings.Cut(message, wordsClock)
+	if !said {
+		return offset{}
+	}
+	if by, _, ok := strings.Cut(text, wordsAhead); ok {
+		d, err := time.ParseDuration(by)
+		return offset{-d, err == nil}
+	}
+	by, _, ok := strings.Cut(text, wordsBehind)
+	d, err := time.ParseDuration(by)
+	return offset{d, ok && err == nil}
+}
+
+// clockError is a refusal of a peer for a time that is over or has not come, where the clocks are
+// apart.
+type clockError struct {
+	err   error
+	clock offset // of the peer
+}
+
+// Error tells the peer.
+func (e *clockError) Error() string { return fmt.Sprintf("%v: %v", e.err, e.clock) }
+
+// Unwrap returns the refusal.
+func (e *clockError) Unwrap() error { return e.err }
 
 // explain adds to a refusal for a time that is over or has not come that it may be a matter
 // of clocks.
 func (o offset) explain(err error) error {
 	if o.far() && (errors.Is(err, wire.ErrExpired) || errors.Is(err, wire.ErrNotYet)) {
-		return fmt.Errorf("%w: %v", err, o)
+		return &clockError{err, o}
 	}
 	return err
+}
+
+// ClocksApart reports whether a refusal, of a peer by this one or the other way round, may be for
+// clocks that differ, and how far the peer's is ahead of this one's.
+func ClocksApart(refused error) (ahead time.Duration, ok bool) {
+	var here *clockError
+	var there *wire.Error
+	switch {
+	case errors.As(refused, &here):
+		return here.clock.by, true
+	case errors.As(refused, &there) && there.Code == wire.CodeExpired:
+		told := toldOffset(there.Message)
+		return told.by, told.known
+	}
+	return 0, false
 }
 
 // noteIssued learns the offset of a member's clock from an advert that it hands in itself,

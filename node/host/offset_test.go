@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,39 @@ func TestRefusalTellsOfClocks(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != wire.CodeExpired || !strings.Contains(e.Message, "your clock is 1h0m0s ahead of this peer's") && !strings.Contains(e.Message, "your clock is 59m5") {
 		t.Errorf("refused with %v", err)
 	}
+	about := func(got, want time.Duration) bool { return (got - want).Abs() < 2*time.Minute } // hellos may take a while
+	if ahead, ok := ClocksApart(b.Membership().Refused); !ok || !about(ahead, -time.Hour) {
+		t.Errorf("the refusal tells of clocks %v apart", ahead)
+	}
+	until(t, "the path tells of clocks", func() bool {
+		p := b.Path(a.ID())
+		return p.State == PathUnreachable && about(p.Clock, -time.Hour)
+	})
 	if o := (offset{by: protocol.MaxClockSkew, known: true}); !o.far() || (offset{by: time.Second, known: true}).far() || (offset{}).far() {
 		t.Error("what is far")
+	}
+}
+
+// TestRefusalForClocksIsUnderstood has a peer whose clock is three hours fast or slow: whoever turns the
+// other away, each side learns by how much.
+func TestRefusalForClocksIsUnderstood(t *testing.T) {
+	t.Parallel()
+	for _, by := range []time.Duration{3 * time.Hour, -3 * time.Hour} {
+		here := offset{by, true}.explain(wire.ErrExpired)
+		if got, ok := ClocksApart(fmt.Errorf("peer x: %w", here)); !ok || got != by || !errors.Is(here, wire.ErrExpired) {
+			t.Errorf("who turns away a peer %v ahead: %v, %t", by, got, ok)
+		}
+		if got, ok := ClocksApart(refusal(here)); !ok || got != -by {
+			t.Errorf("who is turned away %v ahead: %v, %t", by, got, ok)
+		}
+	}
+	for _, err := range []error{
+		nil, wire.ErrExpired, wire.Errorf(wire.CodeExpired, "grant expired"), wire.Errorf(wire.CodeExpired, "your clock is"),
+		wire.Errorf(wire.CodeExpired, "your clock is odd ahead of this peer's"), wire.Errorf(wire.CodeExpired, "your clock is 3h"),
+		wire.Errorf(wire.CodeRefused, "your clock is 3h0m0s ahead of this peer's"), offset{time.Second, true}.explain(wire.ErrExpired),
+	} {
+		if got, ok := ClocksApart(err); ok {
+			t.Errorf("%v is for clocks %v apart", err, got)
+		}
 	}
 }

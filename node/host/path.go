@@ -30,6 +30,7 @@ type Path struct {
 	Via    ID            // the relay of a relayed path
 	RTT    time.Duration // the smallest of the last few; 0 if none was measured
 	Reason string        // why the peer is unreachable, for people
+	Clock  time.Duration // if it is so as clocks differ: how far the peer's is ahead of this one's; else 0
 	Since  time.Time     // the state has held; zero if untried
 	Addr   wire.Addr     // at which the peer is connected directly
 }
@@ -184,7 +185,7 @@ func (b *book) path(id ID, now time.Time) Path {
 	case len(k.addrs) == 0:
 		p.State, p.Reason = PathUnreachable, reasonNoAddress
 	case k.failure != "" && (k.dialing > 0 || now.Before(k.next.Add(retryTime))):
-		p.State, p.Reason, p.Since = PathUnreachable, k.failure, k.failing
+		p.State, p.Reason, p.Clock, p.Since = PathUnreachable, k.failure, k.apart, k.failing
 	}
 	return p
 }
