@@ -1,6 +1,8 @@
 package host
 
 import (
+	"cmp"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -181,6 +183,7 @@ func TestTwins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			better := staying([]network.ConnStats{c.old, c.now}, true)
 			if stays := better(c.now, c.old) < 0; stays != c.stays || better(c.old, c.now) < 0 == stays {
 				t.Errorf("the new one stays: %v, want %v", stays, c.stays)
 			}
@@ -188,6 +191,38 @@ func TestTwins(t *testing.T) {
 				t.Errorf("the old one is asked: %v, want %v", got, c.expires)
 			}
 		})
+	}
+}
+
+// TestStayingIsAnOrder has three random connections to a peer: which one is to stay depends neither on
+// the order in which they are listed nor on who of the two looks.
+func TestStayingIsAnOrder(t *testing.T) {
+	t.Parallel()
+	const seed = 1
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for n := range 100_000 {
+		var here, there [3]network.ConnStats
+		ahead := time.Duration(rng.Int64N(int64(time.Hour))) // the other's clock
+		for i := range here {
+			at := time.Unix(1000, 0).Add(time.Duration(rng.IntN(8)) * twinsApart / 2)
+			d, back := network.DirInbound, network.DirOutbound
+			if rng.IntN(2) == 0 {
+				d, back = back, d
+			}
+			here[i].Opened, here[i].Direction = at, d
+			there[i].Opened, there[i].Direction = at.Add(ahead), back
+		}
+		x, y := staying(here[:], true), staying(there[:], false)
+		sign := func(a, b int) int { return cmp.Compare(x(here[a], here[b]), 0) }
+		for _, p := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+			a, b, c := p[0], p[1], p[2]
+			switch {
+			case sign(a, a) != 0, sign(a, b) != -sign(b, a), sign(a, b) < 0 && sign(b, c) < 0 && sign(a, c) >= 0, sign(a, b) == 0 && sign(a, c) != sign(b, c):
+				t.Fatalf("case %d of seed %d: no order: %+v", n, seed, here)
+			case sign(a, b) != cmp.Compare(y(there[a], there[b]), 0):
+				t.Fatalf("case %d of seed %d: the two peers differ: %+v", n, seed, here)
+			}
+		}
 	}
 }
 

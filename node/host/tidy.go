@@ -80,7 +80,12 @@ func (r *running) endTwins(id ID) {
 	if len(conns) < 2 || r.ID() > id {
 		return
 	}
-	slices.SortFunc(conns, func(a, b network.Conn) int { return better(a.Stat(), b.Stat()) })
+	stats := make([]network.ConnStats, len(conns))
+	for i, c := range conns {
+		stats[i] = c.Stat()
+	}
+	order := staying(stats, r.ID() < id)
+	slices.SortFunc(conns, func(a, b network.Conn) int { return order(a.Stat(), b.Stat()) })
 	for _, c := range conns[1:] {
 		endTwin(c)
 	}
@@ -93,18 +98,31 @@ func endTwin(c network.Conn) {
 	}
 }
 
-// better is less than 0 if of two connections of the peer with the smaller identity a is to stay.
-func better(a, b network.ConnStats) int {
-	out := func(s network.ConnStats) int {
-		if s.Direction == network.DirOutbound {
-			return 0
+// staying returns an order of connections to a peer of which the first is to stay: those that came
+// at most twinsApart before the newest, among them those that the peer with the smaller identity
+// dialled, and of these the oldest. Others follow from the newest to the oldest. Both peers find the same,
+// whatever their clocks say.
+func staying(all []network.ConnStats, smaller bool) func(a, b network.ConnStats) int {
+	var newest time.Time
+	for _, s := range all {
+		if s.Opened.After(newest) {
+			newest = s.Opened
 		}
-		return 1
 	}
-	if a.Opened.Sub(b.Opened).Abs() > twinsApart {
-		return b.Opened.Compare(a.Opened)
+	former := func(s network.ConnStats) bool { return newest.Sub(s.Opened) > twinsApart }
+	return func(a, b network.ConnStats) int {
+		if former(a) || former(b) {
+			return b.Opened.Compare(a.Opened)
+		}
+		dialled := func(s network.ConnStats) bool { return (s.Direction == network.DirOutbound) == smaller } // by the smaller one
+		switch {
+		case dialled(a) && !dialled(b):
+			return -1
+		case dialled(b) && !dialled(a):
+			return 1
+		}
+		return a.Opened.Compare(b.Opened)
 	}
-	return cmp.Or(out(a)-out(b), a.Opened.Compare(b.Opened))
 }
 
 // outdated reports whether a peer that has made a new connection may have lost an old one: nobody
