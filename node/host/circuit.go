@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -30,89 +29,9 @@ const (
 // may be well, and be reached over another relay.
 var ErrPathLost = errors.New("the relayed connection has ended")
 
-// circuits looks after the relays of connections on which something runs: over QUIC nothing
-// tells that a relay has died, and the probes in turn would take seconds.
-type circuits struct {
-	mu      sync.Mutex
-	asked   map[ID]*owed        // relays that owe an answer
-	streams map[ID]*probeStream // to relays, and to those that are asked besides
-}
-
-// owed is an answer that a relay owes.
-type owed struct {
-	since time.Time
-	done  chan struct{} // closed when it has come, or nobody waits for it any more
-	dead  bool          // set before done is closed: the connection to the relay is being closed
-}
-
-func newCircuits() circuits {
-	return circuits{asked: make(map[ID]*owed), streams: make(map[ID]*probeStream)}
-}
-
-// begin notes that a relay is being asked; false means that it is already.
-func (c *circuits) begin(id ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.asked[id] != nil {
-		return false
-	}
-	c.asked[id] = &owed{since: time.Now(), done: make(chan struct{})}
-	return true
-}
-
-// end takes begin back, with what has become of the relay.
-func (c *circuits) end(id ID, dead bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.asked[id].dead = dead
-	close(c.asked[id].done)
-	delete(c.asked, id)
-}
-
-// doubted returns the answer of a relay that has not come for some time; nil: there is no doubt.
-func (c *circuits) doubted(id ID) *owed {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if d := c.asked[id]; d != nil && time.Since(d.since) > relayDoubt {
-		return d
-	}
-	return nil
-}
-
-// of returns the stream holder of a peer.
-func (c *circuits) of(id ID) *probeStream {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.streams[id] == nil {
-		c.streams[id] = newProbeStream()
-	}
-	return c.streams[id]
-}
-
-// forget drops the stream to a peer that is gone.
-func (c *circuits) forget(id ID) {
-	c.mu.Lock()
-	s := c.streams[id]
-	delete(c.streams, id)
-	c.mu.Unlock()
-	if s != nil {
-		s.drop()
-	}
-}
-
-// rest ends the streams for questions: nothing runs over relays any more.
-func (c *circuits) rest() {
-	c.mu.Lock()
-	streams := c.streams
-	c.streams = make(map[ID]*probeStream)
-	c.mu.Unlock()
-	for _, s := range streams {
-		s.drop()
-	}
-}
-
 // watchCircuits asks the relays of connections on which something runs for an answer, and
-// returns when to do so again.
+// returns when to do so again: over QUIC nothing tells that a relay has died, and the probes in turn
+// would take seconds.
 func (r *running) watchCircuits() time.Duration {
 	used := map[ID]bool{}
 	for _, c := range r.host.Network().Conns() {
@@ -121,18 +40,18 @@ func (r *running) watchCircuits() time.Duration {
 		}
 	}
 	if len(used) == 0 {
-		r.circuits.rest()
+		r.circuits.rest() // nothing runs over relays any more
 		return circuitIdle
 	}
 	for id := range used {
-		if r.circuits.begin(id) {
+		if r.circuits.ask(id) {
 			conns := r.host.Network().ConnsToPeer(native(id)) // not those that come meanwhile
 			r.tasks.start(func() {
-				dead := r.askRelay(id)
-				if dead {
+				defer r.circuits.done(id)
+				if r.askRelay(id) {
 					r.endSilent(id, conns)
+					r.circuits.giveUp(id)
 				}
-				r.circuits.end(id, dead)
 			})
 		}
 	}
@@ -170,12 +89,12 @@ func (r *running) askRelay(id ID) (dead bool) {
 // question is a round trip of its own to a peer. If there is no answer in time the error wraps
 // context.DeadlineExceeded.
 func (r *running) question(ctx context.Context, id ID, limit time.Duration) error {
-	s := r.circuits.of(id)
-	if err := s.take(ctx); err != nil {
+	s, err := r.circuits.take(ctx, id)
+	if err != nil {
 		return err
 	}
 	defer s.leave()
-	_, err := r.again(ctx, id, s, limit)
+	_, err = r.again(ctx, id, s, limit)
 	return err
 }
 

@@ -44,47 +44,19 @@ const (
 // nothing does for half a minute: the neighbour that comes next on the ring of identities is asked more
 // often, so that each of them has one that finds out soon.
 type prober struct {
+	asking
 	look int       // counts the looks; of the loop, as is
 	due  time.Time // when the next one is
 
-	mu      sync.Mutex
-	round   []ID // that are still to be asked before all have been
-	streams map[ID]*probeStream
-	doubted map[ID]bool // that are being asked; true if one has failed
-	busy    time.Time   // until when this machine is too late with all to judge
-	dead    map[ID]bool // whose connection is being closed as they do not answer
-	alarm   time.Time   // the last look at all
-}
-
-// probeStream is a stream that stays open for round trips: to open one costs more than they do.
-type probeStream struct {
-	turn chan struct{} // size 1: who has put something in may use s, for a round trip
-	s    network.Stream
-}
-
-func newProbeStream() *probeStream { return &probeStream{turn: make(chan struct{}, 1)} }
-
-// take waits for the caller's turn, at most as long as ctx lasts; leave ends it.
-func (s *probeStream) take(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *probeStream) leave() { <-s.turn }
-
-// drop gives the stream up when nobody uses it.
-func (s *probeStream) drop() {
-	s.turn <- struct{}{}
-	defer s.leave()
-	s.end()
+	mu    sync.Mutex
+	round []ID        // that are still to be asked before all have been
+	busy  time.Time   // until when this machine is too late with all to judge
+	dead  map[ID]bool // whose connection is being closed as they do not answer
+	alarm time.Time   // the last look at all
 }
 
 func newProber() prober {
-	return prober{streams: make(map[ID]*probeStream), doubted: make(map[ID]bool), dead: make(map[ID]bool)}
+	return prober{asking: newAsking(), dead: make(map[ID]bool)}
 }
 
 // next returns who is to be asked now, "" if there is nobody.
@@ -107,73 +79,10 @@ func (p *prober) next(members map[ID]*member) ID {
 	return ""
 }
 
-// of returns the stream holder of a peer.
-func (p *prober) of(id ID) *probeStream {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.streams[id]
-	if s == nil {
-		s = newProbeStream()
-		p.streams[id] = s
-	}
-	return s
-}
-
-// forget drops the stream to a peer that is gone.
-func (p *prober) forget(id ID) {
-	p.mu.Lock()
-	s := p.streams[id]
-	delete(p.streams, id)
-	p.mu.Unlock()
-	if s != nil {
-		s.drop()
-	}
-}
-
-// end gives the stream up. It is the caller's turn.
-func (s *probeStream) end() {
-	if s.s != nil {
-		_ = s.s.Reset()
-		s.s = nil
-	}
-}
-
-// ask notes that a peer is being asked, and reports whether it was not before.
-func (p *prober) ask(id ID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, was := p.doubted[id]
-	if !was {
-		p.doubted[id] = false
-	}
-	return !was
-}
-
-// done takes ask back.
-func (p *prober) done(id ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.doubted, id)
-}
-
-// doubt notes that a peer that is being asked has not answered.
-func (p *prober) doubt(id ID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.doubted[id] = true
-}
-
 // alone reports whether most of a number of neighbours do not answer: then it is this peer that
 // is lost.
 func (p *prober) alone(members int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	silent := 0
-	for _, failed := range p.doubted {
-		if failed {
-			silent++
-		}
-	}
+	silent := p.silent()
 	return silent > 1 && 2*silent > members
 }
 
@@ -328,13 +237,13 @@ func (r *running) endSilent(id ID, conns []network.Conn) {
 // ping measures n round trips. If the peer does not answer in time the error wraps
 // context.DeadlineExceeded.
 func (r *running) ping(ctx context.Context, id ID, n int) error {
-	p := r.prober.of(id)
-	if err := p.take(ctx); err != nil {
+	s, err := r.prober.take(ctx, id)
+	if err != nil {
 		return err
 	}
-	defer p.leave()
+	defer s.leave()
 	for range n {
-		rtt, err := r.again(ctx, id, p, r.probeLimit(id))
+		rtt, err := r.again(ctx, id, s, r.probeLimit(id))
 		if err != nil {
 			return err
 		}

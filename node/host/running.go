@@ -56,7 +56,7 @@ type running struct {
 	renews    chan struct{} // wakes the renewal of the membership; size 1, as it asks all
 	prober    prober
 	catchUp   catchUp
-	circuits  circuits
+	circuits  asking // relays of connections on which something runs, and those that are asked besides
 	formers   formers
 
 	seen     sightings
@@ -77,7 +77,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber(), circuits: newCircuits()}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber(), circuits: newAsking()}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
