@@ -85,8 +85,9 @@ func (a *asking) silent() (n int) {
 
 // probeStream is a stream that stays open for round trips: to open one costs more than they do.
 type probeStream struct {
-	turn chan struct{} // size 1: who has put something in may use s, for a round trip
-	s    network.Stream
+	turn    chan struct{} // size 1: who has put something in may use the others, for a round trip
+	s       network.Stream
+	dropped bool // nobody finds it any more to drop it again: no stream may be opened
 }
 
 // of returns the stream holder of a peer.
@@ -104,12 +105,17 @@ func (a *asking) of(id ID) *probeStream {
 // take waits for the caller's turn with the stream to a peer, at most as long as ctx lasts; leave ends
 // it.
 func (a *asking) take(ctx context.Context, id ID) (*probeStream, error) {
-	s := a.of(id)
-	select {
-	case s.turn <- struct{}{}:
-		return s, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for {
+		s := a.of(id)
+		select {
+		case s.turn <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if !s.dropped {
+			return s, nil
+		}
+		s.leave() // it was dropped meanwhile, and is no longer the one of the peer
 	}
 }
 
@@ -137,11 +143,12 @@ func (a *asking) rest() {
 	}
 }
 
-// drop gives the stream up when nobody uses it.
+// drop gives the stream up for ever when nobody uses it.
 func (s *probeStream) drop() {
 	s.turn <- struct{}{}
 	defer s.leave()
 	s.end()
+	s.dropped = true
 }
 
 // end gives the stream up. It is the caller's turn.
