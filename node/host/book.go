@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/multiformats/go-multiaddr"
-	manet "github.com/multiformats/go-multiaddr/net"
-
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -90,7 +87,7 @@ func (b *book) add(id ID, addrs []wire.Addr, sticky bool) {
 		if i := slices.Index(k.addrs, a); i >= 0 { // the latest news first
 			k.addrs = slices.Delete(k.addrs, i, i+1)
 		} else {
-			k.next, k.fresh = time.Time{}, true // a new address is worth an immediate try
+			b.applyTo(k, onAddress, time.Time{})
 			wake(b.news)
 		}
 		k.addrs = slices.Insert(k.addrs, 0, a)
@@ -104,8 +101,7 @@ func (b *book) heard(id ID, addrs []wire.Addr) {
 	b.add(id, addrs, false)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.peers[id]; k != nil && k.parted.IsZero() {
-		k.next, k.near = time.Time{}, true
+	if b.apply(onHeard, id, time.Time{}) {
 		wake(b.news)
 	}
 }
@@ -114,11 +110,7 @@ func (b *book) heard(id ID, addrs []wire.Addr) {
 func (b *book) retry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, k := range b.peers {
-		if k.failure != "" && k.parted.IsZero() {
-			k.next = time.Time{}
-		}
-	}
+	b.apply(onMove, "", time.Time{})
 	wake(b.news)
 }
 
@@ -204,7 +196,8 @@ func (b *book) verified(id ID, addrs []wire.Addr, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if k := b.peers[id]; k != nil {
-		k.seen, k.failures, k.failure, k.next, b.dirty = now, 0, "", time.Time{}, true
+		b.applyTo(k, onMeeting, now)
+		b.dirty = true
 	}
 }
 
@@ -240,15 +233,7 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	if alive {
 		most = aliveBackoff
 	}
-	wait := min(b.backoff<<min(k.failures, 20), most)
-	if k.failure == "" {
-		k.failing = now
-	}
-	if k.failure = cmp.Or(why, k.failure); k.failure == "" {
-		k.failure = reasonNoAnswer
-	}
-	k.failures++
-	k.next = now.Add(wait/2 + time.Duration(b.rng.Int64N(int64(wait/2)+1)))
+	b.applyTo(k, onFailure(b.backoff, most, why), now)
 	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
 		delete(b.peers, id)
 	}
@@ -264,20 +249,11 @@ func (b *book) clocks(id ID, ahead time.Duration) {
 	}
 }
 
-// hasten makes the next dial of a peer due within a time if others may be found through it: it was
-// named by a token, or was met and has a public address. For one that has been away for long it is
-// within a twentieth of that, as dials in vain are not free.
+// hasten makes the next dial of a peer due within a time if others may be found through it, see onNeed.
 func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := b.peers[id]
-	if k == nil || !k.sticky && (k.seen.IsZero() || !slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) })) {
-		return
-	}
-	within = min(max(within, now.Sub(k.failing)/hastenShare), MaxBackoff)
-	if at := now.Add(within/2 + time.Duration(b.rng.Int64N(int64(within/2)))); at.Before(k.next) {
-		k.next = at
-	}
+	b.apply(onNeed(within), id, now)
 }
 
 // revive makes a dial of a peer due that was dialled in vain, as it shows that it is there; of all
@@ -285,15 +261,7 @@ func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 func (b *book) revive(id ID, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for p, k := range b.peers {
-		if k.failure == "" || id != "" && id != p {
-			continue
-		}
-		k.failures = min(k.failures, 2)
-		if at := now.Add(time.Duration(b.rng.Int64N(int64(heardSpread)))); at.Before(k.next) {
-			k.next = at
-		}
-	}
+	b.apply(onRevival, id, now)
 }
 
 // part notes that the connection to a peer ends as it is surplus: nobody is dead, and no dial is
@@ -301,9 +269,7 @@ func (b *book) revive(id ID, now time.Time) {
 func (b *book) part(id ID, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.peers[id]; k != nil {
-		k.parted, k.next = now, now.Add(partFor/2+time.Duration(b.rng.Int64N(int64(partFor))))
-	}
+	b.apply(onParting, id, now)
 }
 
 // hasParted reports whether a peer's last connection ended as surplus, a moment ago.
@@ -318,11 +284,7 @@ func (b *book) hasParted(id ID, now time.Time) bool {
 func (b *book) unpart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, k := range b.peers {
-		if !k.parted.IsZero() {
-			k.parted, k.next = time.Time{}, time.Time{}
-		}
-	}
+	b.apply(onSolitude, "", time.Time{})
 }
 
 // begin notes that a peer is being dialled; false means that it is already at the addresses that
