@@ -71,11 +71,12 @@ fmt-check: ## fail if code is not formatted
 arch: ## check the import arrows, package comments and sizes
 	$(GO) test .
 
-gen: ## regenerate the assembly from engine/kernel/asm
+gen: ## regenerate the assembly from engine/kernel/asm and consensus/vec/asm
 	cd engine/kernel/asm && $(GO) generate ./...
+	cd consensus/vec/asm && $(GO) generate ./...
 
 gen-check: gen ## fail if generated files are not what their generators write
-	git diff --exit-code -- 'engine/kernel/gen_*'
+	git diff --exit-code -- 'engine/kernel/gen_*' 'consensus/vec/gen_*'
 
 tidy-check: ## fail if go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
