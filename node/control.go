@@ -20,6 +20,7 @@ import (
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/node/trainer"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -45,6 +46,11 @@ var controlRoutes = []struct {
 	{"POST /covey/v1/models/bench", (*running).postBench},
 	{"POST /covey/v1/host", (*running).postHost},
 	{"DELETE /covey/v1/host/{name}", (*running).deleteHost},
+	{"GET /covey/v1/jobs", (*running).getJobs},
+	{"POST /covey/v1/jobs", (*running).postJob},
+	{"GET /covey/v1/jobs/{id}", (*running).getJob},
+	{"GET /covey/v1/jobs/{id}/events", (*running).getJobEvents},
+	{"DELETE /covey/v1/jobs/{id}", (*running).deleteJob},
 	{"GET /covey/v1/route", (*running).getRoute},
 	{"POST /covey/v1/invite", (*running).postInvite},
 	{"POST /covey/v1/revoke", (*running).postRevoke},
@@ -103,11 +109,13 @@ func statusOf(err error) int {
 		return http.StatusRequestTimeout
 	case errors.As(err, &known):
 		return known.status
-	case errors.Is(err, hosting.ErrRange):
+	case errors.Is(err, hosting.ErrRange), errors.Is(err, trainer.ErrUsage):
 		return http.StatusBadRequest
-	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrPermission):
+		return http.StatusForbidden
+	case errors.Is(err, gateway.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, trainer.ErrNoRun):
 		return http.StatusNotFound
-	case errors.Is(err, gateway.ErrStopping), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom),
+	case errors.Is(err, gateway.ErrStopping), errors.Is(err, trainer.ErrEnded), errors.Is(err, trainer.ErrFull), errors.Is(err, router.ErrNoChain), errors.Is(err, worker.ErrNoMemory), errors.Is(err, hosting.ErrNoRoom),
 		errors.Is(err, catalog.ErrNotHere), errors.As(err, &missing):
 		return http.StatusServiceUnavailable
 	case errors.Is(err, catalog.ErrNameTaken):

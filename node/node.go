@@ -24,6 +24,7 @@ import (
 	"github.com/covey-network/covey/node/hosting"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/node/trainer"
 	"github.com/covey-network/covey/node/worker"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -85,6 +86,7 @@ type running struct {
 	worker   *worker.Worker
 	router   *router.Router
 	hosting  *hosting.Manager
+	trainer  *trainer.Trainer
 	gateway  *gateway.Gateway
 	registry *prometheus.Registry
 	speeds   atomic.Pointer[wire.Speeds] // measured; nil before that
@@ -142,6 +144,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	inner.run(r.worker.Run)
 	inner.run(r.router.Run)
 	inner.run(r.hosting.Run)
+	front.run(r.trainer.Run)
 	front.run(r.gateway.Run)
 	front.run(func(ctx context.Context) error { return n.announce(ctx, r) })
 	<-ctx.Done()
@@ -372,6 +375,10 @@ func (r *running) openServing() (err error) {
 	r.hosting, err = hosting.New(hosting.Config{
 		Catalog: r.catalog, Worker: r.worker, Adverts: r.host.Adverts, Path: filepath.Join(r.cfg.DataDir, "hosting.json"), Changed: r.changes, Write: r.store.WriteFile, Log: r.part("hosting"), Forbidden: r.forbidden(),
 	})
+	if err != nil {
+		return err
+	}
+	r.trainer, err = trainer.New(trainer.Config{Threads: r.cfg.Limits.Cores, Busy: func() bool { return r.worker.Sessions() > 0 }, Log: r.part("trainer"), Now: time.Now})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func trainCommand(o *options) *cobra.Command {
 		Use: "train JOB.toml", Short: "Train a model as a job file says",
 		Long: `Train a model on this machine as a job file says (--example prints one). The folder of the run holds
 checkpoints, the history of the losses and the model; Ctrl-C saves, and --resume goes on to the same bits as if
-nothing had happened.`,
+nothing had happened. Where a node runs, it does the work: one training after the other, and answers go first.`,
 		Example: "  covey train --example llama > job.toml\n  covey train job.toml --publish mine\n  covey run mine --raw \"Once upon\"",
 		Args: func(c *cobra.Command, a []string) error {
 			if t.example != "" {
@@ -83,7 +83,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 		return err
 	}
 	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
-	res, err := job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
+	res, err := t.train(c, path, j, p)
 	p.end()
 	if err != nil {
 		p.failed()
@@ -116,12 +116,12 @@ func (t *trainOptions) usage(err error) error {
 
 // command is what goes on with an interrupted run.
 func (t *trainOptions) command(path string) string {
-	out := "covey train " + shell.Quote(path) + " --resume"
+	out := "covey train " + shell.Quote(path) + " --resume" + t.dataFlag()
 	if t.steps > 0 {
 		out += fmt.Sprintf(" --steps %d", t.steps)
 	}
 	if t.publish != "" {
-		out += " --publish " + shell.Quote(t.publish) + t.dataFlag()
+		out += " --publish " + shell.Quote(t.publish)
 	}
 	return out
 }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/engine/train/data"
+	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/trainer"
+)
+
+// stopTime is how long the node may take to save a checkpoint after Ctrl-C.
+const stopTime = 2 * time.Minute
+
+// train runs the job in the node that runs on the data directory, or here if there is none.
+func (t *trainOptions) train(c *cobra.Command, path string, j *job.Job, p *trainProgress) (*job.Result, error) {
+	client, err := t.running(c.Context())
+	if err == nil {
+		res, err := t.trainInNode(c, client, path, p)
+		if !unreadable(err) {
+			return res, err
+		}
+		p.say("the node cannot read the files (%v): training in this process", err)
+	} else if !errors.Is(err, node.ErrNotRunning) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
+}
+
+// unreadable reports whether the node could not read a job that this process can: it runs as
+// another user, or is older than this program.
+func unreadable(err error) bool {
+	var status *api.StatusError
+	return errors.As(err, &status) && (status.Status == http.StatusForbidden || status.Status == http.StatusNotFound)
+}
+
+func (t *trainOptions) trainInNode(c *cobra.Command, client *api.Client, path string, p *trainProgress) (*job.Result, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	var run trainer.Info
+	req := trainer.Request{Path: abs, Resume: t.resume, Threads: t.threads, Steps: t.steps}
+	if err := client.Post(c.Context(), "/covey/v1/jobs", req, &run); err != nil {
+		var status *api.StatusError
+		if errors.As(err, &status) && status.Status == http.StatusBadRequest {
+			return nil, usageError{err}
+		}
+		return nil, err
+	}
+	if run.Ahead > 0 {
+		p.say("waiting for %d other training on this node", run.Ahead)
+	}
+	return t.watchRun(c.Context(), client, run.ID, p)
+}
+
+// watchRun shows the events of a run until its end. When ctx ends the run is stopped and its end
+// is waited for.
+func (t *trainOptions) watchRun(ctx context.Context, client *api.Client, id string, p *trainProgress) (*job.Result, error) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		if client.Delete(inner, "/covey/v1/jobs/"+id, nil) != nil {
+			cancel()
+			return
+		}
+		time.AfterFunc(stopTime, cancel)
+	})
+	defer stop()
+	res, err := client.Do(inner, http.MethodGet, "/covey/v1/jobs/"+id+"/events", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	events := p.events()
+	var end *trainer.End
+	err = api.ReadEvents(res.Body, func(data []byte) error {
+		var e trainer.Event
+		if err := json.Unmarshal(data, &e); err != nil {
+			return fmt.Errorf("read progress of the node: %w", err)
+		}
+		show(&e, events)
+		if e.End != nil {
+			end = e.End
+		}
+		return nil
+	})
+	switch {
+	case end == nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case end == nil:
+		return nil, fmt.Errorf("the node stopped, and the training with it: %w; when it runs again, --resume goes on from the last checkpoint", err)
+	case end.Error != "" && end.Usage:
+		return nil, usageError{errors.New(end.Error)}
+	case end.Error != "":
+		return nil, errors.New(end.Error)
+	}
+	return end.Result, nil
+}
+
+// show tells an event.
+func show(e *trainer.Event, to job.Events) {
+	switch {
+	case e.Start != nil:
+		to.Start(*e.Start)
+	case e.Step != nil:
+		to.Step(*e.Step)
+	case e.Validation != nil:
+		to.Validation(*e.Validation)
+	case e.LeftOut != nil:
+		to.Bad(data.Bad{Name: e.LeftOut.Name, Err: errors.New(e.LeftOut.Reason)})
+	}
+}

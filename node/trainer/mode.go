@@ -1,0 +1,202 @@
+package trainer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/engine/train"
+	proto "github.com/covey-network/covey/protocol/train"
+)
+
+// mode is how a member learns in a round and how the members' updates become the next state.
+// An update is one vector: a number for each parameter, then one for each running statistic.
+// All methods are called by the goroutine of the run.
+//
+// Between begin and commit a round may be applied several times, each time anew from the state
+// that begin kept.
+type mode interface {
+	// begin keeps the trainer's state as that of the next round's beginning.
+	begin()
+	// gradient is called when a gradient is there that has not been applied.
+	gradient()
+	// update writes what was learned since begin.
+	update(dst []float32)
+	// apply sets the trainer to the state that a result makes of that of begin.
+	apply(result []float32) error
+	// alone takes what this member learned as the result: it is the only member.
+	alone()
+	// commit makes the state that apply or alone set that of the next round's beginning.
+	commit()
+	// vectors returns the state that apply or alone set: what a root is of. They are valid until
+	// the next call of another method.
+	vectors() [][]float32
+	// take sets the trainer and the beginning of the next round to a state of the same layout,
+	// after a number of rounds.
+	take(vectors [][]float32, round uint64) error
+}
+
+// newMode returns the mode of a job.
+func newMode(s *proto.Settings, t *train.Trainer) (mode, error) {
+	switch s.Mode {
+	case proto.DiLoCo:
+		return newDiLoCo(t, float32(s.OuterLR), float32(s.OuterMomentum)), nil
+	case proto.AllReduce:
+		return newAllReduce(t), nil
+	}
+	return nil, fmt.Errorf("training in mode %q is not possible yet: diloco and allreduce are", s.Mode)
+}
+
+// dilocoMode: each member does steps of its own. The mean of the ways that they went is the
+// gradient of an outer step: SGD with Nesterov's momentum as PyTorch does it (DiLoCo, Douillard
+// et al. 2023, arXiv 2311.08105, algorithm 1). Running statistics go the mean way.
+//
+//	m' = momentum m + g
+//	p' = p - lr (g + momentum m')
+//
+// The inner optimiser's state stays each member's own.
+type dilocoMode struct {
+	t            *train.Trainer
+	lr, momentum float32
+	base         []float32 // parameters, then running statistics, at the beginning of the round
+	moment       []float32 // of the outer step, then
+	next         []float32 // and after the round
+}
+
+func newDiLoCo(t *train.Trainer, lr, momentum float32) *dilocoMode {
+	n := len(t.Params().Values)
+	return &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats())), moment: make([]float32, n), next: make([]float32, n)}
+}
+
+func (d *dilocoMode) begin() {
+	n := copy(d.base, d.t.Params().Values)
+	copy(d.base[n:], d.t.Stats())
+}
+
+func (*dilocoMode) gradient() {}
+
+func (d *dilocoMode) update(dst []float32) {
+	n := len(d.moment)
+	difference(dst[:n], d.base[:n], d.t.Params().Values)
+	difference(dst[n:], d.base[n:], d.t.Stats())
+}
+
+func difference(dst, a, b []float32) {
+	for i := range dst {
+		dst[i] = a[i] - b[i]
+	}
+}
+
+func (d *dilocoMode) apply(result []float32) error {
+	n := len(d.moment)
+	values := d.t.Params().Values
+	for i, g := range result[:n] {
+		// Each product is rounded: no processor may fuse it with the sum that follows.
+		m := float32(d.momentum*d.moment[i]) + g
+		d.next[i] = m
+		values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+	}
+	difference(d.t.Stats(), d.base[n:], result[n:])
+	return nil
+}
+
+func (d *dilocoMode) alone() { clear(d.next) }
+
+func (d *dilocoMode) commit() {
+	d.moment, d.next = d.next, d.moment
+	d.begin()
+}
+
+func (d *dilocoMode) vectors() [][]float32 {
+	return [][]float32{d.t.Params().Values, d.t.Stats(), d.next}
+}
+
+func (d *dilocoMode) take(vectors [][]float32, _ uint64) error {
+	if err := fits(d.vectors(), vectors); err != nil {
+		return err
+	}
+	copyAll([][]float32{d.t.Params().Values, d.t.Stats(), d.moment}, vectors)
+	d.begin()
+	return nil
+}
+
+// allReduceMode: the mean of the members' gradients is the gradient of the one step of a round,
+// and the mean of their running statistics what they become. The optimiser's state is part of
+// the state, so that all members stay equal in every bit.
+type allReduceMode struct {
+	t     *train.Trainer
+	base  [][]float32 // parameters, running statistics, moments at the beginning of the round
+	steps int         // done then
+	grads []float32   // of this member
+	stats []float32   // of this member after its gradient
+}
+
+func newAllReduce(t *train.Trainer) *allReduceMode {
+	a := &allReduceMode{t: t, grads: make([]float32, len(t.Params().Values)), stats: make([]float32, len(t.Stats()))}
+	for _, v := range a.vectors() {
+		a.base = append(a.base, make([]float32, len(v)))
+	}
+	return a
+}
+
+func (a *allReduceMode) begin() {
+	copyAll(a.base, a.vectors())
+	a.steps = a.t.Steps()
+}
+
+func (a *allReduceMode) gradient() {
+	copy(a.grads, a.t.Params().Grads)
+	copy(a.stats, a.t.Stats())
+}
+
+func (a *allReduceMode) update(dst []float32) {
+	n := copy(dst, a.grads)
+	copy(dst[n:], a.stats)
+}
+
+func (a *allReduceMode) apply(result []float32) error {
+	copyAll(a.vectors(), a.base)
+	if err := a.t.SetSteps(a.steps); err != nil {
+		return err
+	}
+	n := copy(a.t.Params().Grads, result)
+	copy(a.t.Stats(), result[n:])
+	_, err := a.t.Apply()
+	return err
+}
+
+func (*allReduceMode) alone() {}
+
+func (a *allReduceMode) commit() { a.begin() }
+
+func (a *allReduceMode) vectors() [][]float32 {
+	return append([][]float32{a.t.Params().Values, a.t.Stats()}, a.t.Moments()...)
+}
+
+func (a *allReduceMode) take(vectors [][]float32, round uint64) error {
+	if err := fits(a.vectors(), vectors); err != nil {
+		return err
+	}
+	if err := a.t.SetSteps(int(round)); err != nil {
+		return err
+	}
+	copyAll(a.vectors(), vectors)
+	a.begin()
+	return nil
+}
+
+var errLayout = errors.New("a state of another layout")
+
+func fits(own, other [][]float32) error {
+	if !slices.Equal(checkpoint.LayoutOf(own), checkpoint.LayoutOf(other)) {
+		return errLayout
+	}
+	return nil
+}
+
+func copyAll(dst, src [][]float32) {
+	for i := range dst {
+		copy(dst[i], src[i])
+	}
+}
