@@ -25,14 +25,22 @@ func maxAbsSIMD(l Level, x []float32) uint32 {
 }
 
 func sumAbsSIMD(l Level, x []float32, scale float32, acc *[lanes]float32) {
-	if len(x) > 0 {
-		byLevel(l, codecSumAbsAVX2, codecSumAbsAVX512)(first(x), len(x), scale, acc)
+	switch {
+	case len(x) == 0:
+	case l == AVX512: // called by name, or acc would be allocated
+		codecSumAbsAVX512(first(x), len(x), scale, acc)
+	default:
+		codecSumAbsAVX2(first(x), len(x), scale, acc)
 	}
 }
 
 func dotSIMD(l Level, x, y []float32, acc *[lanes]float32) {
-	if len(x) > 0 {
-		byLevel(l, codecDotAVX2, codecDotAVX512)(first(x), first(y), len(x), acc)
+	switch {
+	case len(x) == 0:
+	case l == AVX512:
+		codecDotAVX512(first(x), first(y), len(x), acc)
+	default:
+		codecDotAVX2(first(x), first(y), len(x), acc)
 	}
 }
 
