@@ -26,13 +26,14 @@ type fakeNet struct {
 
 	mu      sync.Mutex
 	sockets map[netip.AddrPort]*fakeSocket
-	sent    map[netip.Addr]int64 // bytes with headers
-	dead    map[netip.Addr]bool  // machines whose packets are lost, both ways
-	port    uint16               // the last one that was chosen
+	sent    map[netip.Addr]int64   // bytes with headers
+	dead    map[netip.Addr]bool    // machines whose packets are lost, both ways
+	cut     map[[2]netip.Addr]bool // pairs of machines between which packets are lost
+	port    uint16                 // the last one that was chosen
 }
 
 func newFakeNet(delay time.Duration) *fakeNet {
-	return &fakeNet{delay: delay, sockets: map[netip.AddrPort]*fakeSocket{}, sent: map[netip.Addr]int64{}, dead: map[netip.Addr]bool{}, port: 20000}
+	return &fakeNet{delay: delay, sockets: map[netip.AddrPort]*fakeSocket{}, sent: map[netip.Addr]int64{}, dead: map[netip.Addr]bool{}, cut: map[[2]netip.Addr]bool{}, port: 20000}
 }
 
 // machine returns the options of the library for a host at ip, and what closes what it opened.
@@ -75,6 +76,20 @@ func (n *fakeNet) unplug(ip netip.Addr) {
 	n.dead[ip] = true
 }
 
+// plug takes unplug back.
+func (n *fakeNet) plug(ip netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.dead, ip)
+}
+
+// part loses what two machines send to each other, or no longer.
+func (n *fakeNet) part(a, b netip.Addr, parted bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[[2]netip.Addr{a, b}], n.cut[[2]netip.Addr{b, a}] = parted, parted
+}
+
 // sum returns what all machines have sent.
 func (n *fakeNet) sum() (bytes int64) {
 	n.mu.Lock()
@@ -114,7 +129,7 @@ func (s *fakeSocket) WriteTo(p []byte, to net.Addr) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sent[s.at.Addr()] += int64(len(p) + packetOverhead)
-	if other := n.sockets[at]; other != nil && !n.dead[at.Addr()] && !n.dead[s.at.Addr()] {
+	if other := n.sockets[at]; other != nil && !n.dead[at.Addr()] && !n.dead[s.at.Addr()] && !n.cut[[2]netip.Addr{s.at.Addr(), at.Addr()}] {
 		select {
 		case other.in <- fakePacket{s.at, time.Now().Add(n.delay), append([]byte(nil), p...)}:
 		default:

@@ -25,7 +25,16 @@ type virtualPeer struct {
 // startVirtual runs a host that advertises as a node does.
 func startVirtual(t *testing.T, n *fakeNet, i int, c *Credentials) *virtualPeer {
 	t.Helper()
-	p := &virtualPeer{ip: netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)})}
+	ip := netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)})
+	return runVirtual(t, n, ip, c, nil, func(ctx context.Context, h *Host) error {
+		return advertiseSlowly(ctx, h, rand.New(rand.NewPCG(1, uint64(i))))
+	})
+}
+
+// runVirtual runs a host, and besides it something else.
+func runVirtual(t *testing.T, n *fakeNet, ip netip.Addr, c *Credentials, edit func(*Config), besides func(context.Context, *Host) error) *virtualPeer {
+	t.Helper()
+	p := &virtualPeer{ip: ip}
 	var closeNet func() error
 	cfg := Default()
 	cfg.Credentials, cfg.Version = c, "test"
@@ -34,6 +43,9 @@ func startVirtual(t *testing.T, n *fakeNet, i int, c *Credentials) *virtualPeer 
 	var opts []libp2p.Option
 	opts, closeNet = n.machine(p.ip)
 	cfg.library = opts
+	if edit != nil {
+		edit(&cfg)
+	}
 	h, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -42,16 +54,16 @@ func startVirtual(t *testing.T, n *fakeNet, i int, c *Credentials) *virtualPeer 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
 	go func() { done <- h.Run(ctx) }()
-	go func() { done <- advertiseSlowly(ctx, h, rand.New(rand.NewPCG(1, uint64(i)))) }()
+	go func() { done <- besides(ctx, h) }()
 	p.stop = func() {
 		cancel()
 		for range 2 {
 			if err := <-done; err != nil {
-				t.Errorf("peer %d: %v", i, err)
+				t.Errorf("peer at %s: %v", ip, err)
 			}
 		}
 		if err := closeNet(); err != nil {
-			t.Errorf("peer %d: %v", i, err)
+			t.Errorf("peer at %s: %v", ip, err)
 		}
 	}
 	return p
