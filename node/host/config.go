@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"time"
 
@@ -42,7 +43,9 @@ type Config struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Now        func() time.Time      // nil: time.Now
 
-	library []libp2p.Option // of tests that have a network of their own
+	// Tests take others: options of the library for a network of their own, and this machine's addresses.
+	library  []libp2p.Option
+	ownAddrs func() []net.IP
 }
 
 // Times are the intervals of the host's loops.
@@ -67,7 +70,7 @@ func Default() Config {
 		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes,
 		PeersLow: 12, PeersHigh: 40, // a random graph of as many holds together; others are dialled when needed
 		PeersPerIP: 256, // a lecture hall behind one address
-		widePort:   widePort,
+		widePort:   widePort, ownAddrs: ownAddrs,
 		Times: Times{
 			Hello: protocol.HelloTimeout,
 			Dial:  2 * time.Second, Backoff: time.Second, Ping: 2 * time.Second,

@@ -63,7 +63,7 @@ func (l *local) loop(ctx context.Context) error {
 
 // look does what is to be done if the addresses are others, or the machine has slept.
 func (l *local) look() {
-	addrs, now := l.r.interfaceAddrs(), time.Now().Round(0) // the wall clock goes on in sleep
+	addrs, now := l.r.interfaceAddrs(), l.r.now().Round(0) // the wall clock goes on in sleep
 	var texts []string
 	for _, a := range addrs {
 		if !manet.IsIP6LinkLocal(a) { // these come and go with each container
@@ -80,7 +80,7 @@ func (l *local) look() {
 	l.addrs = texts
 	if !first {
 		l.r.log.Info("this machine has other addresses or has slept: looks for its peers again", "addrs", texts)
-		l.r.endStranded(ownAddrs())
+		l.r.endStranded(l.r.cfg.ownAddrs())
 		l.r.book.retry()
 		l.r.probeAll()
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -261,4 +262,61 @@ func TestAnnouncement(t *testing.T) {
 		})
 	}
 	foundIn([]string{mdnsText + lan}, func(peer.AddrInfo) { t.Error("an address of nobody") })
+}
+
+// sleeping has a machine with a clock sleep now, and again every few seconds: it may not have looked at the
+// time yet.
+func sleeping(c *clock, cond func() bool) func() bool {
+	var slept time.Time
+	return func() bool {
+		if time.Since(slept) > 5*localEvery {
+			c.add(2 * asleepAfter)
+			slept = time.Now()
+		}
+		return cond()
+	}
+}
+
+// TestSleep has a machine sleep and wake up elsewhere: connections from the address that it had end, though
+// they still work here, and others take their place.
+func TestSleep(t *testing.T) {
+	t.Parallel()
+	var moved atomic.Bool
+	clock := newClock()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(c *Config) {
+		c.Now = clock.now
+		c.ownAddrs = func() []net.IP {
+			if moved.Load() {
+				return []net.IP{net.IPv4(192, 168, 1, 9)}
+			}
+			return []net.IP{net.IPv4(127, 0, 0, 1)}
+		}
+	})
+	until(t, "they meet", knows(b, a))
+	before := b.Path(a.ID()).Since
+	moved.Store(true)
+	until(t, "they meet anew", sleeping(clock, func() bool { return knows(b, a)() && b.Path(a.ID()).Since.After(before) }))
+}
+
+// TestDialsAfterSleep has a peer that was dialled in vain, and is there again when this machine has slept: it
+// is dialled at once, and not minutes later.
+func TestDialsAfterSleep(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), nil)
+	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), func(c *Config) {
+		c.Listen, c.Now, c.Times.Backoff = nil, clock.now, time.Hour
+	})
+	until(t, "they meet the founder", func() bool { return knows(a, founder)() && knows(b, founder)() })
+	if err := b.Connect(t.Context(), a.Addrs()[0]); err != nil {
+		t.Fatal(err)
+	}
+	at := withoutPeer(a.Addrs()[0])
+	a.stop()
+	until(t, "given up", func() bool { b.book.mu.Lock(); defer b.book.mu.Unlock(); return b.book.peers[a.ID()].failures >= lostTries })
+	a = startPeer(t, a.creds, func(c *Config) { c.Listen = []string{string(at)} })
+	until(t, "it meets the founder", knows(a, founder))
+	until(t, "they meet", sleeping(clock, knows(b, a)))
 }
