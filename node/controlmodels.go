@@ -116,6 +116,7 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	if unsaved != nil && !store.IsFull(unsaved) {
 		return unsaved
 	}
+	model, known := r.catalog.Find(id.String())
 	if err := r.catalog.Remove(id); err != nil {
 		return err
 	}
@@ -127,7 +128,11 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
 	}
-	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed})
+	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed}
+	if known {
+		_, done.Stay = r.catalog.Size(model)
+	}
+	return answer(w, done)
 }
 
 // checkRemove refuses to remove a model of which this node serves blocks, unless force=true
@@ -213,11 +218,8 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	st, err := r.catalog.Fetch(req.Context(), m, rng, exchange.Options{Progress: func(s exchange.Stats) {
 		e.send(api.Event{Stage: hosting.Fetching, Bytes: s.Bytes + s.Skipped, Total: total})
 	}})
-	if err != nil {
-		err = fmt.Errorf("%w%s", err, r.holders(m.CID))
-	}
 	r.changes()
-	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, err)
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, r.notFetched(m.Name, m.CID, err))
 }
 
 func (r *running) postBench(w http.ResponseWriter, req *http.Request) error {
@@ -290,7 +292,7 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	if err == nil {
 		r.announced(req.Context())
 	}
-	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, From: from(st), Range: &rng}, err)
+	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, From: from(st), Range: &rng}, r.notFetched(m.Name, m.CID, err))
 }
 
 func (r *running) deleteHost(w http.ResponseWriter, req *http.Request) error {

@@ -215,10 +215,10 @@ func (r *running) find(ctx context.Context, name string) (*catalog.Model, error)
 	m, err := r.catalog.Get(ctx, id, from)
 	var missing *exchange.MissingError
 	if errors.As(err, &missing) && missing.Err == nil && r.holders(id) == "" { // all that were asked say no
-		err = fmt.Errorf("%w: %w", gateway.ErrNotFound, err)
+		return nil, fmt.Errorf("%w: %s is not here, and no peer that is reached has it", gateway.ErrNotFound, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w%s", err, r.holders(id))
+		return nil, r.notFetched(name, id, err)
 	}
 	return m, nil
 }

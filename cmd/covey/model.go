@@ -167,8 +167,14 @@ func listCommand(o *options) *cobra.Command {
 			for _, m := range shown {
 				rows = append(rows, listRow(m))
 			}
-			if err := table(c.OutOrStdout(), rows); err != nil || more == 0 {
+			if err := table(c.OutOrStdout(), rows); err != nil {
 				return err
+			}
+			if slices.ContainsFunc(shown, foreign) {
+				fmt.Fprintf(c.ErrOrStderr(), "-: not known yet, only peers have them; covey model show NAME%s asks one of them\n", o.dataFlag())
+			}
+			if more == 0 {
+				return nil
 			}
 			_, err = fmt.Fprintf(c.OutOrStdout(), "and %d more that peers have: covey model ls --all%s\n", more, o.dataFlag())
 			return err
@@ -178,10 +184,12 @@ func listCommand(o *options) *cobra.Command {
 	return c
 }
 
+// foreign reports whether only peers have a model.
+func foreign(m api.Model) bool { return m.Task == "" && !m.Builtin }
+
 // summary leaves out most of the models that only peers have, if they are many, and returns
 // how many it leaves out: those that fewest peers serve and hold.
 func summary(models []api.Model) (shown []api.Model, more int) {
-	foreign := func(m api.Model) bool { return m.Task == "" && !m.Builtin }
 	var peers []api.Model
 	for _, m := range models {
 		if foreign(m) {
@@ -329,11 +337,30 @@ func removeCommand(o *options) *cobra.Command {
 			if err := client.Delete(c.Context(), path, &freed); err != nil {
 				return err
 			}
-			return o.report(c, freed, "removed %s: blocks of %s, the disk got %s back", a[0], store.BytesText(freed.Bytes), store.BytesText(freed.Freed))
+			return o.report(c, freed, "removed %s: %s", a[0], freedText(freed))
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "also if this node serves blocks of it")
 	return c
+}
+
+// roundedBytes is what the disk may get back beside what was removed without a word: it counts in
+// pages, and the store has its lists.
+const roundedBytes = 64 << 10
+
+// freedText says what was removed, what the disk got back of it, and why the two differ.
+func freedText(c api.Collected) string {
+	text := fmt.Sprintf("%s of %s, the disk got %s back", countText(c.Blocks, "block"), store.BytesText(c.Bytes), store.BytesText(c.Freed))
+	switch {
+	case c.Freed < c.Bytes:
+		text += fmt.Sprintf("; the other %s come back later, with what else goes from the same files", store.BytesText(c.Bytes-c.Freed))
+	case c.Freed > c.Bytes+roundedBytes:
+		text += "; that is more, as garbage of before went with it"
+	}
+	if c.Stay > 0 {
+		text += fmt.Sprintf("; %s of it are in other models, too, and stay", store.BytesText(c.Stay))
+	}
+	return text
 }
 
 func pinCommand(o *options) *cobra.Command {
@@ -374,7 +401,7 @@ func gcCommand(o *options) *cobra.Command {
 			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
 				return err
 			}
-			return o.report(c, done, "removed %d blocks of %s, the disk got %s back", done.Blocks, store.BytesText(done.Bytes), store.BytesText(done.Freed))
+			return o.report(c, done, "removed %s", freedText(done))
 		},
 	}
 	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")

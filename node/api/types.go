@@ -258,4 +258,5 @@ type Collected struct {
 	Blocks int   `json:"blocks"`
 	Bytes  int64 `json:"bytes"` // of the blocks
 	Freed  int64 `json:"freed"` // that the disk got back
+	Stay   int64 `json:"stay"`  // of the model that was removed, in blocks that others need
 }

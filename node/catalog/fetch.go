@@ -31,11 +31,11 @@ func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.
 		return here, ctx.Err()
 	}
 	if err := c.store.CheckModel(c.Missing(m, r)); err != nil {
-		return exchange.Stats{}, fmt.Errorf("fetch model %s: %w", m.CID, c.roomHint(err))
+		return exchange.Stats{}, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), c.roomHint(err))
 	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
 	if err != nil {
-		return st, fmt.Errorf("fetch model %s: %w", m.CID, err)
+		return st, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), err)
 	}
 	return st, nil
 }

@@ -63,6 +63,12 @@ func Tagged(name string, id cid.Cid) string {
 	return cut(name, protocol.MaxTextName-len(tag)) + tag
 }
 
+// Short returns the first characters of a model's identifier, by which it can be asked for.
+func Short(id cid.Cid) string {
+	s := id.String()
+	return s[:min(len(s), len(cidPrefix)+shortID)]
+}
+
 // taken tells that a name stands for another model, and what to do.
 func (c *Catalog) taken(name string, by cid.Cid) error {
 	what := by.String()

@@ -310,7 +310,7 @@ func (m *Manager) fetchAndLoad(ctx context.Context, model *catalog.Model, h *rec
 		Progress: func(s exchange.Stats) { progress(Fetching, s.Bytes+s.Skipped, total) },
 	})
 	if err != nil {
-		return stats, fmt.Errorf("fetch %s: %w", model.Name, err)
+		return stats, err
 	}
 	// The tokenizer comes along, so that each peer of a chain can give it to those who ask.
 	if _, err := m.cfg.Catalog.Text(ctx, model); err != nil {

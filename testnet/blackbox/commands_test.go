@@ -488,7 +488,7 @@ func TestSizesAgree(t *testing.T) {
 		{[]string{"model", "show", "mine"}, "here          7.4 MiB", "licence"},
 		{[]string{"model", "show", "mine"}, "2.0 MiB, 1 tensor, here", "1 tensors"},
 		{[]string{"model", "show", "mine"}, "2.0 MiB shared with other parts, 2 tensors", ""},
-		{[]string{"model", "rm", "mine"}, "removed mine: blocks of 7.4 MiB, the disk got", ""},
+		{[]string{"model", "rm", "mine"}, " of 7.4 MiB, the disk got", ""},
 	} {
 		out, messages, code := covey(t, dir, "", tc.args...)
 		if code != 0 || !strings.Contains(out, tc.want) || tc.less != "" && strings.Contains(out, tc.less) {
@@ -507,10 +507,11 @@ func TestModelsOfPeers(t *testing.T) {
 	dir := s.Node("two").Dir()
 	for _, tc := range []struct{ command, want string }{
 		{"model ls", "far   -     -     0 B   1 "},
+		{"model ls", "-: not known yet, only peers have them; covey model show NAME --data " + shell.Quote(dir) + " asks one of them"},
 		{"model show far", "pinned        its description only"},
 		{"model ls", "far   generate  7.4 MiB  0 B   1 "},
 	} {
-		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != 0 || !strings.Contains(out, tc.want) {
+		if out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...); code != 0 || !strings.Contains(out+messages, tc.want) {
 			t.Errorf("covey %s: exit code %d, %q, %s; want %q", tc.command, code, out, messages, tc.want)
 		}
 	}
@@ -534,7 +535,7 @@ func TestRouteWithoutChain(t *testing.T) {
 		{"two", "run far hi", 4, "fetch and serve it with: covey host far --data "},
 		{"two", "route far", 4, "no chain: no peer serves any of it"},
 		{"two", "route nothing", 3, "nothing is not here"},
-		{"two", "route " + wire.CIDOf([]byte("nothing")).String(), 3, "no peer has them"},
+		{"two", "route " + wire.CIDOf([]byte("nothing")).String(), 3, "is not here, and no peer that is reached has it"},
 		{"two", "route far --json", 4, `"missing": "no peer serves any of it`},
 		{"one", "route far --prompt 5000", 2, "the context of far"},
 	} {

@@ -46,8 +46,10 @@ func TestOnlyHolderGone(t *testing.T) {
 	}{
 		{"run far hi", 4, "no peer that is reached has its blocks; no peer of the swarm is reached: " + refused},
 		{"route far", 4, "no chain: no peer serves any of it now"},
-		{"host far", 4, " is unreachable: its machine refuses the connection"},
-		{"model pull far", 4, " is unreachable: its machine refuses the connection"},
+		{"host far", 4, "covey: far (bafkrei"},
+		{"host far", 4, " blocks could not be fetched; no peer of the swarm is reached: " + refused},
+		{"model pull far", 4, "covey: far (bafkrei"},
+		{"model pull far", 4, " blocks could not be fetched; no peer of the swarm is reached: " + refused},
 		{"run farther hi", 3, refused},
 		{"route farther", 3, refused},
 		{"host farther", 3, refused},

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
@@ -196,6 +197,50 @@ func TestImportFromACacheByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(run("model", "import", first), "hf download covey/Demo-1M tokenizer.json --cache-dir "+hub+";", "sys.argv[1] + \"/tokenizer.json\")' "+first)
+}
+
+// TestRemoveSaysWhatStays removes one of two models of the same weights, then the other: the bytes
+// that are told are those that went, those of the other stay, and both are the model.
+func TestRemoveSaysWhatStays(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), t.TempDir()
+	if err := demo.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := command(t, data, args...).Output()
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		return string(out)
+	}
+	run("model", "import", dir, "--name", "one")
+	run("model", "import", dir, "--name", "two")
+	var m api.Model
+	if err := json.Unmarshal([]byte(run("model", "show", "one", "--json")), &m); err != nil {
+		t.Fatal(err)
+	}
+	var first, second api.Collected
+	if err := json.Unmarshal([]byte(run("model", "rm", "one", "--json")), &first); err != nil {
+		t.Fatal(err)
+	}
+	if first.Stay != m.Bytes || first.Blocks != 1 || first.Bytes > 1<<16 { // its manifest went
+		t.Errorf("the first: %+v, want %d bytes that stay", first, m.Bytes)
+	}
+	run("model", "import", dir, "--name", "one")
+	if text := run("model", "rm", "one"); !strings.HasPrefix(text, "removed one: 1 block of ") || !strings.HasSuffix(text, fmt.Sprintf("; %s of it are in other models, too, and stay\n", store.BytesText(m.Bytes))) {
+		t.Errorf("the first again: %q", text)
+	}
+	if err := json.Unmarshal([]byte(run("model", "rm", "two", "--json")), &second); err != nil {
+		t.Fatal(err)
+	}
+	if second.Stay != 0 || second.Bytes < m.Bytes {
+		t.Errorf("the second: %+v, want all of %d bytes removed", second, m.Bytes)
+	}
+	if text := run("model", "gc"); text != "removed 0 blocks of 0 B, the disk got 0 B back\n" {
+		t.Errorf("nothing more: %q", text)
+	}
 }
 
 // TestImportSaysWhichFolder names what is near a model and not one: the error says what to import,
