@@ -116,7 +116,7 @@ func openKey(path string, create bool) (ed25519.PrivateKey, error) {
 		if _, err := rand.Read(seed); err != nil {
 			return nil, err
 		}
-		err = createFile(path, []byte(hex.EncodeToString(seed)+"\n"))
+		err = createFile(path, []byte(hex.EncodeToString(seed)+"\n"), os.Link)
 		if err != nil && !errors.Is(err, fs.ErrExist) { // another process was first: take its key
 			return nil, err
 		}
@@ -132,11 +132,29 @@ func openKey(path string, create bool) (ed25519.PrivateKey, error) {
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("key %q has mode %o and can be read by others: chmod 600 it", path, info.Mode().Perm())
 	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, emptyKey(path)
+	}
 	seed, err := hex.DecodeString(strings.TrimSpace(string(data)))
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("key %q is damaged: want %d hex digits", path, 2*ed25519.SeedSize)
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// emptyKey says what to do about a key file with nothing in it, which a crash or a full disk may
+// have left.
+func emptyKey(path string) error {
+	_, err := os.Stat(filepath.Join(filepath.Dir(path), membershipFile))
+	advice := "remove it: the next start makes a new one"
+	switch {
+	case err != nil:
+	case filepath.Base(path) == swarmFile:
+		advice = "remove it: this peer stays a member of its swarm, and can invite nobody"
+	default:
+		advice = "remove it and " + membershipFile + " beside it: the next start makes new ones, and needs a token to join its swarm again"
+	}
+	return fmt.Errorf("key %q is empty: make room on the disk if it is full, and put a copy of the key back, or if there is none, %s", path, advice)
 }
 
 func readMembership(dir string) (*stored, error) {

@@ -30,30 +30,28 @@ func writeFile(path string, data []byte) (err error) {
 	return nil
 }
 
-// createFile puts data at path unless there is a file already: then the error is
-// fs.ErrExist, and the file is left as it is.
-func createFile(path string, data []byte) error {
+// createFile puts data at path, whole or not at all, unless there is a file already: then the
+// error is fs.ErrExist, and the file is left as it is. link is os.Link. On a file system without
+// links a file that another process creates at the same moment may be replaced.
+func createFile(path string, data []byte, link func(from, to string) error) (err error) {
 	f, err := tempFile(path, data)
 	if err != nil {
 		return err
 	}
-	err = os.Link(f, path) // unlike rename, link does not replace
+	err = link(f, path) // unlike rename, link does not replace
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		err = createExclusive(path, data) // a file system without links
+		if _, err = os.Lstat(path); err == nil {
+			err = fs.ErrExist
+		} else if errors.Is(err, fs.ErrNotExist) {
+			if err = os.Rename(f, path); err == nil {
+				return nil
+			}
+		}
 	}
 	if err := errors.Join(err, os.Remove(f)); err != nil {
 		return fmt.Errorf("create %q: %w", path, err)
 	}
 	return nil
-}
-
-func createExclusive(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // tempFile writes data to a new file beside path and returns its name.

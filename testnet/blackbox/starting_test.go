@@ -7,14 +7,52 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
+	nodehost "github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/testnet/runner"
 )
+
+// TestEmptyKey starts a node whose key was left empty, with and without a membership, does what it
+// says, and starts it again.
+func TestEmptyKey(t *testing.T) {
+	t.Parallel()
+	s := swarm(t, &runner.Manifest{Nodes: nodes("one")})
+	if err := s.Node("one").Stop(); err != nil {
+		t.Fatal(err)
+	}
+	member, fresh := s.Node("one").Dir(), t.TempDir()
+	for _, tc := range []struct {
+		dir, key, want string
+		remove         []string
+	}{
+		{fresh, "identity.key", "if there is none, remove it: the next start makes a new one", []string{"identity.key"}},
+		{member, "swarm.key", "remove it: this peer stays a member of its swarm, and can invite nobody", []string{"swarm.key"}},
+		{member, "identity.key", "remove it and membership.cbor beside it", []string{"identity.key", "membership.cbor"}},
+	} {
+		key := filepath.Join(tc.dir, tc.key)
+		if err := os.WriteFile(key, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, messages, code := covey(t, tc.dir, "", "up", "--api", "127.0.0.1:0"); code != 1 || !strings.Contains(messages, "covey: ") || !strings.Contains(messages, strconv.Quote(key)+" is empty: ") || !strings.Contains(messages, tc.want) {
+			t.Errorf("empty %s: exit code %d, %q, %q, want %q", tc.key, code, out, messages, tc.want)
+		}
+		for _, name := range tc.remove {
+			if err := os.Remove(filepath.Join(tc.dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := nodehost.OpenCredentials(tc.dir, nil, time.Now()); err != nil {
+			t.Errorf("without %v: %v", tc.remove, err)
+		}
+	}
+}
 
 // readmeSwarm is the README's session of two peers on one machine.
 func readmeSwarm(t *testing.T) []string {
