@@ -145,6 +145,8 @@ const (
 	// MaxTrainEvidence bounds one message that proves a lie, MaxTrainOutcome an outcome.
 	MaxTrainEvidence = MaxTrainSmall
 	MaxTrainOutcome  = 256 << 10
+	// MaxTrainBundle bounds the messages that are sent together: a proposal, and what it rests on.
+	MaxTrainBundle = 4*MaxTrainMembers + 1
 	// MaxTrainData is the largest piece of a slice in one frame, MaxTrainChain the longest list of
 	// certificates in one answer.
 	MaxTrainData  = 1 << 20

@@ -179,6 +179,17 @@ func (c *Client) Put(ctx context.Context, id host.ID, p train.Put, data []byte) 
 	})
 }
 
+// Tell brings messages of a job.
+func (c *Client) Tell(ctx context.Context, id host.ID, b *train.Bundle) error {
+	return c.ask(ctx, id, func(l *link) error {
+		if err := l.send(train.TypeTell, b); err != nil {
+			return err
+		}
+		_, err := l.next(train.TypeTaken)
+		return err
+	})
+}
+
 // Get fetches the result of a slice, of so many bytes, and checks its hash.
 func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, size int) (data []byte, err error) {
 	err = c.ask(ctx, id, func(l *link) error {

@@ -29,6 +29,8 @@ type Source interface {
 	Chain(from host.ID, c *train.Chain) ([]*train.Sealed, error)
 	// Job returns a signed job.
 	Job(from host.ID, job train.Hash) (*train.Sealed, error)
+	// Tell takes messages of a job.
+	Tell(from host.ID, b *train.Bundle) error
 	// State puts the blocks of a state into the store and returns their hashes.
 	State(ctx context.Context, from host.ID, s *train.State) ([]train.Hash, error)
 }
@@ -96,6 +98,15 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 			return err
 		}
 		return v.sealed(from, t, c)
+	case train.TypeTell:
+		m := new(train.Bundle)
+		if err := wire.Decode(b, m); err != nil {
+			return err
+		}
+		if err := v.src.Tell(from, m); err != nil {
+			return v.refuse(err)
+		}
+		return errors.Join(v.w.Write(train.TypeTaken), v.w.Flush())
 	case train.TypeState:
 		q := new(train.State)
 		if err := wire.Decode(b, q); err != nil {

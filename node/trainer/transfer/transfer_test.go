@@ -90,6 +90,7 @@ type shelf struct {
 
 	mu    sync.Mutex
 	taken map[train.Put][]byte
+	told  []*train.Bundle
 }
 
 func (s *shelf) Accept(_ host.ID, p *train.Put) (func([]byte) error, error) {
@@ -121,6 +122,13 @@ func (s *shelf) Result(ctx context.Context, _ host.ID, g *train.Get) ([]byte, er
 func (s *shelf) Chain(host.ID, *train.Chain) ([]*train.Sealed, error) { return s.chain, nil }
 
 func (s *shelf) Job(host.ID, train.Hash) (*train.Sealed, error) { return s.job, nil }
+
+func (s *shelf) Tell(_ host.ID, b *train.Bundle) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, b)
+	return nil
+}
 
 func (s *shelf) State(context.Context, host.ID, *train.State) ([]train.Hash, error) {
 	return s.leaves, nil
@@ -215,6 +223,10 @@ func TestLists(t *testing.T) {
 	}
 	if _, _, err := c.Job(ctx, to.ID(), hash(9)); !errors.Is(err, transfer.ErrHash) {
 		t.Errorf("another job than was asked for: %v", err)
+	}
+	b := &train.Bundle{Messages: []train.Sealed{*src.job}, Seq: 3}
+	if err := c.Tell(ctx, to.ID(), b); err != nil || len(src.told) != 1 || src.told[0].Seq != 3 {
+		t.Errorf("messages: %v", err)
 	}
 	q := train.State{Job: id, Root: hash(1)}
 	if leaves, err := c.Leaves(ctx, to.ID(), q, len(src.leaves)); err != nil || len(leaves) != len(src.leaves) || leaves[len(leaves)-1] != src.leaves[len(leaves)-1] {
