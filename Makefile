@@ -10,7 +10,7 @@ TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn lab lab-ci idle test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn lab lab-ci idle attacks test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ lab-ci: build ## a small lab, in about a minute: a pair of homes, and nodes on l
 idle: build ## what swarms of processes cost that have nothing to do: traffic, CPU, connections (Linux; N=8,32)
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/idle
 	bin/idle -covey bin/covey -nodes $(N)
+
+attacks: ## what liars among the senders of updates can do under each rule: tables, in about ten minutes (SEED=n; RUN=name for some rules)
+	$(GO) run -trimpath ./testnet/cmd/attacks -seed $(SEED) -run '$(RUN)'
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

@@ -1,0 +1,203 @@
+package attack
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/covey-network/covey/consensus/robust"
+)
+
+// Plain is the rule that is no rule: the mean without any check, to show that an attack bites.
+const Plain = "plain"
+
+// The attacks. A liar knows what all honest senders send in a step.
+const (
+	None       = "none"       // the liars are honest
+	LabelFlip  = "labelflip"  // honest work on data whose label y is 9 - y
+	SignFlip   = "signflip"   // the own update times -1
+	SignFlip10 = "signflip10" // times -10
+	Scaled     = "x1000"      // times 1000
+	IPM        = "ipm"        // inner product manipulation: the honest mean times -0.1
+	ALIE       = "alie"       // a little is enough: the honest mean less 1.5 standard deviations
+	Noise      = "noise"      // normal, 10 in each coordinate
+	Mimic      = "mimic"      // what the first honest sender sends
+	Zero       = "zero"
+	NaN        = "nan"
+)
+
+// Attacks lists them all, None first.
+var Attacks = []string{None, LabelFlip, SignFlip, SignFlip10, Scaled, IPM, ALIE, Noise, Mimic, Zero, NaN}
+
+// Config is one training.
+type Config struct {
+	Rule   string // of consensus/robust, or Plain
+	Attack string
+	Liars  int  // of the senders
+	Sorted bool // each sender has a contiguous part of the data sorted by label; else by chance
+	Seed   uint64
+}
+
+// The setting.
+const (
+	senders   = 20
+	batchSize = 32
+	steps     = 300
+	momentum  = 0.9 // of each sender's own gradients
+	rate      = 0.5
+)
+
+// Run trains and returns the part of the test data, 0 to 1, that is classified right.
+func Run(cfg Config) (float64, error) {
+	if !slices.Contains(Attacks, cfg.Attack) {
+		return 0, fmt.Errorf("attack %q is not one of %s", cfg.Attack, strings.Join(Attacks, ", "))
+	}
+	if cfg.Liars < 0 || cfg.Liars >= senders {
+		return 0, fmt.Errorf("%d liars of %d senders", cfg.Liars, senders)
+	}
+	aggregate, err := aggregator(cfg.Rule)
+	if err != nil {
+		return 0, err
+	}
+	rng := rand.New(rand.NewPCG(cfg.Seed, 1))
+	train, test := makeData(rng)
+	s := newSwarm(cfg, rng, train)
+	model := newModel(rng)
+	result := make([]float32, len(model.params))
+	for range steps {
+		s.send(&model)
+		if err := aggregate(result, s.updates); err != nil {
+			return 0, err
+		}
+		for i, v := range result {
+			model.params[i] -= rate * v
+		}
+	}
+	right := 0
+	for i := range test.labels {
+		if model.predict(test.row(i)) == test.labels[i] {
+			right++
+		}
+	}
+	return float64(right) / float64(len(test.labels)), nil
+}
+
+// aggregator returns what combines the updates; clipping starts from the last result.
+func aggregator(name string) (func(dst []float32, updates [][]float32) error, error) {
+	if name == Plain {
+		return func(dst []float32, updates [][]float32) error {
+			clear(dst)
+			for _, u := range updates {
+				for i, v := range u {
+					dst[i] += v / float32(len(updates))
+				}
+			}
+			return nil
+		}, nil
+	}
+	r, err := robust.Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	var last []float32
+	return func(dst []float32, updates [][]float32) error {
+		_, err := r.Aggregate(dst, updates, nil, last)
+		if r.Referenced() {
+			last = slices.Clone(dst)
+		}
+		return err
+	}, nil
+}
+
+// swarm is the senders: the honest first.
+type swarm struct {
+	attack  string
+	honest  int
+	rng     *rand.Rand
+	data    data
+	shards  [][]int     // of the data, for each sender
+	own     [][]float32 // momentum: what an honest sender sends
+	updates [][]float32
+	work    scratch
+}
+
+func newSwarm(cfg Config, rng *rand.Rand, d data) *swarm {
+	s := &swarm{attack: cfg.Attack, honest: senders - cfg.Liars, rng: rng, data: d}
+	order := rng.Perm(len(d.labels))
+	if cfg.Sorted {
+		slices.SortStableFunc(order, func(a, b int) int { return d.labels[a] - d.labels[b] })
+	}
+	for i := range senders {
+		k := i % s.honest // a liar has the data of an honest sender
+		s.shards = append(s.shards, order[k*len(order)/s.honest:(k+1)*len(order)/s.honest])
+		s.own = append(s.own, make([]float32, paramCount))
+		s.updates = append(s.updates, make([]float32, paramCount))
+	}
+	return s
+}
+
+// send does one step of every sender.
+func (s *swarm) send(m *model) {
+	gradient := make([]float32, paramCount)
+	for i := range senders {
+		clear(gradient)
+		for range batchSize {
+			k := s.shards[i][s.rng.IntN(len(s.shards[i]))]
+			label := s.data.labels[k]
+			if i >= s.honest && s.attack == LabelFlip {
+				label = classes - 1 - label
+			}
+			m.gradient(&s.work, gradient, s.data.row(k), label)
+		}
+		for k, g := range gradient {
+			s.own[i][k] = momentum*s.own[i][k] + (1-momentum)*g/batchSize
+		}
+		copy(s.updates[i], s.own[i])
+	}
+	for i := s.honest; i < senders; i++ {
+		s.lie(s.updates[i])
+	}
+}
+
+// lie makes of what an honest sender would send what a liar does.
+func (s *swarm) lie(u []float32) {
+	times := func(factor float32) {
+		for i := range u {
+			u[i] *= factor
+		}
+	}
+	switch s.attack {
+	case SignFlip:
+		times(-1)
+	case SignFlip10:
+		times(-10)
+	case Scaled:
+		times(1000)
+	case Zero:
+		clear(u)
+	case NaN:
+		u[0] = float32(math.NaN())
+	case Mimic:
+		copy(u, s.own[0])
+	case Noise:
+		for i := range u {
+			u[i] = 10 * float32(s.rng.NormFloat64())
+		}
+	case IPM, ALIE:
+		for i := range u {
+			sum, squares := 0.0, 0.0
+			for _, v := range s.own[:s.honest] {
+				sum += float64(v[i])
+				squares += float64(v[i]) * float64(v[i])
+			}
+			mean := sum / float64(s.honest)
+			if s.attack == IPM {
+				u[i] = float32(-0.1 * mean)
+			} else {
+				u[i] = float32(mean - 1.5*math.Sqrt(max(0, squares/float64(s.honest)-mean*mean)))
+			}
+		}
+	}
+}
