@@ -23,18 +23,28 @@ type mode interface {
 	gradient()
 	// update writes what was learned since begin.
 	update(dst []float32)
-	// apply sets the trainer to the state that a result makes of that of begin.
-	apply(result []float32) error
-	// alone takes what this member learned as the result: it is the only member.
+	// apply sets the trainer to the state that a result makes of that of begin. What is not in
+	// one of the ranges, ascending, stays as it was.
+	apply(result []float32, changed []span) error
+	// alone takes what this member has learned as the result: it is the only member.
 	alone()
 	// commit makes the state that apply or alone set that of the next round's beginning.
 	commit()
 	// vectors returns the state that apply or alone set: what a root is of. They are valid until
 	// the next call of another method.
 	vectors() [][]float32
-	// take sets the trainer and the beginning of the next round to a state of the same layout,
-	// after a number of rounds.
-	take(vectors [][]float32, round uint64) error
+	// kept returns the state of the round's beginning, in the same layout.
+	kept() [][]float32
+	// take sets the trainer and the beginning of the next round to a state of the same layout.
+	take(vectors [][]float32) error
+}
+
+// span is the numbers of a vector from lo to hi, hi left out.
+type span struct{ lo, hi int }
+
+// within returns the part of a span that lies between lo and hi, counted from lo.
+func (s span) within(lo, hi int) span {
+	return span{max(s.lo, lo) - lo, max(min(s.hi, hi), max(s.lo, lo)) - lo}
 }
 
 // newMode returns the mode of a job.
@@ -88,16 +98,25 @@ func difference(dst, a, b []float32) {
 	}
 }
 
-func (d *dilocoMode) apply(result []float32) error {
+func (d *dilocoMode) apply(result []float32, changed []span) error {
 	n := len(d.moment)
-	values := d.t.Params().Values
-	for i, g := range result[:n] {
-		// Each product is rounded: no processor may fuse it with the sum that follows.
-		m := float32(d.momentum*d.moment[i]) + g
-		d.next[i] = m
-		values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+	values, stats := d.t.Params().Values, d.t.Stats()
+	copy(values, d.base)
+	copy(stats, d.base[n:])
+	copy(d.next, d.moment)
+	for _, c := range changed {
+		p := c.within(0, n)
+		for i := p.lo; i < p.hi; i++ {
+			// Each product is rounded: no processor may fuse it with the sum that follows.
+			g := result[i]
+			m := float32(d.momentum*d.moment[i]) + g
+			d.next[i] = m
+			values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+		}
+		if q := c.within(n, len(d.base)); q.lo < q.hi {
+			difference(stats[q.lo:q.hi], d.base[n+q.lo:n+q.hi], result[n+q.lo:n+q.hi])
+		}
 	}
-	difference(d.t.Stats(), d.base[n:], result[n:])
 	return nil
 }
 
@@ -112,7 +131,12 @@ func (d *dilocoMode) vectors() [][]float32 {
 	return [][]float32{d.t.Params().Values, d.t.Stats(), d.next}
 }
 
-func (d *dilocoMode) take(vectors [][]float32, _ uint64) error {
+func (d *dilocoMode) kept() [][]float32 {
+	n := len(d.moment)
+	return [][]float32{d.base[:n], d.base[n:], d.moment}
+}
+
+func (d *dilocoMode) take(vectors [][]float32) error {
 	if err := fits(d.vectors(), vectors); err != nil {
 		return err
 	}
@@ -134,14 +158,14 @@ type allReduceMode struct {
 
 func newAllReduce(t *train.Trainer) *allReduceMode {
 	a := &allReduceMode{t: t, grads: make([]float32, len(t.Params().Values)), stats: make([]float32, len(t.Stats()))}
-	for _, v := range a.vectors() {
+	for _, v := range a.numbers() {
 		a.base = append(a.base, make([]float32, len(v)))
 	}
 	return a
 }
 
 func (a *allReduceMode) begin() {
-	copyAll(a.base, a.vectors())
+	copyAll(a.base, a.numbers())
 	a.steps = a.t.Steps()
 }
 
@@ -155,10 +179,13 @@ func (a *allReduceMode) update(dst []float32) {
 	copy(dst[n:], a.stats)
 }
 
-func (a *allReduceMode) apply(result []float32) error {
-	copyAll(a.vectors(), a.base)
+func (a *allReduceMode) apply(result []float32, changed []span) error {
+	copyAll(a.numbers(), a.base)
 	if err := a.t.SetSteps(a.steps); err != nil {
 		return err
+	}
+	if len(changed) == 0 { // a round without a result: no step
+		return nil
 	}
 	n := copy(a.t.Params().Grads, result)
 	copy(a.t.Stats(), result[n:])
@@ -171,20 +198,33 @@ func (*allReduceMode) alone() {}
 func (a *allReduceMode) commit() { a.begin() }
 
 func (a *allReduceMode) vectors() [][]float32 {
+	return append(a.numbers(), writeSteps(a.t.Steps()))
+}
+
+// numbers are those of the trainer.
+func (a *allReduceMode) numbers() [][]float32 {
 	return append([][]float32{a.t.Params().Values, a.t.Stats()}, a.t.Moments()...)
 }
 
-func (a *allReduceMode) take(vectors [][]float32, round uint64) error {
+func (a *allReduceMode) kept() [][]float32 { return append(slices.Clone(a.base), writeSteps(a.steps)) }
+
+func (a *allReduceMode) take(vectors [][]float32) error {
 	if err := fits(a.vectors(), vectors); err != nil {
 		return err
 	}
-	if err := a.t.SetSteps(int(round)); err != nil {
+	last := len(vectors) - 1
+	if err := a.t.SetSteps(readSteps(vectors[last])); err != nil {
 		return err
 	}
-	copyAll(a.vectors(), vectors)
+	copyAll(a.numbers(), vectors[:last])
 	a.begin()
 	return nil
 }
+
+// writeSteps writes a number of steps as a vector of a state: schedule and optimiser go by it.
+func writeSteps(n int) []float32 { return []float32{float32(n >> 20), float32(n & (1<<20 - 1))} }
+
+func readSteps(v []float32) int { return int(v[0])<<20 + int(v[1]) }
 
 var errLayout = errors.New("a state of another layout")
 

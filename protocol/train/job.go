@@ -56,6 +56,7 @@ type Settings struct {
 	OuterLR       float64       `cbor:"11,keyasint" json:"outer_lr"`             // DiLoCo
 	OuterMomentum float64       `cbor:"12,keyasint" json:"outer_momentum"`       // DiLoCo, Nesterov's
 	Target        float64       `cbor:"13,keyasint,omitempty" json:"target"`     // of the metric; 0: none
+	Higher        bool          `cbor:"23,keyasint,omitempty" json:"higher"`     // a larger metric is a better one
 	Patience      uint64        `cbor:"14,keyasint,omitempty" json:"patience"`   // rounds without a better loss before the job ends; 0: no such end
 	PublishEvery  uint64        `cbor:"15,keyasint,omitempty" json:"publish"`    // rounds between models that are published on the way; 0: only the last
 	Clip          float64       `cbor:"16,keyasint,omitempty" json:"clip"`       // privacy: largest norm of the gradient of one example; 0: no privacy

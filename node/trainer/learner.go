@@ -1,0 +1,376 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/consensus/codec"
+	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/protocol/train"
+)
+
+// errCannot is the error of an outcome that this member cannot apply: it lacks results, or was
+// not there when one member alone made it. The machine asks for the state instead.
+var errCannot = errors.New("the outcome cannot be applied here")
+
+// learner is a session as a run sees it: it ties the run's steps to the rounds. All its methods
+// are called by the goroutine of the run.
+type learner struct {
+	s    *session
+	wait *polite
+	now  func() time.Time
+
+	run     *job.Running
+	mode    mode
+	work    work
+	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
+	vector  []float32  // an update, or a result
+	fresh   bool       // a state was put in place since the work began
+	valid   *job.Validation
+}
+
+// work is what was done in a round so far.
+type work struct {
+	round   uint64
+	started time.Time
+	steps   uint64
+	samples uint64
+	loss    float64 // sum over steps
+}
+
+var _ job.Sync = (*learner)(nil)
+
+// Begin implements job.Sync: it takes up the state that this member had, joins the swarm's
+// rounds, and returns when it is a member with the certified state.
+func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error) {
+	l.run = r
+	s := l.s
+	if _, err := l.wait.Begin(ctx, r); err != nil {
+		return job.Verdict{}, err
+	}
+	n := len(r.Trainer.Params().Values) + len(r.Trainer.Stats())
+	if uint64(n) != s.job.Values {
+		return job.Verdict{}, fmt.Errorf("the job's model has %d numbers, this machine's %d: the job file or the data do not fit", s.job.Values, n)
+	}
+	var err error
+	if l.mode, err = newMode(&s.job.Settings, r.Trainer); err != nil {
+		return job.Verdict{}, err
+	}
+	l.vector = make([]float32, n)
+	l.mode.begin()
+	if s.codecs, err = newCodecs(s.job.Settings.Codec, codec.Flat(n)); err != nil {
+		return job.Verdict{}, err
+	}
+	s.encoder = s.codecs.update.Encoder(true)
+	root, err := l.restore()
+	if err != nil {
+		return job.Verdict{}, err
+	}
+	if err := s.start(root); err != nil {
+		return job.Verdict{}, err
+	}
+	err = l.serve(ctx, func(v *view) bool { return v.over || v.member && v.status.Phase != round.Catching && v.status.Phase != round.Ending })
+	return l.begin(err)
+}
+
+// restore takes up the state that the last process of this member has left, and returns the root
+// of what the trainer has then.
+func (l *learner) restore() (train.Hash, error) {
+	kept, err := l.s.files.readState(stateFile, checkpoint.LayoutOf(l.mode.kept()))
+	if err != nil {
+		return train.Hash{}, err
+	}
+	if kept != nil {
+		if err := l.mode.take(kept); err != nil {
+			return train.Hash{}, err
+		}
+	}
+	root, _ := checkpoint.Hash(l.mode.kept(), l.s.workers())
+	if kept == nil && root != l.s.job.Genesis {
+		return train.Hash{}, fmt.Errorf("the first state of the model is %s here and %s in the job: other versions of the program, or another file to begin with", root.Short(), l.s.job.Genesis.Short())
+	}
+	return root, nil
+}
+
+// begin begins the work of a round.
+func (l *learner) begin(err error) (job.Verdict, error) {
+	v := l.s.now()
+	l.work = work{round: v.status.Round, started: l.now()}
+	l.fresh = false
+	out := job.Verdict{}
+	switch {
+	case err != nil:
+		return out, err
+	case v.err != nil:
+		return out, v.err
+	case v.over:
+		out.End = endText(v.last.Outcome.End)
+	case l.s.job.Settings.Target > 0 || l.s.job.Settings.Patience > 0:
+		out.Validate, l.valid = true, nil
+	}
+	return out, nil
+}
+
+// endText says why a job ended.
+func endText(e train.End) string {
+	switch e {
+	case train.EndTarget:
+		return "target reached"
+	case train.EndPatience:
+		return job.EndEarly
+	case train.EndStopped:
+		return "stopped by its initiator"
+	}
+	return job.EndDone
+}
+
+// Gradient implements job.Sync.
+func (l *learner) Gradient(context.Context, job.Step) error {
+	l.mode.gradient()
+	return nil
+}
+
+// Stepped implements job.Sync: after the last step of a round it exchanges what was learned.
+func (l *learner) Stepped(ctx context.Context, st job.Step) (job.Verdict, error) {
+	l.work.steps++
+	l.work.samples += uint64(st.Samples)
+	l.work.loss += st.Loss
+	l.applied = train.Hash{}
+	if err := l.do(); err != nil {
+		return job.Verdict{}, err
+	}
+	if v := l.s.now(); l.fresh || v.over || v.err != nil || !v.member {
+		return l.exchange(ctx, false)
+	}
+	if !l.done() {
+		return l.wait.Stepped(ctx, st)
+	}
+	return l.exchange(ctx, true)
+}
+
+// done reports whether the work of the round is done.
+func (l *learner) done() bool {
+	set := &l.s.job.Settings
+	if set.InnerSteps > 0 {
+		return l.work.steps >= set.InnerSteps
+	}
+	return l.now().Sub(l.work.started) >= time.Duration(set.InnerMillis)*time.Millisecond
+}
+
+// exchange gives what was learned to the others, if there is something to give, and returns when
+// the next round has begun.
+func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) {
+	if give {
+		if err := l.give(ctx); err != nil {
+			return job.Verdict{}, err
+		}
+	}
+	at := l.work.round
+	err := l.serve(ctx, func(v *view) bool {
+		return v.over || v.member && v.status.Round > at && v.status.Phase != round.Catching && v.status.Phase != round.Ending
+	})
+	return l.begin(err)
+}
+
+// give encodes the update, keeps its slices for their owners, and commits to them.
+func (l *learner) give(ctx context.Context) error {
+	s := l.s
+	s.mu.Lock()
+	d := s.data[l.work.round]
+	s.mu.Unlock()
+	if d == nil || d.me < 0 {
+		return nil
+	}
+	n := len(d.members)
+	l.mode.update(l.vector)
+	u := round.Update{
+		Samples: l.work.samples, Steps: l.work.steps, Millis: uint64(l.now().Sub(l.work.started).Milliseconds()),
+		Loss: l.work.loss / float64(max(l.work.steps, 1)),
+	}
+	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) {
+		u.Loss = 0
+	}
+	if l.valid != nil {
+		u.Measured = train.Measured{Loss: finite(l.valid.Loss), Metric: finite(l.valid.Metric), Samples: uint64(max(l.run.Validation, 0))}
+	}
+	encoder := s.encoder
+	if n == 1 {
+		encoder = s.codecs.lone.Encoder(false)
+	}
+	own := make([][]byte, n)
+	for i := range own {
+		lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
+		b, err := encoder.Encode(nil, lo, l.vector[lo:hi], seedOf(s.id, d.round, d.me*train64+i))
+		if err != nil {
+			// Numbers that are not finite: this member has nothing to give in this round.
+			s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
+			own, u.Samples = make([][]byte, n), 0
+			break
+		}
+		own[i] = b
+	}
+	for _, b := range own {
+		u.Slices = append(u.Slices, train.HashOf(b))
+	}
+	d.mu.Lock()
+	d.own, d.lone = own, n == 1
+	d.mu.Unlock()
+	return s.call(ctx, func() {
+		if err := s.machine.Update(d.round, u); err != nil && !errors.Is(err, round.ErrOver) {
+			s.log.Warn("update not told", "round", d.round, "err", err)
+		}
+	})
+}
+
+// train64 keeps the seeds of a member's slices apart from those of the others.
+const train64 = 1 << 16
+
+// serve does what the machine asks of the run until a condition holds, the session has ended, or
+// ctx ends, which is no error: the run sees it.
+func (l *learner) serve(ctx context.Context, until func(*view) bool) error {
+	for {
+		if err := l.do(); err != nil {
+			return err
+		}
+		l.s.mu.Lock()
+		v, changed, waiting := l.s.view, l.s.changed, len(l.s.asks) > 0
+		l.s.mu.Unlock()
+		switch {
+		case waiting:
+			continue
+		case v.err != nil || v.last != nil && until(&v):
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		case <-l.s.ctx.Done():
+			return context.Cause(l.s.ctx)
+		}
+	}
+}
+
+// do does what was asked so far.
+func (l *learner) do() error {
+	for {
+		l.s.mu.Lock()
+		var f func(*learner) error
+		if len(l.s.asks) > 0 {
+			f = l.s.asks[0]
+			l.s.asks = l.s.asks[1:]
+		}
+		l.s.mu.Unlock()
+		if f == nil {
+			return nil
+		}
+		if err := f(l); err != nil {
+			return err
+		}
+	}
+}
+
+// try sets the trainer to what an outcome makes of the round's state, keeps that durably as the
+// candidate, and returns its root.
+func (l *learner) try(draft train.Hash, o *train.Outcome) (train.Hash, error) {
+	if err := l.set(o); err != nil {
+		return train.Hash{}, err
+	}
+	l.applied = draft
+	root, _ := checkpoint.Hash(l.mode.vectors(), l.s.workers())
+	return root, l.s.files.writeState(candidateFile, l.mode.vectors())
+}
+
+// set applies an outcome to the state that the round began with.
+func (l *learner) set(o *train.Outcome) error {
+	l.s.mu.Lock()
+	d := l.s.data[o.Round]
+	l.s.mu.Unlock()
+	if d == nil {
+		return errCannot
+	}
+	n := len(d.members)
+	_, back := l.s.codecs.of(n)
+	var changed []span
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n == 1 {
+		if !d.lone || l.applied != (train.Hash{}) || l.fresh {
+			return errCannot
+		}
+		if o.Slices[0].IsZero() {
+			return l.mode.apply(l.vector, nil)
+		}
+		l.mode.alone()
+		return nil
+	}
+	for i, h := range o.Slices {
+		if h.IsZero() {
+			continue
+		}
+		lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
+		data := d.results[h]
+		if data == nil {
+			return errCannot
+		}
+		if err := back.Decode(l.vector[lo:hi], lo, data); err != nil {
+			l.s.log.Warn("a certified result that does not decode", "round", o.Round, "slice", i, "err", err)
+			clear(l.vector[lo:hi]) // all members see the same bytes, and do the same
+		}
+		changed = append(changed, span{lo, hi})
+	}
+	return l.mode.apply(l.vector, changed)
+}
+
+// commit puts a certified state in place.
+func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) error {
+	if draft.IsZero() { // the state in place is the certified one already
+		return nil
+	}
+	if l.applied != draft {
+		if outcome == nil {
+			return fmt.Errorf("round %d: its outcome is not known here", certified.Round)
+		}
+		if _, err := l.try(draft, outcome); err != nil {
+			return err
+		}
+	}
+	if err := l.s.files.promote(); err != nil {
+		return err
+	}
+	l.s.stateMu.Lock()
+	l.mode.commit()
+	l.s.stateMu.Unlock()
+	l.applied, l.fresh = train.Hash{}, true
+	return nil
+}
+
+// take puts a state that came from others in place.
+func (l *learner) take(vectors [][]float32) error {
+	if err := l.s.files.writeState(stateFile, vectors); err != nil {
+		return err
+	}
+	l.s.stateMu.Lock()
+	defer l.s.stateMu.Unlock()
+	if err := l.mode.take(vectors); err != nil {
+		return err
+	}
+	l.applied, l.fresh = train.Hash{}, true
+	return nil
+}
+
+// Validated implements job.Sync.
+func (l *learner) Validated(_ context.Context, v job.Validation) (job.Verdict, error) {
+	if l.work.steps == 0 {
+		l.valid = &v
+	}
+	return job.Verdict{}, nil
+}
+
+// Save implements job.Sync: what a member must not forget is in the session's own files.
+func (l *learner) Save() (job.Kept, error) { return job.Kept{}, nil }

@@ -1,0 +1,644 @@
+package trainer
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/covey-network/covey/consensus/codec"
+	"github.com/covey-network/covey/consensus/robust"
+	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/node/trainer/transfer"
+	"github.com/covey-network/covey/protocol/train"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// tick is the unit in which the machine of rounds waits.
+	tick = 50 * time.Millisecond
+	// keptRounds is for how many rounds results stay where late readers find them.
+	keptRounds = 4
+	// keptChain is how many certificates are kept in memory.
+	keptChain = 4096
+	// maxCalls bounds what waits for the loop of a session.
+	maxCalls = 1024
+	// roundCap is how long a round waits for its members where nothing has been measured and the
+	// job sets no limit.
+	roundCap = 30 * time.Minute
+)
+
+// network is what sessions need of the node.
+type network struct {
+	host     *host.Host
+	client   *transfer.Client
+	exchange *exchange.Exchange
+	store    *store.Store
+	key      ed25519.PrivateKey
+}
+
+// session is a member's part in one job: it drives the machine of the rounds. The machine is
+// owned by the goroutine of loop; streams, gossip and tasks hand functions to it. What changes
+// the trainer's numbers is done by the goroutine of the run, which asks for it in serve.
+type session struct {
+	net     *network
+	log     *slog.Logger
+	job     *train.Job
+	id      train.Hash
+	sealed  *train.Sealed // the job
+	me      wire.PeerID
+	files   files
+	rule    robust.Rule
+	codecs  codecs
+	encoder *codec.Encoder // owned by the goroutine of the run
+	topic   *host.Topic
+	threads int
+
+	ctx   context.Context // of the session
+	tasks sync.WaitGroup
+	calls chan func()
+
+	machine *round.Machine // owned by loop
+	seq     uint64         // of bundles; owned by loop
+	drafts  map[train.Hash]*train.Outcome
+	failed  func(error) // ends the session
+
+	mu      sync.Mutex
+	view    view
+	changed chan struct{} // closed and replaced when view or asks change
+	asks    []func(*learner) error
+	data    map[uint64]*roundData
+	chain   []*train.Sealed // certificates, the oldest first
+	serving map[train.Hash]*served
+}
+
+// view is what others see of the machine.
+type view struct {
+	status  round.Status
+	members []wire.PeerID
+	last    *train.Certificate
+	member  bool
+	over    bool
+	err     error // why the session ended
+}
+
+// roundData is what moves in one round.
+type roundData struct {
+	round   uint64
+	members []wire.PeerID
+	me      int // place of this peer, -1: none
+	headers map[wire.PeerID]*train.Header
+
+	mu      sync.Mutex
+	own     [][]byte               // slices of the own update, by owner
+	lone    bool                   // the own update is the result: nobody else is there
+	slices  map[wire.PeerID][]byte // of others, for this member
+	results map[train.Hash][]byte
+}
+
+// codecs encode updates, and what owners make of them.
+type codecs struct {
+	update, result, lone *codec.Codec
+}
+
+func newCodecs(name string, layout codec.Layout) (c codecs, err error) {
+	if c.update, err = codec.New(name, layout); err != nil {
+		return c, err
+	}
+	back := name
+	if n := c.update.Name(); n != "f32" && n != "f16" {
+		back = "int8" // the sum of few values of many members is not sparse
+	}
+	if c.result, err = codec.New(back, layout); err != nil {
+		return c, err
+	}
+	c.lone, err = codec.New("f32", layout)
+	return c, err
+}
+
+// of returns the codecs of a round of n members. One alone loses nothing.
+func (c *codecs) of(n int) (update, result *codec.Codec) {
+	if n == 1 {
+		return c.lone, c.lone
+	}
+	return c.update, c.result
+}
+
+// bound returns where slice i of n begins in a vector of a length. Slices of long vectors begin
+// at multiples of 4096, the largest unit of a codec.
+func bound(i, n, length int) int {
+	at := int(int64(i) * int64(length) / int64(n))
+	if i == n {
+		return length
+	}
+	if unit := 4096; length >= 16*n*unit {
+		at = at / unit * unit
+	}
+	return at
+}
+
+// now returns the view.
+func (s *session) now() view {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view
+}
+
+// call hands f to the loop and waits until it was done there.
+func (s *session) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case s.calls <- func() { f(); close(done) }:
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
+}
+
+// offer hands f to the loop unless too much waits there.
+func (s *session) offer(f func()) bool {
+	select {
+	case s.calls <- f:
+		return true
+	default:
+		return false
+	}
+}
+
+// loop owns the machine until the session ends.
+func (s *session) loop() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		if err := s.drain(); err != nil {
+			s.failed(err)
+			return
+		}
+		select {
+		case f := <-s.calls:
+			f()
+		case <-t.C:
+			s.machine.Tick()
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// drain carries out what the machine asks, in the order that it wants, and publishes the view.
+func (s *session) drain() error {
+	r := s.machine.Ready()
+	if r.Persist != nil {
+		if err := s.files.writeRound(r.Persist); err != nil {
+			return fmt.Errorf("training state: %w", err)
+		}
+	}
+	s.open()
+	for _, m := range r.Send {
+		s.send(m)
+	}
+	if len(r.Reveal) > 0 {
+		s.reveal(r.Reveal)
+	}
+	if r.Reduce != nil {
+		s.reduce(*r.Reduce)
+	}
+	for _, f := range r.Fetch {
+		s.fetch(f)
+	}
+	for _, a := range r.Apply {
+		s.apply(a)
+	}
+	if r.Commit != nil {
+		s.commit(*r.Commit)
+	}
+	if r.FetchState != nil {
+		s.fetchState(*r.FetchState)
+	}
+	if r.Chain != nil {
+		s.fetchChain(*r.Chain)
+	}
+	for _, e := range r.Evidence {
+		s.log.Warn("a member contradicts itself", "peer", e.Peer)
+	}
+	s.publish()
+	return nil
+}
+
+// open makes the data of the running round, with the headers known by now.
+func (s *session) open() {
+	n := s.machine.Round()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.data[n]
+	if d == nil {
+		members := s.machine.Members()
+		d = &roundData{
+			round: n, members: members, me: train.Place(members, s.me), headers: map[wire.PeerID]*train.Header{},
+			slices: map[wire.PeerID][]byte{}, results: map[train.Hash][]byte{},
+		}
+		s.data[n] = d
+		for r, old := range s.data {
+			if r+keptRounds < n {
+				delete(s.data, r)
+			} else if r < n {
+				old.mu.Lock()
+				old.own, old.slices = nil, nil
+				old.mu.Unlock()
+			}
+		}
+	}
+	for _, p := range d.members {
+		if h := s.machine.HeaderOf(p); h != nil && d.headers[p] == nil {
+			d.headers[p] = h
+		}
+	}
+}
+
+// publish lets others see where the machine stands.
+func (s *session) publish() {
+	v := view{
+		status: s.machine.Status(), members: s.machine.Members(), last: s.machine.Last(),
+	}
+	v.member = train.Place(v.members, s.me) >= 0
+	v.over = v.last.Outcome.End != train.EndNone
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.err = s.view.err; v.status == s.view.status && v.last == s.view.last {
+		return
+	}
+	s.view = v
+	s.wakeLocked()
+}
+
+func (s *session) wakeLocked() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// ask hands f to the goroutine of the run.
+func (s *session) ask(f func(*learner) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks = append(s.asks, f)
+	s.wakeLocked()
+}
+
+// send gossips messages, or tells them one member.
+func (s *session) send(m round.Send) {
+	b := &train.Bundle{}
+	for _, x := range m.Messages {
+		b.Messages = append(b.Messages, *x)
+	}
+	s.seq++
+	b.Seq = s.seq
+	if m.To != "" {
+		s.task(func(ctx context.Context) {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			if err := s.net.client.Tell(ctx, m.To, b); err != nil {
+				s.log.Debug("messages not delivered", "peer", m.To, "err", err)
+			}
+		})
+		return
+	}
+	data, err := wire.Encode(b)
+	if err == nil {
+		err = s.topic.Publish(s.ctx, data)
+	}
+	if err != nil {
+		s.log.Debug("messages not gossiped", "err", err)
+	}
+}
+
+// task runs f beside the loop until the session ends.
+func (s *session) task(f func(ctx context.Context)) {
+	s.tasks.Go(func() { f(s.ctx) })
+}
+
+// receive takes gossip of the job.
+func (s *session) receive(from host.ID, data []byte) host.Verdict {
+	b := new(train.Bundle)
+	if wire.Decode(data, b) != nil {
+		return host.Reject
+	}
+	return s.take(b)
+}
+
+// take verifies messages and gives them to the machine.
+func (s *session) take(b *train.Bundle) host.Verdict {
+	members := s.now().members
+	msgs := make([]round.Message, 0, len(b.Messages))
+	for i := range b.Messages {
+		m, err := round.Open(&b.Messages[i])
+		if err != nil {
+			return host.Reject
+		}
+		if c, ok := m.Body.(*train.Certificate); ok && c.Outcome.Job == s.id {
+			s.noteCertificate(m.Sealed, c)
+		}
+		msgs = append(msgs, m)
+	}
+	first := msgs[0].Body
+	switch first.Kind() {
+	case train.KindJoin, train.KindCertificate:
+	default:
+		if train.Place(members, first.Signer()) < 0 && len(members) > 0 && s.now().member {
+			return host.Ignore
+		}
+	}
+	ok := s.offer(func() {
+		if err := s.machine.Step(msgs...); err != nil {
+			s.log.Debug("bad message of training", "peer", first.Signer(), "err", err)
+		}
+	})
+	if !ok {
+		return host.Ignore
+	}
+	return host.Accept
+}
+
+// noteCertificate is a hook for what a certificate in gossip tells; certificates are kept when
+// they are committed.
+func (s *session) noteCertificate(*train.Sealed, *train.Certificate) {}
+
+// reveal brings the slices of the own update to their owners.
+func (s *session) reveal(owners []wire.PeerID) {
+	d := s.running()
+	for _, p := range owners {
+		i := train.Place(d.members, p)
+		d.mu.Lock()
+		var data []byte
+		if i >= 0 && i < len(d.own) {
+			data = d.own[i]
+		}
+		d.mu.Unlock()
+		if data == nil {
+			continue
+		}
+		s.task(func(ctx context.Context) {
+			put := train.Put{Job: s.id, Round: d.round, Slice: uint64(i)}
+			s.persist(ctx, d.round, func(ctx context.Context) error { return s.net.client.Put(ctx, p, put, data) })
+		})
+	}
+}
+
+// persist tries until f succeeds or the round is over.
+func (s *session) persist(ctx context.Context, n uint64, f func(ctx context.Context) error) {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := f(ctx)
+		if err == nil || ctx.Err() != nil || s.now().status.Round != n {
+			return
+		}
+		s.log.Debug("training transfer failed", "round", n, "err", err)
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// running returns the data of the machine's round. Only the loop calls it.
+func (s *session) running() *roundData {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data[s.machine.Round()]
+}
+
+// reduce makes the result of the own slice beside the loop.
+func (s *session) reduce(r round.Reduce) {
+	d := s.running()
+	headers := make(map[wire.PeerID]*train.Header, len(d.headers))
+	for p, h := range d.headers {
+		headers[p] = h
+	}
+	s.task(func(context.Context) {
+		result, rejected, err := s.combine(d, r, headers)
+		if err != nil {
+			s.log.Warn("slice not reduced", "round", d.round, "err", err)
+			return
+		}
+		hash := train.HashOf(result)
+		d.mu.Lock()
+		d.results[hash] = result
+		d.mu.Unlock()
+		_ = s.call(s.ctx, func() {
+			if err := s.machine.Reduced(d.round, hash, uint64(len(result)), r.From, rejected); err != nil && !errors.Is(err, round.ErrOver) {
+				s.log.Warn("result not told", "round", d.round, "err", err)
+			}
+		})
+	})
+}
+
+// combine applies the job's rule to the slices of some members.
+func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]*train.Header) (result []byte, rejected train.Set, err error) {
+	n := len(d.members)
+	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
+	update, back := s.codecs.of(n)
+	var updates [][]float32
+	var weights []float64
+	var places []int
+	for i, p := range d.members {
+		if !r.From.Has(i) {
+			continue
+		}
+		d.mu.Lock()
+		data := d.slices[p]
+		if i == d.me && d.own != nil {
+			data = d.own[i]
+		}
+		d.mu.Unlock()
+		v := make([]float32, hi-lo)
+		if data == nil || update.Decode(v, lo, data) != nil {
+			rejected = rejected.With(i)
+			continue
+		}
+		updates, weights, places = append(updates, v), append(weights, float64(headers[p].Samples)), append(places, i)
+	}
+	out := make([]float32, hi-lo)
+	report, err := s.rule.Aggregate(out, updates, weights, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, o := range report.Out {
+		rejected = rejected.With(places[o.Sender])
+	}
+	result, err = back.Encoder(false).Encode(nil, lo, out, seedOf(s.id, d.round, d.me))
+	return result, rejected, err
+}
+
+// seedOf returns the seed of the random roundings of one slice of one round.
+func seedOf(job train.Hash, n uint64, place int) uint64 {
+	h := train.HashOf(fmt.Appendf(nil, "%x/%d/%d", job, n, place))
+	return uint64(h[0]) | uint64(h[1])<<8 | uint64(h[2])<<16 | uint64(h[3])<<24 | uint64(h[4])<<32 | uint64(h[5])<<40 | uint64(h[6])<<48 | uint64(h[7])<<56
+}
+
+// fetch gets a result from its owner or any other member.
+func (s *session) fetch(f round.Fetch) {
+	s.mu.Lock()
+	d := s.data[f.Round]
+	s.mu.Unlock()
+	if d == nil {
+		return
+	}
+	n := len(d.members)
+	_, back := s.codecs.of(n)
+	lo, hi := bound(f.Slice, n, int(s.job.Values)), bound(f.Slice+1, n, int(s.job.Values))
+	size := back.Size(lo, hi-lo)
+	from := append([]wire.PeerID{f.Owner}, d.members...)
+	s.task(func(ctx context.Context) {
+		at := 0
+		s.persist(ctx, f.Round, func(ctx context.Context) error {
+			p := from[at%len(from)]
+			if at++; p == s.me {
+				return errors.New("it is not here")
+			}
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			data, err := s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, size)
+			if err != nil {
+				return err
+			}
+			d.mu.Lock()
+			d.results[f.Result] = data
+			d.mu.Unlock()
+			return s.call(ctx, func() { s.machine.Fetched(f.Round, f.Result) })
+		})
+	})
+}
+
+// apply lets the run find out what an outcome makes of the state.
+func (s *session) apply(a round.Apply) {
+	s.drafts[a.Draft] = a.Outcome
+	s.ask(func(l *learner) error {
+		root, err := l.try(a.Draft, a.Outcome)
+		if errors.Is(err, errCannot) {
+			s.log.Debug("outcome not applied", "round", a.Outcome.Round, "err", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		end := s.endOf(a.Outcome)
+		return s.call(s.ctx, func() { s.machine.Applied(a.Draft, root, end) })
+	})
+}
+
+// commit lets the run put a certified state in place.
+func (s *session) commit(c round.Commit) {
+	o := &c.Certificate.Outcome
+	draft := s.drafts[c.Draft]
+	s.drafts = map[train.Hash]*train.Outcome{}
+	s.ask(func(l *learner) error {
+		if err := l.commit(c.Draft, draft, o); err != nil {
+			return err
+		}
+		own := *c.Certificate
+		own.Peer = s.me
+		sealed, err := train.Seal(s.net.key, &own)
+		if err != nil {
+			return err
+		}
+		if err := s.files.appendCertificate(sealed); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.chain = append(s.chain, sealed)
+		s.chain = s.chain[max(0, len(s.chain)-keptChain):]
+		s.mu.Unlock()
+		return s.call(s.ctx, func() { s.machine.Committed(o.Round) })
+	})
+}
+
+// fetchChain gets certificates that this member lacks.
+func (s *session) fetchChain(c round.Chain) {
+	s.task(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+		list, err := s.net.client.Chain(ctx, c.Peer, train.Chain{Job: s.id, From: c.From})
+		if err != nil {
+			s.log.Debug("certificates not fetched", "peer", c.Peer, "err", err)
+			return
+		}
+		_ = s.call(ctx, func() {
+			if err := s.machine.Learn(list...); err != nil {
+				s.log.Warn("certificates that do not hold", "peer", c.Peer, "err", err)
+			}
+		})
+	})
+}
+
+// endOf says whether the job's own rules end it with an outcome.
+func (s *session) endOf(o *train.Outcome) train.End {
+	set := &s.job.Settings
+	switch m := o.Measured; {
+	case set.Rounds > 0 && o.Round >= set.Rounds:
+		return train.EndRounds
+	case set.Target > 0 && m.Samples > 0 && reached(m.Metric, set.Target, set.Higher):
+		return train.EndTarget
+	}
+	return train.EndNone
+}
+
+func reached(value, target float64, higher bool) bool {
+	if higher {
+		return value >= target
+	}
+	return value <= target
+}
+
+// sign seals a message of this member.
+func (s *session) sign(b train.Body) *train.Sealed {
+	sealed, err := train.Seal(s.net.key, b)
+	if err != nil { // of a message that breaks its own limits
+		s.log.Error("message not signed", "kind", b.Kind(), "err", err)
+		return &train.Sealed{Kind: b.Kind()}
+	}
+	return sealed
+}
+
+// workers is how many goroutines hash and encode.
+func (s *session) workers() int {
+	if s.threads > 0 {
+		return s.threads
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// times returns how long the machine waits, in its ticks.
+func times(set *train.Settings) round.Times {
+	limit := roundCap
+	if set.RoundTimeout > 0 {
+		limit = time.Duration(set.RoundTimeout) * time.Millisecond
+	}
+	var t round.Times
+	t.Headers = round.Span{Floor: 20, Cap: int(limit / tick)}
+	t.Slices = round.Span{Floor: 20, Cap: int(min(limit, 2*time.Minute) / tick)}
+	t.Results = t.Slices
+	t.Resend = 20
+	t.Votes.Propose, t.Votes.Prevote, t.Votes.Precommit, t.Votes.Grow, t.Votes.Max = 60, 20, 20, 10, 600
+	return t
+}
+
+// members returns the peers beside this one.
+func (v *view) others(me wire.PeerID) []wire.PeerID {
+	return slices.DeleteFunc(slices.Clone(v.members), func(p wire.PeerID) bool { return p == me })
+}

@@ -1,0 +1,205 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	cid "github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/node/exchange"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/train"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+// served is a state whose blocks are in the store because somebody asked for it.
+type served struct {
+	leaves []train.Hash
+	hold   *store.Draft
+	until  time.Time
+}
+
+// state puts the blocks of the certified state into the store, where the blocks protocol finds
+// them for a while, and returns their hashes.
+func (s *session) state(ctx context.Context, root train.Hash) ([]train.Hash, error) {
+	s.mu.Lock()
+	if v := s.serving[root]; v != nil {
+		v.until = time.Now().Add(protocol.TrainStateLife)
+		s.mu.Unlock()
+		return v.leaves, nil
+	}
+	s.mu.Unlock()
+	if last := s.now().last; last == nil || last.Outcome.State != root {
+		return nil, wire.Errorf(wire.CodeNotHosting, "state %s is not the one that is certified here", root.Short())
+	}
+	vectors, err := s.snapshot(root)
+	if err != nil {
+		return nil, err
+	}
+	_, leaves := checkpoint.Hash(vectors, s.workers())
+	draft, err := s.net.store.Draft()
+	if err != nil {
+		return nil, err
+	}
+	for i := range leaves {
+		if ctx.Err() != nil {
+			return nil, errors.Join(ctx.Err(), draft.Discard(s.ctx))
+		}
+		b, err := store.NewBlock(checkpoint.Block(vectors, i))
+		if err == nil {
+			err = draft.Add(b.CID())
+		}
+		if err == nil {
+			err = s.net.store.Put(ctx, b)
+		}
+		if err != nil {
+			return nil, errors.Join(err, draft.Discard(s.ctx))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.serving[root]; other != nil {
+		return other.leaves, draft.Discard(ctx)
+	}
+	s.serving[root] = &served{leaves: leaves, hold: draft, until: time.Now().Add(protocol.TrainStateLife)}
+	return leaves, nil
+}
+
+// snapshot copies the state in place if it has a root.
+func (s *session) snapshot(root train.Hash) ([][]float32, error) {
+	s.stateMu.RLock()
+	defer s.stateMu.RUnlock()
+	if s.kept == nil {
+		return nil, wire.Errorf(wire.CodeNotHosting, "no state here yet")
+	}
+	var out [][]float32
+	for _, v := range s.kept() {
+		out = append(out, append([]float32(nil), v...))
+	}
+	if got, _ := checkpoint.Hash(out, s.workers()); got != root {
+		return nil, wire.Errorf(wire.CodeNotHosting, "state %s is no longer here", root.Short())
+	}
+	return out, nil
+}
+
+// unserve takes states out of the store that nobody has asked for lately, or all of them.
+func (s *session) unserve(ctx context.Context, all bool) {
+	s.mu.Lock()
+	var over []*served
+	for root, v := range s.serving {
+		if all || time.Now().After(v.until) {
+			over = append(over, v)
+			delete(s.serving, root)
+		}
+	}
+	s.mu.Unlock()
+	for _, v := range over {
+		if err := v.hold.Discard(ctx); err != nil {
+			s.log.Debug("blocks of a state not removed", "err", err)
+		}
+	}
+}
+
+// fetchState gets a certified state from other members, its blocks from several at once, and
+// lets the run take it.
+func (s *session) fetchState(f round.FetchState) {
+	s.task(func(ctx context.Context) {
+		for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 2*time.Second) {
+			vectors, err := s.download(ctx, f)
+			if err == nil {
+				s.ask(func(l *learner) error {
+					if err := l.take(vectors); err != nil {
+						return err
+					}
+					return s.call(s.ctx, func() { s.machine.Stated(f.Root) })
+				})
+				return
+			}
+			v := s.now()
+			if v.last != nil && v.status.Round > f.Round+1 {
+				return // a later one is asked for by now
+			}
+			s.log.Debug("state not fetched", "round", f.Round, "root", f.Root.Short(), "err", err)
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+			}
+		}
+	})
+}
+
+// download fetches a state.
+func (s *session) download(ctx context.Context, f round.FetchState) ([][]float32, error) {
+	layout := s.layout
+	var leaves []train.Hash
+	var from []host.ID
+	var errs error
+	for _, p := range f.Peers {
+		short, cancel := context.WithTimeout(ctx, 30*time.Second)
+		got, err := s.net.client.Leaves(short, p, train.State{Job: s.id, Root: f.Root}, layout.Blocks())
+		cancel()
+		if err == nil {
+			err = layout.Check(f.Root, got)
+		}
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", p, err))
+			continue
+		}
+		leaves, from = got, append(from, p)
+	}
+	if len(from) == 0 {
+		return nil, errors.Join(errors.New("no member gives the state"), errs)
+	}
+	want := make([]cid.Cid, len(leaves))
+	for i, h := range leaves {
+		c, err := blockID(h)
+		if err != nil {
+			return nil, err
+		}
+		want[i] = c
+	}
+	draft, err := s.net.store.Draft()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := draft.Discard(s.ctx); err != nil {
+			s.log.Debug("blocks of a state not removed", "err", err)
+		}
+	}()
+	if err := draft.Add(want...); err != nil {
+		return nil, err
+	}
+	if _, err := s.net.exchange.Fetch(ctx, want, from, exchange.Options{Priority: wire.PriorityLoad}); err != nil {
+		return nil, err
+	}
+	vectors := make([][]float32, len(layout))
+	for i, n := range layout {
+		vectors[i] = make([]float32, n)
+	}
+	for i, c := range want {
+		b, err := s.net.store.Get(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if err := layout.Decode(vectors, i, leaves[i], b.Data()); err != nil {
+			return nil, err
+		}
+	}
+	return vectors, nil
+}
+
+// blockID is the identifier of a block by its hash.
+func blockID(h train.Hash) (cid.Cid, error) {
+	m, err := multihash.Encode(h[:], multihash.SHA2_256)
+	return cid.NewCidV1(cid.Raw, m), err
+}
