@@ -33,7 +33,7 @@ func (t *Table) describe(s *Sheet) error {
 	rows := s.Rows
 	weighed := make([]*evidence, len(t.columns))
 	for c := range t.columns {
-		if k := t.columns[c].Kind; !t.cfg.Only && (k == Auto || k == Number || k == Category) {
+		if k := t.columns[c].Kind; t.cfg.Fixed && k == Number || !t.cfg.Only && (k == Auto || k == Number || k == Category) {
 			weighed[c] = weigh(rows, c)
 		}
 	}
@@ -120,8 +120,12 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 		}
 	}
 	switch {
+	case col.Kind == Number && e != nil && t.cfg.Fixed:
+		return t.fixedNumber(c, rows, e, told, file)
 	case col.Kind == Number && e != nil:
 		return t.number(c, rows, e, told, file)
+	case col.Kind == Category && t.cfg.Fixed:
+		return col.known(rows, c)
 	case col.Kind == Category && col.Categories == nil:
 		if c == t.label && t.cfg.Measured && e.continuous() {
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
@@ -271,6 +275,47 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		t.note("column %q: %s read with %s, such as %s as %.10g", col.Name, values(either.count, "is", "are"), what, either.at(), v)
 	}
 	return nil
+}
+
+// fixedNumber is number for a column of which all but the notation is known.
+func (t *Table) fixedNumber(c int, rows []Row, e *evidence, told bool, file Notation) (err error) {
+	col := &t.columns[c]
+	if e.numerals == 0 && e.words.count > 0 {
+		return fmt.Errorf("it has numbers, and none of these %d values is one, such as %s: take another column or file", e.values, e.words.at())
+	}
+	unit := col.Unit
+	if col.Notation, err = e.notation(file, told, t.format); err != nil {
+		return err
+	}
+	if own := col.Unit; own != "" && own != unit {
+		want := "numbers without a unit"
+		if unit != "" {
+			want = "numbers in " + unit
+		}
+		return fmt.Errorf("%s in %s, such as %s, and the column has %s: write them so, or take the unit out if the numbers are the same", values(e.units[own].count, "is", "are"), own, e.units[own].at(), want)
+	}
+	if b := t.others(rows, c, col.Notation); b.count > 0 {
+		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out", col.Name, b.count, e.values, b.at())
+	}
+	return nil
+}
+
+// known refuses a value that is none of the categories.
+func (c *Column) known(rows []Row, at int) error {
+	numbers := c.numbers()
+	var first seen
+	for i := range rows {
+		if rows[i].Err != nil || isMissing(rows[i].Fields[at]) {
+			continue
+		}
+		if _, ok := numbers[rows[i].Fields[at]]; !ok && (first.count == 0 || rows[i].Fields[at] == first.value) {
+			first.add(rows[i].Fields[at], rows[i].Line)
+		}
+	}
+	if first.count == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s is no category%s: correct it, or take out %s", first.at(), amongst(first.value, c.Categories), count(first.count, "row"))
 }
 
 // continuous reports whether the values of a class are measured: numbers with decimals, or

@@ -23,6 +23,8 @@ type FolderConfig struct {
 	// left out, and told. Nil stands for all folders with images in ascending order of their
 	// names' bytes. A validation folder is opened with the classes of the training folder.
 	Classes []string
+	// Strict makes an image in the folder of no class of Classes an error.
+	Strict bool
 	// MaxFileBytes bounds a file; 0 stands for DefaultMaxFileBytes.
 	MaxFileBytes int64
 }
@@ -92,10 +94,12 @@ func (f *Folder) take(folders []string) error {
 
 // takeClasses lists the images of the classes, and counts those of other folders out.
 func (f *Folder) takeClasses(folders []string) error {
+	known := make(map[string]bool, len(f.classes))
 	for label, class := range f.classes {
-		if slices.Contains(f.classes[:label], class) {
+		if known[class] {
 			return fmt.Errorf("image folder: class %q twice", class)
 		}
+		known[class] = true
 		files, err := f.list(class)
 		if err != nil {
 			return err
@@ -103,18 +107,37 @@ func (f *Folder) takeClasses(folders []string) error {
 		f.add(files, label)
 	}
 	for _, name := range folders {
-		if slices.Contains(f.classes, name) {
+		if known[name] {
 			continue
 		}
 		files, err := f.list(name)
 		if err != nil {
 			return err
 		}
+		if len(files) > 0 && f.cfg.Strict {
+			return fmt.Errorf("image folder: %s: %q is no class%s: rename the folder or take it away", files[0], name, amongst(name, f.classes))
+		}
 		for _, file := range files {
 			f.bad.add(file, fmt.Errorf("%q is no class of the training images", name))
 		}
 	}
 	return nil
+}
+
+// amongst says what there is instead of a name, the nearest one first if it is near.
+func amongst(name string, names []string) string {
+	const shown = 10
+	text := ", of which there are"
+	if near := nearest(name, names); near != "" {
+		text = fmt.Sprintf(" (did you mean %q?), of which there are", near)
+	}
+	for _, n := range names[:min(shown, len(names))] {
+		text += fmt.Sprintf(" %.40q", n)
+	}
+	if more := len(names) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func (f *Folder) add(files []string, label int) {

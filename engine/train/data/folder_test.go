@@ -124,6 +124,14 @@ func TestFolderWithClasses(t *testing.T) {
 	if g.Shape().Values != 24 || f.Shape().Values != 90 {
 		t.Errorf("got %d and %d values", g.Shape().Values, f.Shape().Values)
 	}
+	strict := data.FolderConfig{FS: images(t), Pipeline: p, Classes: []string{"wolf", "dog", "ape"}, Strict: true}
+	if _, err := data.OpenFolder(strict); err == nil || !strings.Contains(err.Error(), `Cat/a.png: "Cat" is no class, of which there are "wolf" "dog" "ape": rename the folder`) {
+		t.Errorf("an image of no class: %v", err)
+	}
+	strict.Classes = []string{"wolf", "dog", "ape", "Cat"} // the folder nothing has no image
+	if f, err := data.OpenFolder(strict); err != nil || f.Len() != 10 {
+		t.Errorf("all classes and one more: %v", err)
+	}
 	for name, cfg := range map[string]data.FolderConfig{
 		"nothing":     {},
 		"no image":    {FS: fstest.MapFS{"a/b.txt": {}}, Pipeline: p},

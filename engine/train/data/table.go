@@ -53,7 +53,8 @@ type Column struct {
 	// Mean and Std of a number: the input, or what is to be predicted, is
 	// (value - Mean) / Std. Std 0 leaves it as it is.
 	Mean, Std float64
-	// Notation is how numbers are written in files. It is found out, but for TableConfig.Only.
+	// Notation is how numbers are written in files. It is found out, but for TableConfig.Only
+	// without Fixed.
 	Notation
 }
 
@@ -85,6 +86,10 @@ type TableConfig struct {
 	// Only takes Columns alone, in their order, and no other of the file: to read another
 	// file like one that was read before.
 	Only bool
+	// Fixed, with Only, is for a file by somebody else than the one that was read before: how
+	// its numbers are written is found out, their unit must be the one of the column, and
+	// a category that is none of the column's is an error instead of a missing value.
+	Fixed bool
 	// Format is how the file is written, where that is not to be found out.
 	Format Format
 	// Skip is how many lines are above that with the names of the columns.

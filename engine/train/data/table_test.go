@@ -150,6 +150,33 @@ func TestTableLikeAnother(t *testing.T) {
 	}
 }
 
+// TestTableOfAnotherHand reads a file with the columns of another one, whose numbers are
+// written in another way.
+func TestTableOfAnotherHand(t *testing.T) {
+	t.Parallel()
+	first := readTable(t, "a,c,y\n1.5,b,no\n$2,a,yes\n", data.TableConfig{Label: "y"})
+	cfg := data.TableConfig{Label: "y", Columns: first.Columns(), Only: true, Fixed: true}
+	second := readTable(t, "y;c;a\nyes;a;2,25\nyes;;3\nyes;b;$ 4,5\nyes;b;none\n", cfg)
+	if got, want := rows(t, second), []string{"[2.25 1 0] [] 1 [] 0", "[4.5 0 1] [] 1 [] 0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if n, list := second.Bad(); n != 2 {
+		t.Errorf("left out %v, want the rows without a category and without a number", list)
+	}
+	for _, c := range []struct{ text, want string }{
+		{"y,c\nyes,a\n", `no column "a"`},
+		{"y,c,a\nyes,A,1\nno,b,2\nno,A,1\n", `column "c": "A" in line 2 is no category (did you mean "a"?), of which there are "a" "b": correct it, or take out 2 rows`},
+		{"y,c,a\nyes,a,1\nmaybe,b,2\n", `column "y": "maybe" in line 3 is no category, of which there are "no" "yes"`},
+		{"y,c,a\nyes,a,w\nno,b,v\n", `column "a": it has numbers, and none of these 2 values is one, such as "w" in line 2`},
+		{"y,c,a\nyes,a,5 €\nno,b,7\n", `column "a": 1 value is in €, such as "5 €" in line 2, and the column has numbers in $`},
+		{"y,c,a\nyes,a,5 %\nno,b,7 %\n", `column "a": 2 values are in %`},
+	} {
+		if _, err := data.ReadTable(strings.NewReader(c.text), "f.csv", cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: got %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
 // TestTableKinds checks what columns are taken for.
 func TestTableKinds(t *testing.T) {
 	t.Parallel()
