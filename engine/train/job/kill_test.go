@@ -104,6 +104,11 @@ func start(t *testing.T, path string, env ...string) *process {
 	p := &process{Cmd: exec.Command(self)}
 	p.Env = append(append(os.Environ(), childEnv+"="+path), env...)
 	p.Stderr = &p.errors
+	in, err := p.StdinPipe() // open as long as the process lives
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close() })
 	out, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -128,9 +133,9 @@ func (p *process) kill(t *testing.T) (ended bool) {
 
 // trainAndKill starts a process that trains, waits for some steps and for work of some
 // length more, and kills it; a negative number of steps lets it end.
-func trainAndKill(t *testing.T, path string, steps, spin int, env ...string) (seen int, ended bool) {
+func trainAndKill(t *testing.T, path string, steps, spin int) (seen int, ended bool) {
 	t.Helper()
-	p := start(t, path, env...)
+	p := start(t, path)
 	for (steps < 0 || seen < steps) && p.Scan() {
 		if strings.HasPrefix(p.Text(), "step ") {
 			seen++

@@ -3,7 +3,9 @@ package job_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,7 +17,8 @@ import (
 // kills.
 const childEnv = "COVEY_TEST_JOB"
 
-// childSyncEnv, if it is set, gives that run the Sync of outer.
+// childSyncEnv, if it is set, gives that run the Sync of outer. At the step that it names the
+// Sync prints a line and waits for the end of the standard input.
 const childSyncEnv = "COVEY_TEST_JOB_SYNC"
 
 func TestMain(m *testing.M) {
@@ -39,8 +42,15 @@ func child(path string) error {
 	o := job.Options{Resume: err == nil, Events: job.Events{
 		Step: func(p job.Progress) { fmt.Println("step", p.Step) },
 	}}
-	if os.Getenv(childSyncEnv) != "" {
-		o.Sync = outer(nil)
+	if at := os.Getenv(childSyncEnv); at != "" {
+		o.Sync = outer(func(_ context.Context, s job.Step) error {
+			if strconv.Itoa(s.Step) != at {
+				return nil
+			}
+			fmt.Println("waits")
+			_, err := io.Copy(io.Discard, os.Stdin)
+			return err
+		})
 	}
 	res, err := job.Run(context.Background(), j, o)
 	if err == nil {

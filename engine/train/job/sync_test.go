@@ -209,21 +209,25 @@ func TestSyncResume(t *testing.T) {
 	}
 }
 
-// TestSyncKill kills a process whose run has a Sync with a state of its own.
+// TestSyncKill kills processes while the Sync of their run waits, in front of a step and
+// behind it, before the first checkpoint and after some.
 func TestSyncKill(t *testing.T) {
 	t.Parallel()
 	text := fmt.Sprintf(textJob, true, false, "split = 0.1", 60)
 	whole, killed := work(t, text), work(t, text)
 	run(t, whole, job.Options{Sync: outer(nil)})
 	path := filepath.Join(killed.Dir, "job.toml")
-	for i := range 6 {
-		if _, ended := trainAndKill(t, path, 8+i, 300*i, childSyncEnv+"=1"); ended {
-			t.Fatal("the run ended before it was killed")
+	for _, at := range []string{"2", "5", "12", "15", "15", "32", "60"} {
+		p := start(t, path, childSyncEnv+"="+at)
+		waits := false
+		for !waits && p.Scan() {
+			waits = p.Text() == "waits"
+		}
+		if p.kill(t) || !waits {
+			t.Fatalf("the run did not wait at step %s: %s", at, p.errors.String())
 		}
 	}
-	if _, ended := trainAndKill(t, path, -1, 0, childSyncEnv+"=1"); !ended {
-		t.Fatal("the run did not end")
-	}
+	run(t, killed, job.Options{Resume: true, Sync: outer(nil)})
 	sameFiles(t, killed.Folder(), whole.Folder())
 }
 
