@@ -23,28 +23,46 @@ type dataset struct {
 	known             known
 	bad               int    // files, documents and rows left out
 	contents          string // fingerprint of files of images, else empty
+	openOptions
+}
+
+// openOptions say how data is opened.
+type openOptions struct {
+	given   *Schema // what the data has to fit, nil if it decides
+	inspect bool    // for the schema alone
 }
 
 // open opens the data. What is left out at once is told to bad.
-func (j *Job) open(ctx context.Context, bad func(data.Bad)) (*dataset, error) {
+func (j *Job) open(ctx context.Context, bad func(data.Bad), o openOptions) (*dataset, error) {
 	t, err := j.tokenizer()
 	if err != nil {
 		return nil, err
 	}
-	d := &dataset{tokenizer: t, known: j.known()}
+	if o.given != nil {
+		if err := o.given.Validate(); err != nil {
+			return nil, err
+		}
+		if err := o.given.fits(j, t); err != nil {
+			return nil, err
+		}
+	}
+	d := &dataset{tokenizer: t, known: j.known(), openOptions: o}
 	if t != nil {
 		d.known.vocab = t.vocab
 	}
 	switch {
 	case j.Data.Images != nil:
 		err = d.images(ctx, j, bad)
-	case j.Data.Text != nil:
+	case j.Data.Text != nil && !o.inspect: // of text the tokenizer decides
 		err = d.text(ctx, j, bad)
-	default:
+	case j.Data.CSV != nil:
 		err = d.csv(j, bad)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if o.inspect {
+		return d, nil
 	}
 	if d.train.Len() == 0 || d.validation != nil && d.validation.Len() == 0 {
 		return nil, fmt.Errorf("data: %d samples for training, none for validation or training: change split", d.train.Len())
@@ -68,7 +86,11 @@ func (d *dataset) images(ctx context.Context, j *Job, bad func(data.Bad)) error 
 	if err != nil {
 		return err
 	}
-	folder, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Folder), Pipeline: pipelines.train})
+	cfg := data.FolderConfig{FS: j.files(c.Folder), Pipeline: pipelines.train}
+	if d.given != nil {
+		cfg.Classes, cfg.Strict = d.given.Classes, true
+	}
+	folder, err := data.OpenFolder(cfg)
 	if err != nil {
 		return fmt.Errorf("images of %s: %w", j.path(c.Folder), err)
 	}
@@ -77,12 +99,15 @@ func (d *dataset) images(ctx context.Context, j *Job, bad func(data.Bad)) error 
 		return fmt.Errorf("images of %s: %q is the only folder with images, want one for each of two classes or more", j.path(c.Folder), classes)
 	}
 	d.train = folder
+	if d.inspect {
+		return nil
+	}
 	if d.contents, err = folder.Fingerprint(ctx); err != nil {
 		return err
 	}
 	switch {
 	case c.Validation != "":
-		v, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Validation), Pipeline: pipelines.plain, Classes: folder.Shape().Classes})
+		v, err := data.OpenFolder(data.FolderConfig{FS: j.files(c.Validation), Pipeline: pipelines.plain, Classes: folder.Shape().Classes, Strict: d.given != nil})
 		if err != nil {
 			return fmt.Errorf("images of %s: %w", j.path(c.Validation), err)
 		}

@@ -18,6 +18,11 @@ type Options struct {
 	// and the job may have neither steps nor epochs.
 	Sync     Sync
 	SyncEnds bool
+	// Schema, if it is not nil, is what the data has to fit, in place of what it would decide
+	// itself: classes, columns with their categories, means and deviations, tokenizer, sizes.
+	// Data that does not fit is refused; it need not have all classes and categories. The
+	// export is the same for all runs with one Schema and one state.
+	Schema *Schema
 	// Rank and Of choose a part of the samples for training: of Of runs of one job with the
 	// same data, run Rank (from 0) takes every Of-th sample of each epoch's order. Parts are
 	// disjoint and their sizes differ by one at most. Of 0 is one run with all samples.

@@ -79,6 +79,7 @@ type runner struct {
 	history  *history
 
 	sync    Sync      // nil without
+	given   *Schema   // Options.Schema
 	kept    Kept      // of the checkpoint that the run goes on from
 	resumed bool      // there was one
 	end     string    // why the Sync ends the run
@@ -93,7 +94,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := j.validate(o.Sync != nil && o.SyncEnds); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, sync: o.Sync, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	r := &runner{job: j, events: o.Events, sync: o.Sync, given: o.Schema, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -145,7 +146,7 @@ func (r *runner) claim(resume bool) (*filelock.Lock, error) {
 // prepare opens the data and makes the trainer.
 func (r *runner) prepare(ctx context.Context) (err error) {
 	j, t := r.job, &r.job.Train
-	if r.data, err = j.open(ctx, r.bad); err != nil {
+	if r.data, err = j.open(ctx, r.bad, openOptions{given: r.given}); err != nil {
 		return err
 	}
 	model, problems := j.model(r.data.known)

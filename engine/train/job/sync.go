@@ -40,11 +40,12 @@ type Running struct {
 	// Trainer has all numbers: Params (with gradients), Stats, Moments, Steps and SetSteps.
 	// They are the run's, and may be read and changed as Sync says, in its methods only.
 	Trainer    *train.Trainer
-	Samples    int    // for training, of this run in each epoch
-	Validation int    // samples for validation, 0 without
-	MetricName string // see Job.MetricName
-	Resumed    bool   // it goes on from a checkpoint
-	Kept       Kept   // what Save returned for that one
+	Samples    int     // for training, of this run in each epoch
+	Validation int     // samples for validation, 0 without
+	MetricName string  // see Job.MetricName
+	Schema     *Schema // of the data: Options.Schema, or what the data decided
+	Resumed    bool    // it goes on from a checkpoint
+	Kept       Kept    // what Save returned for that one
 }
 
 // Step is a step as a Sync sees it.
@@ -96,7 +97,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.sync == nil {
 		return nil
 	}
-	s := &Running{Trainer: r.trainer, Samples: r.samples(), MetricName: r.job.MetricName(), Resumed: r.resumed, Kept: r.kept}
+	s := &Running{Trainer: r.trainer, Samples: r.samples(), MetricName: r.job.MetricName(), Schema: r.data.is(r.job), Resumed: r.resumed, Kept: r.kept}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
 	}

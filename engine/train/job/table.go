@@ -19,7 +19,13 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	if err != nil {
 		return err
 	}
+	if d.given != nil {
+		cfg.Columns, cfg.Only, cfg.Fixed = d.given.columns(), true, true
+	}
 	table, err := d.table(j.path(c.File), cfg, bad)
+	if err != nil && d.given != nil {
+		return fmt.Errorf("%w (the shared model decides what the columns are)", err)
+	}
 	if err != nil {
 		return j.labelHint(err)
 	}
@@ -27,7 +33,7 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	if err != nil {
 		return fmt.Errorf("table %s: %w", c.File, err)
 	}
-	if !c.Raw {
+	if !c.Raw && d.given == nil {
 		if table, err = table.Standardise(train); err != nil {
 			return err
 		}
@@ -37,9 +43,14 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	if err := j.checkTarget(d.target); err != nil {
 		return fmt.Errorf("table %s: %w", c.File, err)
 	}
+	cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
+	if d.given != nil { // what is exported is the same for all who have the schema
+		cfg.Columns = d.given.columns()
+		d.columns, d.format, d.target = cfg.Columns, *d.given.Format, cfg.Columns[len(cfg.Columns)-1]
+	}
 	switch {
+	case d.inspect:
 	case c.Validation != "":
-		cfg.Columns, cfg.Only = slices.DeleteFunc(slices.Clone(table.Columns()), func(c data.Column) bool { return c.Kind == data.Ignore }), true
 		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
 		return err
 	case c.Split > 0:
@@ -138,7 +149,7 @@ func (d *dataset) splitTable(j *Job, t *data.Table) (train, validation []int, er
 	split, seed := j.Data.CSV.Split, j.Train.Seed
 	label, _ := t.Label()
 	values := t.Labels()
-	if lo, hi := slices.Min(values), slices.Max(values); lo == hi {
+	if lo, hi := slices.Min(values), slices.Max(values); lo == hi && d.given == nil {
 		text := fmt.Sprintf("%g", lo)
 		if label.Kind == data.Category {
 			text = fmt.Sprintf("%q", label.Categories[int(lo)])
@@ -155,10 +166,11 @@ func (d *dataset) splitTable(j *Job, t *data.Table) (train, validation []int, er
 	}
 	var single []string
 	for i, n := range counts {
-		switch n {
-		case 0:
+		switch {
+		case n == 0 && d.given != nil: // others may have some
+		case n == 0:
 			return nil, nil, fmt.Errorf("column %q: no row of the class %q can be used%s", label.Name, label.Categories[i], j.leftOutHint(t))
-		case 1:
+		case n == 1:
 			single = append(single, fmt.Sprintf("%q", label.Categories[i]))
 		}
 	}

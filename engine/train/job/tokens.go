@@ -23,6 +23,7 @@ type tokenizer struct {
 	eos    int // -1: none
 	end    string
 	file   []byte // tokenizer.json
+	path   string // of the file, empty if it is of bytes
 }
 
 // Encode implements data.Encoder.
@@ -116,7 +117,7 @@ func fileTokenizer(path string, special bool, end string) (*tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer %s: %w", path, err)
 	}
-	out := &tokenizer{vocab: t.Size(), eos: -1, file: file, end: end}
+	out := &tokenizer{vocab: t.Size(), eos: -1, file: file, end: end, path: path}
 	if end != "" {
 		id, ok := t.ID(end)
 		if !ok {
