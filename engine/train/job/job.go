@@ -152,6 +152,15 @@ func Read(path string) (*Job, error) {
 
 // Parse reads the bytes of a job file and checks them. Dir and Name are empty.
 func Parse(data []byte) (*Job, error) {
+	j, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return j, j.Validate()
+}
+
+// decode reads the bytes of a job file: names and types are right then, values need not be.
+func decode(data []byte) (*Job, error) {
 	if len(data) > maxJobBytes {
 		return nil, fmt.Errorf("%d bytes, at most %d", len(data), maxJobBytes)
 	}
@@ -163,7 +172,7 @@ func Parse(data []byte) (*Job, error) {
 	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(j); err != nil {
 		return nil, decodeProblem(err)
 	}
-	return j, j.Validate()
+	return j, nil
 }
 
 // decodeProblem turns what the decoder finds beyond scan, such as a key that is there twice.
