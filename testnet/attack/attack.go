@@ -66,9 +66,12 @@ func Run(cfg Config) (float64, error) {
 	s := newSwarm(cfg, rng, train)
 	model := newModel(rng)
 	result := make([]float32, len(model.params))
-	for range steps {
+	for step := range steps {
 		s.send(&model)
 		if err := aggregate(result, s.updates); err != nil {
+			if step > 0 {
+				break // the attack has made numbers of the model so large that no sender has a gradient
+			}
 			return 0, err
 		}
 		for i, v := range result {
