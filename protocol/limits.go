@@ -130,8 +130,8 @@ const (
 	MaxTrainViews  = 1 << 20
 	MaxTrainSteps  = 1 << 40
 	// MaxTrainSpec and MaxTrainSchema bound the parts of a job, MaxTrainJob all of it: a block.
-	MaxTrainSpec   = 64 << 10
-	MaxTrainSchema = 896 << 10
+	MaxTrainSpec   = 256 << 10
+	MaxTrainSchema = 512 << 10
 	MaxTrainJob    = MaxBlock
 	// MaxTrainSmall bounds the small messages: with a membership in them, or hashes.
 	MaxTrainSmall = MaxHello

@@ -4,11 +4,6 @@
 
 package vec
 
-// finiteAVX2 returns 0 if all of n > 0 elements are finite.
-//
-//go:noescape
-func finiteAVX2(x *float32, n int) uint64
-
 // meanAVX2 is meanGo for n > 0 elements that begin offset bytes into the rows; it returns 0 if all results are finite.
 //
 //go:noescape

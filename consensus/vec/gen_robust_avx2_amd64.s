@@ -4,38 +4,6 @@
 
 #include "textflag.h"
 
-// func finiteAVX2(x *float32, n int) uint64
-// Requires: AVX
-TEXT ·finiteAVX2(SB), NOSPLIT, $0-24
-	MOVQ   x+0(FP), AX
-	MOVQ   n+8(FP), CX
-	VXORPS Y0, Y0, Y0
-
-loop:
-	VMOVUPS      (AX), Y1
-	VSUBPS       Y1, Y1, Y1
-	VORPS        Y1, Y0, Y0
-	VMOVUPS      32(AX), Y1
-	VSUBPS       Y1, Y1, Y1
-	VORPS        Y1, Y0, Y0
-	VMOVUPS      64(AX), Y1
-	VSUBPS       Y1, Y1, Y1
-	VORPS        Y1, Y0, Y0
-	VMOVUPS      96(AX), Y1
-	VSUBPS       Y1, Y1, Y1
-	VORPS        Y1, Y0, Y0
-	ADDQ         $0x00000080, AX
-	SUBQ         $0x00000020, CX
-	JNZ          loop
-	VEXTRACTF128 $0x01, Y0, X1
-	VORPS        X1, X0, X0
-	VUNPCKHPD    X0, X0, X1
-	VORPS        X1, X0, X0
-	VMOVQ        X0, AX
-	VZEROUPPER
-	MOVQ         AX, ret+16(FP)
-	RET
-
 // func meanAVX2(dst *float32, rows *[]float32, count int, offset int, n int, scale float32, zero float32) uint64
 // Requires: AVX
 TEXT ·meanAVX2(SB), NOSPLIT, $0-56

@@ -4,11 +4,6 @@
 
 package vec
 
-// finiteAVX512 returns 0 if all of n > 0 elements are finite.
-//
-//go:noescape
-func finiteAVX512(x *float32, n int) uint64
-
 // meanAVX512 is meanGo for n > 0 elements that begin offset bytes into the rows; it returns 0 if all results are finite.
 //
 //go:noescape

@@ -4,40 +4,6 @@
 
 #include "textflag.h"
 
-// func finiteAVX512(x *float32, n int) uint64
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·finiteAVX512(SB), NOSPLIT, $0-24
-	MOVQ   x+0(FP), AX
-	MOVQ   n+8(FP), CX
-	VXORPS Z0, Z0, Z0
-
-loop:
-	VMOVUPS       (AX), Z1
-	VSUBPS        Z1, Z1, Z1
-	VORPS         Z1, Z0, Z0
-	VMOVUPS       64(AX), Z1
-	VSUBPS        Z1, Z1, Z1
-	VORPS         Z1, Z0, Z0
-	VMOVUPS       128(AX), Z1
-	VSUBPS        Z1, Z1, Z1
-	VORPS         Z1, Z0, Z0
-	VMOVUPS       192(AX), Z1
-	VSUBPS        Z1, Z1, Z1
-	VORPS         Z1, Z0, Z0
-	ADDQ          $0x00000100, AX
-	SUBQ          $0x00000040, CX
-	JNZ           loop
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VORPS         Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VORPS         X1, X0, X0
-	VUNPCKHPD     X0, X0, X1
-	VORPS         X1, X0, X0
-	VMOVQ         X0, AX
-	VZEROUPPER
-	MOVQ          AX, ret+16(FP)
-	RET
-
 // func meanAVX512(dst *float32, rows *[]float32, count int, offset int, n int, scale float32, zero float32) uint64
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·meanAVX512(SB), NOSPLIT, $0-56

@@ -4,29 +4,17 @@ package vec
 
 // Each function handles the first elements, or rows, in vector code and returns how many.
 
-// whole returns how many of n elements the assembly handles.
-func whole(l Level, n int) int {
+// steps returns how many of n elements the assembly handles.
+func steps(l Level, n int) int {
 	if l == Generic {
 		return 0
 	}
 	return n &^ (step - 1)
 }
 
-func finiteSIMD(l Level, x []float32) (int, bool) {
-	n, bad := whole(l, len(x)), uint64(0)
-	switch {
-	case n == 0:
-	case l == AVX512:
-		bad = finiteAVX512(&x[0], n)
-	default:
-		bad = finiteAVX2(&x[0], n)
-	}
-	return n, bad == 0
-}
-
 // meanSIMD does dst with what begins at lo in the rows.
 func meanSIMD(l Level, dst []float32, rows [][]float32, lo int, scale, zero float32) (int, bool) {
-	n, bad := whole(l, len(dst)), uint64(0)
+	n, bad := steps(l, len(dst)), uint64(0)
 	switch {
 	case n == 0:
 	case l == AVX512:
@@ -38,7 +26,7 @@ func meanSIMD(l Level, dst []float32, rows [][]float32, lo int, scale, zero floa
 }
 
 func combineSIMD(l Level, dst []float32, rows [][]float32, coefficients []float64) int {
-	n := whole(l, len(dst))
+	n := steps(l, len(dst))
 	switch {
 	case n == 0:
 	case l == AVX512:
@@ -50,7 +38,7 @@ func combineSIMD(l Level, dst []float32, rows [][]float32, coefficients []float6
 }
 
 func widenSIMD(l Level, dst []float64, src []float32) int {
-	n := whole(l, len(src))
+	n := steps(l, len(src))
 	switch {
 	case n == 0:
 	case l == AVX512:
@@ -77,7 +65,7 @@ func addSquaresSIMD(l Level, sums []Lanes, a, rows []float64) int {
 }
 
 func exchangeSIMD(l Level, rows []float32, width int, pairs [][2]int32) int {
-	n := whole(l, width)
+	n := steps(l, width)
 	switch {
 	case n == 0 || len(pairs) == 0:
 	case l == AVX512:

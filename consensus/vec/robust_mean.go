@@ -12,20 +12,6 @@ const chunk = 1024
 // step is the multiple of elements that the assembly handles; the twin does the rest.
 const step = 64
 
-// Finite reports whether no element of x is infinite or NaN.
-func Finite(x []float32) bool {
-	done, ok := finiteSIMD(level, x)
-	if !ok {
-		return false
-	}
-	for _, v := range x[done:] {
-		if v-v != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // Mean writes the mean of the rows, which are as long as dst and do not overlap it. There is
 // at least one row, and all elements are finite; so is the result.
 //

@@ -4,7 +4,6 @@ package vec
 
 // Each function handles the first elements, or rows, in vector code and returns how many: here none.
 
-func finiteSIMD(Level, []float32) (int, bool)                                   { return 0, true }
 func meanSIMD(Level, []float32, [][]float32, int, float32, float32) (int, bool) { return 0, true }
 func combineSIMD(Level, []float32, [][]float32, []float64) int                  { return 0 }
 func widenSIMD(Level, []float64, []float32) int                                 { return 0 }

@@ -195,26 +195,3 @@ func TestSquares(t *testing.T) {
 		}
 	})
 }
-
-func TestFinite(t *testing.T) {
-	t.Parallel()
-	rng := rand.New(rand.NewPCG(3, 4))
-	for _, n := range sizes {
-		x := make([]float32, n)
-		for i := range x {
-			x[i] = number(rng, true)
-		}
-		if !Finite(x) {
-			t.Fatalf("%d finite elements are not taken for it", n)
-		}
-		for i, v := range x {
-			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-				x[i] = float32(bad)
-				if Finite(x) {
-					t.Fatalf("%v at %d of %d is not seen", bad, i, n)
-				}
-			}
-			x[i] = v
-		}
-	}
-}

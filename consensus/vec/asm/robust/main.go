@@ -17,7 +17,6 @@ type gen struct{ *simd.Gen }
 
 func main() {
 	g := &gen{simd.New("robust")}
-	g.finite()
 	g.mean()
 	g.combine()
 	g.widen()
@@ -61,21 +60,6 @@ func (g *gen) returnBits(v reg.VecVirtual) {
 	VZEROUPPER()
 	Store(bits, ReturnIndex(0))
 	RET()
-}
-
-func (g *gen) finite() {
-	g.Open("finite", "func(x *float32, n int) uint64", "returns 0 if all of n > 0 elements are finite.")
-	ps := simd.Pointers("x", "n")
-	bad := g.Zero()
-	loop("loop", ps[1], unroll*g.Floats, func() {
-		for i := range unroll {
-			v := g.Load(Mem{Base: ps[0], Disp: i * g.Bytes})
-			VSUBPS(v, v, v)
-			VORPS(v, bad, bad)
-		}
-		ADDQ(U32(unroll*g.Bytes), ps[0])
-	})
-	g.returnBits(bad)
 }
 
 // rows emits a loop over the rows after the first; the body gets where a row's elements are.
