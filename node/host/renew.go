@@ -63,6 +63,13 @@ func (h *Host) Membership() Membership {
 	return m
 }
 
+// Proof returns what proves this peer's membership to others.
+func (h *Host) Proof() wire.Membership {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.own.membership
+}
+
 // Invite makes a join token that leads to this peer and further addresses, and remembers its ID.
 func (h *Host) Invite(in Invitation) (*wire.Token, error) {
 	t, err := h.granter().invite(in, h.now())

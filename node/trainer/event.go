@@ -17,6 +17,7 @@ type Event struct {
 	Step       *job.Progress   `json:"step,omitempty"`
 	Validation *job.Validation `json:"validation,omitempty"`
 	LeftOut    *LeftOut        `json:"left_out,omitempty"`
+	Swarm      *Swarm          `json:"swarm,omitempty"`
 	End        *End            `json:"end,omitempty"`
 }
 
@@ -55,7 +56,7 @@ func (r *record) add(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case e.Step != nil:
+	case e.Step != nil, e.Swarm != nil:
 		r.steps++
 	case e.LeftOut != nil:
 		if r.leftOut++; r.leftOut > keptLeftOut {
@@ -77,7 +78,7 @@ func (r *record) forget() {
 	drop := r.steps - keptSteps
 	kept := make([]Event, 0, len(r.list))
 	for _, e := range r.list {
-		if e.Step != nil && drop > 0 {
+		if (e.Step != nil || e.Swarm != nil) && drop > 0 {
 			drop--
 			r.steps--
 			continue

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
@@ -21,14 +22,18 @@ var errCannot = errors.New("the outcome cannot be applied here")
 // learner is a session as a run sees it: it ties the run's steps to the rounds. All its methods
 // are called by the goroutine of the run.
 type learner struct {
-	s    *session
+	settings *train.Settings
+	// open makes the session of a model whose first state has a root, once the data is open.
+	open func(ctx context.Context, r *job.Running, values int, genesis train.Hash) (*session, error)
 	wait *polite
 	now  func() time.Time
+	s    *session // after Begin
 
 	run     *job.Running
 	mode    mode
 	work    work
 	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
+	given   bool       // the work is done and given
 	vector  []float32  // an update, or a result
 	fresh   bool       // a state was put in place since the work began
 	valid   *job.Validation
@@ -49,51 +54,69 @@ var _ job.Sync = (*learner)(nil)
 // rounds, and returns when it is a member with the certified state.
 func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error) {
 	l.run = r
-	s := l.s
 	if _, err := l.wait.Begin(ctx, r); err != nil {
 		return job.Verdict{}, err
 	}
 	n := len(r.Trainer.Params().Values) + len(r.Trainer.Stats())
-	if uint64(n) != s.job.Values {
-		return job.Verdict{}, fmt.Errorf("the job's model has %d numbers, this machine's %d: the job file or the data do not fit", s.job.Values, n)
-	}
 	var err error
-	if l.mode, err = newMode(&s.job.Settings, r.Trainer); err != nil {
+	if l.mode, err = newMode(l.settings, r.Trainer); err != nil {
 		return job.Verdict{}, err
 	}
 	l.vector = make([]float32, n)
 	l.mode.begin()
+	genesis, _ := checkpoint.Hash(l.mode.kept(), runtime.GOMAXPROCS(0))
+	s, err := l.open(ctx, r, n, genesis)
+	if err != nil {
+		return job.Verdict{}, err
+	}
+	if s == nil {
+		return job.Verdict{End: job.EndInterrupted}, nil // ctx has ended
+	}
+	l.s = s
+	if uint64(n) != s.job.Values {
+		return job.Verdict{}, fmt.Errorf("the job's model has %d numbers, this machine's %d: the job file or the data do not fit", s.job.Values, n)
+	}
 	if s.codecs, err = newCodecs(s.job.Settings.Codec, codec.Flat(n)); err != nil {
 		return job.Verdict{}, err
 	}
 	s.encoder = s.codecs.update.Encoder(true)
-	root, err := l.restore()
+	s.layout = checkpoint.LayoutOf(l.mode.kept())
+	s.stateMu.Lock()
+	s.kept = l.mode.kept
+	s.stateMu.Unlock()
+	root, err := l.restore(genesis)
 	if err != nil {
 		return job.Verdict{}, err
 	}
-	if err := s.start(root); err != nil {
+	if err := s.start(root, uint64(r.Samples)); err != nil {
 		return job.Verdict{}, err
 	}
-	err = l.serve(ctx, func(v *view) bool { return v.over || v.member && v.status.Phase != round.Catching && v.status.Phase != round.Ending })
+	err = l.serve(ctx, func(v *view) bool {
+		return v.over || v.member && v.status.Phase != round.Catching && v.status.Phase != round.Ending
+	})
 	return l.begin(err)
 }
 
 // restore takes up the state that the last process of this member has left, and returns the root
 // of what the trainer has then.
-func (l *learner) restore() (train.Hash, error) {
-	kept, err := l.s.files.readState(stateFile, checkpoint.LayoutOf(l.mode.kept()))
+func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
+	kept, err := l.s.files.readState(stateFile, l.s.layout)
 	if err != nil {
 		return train.Hash{}, err
 	}
-	if kept != nil {
-		if err := l.mode.take(kept); err != nil {
-			return train.Hash{}, err
+	if kept == nil {
+		if l.run.Resumed {
+			return train.Hash{}, nil // what the last checkpoint has is nobody's state: it is fetched
 		}
+		if genesis != l.s.job.Genesis {
+			return train.Hash{}, fmt.Errorf("the first state of the model is %s here and %s in the job: other versions of the program, or another file to begin with", genesis.Short(), l.s.job.Genesis.Short())
+		}
+		return genesis, nil
+	}
+	if err := l.mode.take(kept); err != nil {
+		return train.Hash{}, err
 	}
 	root, _ := checkpoint.Hash(l.mode.kept(), l.s.workers())
-	if kept == nil && root != l.s.job.Genesis {
-		return train.Hash{}, fmt.Errorf("the first state of the model is %s here and %s in the job: other versions of the program, or another file to begin with", root.Short(), l.s.job.Genesis.Short())
-	}
 	return root, nil
 }
 
@@ -101,7 +124,7 @@ func (l *learner) restore() (train.Hash, error) {
 func (l *learner) begin(err error) (job.Verdict, error) {
 	v := l.s.now()
 	l.work = work{round: v.status.Round, started: l.now()}
-	l.fresh = false
+	l.fresh, l.given = false, false
 	out := job.Verdict{}
 	switch {
 	case err != nil:
@@ -170,6 +193,7 @@ func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) 
 			return job.Verdict{}, err
 		}
 	}
+	l.given = true
 	at := l.work.round
 	err := l.serve(ctx, func(v *view) bool {
 		return v.over || v.member && v.status.Round > at && v.status.Phase != round.Catching && v.status.Phase != round.Ending
@@ -277,12 +301,21 @@ func (l *learner) do() error {
 
 // try sets the trainer to what an outcome makes of the round's state, keeps that durably as the
 // candidate, and returns its root.
-func (l *learner) try(draft train.Hash, o *train.Outcome) (train.Hash, error) {
+//
+// Work that is not done yet is not lost: the outcome may never be certified.
+func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, err error) {
+	if !l.given && !l.fresh {
+		work := l.mode.work()
+		defer func() {
+			err = errors.Join(err, l.mode.resume(work))
+			l.applied = train.Hash{}
+		}()
+	}
 	if err := l.set(o); err != nil {
 		return train.Hash{}, err
 	}
 	l.applied = draft
-	root, _ := checkpoint.Hash(l.mode.vectors(), l.s.workers())
+	root, _ = checkpoint.Hash(l.mode.vectors(), l.s.workers())
 	return root, l.s.files.writeState(candidateFile, l.mode.vectors())
 }
 
@@ -300,7 +333,7 @@ func (l *learner) set(o *train.Outcome) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n == 1 {
-		if !d.lone || l.applied != (train.Hash{}) || l.fresh {
+		if !d.lone || !l.applied.IsZero() || l.fresh {
 			return errCannot
 		}
 		if o.Slices[0].IsZero() {
@@ -332,6 +365,7 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 	if draft.IsZero() { // the state in place is the certified one already
 		return nil
 	}
+	l.given = true
 	if l.applied != draft {
 		if outcome == nil {
 			return fmt.Errorf("round %d: its outcome is not known here", certified.Round)

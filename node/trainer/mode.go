@@ -33,6 +33,9 @@ type mode interface {
 	// vectors returns the state that apply or alone set: what a root is of. They are valid until
 	// the next call of another method.
 	vectors() [][]float32
+	// work copies what the trainer has of the round's work, and resume puts it back.
+	work() savedWork
+	resume(w savedWork) error
 	// kept returns the state of the round's beginning, in the same layout.
 	kept() [][]float32
 	// take sets the trainer and the beginning of the next round to a state of the same layout.
@@ -45,6 +48,20 @@ type span struct{ lo, hi int }
 // within returns the part of a span that lies between lo and hi, counted from lo.
 func (s span) within(lo, hi int) span {
 	return span{max(s.lo, lo) - lo, max(min(s.hi, hi), max(s.lo, lo)) - lo}
+}
+
+// savedWork is the trainer's numbers in the middle of a round.
+type savedWork struct {
+	vectors [][]float32
+	steps   int
+}
+
+func saveWork(t *train.Trainer, vectors [][]float32) savedWork {
+	w := savedWork{steps: t.Steps()}
+	for _, v := range vectors {
+		w.vectors = append(w.vectors, slices.Clone(v))
+	}
+	return w
 }
 
 // newMode returns the mode of a job.
@@ -131,6 +148,15 @@ func (d *dilocoMode) vectors() [][]float32 {
 	return [][]float32{d.t.Params().Values, d.t.Stats(), d.next}
 }
 
+func (d *dilocoMode) work() savedWork {
+	return saveWork(d.t, [][]float32{d.t.Params().Values, d.t.Stats()})
+}
+
+func (d *dilocoMode) resume(w savedWork) error {
+	copyAll([][]float32{d.t.Params().Values, d.t.Stats()}, w.vectors)
+	return nil
+}
+
 func (d *dilocoMode) kept() [][]float32 {
 	n := len(d.moment)
 	return [][]float32{d.base[:n], d.base[n:], d.moment}
@@ -204,6 +230,13 @@ func (a *allReduceMode) vectors() [][]float32 {
 // numbers are those of the trainer.
 func (a *allReduceMode) numbers() [][]float32 {
 	return append([][]float32{a.t.Params().Values, a.t.Stats()}, a.t.Moments()...)
+}
+
+func (a *allReduceMode) work() savedWork { return saveWork(a.t, a.numbers()) }
+
+func (a *allReduceMode) resume(w savedWork) error {
+	copyAll(a.numbers(), w.vectors)
+	return a.t.SetSteps(w.steps)
 }
 
 func (a *allReduceMode) kept() [][]float32 { return append(slices.Clone(a.base), writeSteps(a.steps)) }

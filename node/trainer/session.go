@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/consensus/codec"
 	"github.com/covey-network/covey/consensus/robust"
 	"github.com/covey-network/covey/consensus/round"
@@ -36,7 +37,16 @@ const (
 	roundCap = 30 * time.Minute
 )
 
-// network is what sessions need of the node.
+// Network is what training together needs of the node. All fields are required.
+type Network struct {
+	Host     *host.Host
+	Exchange *exchange.Exchange
+	Store    *store.Store
+	Key      ed25519.PrivateKey // of the peer
+	Name     func(wire.PeerID) string
+}
+
+// network is Network and what the trainer has for all sessions.
 type network struct {
 	host     *host.Host
 	client   *transfer.Client
@@ -61,15 +71,19 @@ type session struct {
 	encoder *codec.Encoder // owned by the goroutine of the run
 	topic   *host.Topic
 	threads int
+	layout  checkpoint.Layout
 
 	ctx   context.Context // of the session
+	end   context.CancelCauseFunc
 	tasks sync.WaitGroup
 	calls chan func()
 
 	machine *round.Machine // owned by loop
 	seq     uint64         // of bundles; owned by loop
 	drafts  map[train.Hash]*train.Outcome
-	failed  func(error) // ends the session
+
+	stateMu sync.RWMutex
+	kept    func() [][]float32 // the state in place; read under stateMu, as it is written
 
 	mu      sync.Mutex
 	view    view
@@ -78,6 +92,7 @@ type session struct {
 	data    map[uint64]*roundData
 	chain   []*train.Sealed // certificates, the oldest first
 	serving map[train.Hash]*served
+	wishes  map[wire.PeerID]*train.Join // who wants to be a first member
 }
 
 // view is what others see of the machine.
@@ -186,7 +201,7 @@ func (s *session) loop() {
 	defer t.Stop()
 	for {
 		if err := s.drain(); err != nil {
-			s.failed(err)
+			s.fail(err)
 			return
 		}
 		select {
@@ -349,12 +364,12 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 		if err != nil {
 			return host.Reject
 		}
-		if c, ok := m.Body.(*train.Certificate); ok && c.Outcome.Job == s.id {
-			s.noteCertificate(m.Sealed, c)
-		}
 		msgs = append(msgs, m)
 	}
 	first := msgs[0].Body
+	if !s.started() {
+		return s.early(msgs)
+	}
 	switch first.Kind() {
 	case train.KindJoin, train.KindCertificate:
 	default:
@@ -372,10 +387,6 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 	}
 	return host.Accept
 }
-
-// noteCertificate is a hook for what a certificate in gossip tells; certificates are kept when
-// they are committed.
-func (s *session) noteCertificate(*train.Sealed, *train.Certificate) {}
 
 // reveal brings the slices of the own update to their owners.
 func (s *session) reveal(owners []wire.PeerID) {
@@ -573,7 +584,7 @@ func (s *session) fetchChain(c round.Chain) {
 	s.task(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
-		list, err := s.net.client.Chain(ctx, c.Peer, train.Chain{Job: s.id, From: c.From})
+		_, list, err := s.net.client.Chain(ctx, c.Peer, train.Chain{Job: s.id, From: c.From})
 		if err != nil {
 			s.log.Debug("certificates not fetched", "peer", c.Peer, "err", err)
 			return

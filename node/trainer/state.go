@@ -57,7 +57,7 @@ func (s *session) state(ctx context.Context, root train.Hash) ([]train.Hash, err
 			err = draft.Add(b.CID())
 		}
 		if err == nil {
-			err = s.net.store.Put(ctx, b)
+			_, err = s.net.store.Put(ctx, b.Data())
 		}
 		if err != nil {
 			return nil, errors.Join(err, draft.Discard(s.ctx))
@@ -191,7 +191,7 @@ func (s *session) download(ctx context.Context, f round.FetchState) ([][]float32
 		if err != nil {
 			return nil, err
 		}
-		if err := layout.Decode(vectors, i, leaves[i], b.Data()); err != nil {
+		if err := layout.Decode(vectors, i, leaves[i], b); err != nil {
 			return nil, err
 		}
 	}

@@ -10,9 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/trainer/transfer"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/train"
 )
 
 const (
@@ -37,18 +42,24 @@ type Config struct {
 	// Busy reports whether the node answers a request just now: a run waits before its next step
 	// then, for a while. Nil: never.
 	Busy func() bool
-	Log  *slog.Logger
-	Now  func() time.Time // nil: time.Now
+	// Net is what training together needs; nil: trainings are alone.
+	Net *Network
+	Log *slog.Logger
+	Now func() time.Time // nil: time.Now
 }
 
 // Trainer runs jobs one after the other.
 type Trainer struct {
 	cfg Config
 
-	mu     sync.Mutex
-	runs   []*Run // the oldest first
-	ended  bool
-	queued chan struct{} // wakes Run; size 1
+	mu       sync.Mutex
+	runs     []*Run // the oldest first
+	ended    bool
+	queued   chan struct{} // wakes Run; size 1
+	sessions map[train.Hash]*session
+	board    board
+	net      *network    // nil: alone
+	jobs     *host.Topic // set by Run
 }
 
 // New returns a Trainer. It starts nothing.
@@ -59,7 +70,11 @@ func New(cfg Config) (*Trainer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Trainer{cfg: cfg, queued: make(chan struct{}, 1)}, nil
+	t := &Trainer{cfg: cfg, queued: make(chan struct{}, 1), sessions: map[train.Hash]*session{}, board: newBoard(cfg.Now)}
+	if n := cfg.Net; n != nil {
+		t.net = &network{host: n.Host, client: transfer.NewClient(n.Host.Open), exchange: n.Exchange, store: n.Store, key: n.Key}
+	}
+	return t, nil
 }
 
 // Request asks for a run.
@@ -68,16 +83,33 @@ type Request struct {
 	Resume  bool   `json:"resume,omitempty"`  // go on from the last checkpoint
 	Threads int    `json:"threads,omitempty"` // 0: what the job says
 	Steps   int    `json:"steps,omitempty"`   // in all; 0: what the job says
+
+	// Swarm trains the job with other peers, MinPeers of them at least, this one included.
+	Swarm    bool `json:"swarm,omitempty"`
+	MinPeers int  `json:"min_peers,omitempty"` // 0: what the job says
+	// Rank and Of take a part of the data: see job.Options.
+	Rank int `json:"rank,omitempty"`
+	Of   int `json:"of,omitempty"`
+
+	// Join trains a job of another peer, by its hash or what that begins with, or its name,
+	// with data of one's own, in Folder. Path is not set.
+	Join   string    `json:"join,omitempty"`
+	Local  job.Local `json:"local,omitzero"`
+	Folder string    `json:"folder,omitempty"`
 }
 
 // Run is a job that waits, runs or is over.
 type Run struct {
-	id     string
-	job    *job.Job
-	path   string
-	resume bool
-	asked  time.Time
-	record *record
+	id      string
+	job     *job.Job
+	path    string
+	resume  bool
+	swarm   *together // nil: alone
+	rank    int
+	of      int
+	asked   time.Time
+	record  *record
+	session atomic.Pointer[session] // of a run with others, once there is one
 
 	mu    sync.Mutex
 	state State
@@ -86,28 +118,46 @@ type Run struct {
 }
 
 // Submit checks a job and queues it.
-func (t *Trainer) Submit(req Request) (*Run, error) {
+func (t *Trainer) Submit(ctx context.Context, req Request) (*Run, error) {
+	if req.Threads < 0 || req.Steps < 0 || req.MinPeers < 0 {
+		return nil, fmt.Errorf("%w: %d threads, %d steps, %d peers", ErrUsage, req.Threads, req.Steps, req.MinPeers)
+	}
+	if (req.Swarm || req.Join != "") && t.cfg.Net == nil {
+		return nil, fmt.Errorf("%w: this node is in no swarm", ErrUsage)
+	}
+	r := &Run{id: newID(), path: req.Path, resume: req.Resume, rank: req.Rank, of: req.Of, asked: t.cfg.Now(), record: newRecord(), state: Queued}
+	if req.Join != "" {
+		return r, t.submitJoin(ctx, r, req)
+	}
 	if !filepath.IsAbs(req.Path) {
 		return nil, fmt.Errorf("%w: the path of the job file must be absolute", ErrUsage)
 	}
-	if req.Threads < 0 || req.Steps < 0 {
-		return nil, fmt.Errorf("%w: %d threads, %d steps", ErrUsage, req.Threads, req.Steps)
-	}
-	j, err := job.Read(req.Path)
-	if err != nil {
+	var err error
+	if r.job, err = job.Read(req.Path); err != nil {
 		return nil, usage(err)
 	}
 	if req.Steps > 0 {
-		j.Train.Steps, j.Train.Epochs = req.Steps, 0
+		r.job.Train.Steps, r.job.Train.Epochs = req.Steps, 0
 	}
-	if req.Threads > 0 {
-		j.Train.Threads = req.Threads
+	t.limit(r.job, req.Threads)
+	if req.Swarm {
+		settings, err := settingsOf(r.job, req.MinPeers)
+		if err != nil {
+			return nil, asked{err}
+		}
+		r.swarm = &together{settings: settings}
+	}
+	return r, t.enqueue(r)
+}
+
+// limit sets the threads of a job.
+func (t *Trainer) limit(j *job.Job, threads int) {
+	if threads > 0 {
+		j.Train.Threads = threads
 	}
 	if t.cfg.Threads > 0 && (j.Train.Threads == 0 || j.Train.Threads > t.cfg.Threads) {
 		j.Train.Threads = t.cfg.Threads
 	}
-	r := &Run{id: newID(), job: j, path: req.Path, resume: req.Resume, asked: t.cfg.Now(), record: newRecord(), state: Queued}
-	return r, t.enqueue(r)
 }
 
 func newID() string {
@@ -185,8 +235,23 @@ func (t *Trainer) Get(id string) (*Run, error) {
 
 // Run does the runs of the queue until ctx ends. The one that goes on then saves a checkpoint
 // first.
-func (t *Trainer) Run(ctx context.Context) error {
+func (t *Trainer) Run(ctx context.Context) (err error) {
 	defer t.finish()
+	if t.net != nil {
+		select {
+		case <-t.net.host.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+		name := protocol.JobsTopic(t.net.host.Swarm().String())
+		if t.jobs, err = t.net.host.Topic(name, host.TopicConfig{MaxBytes: protocol.MaxTrainSmall + protocol.MaxControl, Receive: t.hear}); err != nil {
+			return err
+		}
+		defer func() {
+			t.net.client.Close()
+			err = errors.Join(err, t.jobs.Close())
+		}()
+	}
 	for {
 		for r := t.next(); r != nil && ctx.Err() == nil; r = t.next() {
 			t.run(ctx, r)
@@ -230,9 +295,16 @@ func (t *Trainer) run(ctx context.Context, r *Run) {
 		return
 	}
 	t.cfg.Log.Info("training", "run", r.id, "job", r.path)
-	res, err := job.Run(ctx, r.job, job.Options{
-		Resume: r.resume, Events: r.record.events(), Now: t.cfg.Now, Sync: &polite{busy: t.cfg.Busy, now: t.cfg.Now},
-	})
+	o := job.Options{Resume: r.resume, Events: r.record.events(), Now: t.cfg.Now, Rank: r.rank, Of: r.of}
+	alone := &polite{busy: t.cfg.Busy, now: t.cfg.Now}
+	var res *job.Result
+	var err error
+	if r.swarm == nil {
+		o.Sync = alone
+		res, err = job.Run(ctx, r.job, o)
+	} else {
+		res, err = t.runTogether(ctx, r, alone, o)
+	}
 	r.finish(res, err)
 	t.cfg.Log.Info("training ended", "run", r.id, "job", r.path, "state", r.State(), "err", err)
 }

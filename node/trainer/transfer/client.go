@@ -211,10 +211,11 @@ func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, size int) (da
 	return data, err
 }
 
-// Chain fetches certificates from a round on. Their form has been checked, nothing else.
-func (c *Client) Chain(ctx context.Context, id host.ID, q train.Chain) (list []*train.Certificate, err error) {
+// Chain fetches certificates from a round on, as their senders signed them and opened. Their
+// form and those signatures have been checked, nothing else.
+func (c *Client) Chain(ctx context.Context, id host.ID, q train.Chain) (sealed []*train.Sealed, list []*train.Certificate, err error) {
 	err = c.ask(ctx, id, func(l *link) error {
-		list = nil
+		sealed, list = nil, nil
 		return l.list(train.TypeChain, &q, train.TypeSealed, func(b []byte) error {
 			if len(list) == protocol.MaxTrainChain {
 				return fmt.Errorf("over %d certificates", protocol.MaxTrainChain)
@@ -231,11 +232,11 @@ func (c *Client) Chain(ctx context.Context, id host.ID, q train.Chain) (list []*
 			if !ok || cert.Outcome.Job != q.Job {
 				return fmt.Errorf("kind %d among certificates", s.Kind)
 			}
-			list = append(list, cert)
+			sealed, list = append(sealed, s), append(list, cert)
 			return nil
 		})
 	})
-	return list, err
+	return sealed, list, err
 }
 
 // Job fetches a job, as its initiator signed it.

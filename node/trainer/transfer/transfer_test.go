@@ -212,10 +212,10 @@ func TestLists(t *testing.T) {
 	}
 	c, _, to := pair(t, src)
 	ctx := t.Context()
-	if list, err := c.Chain(ctx, to.ID(), train.Chain{Job: id}); err != nil || len(list) != protocol.MaxTrainChain {
+	if sealed, list, err := c.Chain(ctx, to.ID(), train.Chain{Job: id}); err != nil || len(list) != protocol.MaxTrainChain || len(sealed) != len(list) {
 		t.Errorf("%d certificates: %v", len(list), err)
 	}
-	if _, err := c.Chain(ctx, to.ID(), train.Chain{Job: hash(9)}); err == nil {
+	if _, _, err := c.Chain(ctx, to.ID(), train.Chain{Job: hash(9)}); err == nil {
 		t.Error("certificates of another job are taken")
 	}
 	if s, got, err := c.Job(ctx, to.ID(), id); err != nil || got.Name != "x" || !bytes.Equal(s.Payload, src.job.Payload) {

@@ -1,0 +1,183 @@
+package trainer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/trainer/transfer"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/train"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+var _ transfer.Source = (*Trainer)(nil)
+
+// Serve answers on a stream of protocol.Train.
+func (t *Trainer) Serve(ctx context.Context, s host.Stream) {
+	if err := transfer.Serve(ctx, s, t); err != nil {
+		t.cfg.Log.Debug("serving of training ended", "peer", s.Peer(), "err", err)
+	}
+}
+
+// session returns the running session of a job.
+func (t *Trainer) session(job train.Hash) (*session, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.sessions[job]; s != nil {
+		return s, nil
+	}
+	return nil, wire.Errorf(wire.CodeNotHosting, "job %s is not trained here", job.Short())
+}
+
+func (t *Trainer) register(s *session) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sessions[s.id] != nil {
+		return errors.New("this node trains the job already")
+	}
+	t.sessions[s.id] = s
+	return nil
+}
+
+func (t *Trainer) unregister(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.sessions, s.id)
+}
+
+// Accept implements transfer.Source.
+func (t *Trainer) Accept(from host.ID, p *train.Put) (func([]byte) error, error) {
+	s, err := t.session(p.Job)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	d := s.data[p.Round]
+	var h *train.Header
+	if d != nil {
+		h = d.headers[from]
+	}
+	s.mu.Unlock()
+	if h == nil || d.me != int(p.Slice) || d.me >= len(h.Slices) {
+		busy := wire.Errorf(wire.CodeBusy, "slice %d of round %d is not expected here now", p.Slice, p.Round)
+		busy.RetryAfterMs = 100
+		return nil, busy
+	}
+	n := len(d.members)
+	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
+	update, _ := s.codecs.of(n)
+	if int(p.Bytes) != update.Size(lo, hi-lo) {
+		return nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes, want %d", p.Bytes, update.Size(lo, hi-lo))
+	}
+	return func(data []byte) error {
+		if train.HashOf(data) != h.Slices[d.me] {
+			return wire.Errorf(wire.CodeBadRequest, "slice with another hash than was committed to")
+		}
+		d.mu.Lock()
+		d.slices[from] = data
+		d.mu.Unlock()
+		return s.call(s.ctx, func() { s.machine.Slice(p.Round, from) })
+	}, nil
+}
+
+// Result implements transfer.Source.
+func (t *Trainer) Result(_ context.Context, _ host.ID, g *train.Get) ([]byte, error) {
+	s, err := t.session(g.Job)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	d := s.data[g.Round]
+	s.mu.Unlock()
+	if d != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if data := d.results[g.Result]; data != nil {
+			return data, nil
+		}
+	}
+	return nil, wire.Errorf(wire.CodeNotHosting, "result of slice %d of round %d is not here", g.Slice, g.Round)
+}
+
+// Chain implements transfer.Source.
+func (t *Trainer) Chain(_ host.ID, c *train.Chain) ([]*train.Sealed, error) {
+	s, err := t.session(c.Job)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.chain) == 0 {
+		return nil, nil
+	}
+	b, err := s.chain[0].Open()
+	if err != nil {
+		return nil, err
+	}
+	first := b.(*train.Certificate).Outcome.Round
+	at := 0
+	if c.From > first {
+		at = min(int(min(c.From-first, uint64(len(s.chain)))), len(s.chain))
+	}
+	return append([]*train.Sealed(nil), s.chain[at:min(at+protocol.MaxTrainChain, len(s.chain))]...), nil
+}
+
+// Job implements transfer.Source.
+func (t *Trainer) Job(_ host.ID, job train.Hash) (*train.Sealed, error) {
+	s, err := t.session(job)
+	if err != nil {
+		return nil, err
+	}
+	return s.sealed, nil
+}
+
+// Tell implements transfer.Source.
+func (t *Trainer) Tell(_ host.ID, b *train.Bundle) error {
+	job, ok := jobOf(&b.Messages[0])
+	if !ok {
+		return wire.Errorf(wire.CodeBadRequest, "messages of no job")
+	}
+	s, err := t.session(job)
+	if err != nil {
+		return err
+	}
+	if s.take(b) == host.Reject {
+		return wire.Errorf(wire.CodeBadRequest, "messages that are not well-formed or not signed")
+	}
+	return nil
+}
+
+// jobOf returns the job that a signed message is of.
+func jobOf(sealed *train.Sealed) (job train.Hash, ok bool) {
+	b, err := sealed.Open()
+	if err != nil {
+		return job, false
+	}
+	switch v := b.(type) {
+	case *train.Join:
+		return v.Job, true
+	case *train.Leave:
+		return v.Job, true
+	case *train.Header:
+		return v.Job, true
+	case *train.Reduced:
+		return v.Job, true
+	case *train.Proposal:
+		return v.Job, true
+	case *train.Vote:
+		return v.Job, true
+	case *train.Certificate:
+		return v.Outcome.Job, true
+	}
+	return job, false
+}
+
+// State implements transfer.Source.
+func (t *Trainer) State(ctx context.Context, _ host.ID, q *train.State) ([]train.Hash, error) {
+	s, err := t.session(q.Job)
+	if err != nil {
+		return nil, err
+	}
+	return s.state(ctx, q.Root)
+}

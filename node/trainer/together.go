@@ -1,0 +1,438 @@
+package trainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/trainer/transfer"
+	"github.com/covey-network/covey/protocol"
+	"github.com/covey-network/covey/protocol/train"
+	"github.com/covey-network/covey/protocol/wire"
+)
+
+const (
+	// announceEvery is how often a member tells the swarm of its job.
+	announceEvery = 20 * time.Second
+	// announced is how long an announcement counts.
+	announced = 90 * time.Second
+	// maxBoard bounds the announcements that are kept, maxOfPeer those of one peer.
+	maxBoard  = 1024
+	maxOfPeer = 16
+	// tellEvery is how often a run tells where the swarm stands.
+	tellEvery = time.Second
+)
+
+// together is what a run needs to train with others.
+type together struct {
+	settings train.Settings
+	job      *train.Job    // of another peer; nil: this peer's own
+	sealed   *train.Sealed // likewise
+	schema   *job.Schema   // likewise
+}
+
+// runTogether runs a job with other peers.
+func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.Options) (res *job.Result, err error) {
+	var s *session
+	l := &learner{settings: &r.swarm.settings, wait: alone, now: t.cfg.Now}
+	l.open = func(ctx context.Context, run *job.Running, values int, genesis train.Hash) (*session, error) {
+		s, err = t.openSession(ctx, r, run, values, genesis)
+		return s, err
+	}
+	defer func() {
+		if s != nil {
+			err = errors.Join(err, t.close(s))
+		}
+	}()
+	o.Sync, o.SyncEnds, o.Schema = l, true, r.swarm.schema
+	stop := context.AfterFunc(ctx, func() {
+		if s := r.session.Load(); s != nil {
+			s.goodbye()
+		}
+	})
+	defer stop()
+	return job.Run(ctx, r.job, o)
+}
+
+// openSession makes the session of a run: of a job that goes on, of another peer's, or of a new
+// one. It returns when there is a certificate to begin with; nil if ctx ends before.
+func (t *Trainer) openSession(ctx context.Context, r *Run, run *job.Running, values int, genesis train.Hash) (s *session, err error) {
+	sealed, j, err := t.jobOf(r, run, values, genesis)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = t.newSession(sealed, j, swarmFolder(r.job), r.job.Train.Threads); err != nil {
+		return nil, err
+	}
+	r.session.Store(s)
+	s.task(func(ctx context.Context) { t.tell(ctx, r, s) })
+	if j.Initiator == s.me {
+		err = s.initiate(ctx, func(have, want int) {
+			r.record.add(Event{Swarm: &Swarm{Job: s.id.String(), Phase: "waiting", Members: have, Want: want}})
+		})
+	} else {
+		err = s.join(ctx, uint64(run.Samples), func() {}, func() []wire.PeerID { return t.board.peers(s.id, j.Initiator) })
+	}
+	if ctx.Err() != nil {
+		return nil, t.close(s)
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.close(s))
+	}
+	return s, nil
+}
+
+// jobOf returns the job of a run, as it was signed: the one that the run began with, another
+// peer's, or a new one.
+func (t *Trainer) jobOf(r *Run, run *job.Running, values int, genesis train.Hash) (*train.Sealed, *train.Job, error) {
+	if r.swarm.job != nil {
+		return r.swarm.sealed, r.swarm.job, nil
+	}
+	sealed, err := files{swarmFolder(r.job)}.readJob()
+	if err != nil {
+		return nil, nil, fmt.Errorf("job of the run: %w", err)
+	}
+	if sealed != nil && run.Resumed {
+		b, err := sealed.Open()
+		if err != nil {
+			return nil, nil, err
+		}
+		j, ok := b.(*train.Job)
+		if !ok {
+			return nil, nil, errors.New("the folder of the run has no job of a swarm")
+		}
+		return sealed, j, nil
+	}
+	spec, err := r.job.Shared()
+	if err != nil {
+		return nil, nil, err
+	}
+	schema, err := json.Marshal(run.Schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	j := &train.Job{
+		Swarm: t.cfg.Net.Host.Swarm(), Initiator: t.cfg.Net.Host.ID(), Name: r.job.Name, Issued: t.cfg.Now().UnixMilli(), Spec: spec, Schema: schema,
+		Settings: r.swarm.settings, Values: uint64(values), Genesis: genesis, Seed: r.job.Train.Seed,
+	}
+	sealed, err = train.Seal(t.cfg.Net.Key, j)
+	return sealed, j, err
+}
+
+// submitJoin queues a run of another peer's job.
+func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
+	id, peers, err := t.board.find(req.Join)
+	if err != nil {
+		return err
+	}
+	var errs error
+	for _, p := range peers {
+		short, cancel := context.WithTimeout(ctx, 20*time.Second)
+		sealed, j, err := t.client().Job(short, p, id)
+		cancel()
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", t.name(p), err))
+			continue
+		}
+		return t.enqueueJoin(r, req, sealed, j)
+	}
+	return fmt.Errorf("job %s: no peer that trains it answers: %w", req.Join, errs)
+}
+
+func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *train.Job) error {
+	if j.Swarm != t.cfg.Net.Host.Swarm() {
+		return fmt.Errorf("%w: the job is of another swarm", ErrUsage)
+	}
+	schema, err := job.ParseSchema(j.Schema)
+	if err != nil {
+		return fmt.Errorf("the job cannot be read by this version: %w", err)
+	}
+	if r.job, err = job.Join(j.Spec, req.Local); err != nil {
+		return asked{err}
+	}
+	r.job.Name = j.Name
+	if req.Folder != "" {
+		if !filepath.IsAbs(req.Folder) {
+			return fmt.Errorf("%w: the folder must be absolute", ErrUsage)
+		}
+		r.job.Train.Folder = req.Folder
+	}
+	if _, err := os.Stat(filepath.Join(r.job.Folder(), "last.state")); err == nil {
+		r.resume = true // the same member again
+	}
+	t.limit(r.job, req.Threads)
+	r.path = j.Name
+	r.swarm = &together{settings: j.Settings, job: j, sealed: sealed, schema: schema}
+	return t.enqueue(r)
+}
+
+// client returns the client of all sessions.
+func (t *Trainer) client() *transfer.Client { return t.net.client }
+
+// name returns what people call a peer.
+func (t *Trainer) name(p wire.PeerID) string {
+	if n := t.cfg.Net.Name(p); n != "" {
+		return n
+	}
+	return p.String()
+}
+
+// goodbye tells the members that this one goes.
+func (s *session) goodbye() {
+	s.offer(func() {
+		if s.machine != nil {
+			s.machine.Leave()
+		}
+	})
+}
+
+// Swarm tells where the members of a job stand.
+type Swarm struct {
+	Job     string   `json:"job"`
+	Round   uint64   `json:"round"`
+	Rounds  uint64   `json:"rounds,omitempty"`
+	Phase   string   `json:"phase"`
+	Members int      `json:"members"`
+	Want    int      `json:"want,omitempty"` // members before the first round
+	Heard   int      `json:"heard,omitempty"`
+	Quorum  int      `json:"quorum,omitempty"`
+	Loss    float64  `json:"loss,omitempty"` // of the last round, the mean of all members
+	Samples uint64   `json:"samples,omitempty"`
+	Peers   []Member `json:"peers,omitempty"`
+}
+
+// Member is one peer that trains a job.
+type Member struct {
+	Peer    wire.PeerID `json:"peer"`
+	Name    string      `json:"name,omitempty"`
+	Sent    bool        `json:"sent"` // its update of the round is told
+	Samples uint64      `json:"samples,omitempty"`
+	Rate    float64     `json:"rate,omitempty"` // samples per second
+	Loss    float64     `json:"loss,omitempty"`
+}
+
+// tell adds to the record where the swarm stands, and announces the job.
+func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
+	look := time.NewTicker(tellEvery)
+	defer look.Stop()
+	var told round.Status
+	var last time.Time
+	for {
+		if v := s.now(); v.last != nil && (v.status.Round != told.Round || v.status.Phase != told.Phase) {
+			told = v.status
+			r.record.add(Event{Swarm: t.describe(s, &v)})
+		}
+		if now := time.Now(); now.Sub(last) >= announceEvery {
+			last = now
+			t.announce(ctx, s)
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// describe says where a session stands.
+func (t *Trainer) describe(s *session, v *view) *Swarm {
+	o := &v.last.Outcome
+	out := &Swarm{
+		Job: s.id.String(), Round: v.status.Round, Rounds: s.job.Settings.Rounds, Phase: string(v.status.Phase), Members: v.status.Members,
+		Heard: v.status.Heard, Quorum: v.status.Quorum, Loss: o.Loss, Samples: o.Samples,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, before := s.data[v.status.Round], s.data[v.status.Round-1]
+	for _, p := range v.members {
+		m := Member{Peer: p, Name: t.cfg.Net.Name(p)}
+		h := (*train.Header)(nil)
+		if d != nil && d.headers[p] != nil {
+			h, m.Sent = d.headers[p], true
+		} else if before != nil {
+			h = before.headers[p]
+		}
+		if h != nil {
+			m.Samples, m.Loss = h.Samples, h.Loss
+			if h.Millis > 0 {
+				m.Rate = 1000 * float64(h.Samples) / float64(h.Millis)
+			}
+		}
+		out.Peers = append(out.Peers, m)
+	}
+	return out
+}
+
+// announce tells the swarm of a job.
+func (t *Trainer) announce(ctx context.Context, s *session) {
+	v := s.now()
+	a := &train.Announce{
+		Swarm: s.job.Swarm, Peer: s.me, Job: s.id, Initiator: s.job.Initiator, Name: s.job.Name, Issued: t.cfg.Now().UnixMilli(),
+		Members: uint64(len(v.members)), Membership: s.net.host.Proof(),
+	}
+	if v.last != nil {
+		a.Phase, a.Round = train.PhaseRunning, v.last.Outcome.Round
+		if v.over {
+			a.Phase = train.PhaseDone
+		}
+	}
+	sealed, err := train.Seal(s.net.key, a)
+	if err != nil {
+		s.log.Debug("job not announced", "err", err)
+		return
+	}
+	data, err := wire.Encode(sealed)
+	if err == nil {
+		t.board.put(a)
+		err = t.jobs.Publish(ctx, data)
+	}
+	if err != nil {
+		s.log.Debug("job not announced", "err", err)
+	}
+}
+
+// hear takes announcements of others.
+func (t *Trainer) hear(_ host.ID, data []byte) host.Verdict {
+	sealed := new(train.Sealed)
+	if wire.Decode(data, sealed) != nil {
+		return host.Reject
+	}
+	b, err := sealed.Open()
+	if err != nil {
+		return host.Reject
+	}
+	a, ok := b.(*train.Announce)
+	if !ok || a.Swarm != t.cfg.Net.Host.Swarm() {
+		return host.Reject
+	}
+	now := t.cfg.Now()
+	if _, err := a.Membership.Verify(a.Swarm, a.Peer, now); err != nil {
+		return host.Ignore
+	}
+	if age := now.Sub(time.UnixMilli(a.Issued)); age > announced || age < -protocol.MaxClockSkew || !t.board.put(a) {
+		return host.Ignore
+	}
+	return host.Accept
+}
+
+// board is the jobs that peers announce. It is safe for concurrent use.
+type board struct {
+	now func() time.Time
+
+	mu   sync.Mutex
+	list map[boardKey]*posted
+}
+
+type boardKey struct {
+	job  train.Hash
+	peer wire.PeerID
+}
+
+type posted struct {
+	*train.Announce
+	at time.Time
+}
+
+func newBoard(now func() time.Time) board { return board{now: now, list: map[boardKey]*posted{}} }
+
+// put keeps an announcement if it is newer than what is known, and there is room.
+func (b *board) put(a *train.Announce) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, of := b.now(), 0
+	for k, p := range b.list {
+		if now.Sub(p.at) > announced {
+			delete(b.list, k)
+		} else if k.peer == a.Peer {
+			of++
+		}
+	}
+	k := boardKey{a.Job, a.Peer}
+	if old := b.list[k]; old != nil {
+		if old.Issued >= a.Issued {
+			return false
+		}
+	} else if len(b.list) >= maxBoard || of >= maxOfPeer {
+		return false
+	}
+	b.list[k] = &posted{a, now}
+	return true
+}
+
+// peers returns who announces a job, its initiator first.
+func (b *board) peers(job train.Hash, initiator wire.PeerID) []wire.PeerID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []wire.PeerID
+	for k := range b.list {
+		if k.job == job && k.peer != initiator {
+			out = append(out, k.peer)
+		}
+	}
+	slices.Sort(out)
+	return append([]wire.PeerID{initiator}, out...)
+}
+
+// find returns the one job that a name, or the beginning of a hash, means, and who trains it.
+func (b *board) find(name string) (train.Hash, []wire.PeerID, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := map[train.Hash][]wire.PeerID{}
+	for k, p := range b.list {
+		if b.now().Sub(p.at) <= announced && (p.Name == name || len(name) >= 4 && strings.HasPrefix(k.job.String(), name)) {
+			found[k.job] = append(found[k.job], k.peer)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return train.Hash{}, nil, fmt.Errorf("%w: no peer that is heard of trains a job %q: covey train ls lists them", ErrNoRun, name)
+	case 1:
+		for id, peers := range found {
+			slices.Sort(peers)
+			return id, peers, nil
+		}
+	}
+	return train.Hash{}, nil, fmt.Errorf("%w: %d jobs are called %q: give the beginning of the hash that covey train ls shows", ErrUsage, len(found), name)
+}
+
+// Posted is a job that peers of the swarm train.
+type Posted struct {
+	Job       string      `json:"job"`
+	Name      string      `json:"name"`
+	Initiator wire.PeerID `json:"initiator"`
+	By        string      `json:"by,omitempty"` // the initiator's name
+	Phase     string      `json:"phase"`        // waiting, running, done, stopped
+	Round     uint64      `json:"round"`
+	Members   int         `json:"members"`
+}
+
+// Jobs lists the jobs that peers announce, this one's among them.
+func (t *Trainer) Jobs() []Posted {
+	t.board.mu.Lock()
+	defer t.board.mu.Unlock()
+	jobs := map[train.Hash]*posted{}
+	for k, p := range t.board.list {
+		if old := jobs[k.job]; t.cfg.Now().Sub(p.at) <= announced && (old == nil || p.Round > old.Round || p.Round == old.Round && p.Phase > old.Phase) {
+			jobs[k.job] = p
+		}
+	}
+	out := make([]Posted, 0, len(jobs))
+	for id, p := range jobs {
+		out = append(out, Posted{
+			Job: id.String(), Name: p.Name, Initiator: p.Initiator, By: t.cfg.Net.Name(p.Initiator), Round: p.Round, Members: int(p.Members),
+			Phase: [...]string{"waiting", "running", "done", "stopped"}[p.Phase],
+		})
+	}
+	slices.SortFunc(out, func(a, b Posted) int { return strings.Compare(a.Name+a.Job, b.Name+b.Job) })
+	return out
+}
