@@ -27,11 +27,13 @@ type Job struct {
 	Model  net.Config `toml:"model"`   // kind may also be resnet18, resnet34 or resnet50
 	Data   Data       `toml:"data"`
 	Train  Train      `toml:"train"`
+	Swarm  *Swarm     `toml:"swarm"` // nil: nothing is said of peers
 
 	Dir  string `toml:"-"` // the folder of the job file
 	Name string `toml:"-"` // of the job: that of its file without the extension
 
-	lines map[string]int // of keys in the file
+	lines  map[string]int // of keys in the file
+	joined bool           // by Join: others may have what this machine has not
 }
 
 // Data says what to learn from: exactly one of its sections is there.

@@ -165,9 +165,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := r.openStreams(least); err != nil {
 		return err
 	}
-	if r.steps = t.Steps; r.steps == 0 {
-		r.steps = t.Epochs * r.streams[0].loader.Batches()
-	}
+	r.steps = cmp.Or(t.Steps, t.Epochs*r.streams[0].loader.Batches(), j.Swarm.steps())
 	if err := checkServable(model); err != nil {
 		return err
 	}

@@ -90,7 +90,8 @@ type Local struct {
 
 // Join makes a job of the text of Job.Shared and local data. The text may be from anybody: it
 // is refused if it has paths, or anything else that is not for others to say. A machine
-// without data for validation does without best and patience. The caller sets Name and may
+// without data for validation does without train.best and patience, and leaves what the swarm
+// wants of a validation to others. The caller sets Name and may
 // set Dir, Train.Threads and Train.Folder.
 func Join(shared []byte, l Local) (*Job, error) {
 	if len(shared) > MaxSharedBytes {
@@ -120,6 +121,7 @@ func Join(shared []byte, l Local) (*Job, error) {
 	if !j.Data.validates() {
 		j.Train.Best, j.Train.Patience = "", 0
 	}
+	j.joined = true
 	if err := j.Validate(); err != nil {
 		return nil, fmt.Errorf("shared job:\n%w", err)
 	}

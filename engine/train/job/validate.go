@@ -85,7 +85,7 @@ func (c *check) pair(key string, v []float64, lo, hi float64) {
 }
 
 // Validate reports all problems that can be told without the data.
-func (j *Job) Validate() error { return j.validate(false) }
+func (j *Job) Validate() error { return j.validate(j.Swarm != nil) }
 
 // validate is Validate; endless jobs may be without a length.
 func (j *Job) validate(endless bool) error {
@@ -107,6 +107,7 @@ func (j *Job) validate(endless bool) error {
 		c.add("data", "has %d sections, want exactly one of data.images, data.text, data.csv", sections)
 	}
 	c.train()
+	c.swarm()
 	c.zeros()
 	if j.Model.Kind != net.KindResNet && !slices.Contains(kindsOfModels, j.Model.Kind) {
 		c.add("model.kind", "is %.40q, want one of %s", j.Model.Kind, strings.Join(kindsOfModels, ", "))
@@ -123,7 +124,7 @@ func (j *Job) validate(endless bool) error {
 var notZero = []string{
 	"model.llama.kv_heads", "model.llama.head_dim", "model.llama.eps", "model.llama.rope_theta", "model.bert.types", "model.bert.eps",
 	"model.resnet.width", "model.resnet.depth", "model.cnn.layers.kernel", "model.cnn.layers.stride", "data.images.resize",
-	"train.accumulate",
+	"train.accumulate", "swarm.inner_steps", "swarm.inner_time", "swarm.group", "swarm.min_peers", "swarm.target", "swarm.privacy.delta",
 }
 
 // zeros refuses a 0 in the file that would not mean 0.
@@ -145,12 +146,12 @@ func (c *check) train() {
 	t := &c.job.Train
 	switch {
 	case t.Epochs == 0 && t.Steps == 0 && !c.endless:
-		c.add("train", "has neither epochs nor steps, want one of them")
+		c.add("train", "has neither epochs nor steps, want one of them%s", c.swarmHint())
 	case t.Epochs != 0 && t.Steps != 0:
 		c.add("train.steps", "is %d and epochs is %d, want one of them", t.Steps, t.Epochs)
 	}
-	if k := t.Schedule.Kind; t.Epochs == 0 && t.Steps == 0 && t.Schedule.Steps == 0 && c.endless && (k == train.Cosine || k == train.Linear) {
-		c.add("train.schedule.steps", "is missing: kind %s ends at a step, and the job has neither epochs nor steps", k)
+	if k := t.Schedule.Kind; t.Epochs == 0 && t.Steps == 0 && t.Schedule.Steps == 0 && c.endless && c.job.Swarm.steps() == 0 && (k == train.Cosine || k == train.Linear) {
+		c.add("train.schedule.steps", "is missing: kind %s ends at a step, and nothing else says how many there are", k)
 	}
 	c.in("train.epochs", t.Epochs, 0, 1<<30)
 	c.in("train.steps", t.Steps, 0, maxStep)
@@ -163,11 +164,22 @@ func (c *check) train() {
 	c.in("train.checkpoint_every", t.CheckpointEvery, 0, maxStep)
 	c.in("train.patience", t.Patience, 0, maxStep)
 	c.oneOf("train.best", t.Best, bestLoss, bestMetric)
+	if s := c.job.Swarm; s != nil && (s.Target != 0 || s.Patience != 0) && !c.job.Data.validates() && !c.job.joined {
+		c.add("swarm", "target and patience need data for validation: set split or validation in the section of the data")
+	}
 	if (t.Patience > 0 || t.Best != "") && !c.job.Data.validates() {
 		c.add("train", "patience and best need data for validation: set split or validation in the section of the data")
 	}
 	cfg := train.Config{Model: net.Config{Kind: net.KindMLP, MLP: &net.MLP{Input: 1, Output: 1}}, Optimizer: t.Optimizer, Schedule: t.schedule(maxStep), Clip: t.Clip, Smoothing: t.Smoothing}
 	c.told(cfg.Validate())
+}
+
+// swarmHint says what a job may be meant for.
+func (c *check) swarmHint() string {
+	if c.job.Swarm != nil {
+		return " to train alone"
+	}
+	return ""
 }
 
 // told takes over what is wrong with a configuration of the trainer.
