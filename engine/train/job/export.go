@@ -86,9 +86,10 @@ const (
 	TypeMLP    = "covey-mlp"
 )
 
-// export writes the best model of the run, or the last one if there was no validation.
+// export writes the best model of the run, or the last one if there was no validation or the
+// Sync wants it.
 func (r *runner) export(res *Result) error {
-	if r.at.HasBest {
+	if r.at.HasBest && !r.last {
 		if _, err := r.trainer.Load(filepath.Join(r.folder, bestFile)); err != nil {
 			return err
 		}

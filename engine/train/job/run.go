@@ -83,6 +83,7 @@ type runner struct {
 	kept    Kept      // of the checkpoint that the run goes on from
 	resumed bool      // there was one
 	end     string    // why the Sync ends the run
+	last    bool      // the export is the last state, not the best
 	due     bool      // the Sync wants a checkpoint
 	stats   []float32 // running statistics before the gradient, with a Sync
 }

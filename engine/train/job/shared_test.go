@@ -258,3 +258,49 @@ func TestJoinWithoutValidation(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// FuzzJoin joins texts of anybody: what is taken reads own data alone.
+func FuzzJoin(f *testing.F) {
+	dir := f.TempDir()
+	pictures(f, filepath.Join(dir, "data"), 1)
+	table(f, filepath.Join(dir, "data"), 10)
+	local := job.Local{Data: filepath.Join(dir, "data")}
+	for i, c := range schemaJobs {
+		j, err := job.Read(write(f, dir, fmt.Sprintf("%d.toml", i), c.job))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(shared(f, j)))
+	}
+	f.Add([]byte(swarmJob))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		j, err := job.Join(text, local)
+		if err != nil {
+			return
+		}
+		var paths []string
+		switch d := &j.Data; {
+		case d.Images != nil:
+			paths = []string{d.Images.Folder, d.Images.Validation}
+		case d.Text != nil:
+			paths = append([]string{d.Text.Folder}, d.Text.Validation...)
+		default:
+			paths = []string{d.CSV.File, d.CSV.Validation}
+		}
+		for _, p := range append(paths, j.Train.Folder) {
+			if p != "" && !strings.HasPrefix(p, local.Data) {
+				t.Errorf("reads %q", p)
+			}
+		}
+		again, err := j.Shared()
+		if err != nil {
+			return // too long
+		}
+		if j, err = job.Join(again, local); err != nil {
+			t.Fatalf("%v:\n%s", err, again)
+		}
+		if third := shared(t, j); third != string(again) {
+			t.Errorf("%s\nbecomes\n%s", again, third)
+		}
+	})
+}

@@ -46,6 +46,22 @@ type Running struct {
 	Schema     *Schema // of the data: Options.Schema, or what the data decided
 	Resumed    bool    // it goes on from a checkpoint
 	Kept       Kept    // what Save returned for that one
+
+	run *runner
+}
+
+// Export writes the model as it is now to a folder, as the end of a run does. An older one of
+// that name stays until the new one is whole. Runs with one Schema and one state write the same
+// bytes. Like the trainer it is for the methods of the Sync.
+func (r *Running) Export(dir string) error {
+	files, err := r.run.files()
+	if err == nil {
+		err = replaceDir(dir, files)
+	}
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
 }
 
 // Step is a step as a Sync sees it.
@@ -63,6 +79,7 @@ type Verdict struct {
 	// export are done as at any other end. It is not kept: where a run that is over is
 	// resumed, Begin has to say so again.
 	End        string
+	Last       bool // with End: the export is the state as it is, which all have, and not the best of this run
 	Validate   bool // validate before the next step, whatever the job says
 	Checkpoint bool // save a checkpoint before the next step, after the validation if there is one
 }
@@ -97,7 +114,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.sync == nil {
 		return nil
 	}
-	s := &Running{Trainer: r.trainer, Samples: r.samples(), MetricName: r.job.MetricName(), Schema: r.data.is(r.job), Resumed: r.resumed, Kept: r.kept}
+	s := &Running{run: r, Trainer: r.trainer, Samples: r.samples(), MetricName: r.job.MetricName(), Schema: r.data.is(r.job), Resumed: r.resumed, Kept: r.kept}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()
 	}
@@ -111,7 +128,7 @@ func (r *runner) take(v Verdict, err error) error {
 		return err
 	}
 	if v.End != "" {
-		r.end = v.End
+		r.end, r.last = v.End, v.Last
 	}
 	r.at.Validate = r.at.Validate || v.Validate && r.data.validation != nil
 	r.due = r.due || v.Checkpoint

@@ -452,6 +452,36 @@ func TestSyncVerdicts(t *testing.T) {
 	}
 }
 
+// TestSyncExport ends a run whose last step made the model worse: what is exported is the best
+// of the run, or the last if the Sync says so, and what it exports itself is what there is.
+func TestSyncExport(t *testing.T) {
+	t.Parallel()
+	for _, last := range []bool{false, true} {
+		j := work(t, fmt.Sprintf(textJob, true, false, "split = 0.1", 60))
+		now := filepath.Join(t.TempDir(), "now")
+		h := &hook{stepped: func(_ context.Context, r *job.Running, s job.Step) (job.Verdict, error) {
+			if s.Step < 22 {
+				return job.Verdict{}, nil
+			}
+			clear(r.Trainer.Params().Values)
+			return job.Verdict{End: "enough", Last: last}, errors.Join(r.Export(now), r.Export(now))
+		}}
+		res := run(t, j, job.Options{Sync: h})
+		if res.Best.Step != 20 || res.Last.Step != 22 {
+			t.Errorf("%+v", res)
+		}
+		got, want := contents(t, res.Model), contents(t, now)
+		for name := range want {
+			if same := got[name] == want[name]; same != (last || name != "model.safetensors") {
+				t.Errorf("the last is exported: %v; %s is the same: %v", last, name, same)
+			}
+		}
+		if len(got) != len(want) || len(want) < 4 {
+			t.Errorf("files %v, want %v", keys(got), keys(want))
+		}
+	}
+}
+
 // TestSyncFails lets each method fail: the run does too, with its words.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()
