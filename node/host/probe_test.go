@@ -165,3 +165,46 @@ func TestFormerConnections(t *testing.T) {
 		})
 	}
 }
+
+// TestBusyMachineDropsNobody has a machine that is late with its looks while its only neighbour is silent for
+// some seconds: the neighbour is not taken for dead.
+func TestBusyMachineDropsNobody(t *testing.T) {
+	t.Parallel()
+	const silence = silentDead * 3 / 4 // long enough for probesSilent failures
+	way := newCable(t)
+	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Listen, c.Announce = []string{listenQUIC}, []string{way.addr()} })
+	way.plug(t, a)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(c *Config) { c.Listen = nil })
+	until(t, "they meet", knows(b, a))
+	if err := a.PublishAdvert(t.Context(), capacity()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the advert is there", func() bool { return b.hasAdvert(a.ID()) })
+	r, err := b.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, stop := b.Subscribe()
+	defer stop()
+	late := func() { // looks wait for this
+		r.gate.mu.Lock()
+		defer r.gate.mu.Unlock()
+		<-time.After(2 * probeLate)
+	}
+	late()
+	way.cut.Store(true)
+	for start := time.Now(); time.Since(start) < silence; {
+		late()
+	}
+	way.cut.Store(false)
+	until(t, "it answers again", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return r.ping(ctx, a.ID(), 1) == nil
+	})
+	for len(events) > 0 {
+		if e, ok := (<-events).(EvtAdvertExpired); ok {
+			t.Errorf("the advert was dropped: %v", e)
+		}
+	}
+}
