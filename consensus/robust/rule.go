@@ -75,7 +75,8 @@ func (c count) of(n, most int) int {
 
 // Parse reads a rule's name:
 //
-//	mean              sum in the order of the senders, divided by their number
+//	mean              ((u0 + u1) + u2 + …) * (1 / n), each step rounded to float32: the bits
+//	                  of one machine that adds the gradients of n batches and scales them
 //	weighted          mean with the weights of the senders
 //	median            of each coordinate
 //	trimmed:F         mean of each coordinate without its F smallest and F largest values
