@@ -287,7 +287,7 @@ func (k *kept) levels(n int) (lo, hi float32) {
 		for _, v := range k.magnitude[:k.n] {
 			s := float64(nearest(v, lo, hi, n))
 			q += s
-			qq += s * s // exact
+			qq += float64(s * s)
 			m += float64(v)
 			qm += float64(s * float64(v))
 		}
