@@ -88,8 +88,8 @@ cross: ## compile for linux, darwin and windows on amd64 and arm64
 	@set -e; for os in linux darwin windows; do for arch in amd64 arm64; do \
 	  echo "$$os/$$arch"; GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/... ; done; done
 
-bench: ## run the benchmarks of the engine and the store
-	$(GO) test -run '^$$' -bench . ./engine/... ./node/...
+bench: ## run the benchmarks of the engine, of consensus and of the store
+	$(GO) test -run '^$$' -bench . ./engine/... ./consensus/... ./node/...
 
 check: fmt-check vet lint arch gen-check tidy-check test ## what to run before a commit
 
