@@ -114,6 +114,20 @@ type Send struct {
 	Certificate *Certificate // to be given to Learn there; nil where Msgs are
 }
 
+// Question asks whether a proposal is valid. Backed says that a quorum has prevoted it, in this
+// view or in the one that its Proof shows. What members may see differently, such as who was
+// heard in time, is then settled by that quorum: a member that goes on refusing it keeps
+// others, who are locked on it, from ever deciding. What each can see for itself is not.
+type Question struct {
+	Proposal Msg
+	Backed   bool
+}
+
+type asked struct {
+	id     ID
+	backed bool
+}
+
 // Ready is what the driver has to do, in the order of the fields.
 type Ready struct {
 	// Persist, if not nil, replaces the state saved before; it must be durable before
@@ -125,9 +139,9 @@ type Ready struct {
 	// [Machine.Propose], at once or later.
 	Propose bool
 	View    int
-	// Validate are proposals of others whose validity is asked: answer each with
+	// Validate asks whether proposals of others are valid: answer each with
 	// [Machine.Valid], at once or later. One may be asked again.
-	Validate []Msg
+	Validate []Question
 	// Evidence is told once for each member.
 	Evidence []Evidence
 	// Decided is told once, and once more after each restart.
@@ -147,10 +161,10 @@ type Machine struct {
 	cur, prev tally  // of view st.View and the one before it
 	ahead     []said // by member: its messages of one later view
 
-	valid     map[ID]bool // answers, of proposals that may still count
-	asked     map[ID]bool
-	accused   []bool // by member: evidence was told
-	helpedAt  []int  // by member: when it was last helped
+	asked     map[asked]bool // questions of proposals that may still count
+	valid     map[asked]bool // answers to them
+	accused   []bool         // by member: evidence was told
+	helpedAt  []int          // by member: when it was last helped
 	decidedAt int
 
 	out   Ready
@@ -167,7 +181,7 @@ func New(cfg Config, saved *State) (*Machine, error) {
 	m := &Machine{
 		cfg: cfg, st: State{View: -1, Locked: Backed{View: -1}, Valid: Backed{View: -1}},
 		cur: newTally(cfg.N), prev: newTally(cfg.N), ahead: make([]said, cfg.N),
-		valid: map[ID]bool{}, asked: map[ID]bool{}, accused: make([]bool, cfg.N), helpedAt: make([]int, cfg.N),
+		valid: map[asked]bool{}, asked: map[asked]bool{}, accused: make([]bool, cfg.N), helpedAt: make([]int, cfg.N),
 	}
 	for i := range m.helpedAt {
 		m.helpedAt[i] = -cfg.Timeouts.Resend
@@ -192,7 +206,7 @@ func (m *Machine) resume() {
 		own := &m.st.Mine[i]
 		m.cur.add(own)
 		if own.Kind == Proposal {
-			m.valid[own.ID] = true // whoever proposes has found it valid
+			m.valid[asked{id: own.ID}] = true // whoever proposes has found it valid
 		}
 	}
 	if m.st.Step == StepPropose {

@@ -1,6 +1,7 @@
 package agree
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -20,6 +21,26 @@ func (id ID) String() string {
 		return "nil"
 	}
 	return fmt.Sprintf("%x", id[:4])
+}
+
+// MarshalText returns 64 hexadecimal digits, nothing for the zero ID.
+func (id ID) MarshalText() ([]byte, error) {
+	if id.IsNil() {
+		return []byte{}, nil
+	}
+	return fmt.Appendf(nil, "%x", id[:]), nil
+}
+
+// UnmarshalText reads what MarshalText made.
+func (id *ID) UnmarshalText(text []byte) error {
+	*id = ID{}
+	if len(text) == 0 {
+		return nil
+	}
+	if n, err := hex.Decode(id[:], text[:min(len(text), 2*len(id))]); err != nil || n != len(id) || len(text) != 2*len(id) {
+		return fmt.Errorf("id %.80q: want %d hexadecimal digits", text, 2*len(id))
+	}
+	return nil
 }
 
 // Kind says what a message is.

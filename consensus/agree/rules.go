@@ -19,12 +19,14 @@ func (m *Machine) Propose(view int, id ID, value []byte) error {
 	return nil
 }
 
-// Valid answers [Ready.Validate]. An answer is final; it may come after the value is moot.
-func (m *Machine) Valid(id ID, ok bool) {
-	if _, known := m.valid[id]; known || !m.asked[id] {
+// Valid answers a [Question] of [Ready.Validate]. An answer is final; it may come after the
+// value is moot.
+func (m *Machine) Valid(id ID, backed, ok bool) {
+	q := asked{id, backed}
+	if _, known := m.valid[q]; known || !m.asked[q] {
 		return
 	}
-	m.valid[id] = ok
+	m.valid[q] = ok
 	m.advance()
 }
 
@@ -143,10 +145,10 @@ func (m *Machine) enter(view int, because []Msg) {
 			*s = said{}
 		}
 	}
-	for id := range m.asked {
-		if id != m.st.Valid.ID && id != m.st.Locked.ID {
-			delete(m.asked, id)
-			delete(m.valid, id)
+	for q := range m.asked {
+		if q.id != m.st.Valid.ID && q.id != m.st.Locked.ID {
+			delete(m.asked, q)
+			delete(m.valid, q)
 		}
 	}
 	m.lead()
@@ -165,7 +167,7 @@ func (m *Machine) lead() {
 }
 
 func (m *Machine) propose(v Backed, proof []Msg) {
-	m.valid[v.ID] = true
+	m.valid[asked{id: v.ID}] = true
 	m.utter(Msg{Kind: Proposal, ValidView: v.View, ID: v.ID, Value: v.Value, Proof: proof})
 }
 
@@ -270,7 +272,7 @@ func (m *Machine) prevote() bool {
 		m.vote(Prevote, ID{})
 		return true
 	}
-	ok, known := m.validity(p)
+	ok, known := m.validity(p, p.ValidView >= 0)
 	if !known {
 		return false
 	}
@@ -283,11 +285,15 @@ func (m *Machine) prevote() bool {
 }
 
 // validity is what the driver says of a proposal; it is asked if it has not said.
-func (m *Machine) validity(p *Msg) (ok, known bool) {
-	ok, known = m.valid[p.ID]
-	if !known && !m.asked[p.ID] {
-		m.asked[p.ID] = true
-		m.out.Validate = append(m.out.Validate, *p)
+func (m *Machine) validity(p *Msg, backed bool) (ok, known bool) {
+	if m.valid[asked{id: p.ID}] {
+		return true, true
+	}
+	q := asked{p.ID, backed}
+	ok, known = m.valid[q]
+	if !known && !m.asked[q] {
+		m.asked[q] = true
+		m.out.Validate = append(m.out.Validate, Question{Proposal: *p, Backed: backed})
 	}
 	return ok, known
 }
@@ -312,7 +318,7 @@ func (m *Machine) precommit() bool {
 	if p == nil || p.ID != id || m.st.Valid.View == m.st.View {
 		return false
 	}
-	if ok, known := m.validity(p); !known || !ok {
+	if ok, known := m.validity(p, true); !known || !ok {
 		return false
 	}
 	backed := Backed{View: m.st.View, ID: id, Value: p.Value}

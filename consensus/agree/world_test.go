@@ -41,6 +41,7 @@ type node struct {
 	stop    crash // at the next Ready that sends
 	invalid map[string]bool
 	value   func(view int) string
+	doubt   bool // finds valid only what a quorum has backed
 	slow    bool // does not answer Propose and Validate
 }
 
@@ -187,8 +188,9 @@ func (w *world) carry(i int, r *agree.Ready) {
 			w.printf("%d: %v", i, err)
 		}
 	}
-	for _, p := range r.Validate {
-		nd.m.Valid(p.ID, !nd.invalid[string(p.Value)])
+	for _, q := range r.Validate {
+		p := q.Proposal
+		nd.m.Valid(p.ID, q.Backed, !nd.invalid[string(p.Value)] && !(nd.doubt && !q.Backed))
 	}
 }
 
