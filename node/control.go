@@ -48,6 +48,7 @@ var controlRoutes = []struct {
 	{"DELETE /covey/v1/host/{name}", (*running).deleteHost},
 	{"GET /covey/v1/jobs", (*running).getJobs},
 	{"POST /covey/v1/jobs", (*running).postJob},
+	{"GET /covey/v1/swarm/jobs", (*running).getSwarmJobs},
 	{"GET /covey/v1/jobs/{id}", (*running).getJob},
 	{"GET /covey/v1/jobs/{id}/events", (*running).getJobEvents},
 	{"DELETE /covey/v1/jobs/{id}", (*running).deleteJob},

@@ -20,6 +20,11 @@ func (r *running) getJobs(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, r.trainer.List())
 }
 
+// getSwarmJobs lists the jobs that peers of the swarm train.
+func (r *running) getSwarmJobs(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, r.trainer.Jobs())
+}
+
 func (r *running) getJob(w http.ResponseWriter, req *http.Request) error {
 	run, err := r.trainer.Get(req.PathValue("id"))
 	if err != nil {
@@ -33,7 +38,7 @@ func (r *running) postJob(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
-	run, err := r.trainer.Submit(in)
+	run, err := r.trainer.Submit(req.Context(), in)
 	if err != nil {
 		return err
 	}

@@ -378,9 +378,15 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	r.trainer, err = trainer.New(trainer.Config{Threads: r.cfg.Limits.Cores, Busy: func() bool { return r.worker.Sessions() > 0 }, Log: r.part("trainer"), Now: time.Now})
-	if err != nil {
+	training := trainer.Config{Threads: r.cfg.Limits.Cores, Busy: func() bool { return r.worker.Sessions() > 0 }, Log: r.part("trainer"), Now: time.Now}
+	if !r.cfg.Offline {
+		training.Net = &trainer.Network{Host: r.host, Exchange: r.exchange, Store: r.store, Key: r.creds.Key, Name: r.host.Name}
+	}
+	if r.trainer, err = trainer.New(training); err != nil {
 		return err
+	}
+	if training.Net != nil {
+		r.host.Handle(protocol.Train, r.trainer.Serve)
 	}
 	keys, err := r.cfg.keys()
 	if err != nil {

@@ -21,6 +21,10 @@ type trainOptions struct {
 	publish        string
 	threads, steps int
 	example        string
+	swarm          bool
+	minPeers       int
+	part           string // of the data, as 1/4
+	rank, of       int
 }
 
 func trainCommand(o *options) *cobra.Command {
@@ -54,11 +58,18 @@ nothing had happened. Where a node runs, it does the work: one training after th
 	f.StringVar(&t.publish, "publish", "", "name under which the model is imported when it is done, for covey run and the API")
 	f.IntVar(&t.threads, "threads", 0, "threads (default: what the job says)")
 	f.IntVar(&t.steps, "steps", 0, "train for so many steps in all (default: what the job says)")
+	f.BoolVar(&t.swarm, "swarm", false, "train with other peers of the swarm: they join with covey train join (docs/swarm-training.md)")
+	f.IntVar(&t.minPeers, "min-peers", 0, "with --swarm: peers that the first round waits for, this one included (default: what the job says, else 1)")
+	f.StringVar(&t.part, "part", "", "take part I of N of the data, as 1/4: for peers that have the same files")
 	f.StringVar(&t.example, "example", "", "print a job file for "+strings.Join(job.Examples(), ", "))
+	c.AddCommand(trainJoinCommand(o), trainListCommand(o), trainShowCommand(o), trainStopCommand(o))
 	return c
 }
 
 func (t *trainOptions) run(c *cobra.Command, path string) error {
+	if err := t.readPart(); err != nil {
+		return err
+	}
 	if t.publish == "" && c.Flags().Changed("publish") {
 		return usageError{errors.New("--publish is empty: give a name")}
 	}

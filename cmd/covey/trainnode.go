@@ -25,16 +25,21 @@ const stopTime = 2 * time.Minute
 // train runs the job in the node that runs on the data directory, or here if there is none.
 func (t *trainOptions) train(c *cobra.Command, path string, j *job.Job, p *trainProgress) (*job.Result, error) {
 	client, err := t.running(c.Context())
+	if t.swarm && err != nil {
+		if client, err = t.needRunning(c.Context()); err != nil {
+			return nil, err
+		}
+	}
 	if err == nil {
 		res, err := t.trainInNode(c, client, path, p)
-		if !unreadable(err) {
+		if t.swarm || !unreadable(err) {
 			return res, err
 		}
 		p.say("the node cannot read the files (%v): training in this process", err)
 	} else if !errors.Is(err, node.ErrNotRunning) && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events()})
+	return job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events(), Rank: t.rank, Of: t.of})
 }
 
 // unreadable reports whether the node could not read a job that this process can: it runs as
@@ -49,8 +54,13 @@ func (t *trainOptions) trainInNode(c *cobra.Command, client *api.Client, path st
 	if err != nil {
 		return nil, err
 	}
+	req := trainer.Request{Path: abs, Resume: t.resume, Threads: t.threads, Steps: t.steps, Swarm: t.swarm, MinPeers: t.minPeers, Rank: t.rank, Of: t.of}
+	return t.submit(c, client, req, p)
+}
+
+// submit hands a run to the node and shows it to its end.
+func (t *trainOptions) submit(c *cobra.Command, client *api.Client, req trainer.Request, p *trainProgress) (*job.Result, error) {
 	var run trainer.Info
-	req := trainer.Request{Path: abs, Resume: t.resume, Threads: t.threads, Steps: t.steps}
 	if err := client.Post(c.Context(), "/covey/v1/jobs", req, &run); err != nil {
 		var status *api.StatusError
 		if errors.As(err, &status) && status.Status == http.StatusBadRequest {
@@ -77,6 +87,16 @@ func (t *trainOptions) watchRun(ctx context.Context, client *api.Client, id stri
 		time.AfterFunc(stopTime, cancel)
 	})
 	defer stop()
+	return t.read(ctx, inner, client, id, p)
+}
+
+// follow shows the events of a run until its end, or until ctx ends.
+func (t *trainOptions) follow(ctx context.Context, client *api.Client, id string, p *trainProgress) (*job.Result, error) {
+	return t.read(ctx, ctx, client, id, p)
+}
+
+// read reads the events of a run with the context inner; ctx is the user's.
+func (t *trainOptions) read(ctx, inner context.Context, client *api.Client, id string, p *trainProgress) (*job.Result, error) {
 	res, err := client.Do(inner, http.MethodGet, "/covey/v1/jobs/"+id+"/events", nil)
 	if err != nil {
 		return nil, err
@@ -90,6 +110,9 @@ func (t *trainOptions) watchRun(ctx context.Context, client *api.Client, id stri
 			return fmt.Errorf("read progress of the node: %w", err)
 		}
 		show(&e, events)
+		if e.Swarm != nil {
+			p.swarm(e.Swarm)
+		}
 		if e.End != nil {
 			end = e.End
 		}

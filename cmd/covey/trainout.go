@@ -36,6 +36,7 @@ type trainProgress struct {
 	open     bool    // the line is not ended
 	bad      int     // files, rows and samples that were left out
 	named    int     // of them
+	round    uint64  // of a job of the swarm, told last
 }
 
 func newTrainProgress(out, w io.Writer, asJSON bool, metric string) *trainProgress {

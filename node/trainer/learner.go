@@ -132,7 +132,7 @@ func (l *learner) begin(err error) (job.Verdict, error) {
 	case v.err != nil:
 		return out, v.err
 	case v.over:
-		out.End = endText(v.last.Outcome.End)
+		out.End, out.Last = endText(v.last.Outcome.End), true
 	case l.s.job.Settings.Target > 0 || l.s.job.Settings.Patience > 0:
 		out.Validate, l.valid = true, nil
 	}

@@ -548,7 +548,7 @@ func (s *session) apply(a round.Apply) {
 		if err != nil {
 			return err
 		}
-		end := s.endOf(a.Outcome)
+		end := s.endOf(a.Outcome, uint64(l.run.Trainer.Steps()))
 		return s.call(s.ctx, func() { s.machine.Applied(a.Draft, root, end) })
 	})
 }
@@ -597,11 +597,16 @@ func (s *session) fetchChain(c round.Chain) {
 	})
 }
 
-// endOf says whether the job's own rules end it with an outcome.
-func (s *session) endOf(o *train.Outcome) train.End {
+// endOf says whether the job's own rules end it with an outcome, after which the trainer has done
+// so many steps.
+func (s *session) endOf(o *train.Outcome, steps uint64) train.End {
 	set := &s.job.Settings
+	done := o.Round
+	if set.Mode == train.AllReduce { // a round that came to nothing is no step
+		done = steps
+	}
 	switch m := o.Measured; {
-	case set.Rounds > 0 && o.Round >= set.Rounds:
+	case set.Rounds > 0 && done >= set.Rounds:
 		return train.EndRounds
 	case set.Target > 0 && m.Samples > 0 && reached(m.Metric, set.Target, set.Higher):
 		return train.EndTarget

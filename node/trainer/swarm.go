@@ -117,7 +117,9 @@ func (s *session) start(root train.Hash, samples uint64) error {
 	if train.Place(s.machine.Members(), s.me) < 0 {
 		s.machine.Join(samples, s.net.host.Proof())
 	}
-	s.publish()
+	if err := s.drain(); err != nil { // the data of the round is there when its work begins
+		return err
+	}
 	s.task(func(context.Context) { s.loop() })
 	s.task(s.keepHouse)
 	return nil

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/trainer"
+)
+
+// readPart reads --part.
+func (t *trainOptions) readPart() error {
+	if t.part == "" {
+		return nil
+	}
+	i, n, ok := strings.Cut(t.part, "/")
+	rank, err := strconv.Atoi(i)
+	of, err2 := strconv.Atoi(n)
+	if !ok || err != nil || err2 != nil || rank < 1 || of < rank || of > 1<<20 {
+		return usageError{fmt.Errorf("--part %q: want a part and how many there are, as 1/4", t.part)}
+	}
+	t.rank, t.of = rank-1, of
+	return nil
+}
+
+func trainJoinCommand(o *options) *cobra.Command {
+	t := &trainOptions{options: o, swarm: true}
+	var local job.Local
+	var folder string
+	c := &cobra.Command{
+		Use: "join JOB --from PATH", Short: "Train a job of another peer with data of one's own",
+		Long: `Join a job that peers of the swarm train: by its name, or the beginning of its hash (covey train ls shows both).
+The data stays on this machine: only what is learned from it leaves, and losses and counts. PATH is a folder with a folder of images for
+each class, a CSV file, or a file or folder of text, as the job wants it; data that does not fit is refused with what to do.`,
+		Example: "  covey train ls\n  covey train join letters --from ~/notes",
+		Args:    args(1, 1, "a job"),
+		RunE: func(c *cobra.Command, a []string) error {
+			if local.Data == "" {
+				return usageError{errors.New("--from is missing: the data of this machine")}
+			}
+			if err := t.readPart(); err != nil {
+				return err
+			}
+			for _, p := range []*string{&local.Data, &local.Validation, &local.Tokenizer} {
+				if *p == "" {
+					continue
+				}
+				abs, err := filepath.Abs(*p)
+				if err != nil {
+					return err
+				}
+				*p = abs
+			}
+			if _, err := os.Stat(local.Data); err != nil {
+				return usageError{err}
+			}
+			if folder == "" {
+				folder = a[0] + ".run"
+			}
+			abs, err := filepath.Abs(folder)
+			if err != nil {
+				return err
+			}
+			client, err := t.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, "metric")
+			res, err := t.submit(c, client, trainer.Request{Join: a[0], Local: local, Folder: abs, Threads: t.threads, Rank: t.rank, Of: t.of}, p)
+			p.end()
+			if err != nil {
+				p.failed()
+				return err
+			}
+			p.metric = res.MetricName
+			if res.End == job.EndInterrupted {
+				p.failed()
+				p.interrupted(res, "the same command")
+				return context.Canceled
+			}
+			return p.done(res, 0)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&local.Data, "from", "", "the data of this machine")
+	f.StringVar(&local.Validation, "validation", "", "data held out for validation (default: a part of --from, as the job says)")
+	f.StringVar(&local.Tokenizer, "tokenizer", "", "tokenizer.json, where the job has one")
+	f.StringVar(&folder, "folder", "", "folder of the run (default: JOB.run)")
+	f.StringVar(&t.part, "part", "", "take part I of N of the data, as 1/4: for peers that have the same files")
+	f.IntVar(&t.threads, "threads", 0, "threads (default: all that the node may use)")
+	return c
+}
+
+func trainListCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "ls", Short: "List the jobs of the swarm, and the trainings of this node", Args: args(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			var jobs []trainer.Posted
+			var runs []trainer.Info
+			if err := errors.Join(client.Get(c.Context(), "/covey/v1/swarm/jobs", nil, &jobs), client.Get(c.Context(), "/covey/v1/jobs", nil, &runs)); err != nil {
+				return err
+			}
+			if o.json {
+				return o.report(c, map[string]any{"swarm": jobs, "runs": runs}, "")
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			if len(jobs) > 0 {
+				fmt.Fprintln(w, "JOB\tHASH\tBY\tSTATE\tROUND\tMEMBERS")
+			}
+			for _, j := range jobs {
+				by := j.By
+				if by == "" {
+					by = j.Initiator.String()
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", j.Name, j.Job[:12], by, j.Phase, j.Round, j.Members)
+			}
+			if len(runs) > 0 {
+				fmt.Fprintln(w, "\nTRAINING HERE\tID\tSTATE\tSTEP\tLOSS\tFOLDER")
+			}
+			for _, r := range runs {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.4f\t%s\n", r.Name, r.ID, r.State, r.Step, r.Loss, r.Folder)
+			}
+			if len(jobs)+len(runs) == 0 {
+				fmt.Fprintln(w, "no job in the swarm, and no training here: covey train JOB.toml --swarm begins one")
+			}
+			return w.Flush()
+		},
+	}
+}
+
+// findRun returns a training of this node by its id, or the last one of a name.
+func findRun(ctx context.Context, client *api.Client, name string) (trainer.Info, error) {
+	var runs []trainer.Info
+	if err := client.Get(ctx, "/covey/v1/jobs", nil, &runs); err != nil {
+		return trainer.Info{}, err
+	}
+	for i := len(runs) - 1; i >= 0; i-- {
+		if runs[i].ID == name || runs[i].Name == name {
+			return runs[i], nil
+		}
+	}
+	return trainer.Info{}, usageError{fmt.Errorf("no training %q here: covey train ls lists them", name)}
+}
+
+func trainShowCommand(o *options) *cobra.Command {
+	t := &trainOptions{options: o}
+	return &cobra.Command{
+		Use: "show TRAINING", Short: "Follow a training of this node to its end", Args: args(1, 1, "a training"),
+		Long: "Follow a training of this node, by its id or name. Ctrl-C ends the looking, not the training.",
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := t.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			run, err := findRun(c.Context(), client, a[0])
+			if err != nil {
+				return err
+			}
+			p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, run.Metric)
+			res, err := t.follow(c.Context(), client, run.ID, p)
+			p.end()
+			if err != nil || res.End == job.EndInterrupted {
+				return err
+			}
+			return p.done(res, 0)
+		},
+	}
+}
+
+func trainStopCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "stop TRAINING", Short: "Stop a training of this node: it saves, and can go on later", Args: args(1, 1, "a training"),
+		RunE: func(c *cobra.Command, a []string) error {
+			client, err := o.needRunning(c.Context())
+			if err != nil {
+				return err
+			}
+			run, err := findRun(c.Context(), client, a[0])
+			if err != nil {
+				return err
+			}
+			if err := client.Delete(c.Context(), "/covey/v1/jobs/"+run.ID, &run); err != nil {
+				return err
+			}
+			return o.report(c, run, "stopping %s (%s)\n", run.Name, run.ID)
+		},
+	}
+}
+
+// swarm shows where the members of a job stand.
+func (p *trainProgress) swarm(s *trainer.Swarm) {
+	if p.json {
+		p.object("swarm", map[string]any{"job": s.Job, "round": s.Round, "rounds": s.Rounds, "phase": s.Phase, "members": s.Members, "want": s.Want, "heard": s.Heard, "quorum": s.Quorum, "loss": s.Loss, "samples": s.Samples, "peers": s.Peers})
+		return
+	}
+	switch {
+	case s.Phase == "waiting":
+		p.say("job %s: %d of %d peers are here; others join with: covey train join %s --from DATA", s.Job[:12], s.Members, s.Want, s.Job[:12])
+	case s.Round != p.round:
+		p.round = s.Round
+		text := fmt.Sprintf("round %d", s.Round)
+		if s.Rounds > 0 {
+			text += fmt.Sprintf(" of %d", s.Rounds)
+		}
+		text += fmt.Sprintf(": %d members", s.Members)
+		if s.Samples > 0 {
+			text += fmt.Sprintf("; the last one: %d samples, loss %.4f", s.Samples, s.Loss)
+		}
+		p.say("%s", text)
+	case s.Heard < s.Quorum && s.Phase != "work":
+		p.say("round %d waits: %d of %d members are heard, %d are needed", s.Round, s.Heard, s.Members, s.Quorum)
+	}
+}
