@@ -7,7 +7,8 @@ const measured = 64
 
 // meter holds how long others took in a phase, and says how long to wait for them.
 type meter struct {
-	ticks []int
+	ticks    []int
+	mid, mad int // their median, and their median absolute deviation from it
 }
 
 func (m *meter) add(ticks int) {
@@ -15,6 +16,12 @@ func (m *meter) add(ticks int) {
 		m.ticks = m.ticks[1:]
 	}
 	m.ticks = append(m.ticks, ticks)
+	m.mid = median(m.ticks)
+	away := make([]int, len(m.ticks))
+	for i, t := range m.ticks {
+		away[i] = max(t-m.mid, m.mid-t)
+	}
+	m.mad = median(away)
 }
 
 // deadline is median + max(k times the median absolute deviation, floor), at most cap.
@@ -22,12 +29,7 @@ func (m *meter) deadline(s Span, k float64) int {
 	if len(m.ticks) == 0 {
 		return s.Cap
 	}
-	mid := median(m.ticks)
-	away := make([]int, len(m.ticks))
-	for i, t := range m.ticks {
-		away[i] = max(t-mid, mid-t)
-	}
-	return min(mid+max(int(k*float64(median(away))), s.Floor), s.Cap)
+	return min(m.mid+max(int(k*float64(m.mad)), s.Floor), s.Cap)
 }
 
 // median is the upper one of an even number.

@@ -52,10 +52,10 @@
 //
 // # Once
 //
-// A round is applied once: Commit is told for the round after the last one that was
-// committed, and to a driver that was stopped in between it is told again only if the root
-// of the state that it holds is not the certified one. What must not be forgotten is in
-// [Ready.Persist], to be durable before anything else of that Ready is done.
+// A round is applied once: Commit brings a draft to apply only while the driver's state is the
+// one that the round began with. A driver that was stopped between its own commit and
+// [Machine.Committed] is told Commit again, with nothing to apply. What must not be forgotten
+// is in [Ready.Persist], to be durable before anything else of that Ready is done.
 //
 // # Hostile input
 //

@@ -17,3 +17,12 @@ func (m *Machine) Kept() int {
 	}
 	return n
 }
+
+// Deadline is how long a member waits that has measured some waits.
+func Deadline(s Span, k float64, waits ...int) int {
+	var m meter
+	for _, w := range waits {
+		m.add(w)
+	}
+	return m.deadline(s, k)
+}

@@ -90,7 +90,8 @@ type Ready struct {
 	Evidence   []train.Expelled
 }
 
-func (r *Ready) empty() bool {
+// Empty reports whether there is nothing to do.
+func (r *Ready) Empty() bool {
 	return r.Persist == nil && len(r.Send) == 0 && len(r.Reveal) == 0 && r.Reduce == nil && len(r.Fetch) == 0 && len(r.Apply) == 0 &&
 		r.Commit == nil && r.FetchState == nil && r.Chain == nil && len(r.Evidence) == 0
 }

@@ -23,24 +23,22 @@ func TestProposalsAreRefused(t *testing.T) {
 		h := train.HashOf([]byte("slice"))
 		return seal(key, &train.Header{Job: job, Round: 1, Peer: peerOf(keys[key]), Base: w.genesis.Outcome.State, Steps: steps, Slices: []train.Hash{h, h, h, h}})
 	}
-	for name, c := range map[string]struct {
-		change func(w *world, o *train.Outcome)
-		good   bool
-	}{
-		"unchanged":            {change: func(*world, *train.Outcome) {}, good: true},
-		"another state":        {change: func(_ *world, o *train.Outcome) { o.State = train.HashOf(nil) }},
-		"another base":         {change: func(_ *world, o *train.Outcome) { o.Base = train.HashOf(nil) }},
-		"another parent":       {change: func(_ *world, o *train.Outcome) { o.Parent = train.HashOf(nil) }},
-		"another result":       {change: func(_ *world, o *train.Outcome) { o.Slices[2] = train.HashOf(nil) }},
-		"a slice too many":     {change: func(_ *world, o *train.Outcome) { o.Slices = append(o.Slices, train.Hash{}) }},
-		"a sender less":        {change: func(_ *world, o *train.Outcome) { o.Senders = o.Senders.Without(3) }},
-		"too few senders":      {change: func(_ *world, o *train.Outcome) { o.Senders, o.Slices = 0, make([]train.Hash, 4) }},
-		"more samples":         {change: func(_ *world, o *train.Outcome) { o.Samples++ }},
-		"a better loss":        {change: func(_ *world, o *train.Outcome) { o.Loss /= 2 }},
-		"a better measurement": {change: func(_ *world, o *train.Outcome) { o.Measured.Metric = 1 }},
-		"an early end":         {change: func(_ *world, o *train.Outcome) { o.End = train.EndRounds }},
-		"a stop of nobody":     {change: func(_ *world, o *train.Outcome) { o.End = train.EndStopped }},
-		"a member less":        {change: func(_ *world, o *train.Outcome) { o.Members = o.Members[:3] }},
+	for name, c := range map[string]proposal{
+		"unchanged":              {change: func(*world, *train.Outcome) {}, good: true},
+		"another state":          {change: func(_ *world, o *train.Outcome) { o.State = train.HashOf(nil) }},
+		"another base":           {change: func(_ *world, o *train.Outcome) { o.Base = train.HashOf(nil) }},
+		"another parent":         {change: func(_ *world, o *train.Outcome) { o.Parent = train.HashOf(nil) }},
+		"another result":         {change: func(_ *world, o *train.Outcome) { o.Slices[2] = train.HashOf(nil) }},
+		"a slice too many":       {change: func(_ *world, o *train.Outcome) { o.Slices = append(o.Slices, train.Hash{}) }},
+		"a sender less":          {change: func(_ *world, o *train.Outcome) { o.Senders = o.Senders.Without(3) }},
+		"too few senders":        {change: func(_ *world, o *train.Outcome) { o.Senders, o.Slices = 0, make([]train.Hash, 4) }},
+		"more samples":           {change: func(_ *world, o *train.Outcome) { o.Samples++ }},
+		"a better loss":          {change: func(_ *world, o *train.Outcome) { o.Loss /= 2 }},
+		"a better measurement":   {change: func(_ *world, o *train.Outcome) { o.Measured.Metric = 1 }},
+		"an early end":           {change: func(_ *world, o *train.Outcome) { o.End = train.EndRounds }},
+		"a stop of nobody":       {change: func(_ *world, o *train.Outcome) { o.End = train.EndStopped }},
+		"a member that is heard": {heard: true, change: func(_ *world, o *train.Outcome) { o.Members = o.Members[:3] }},
+		"a member less":          {change: func(_ *world, o *train.Outcome) { o.Members = o.Members[:3] }},
 		"a stranger": {change: func(_ *world, o *train.Outcome) {
 			o.Members = append(o.Members, peerOf(keys[6]))
 		}},
@@ -89,46 +87,64 @@ func TestProposalsAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(4, func(cfg *round.Config) {
-				cfg.Admit = func(j *train.Join) error {
-					if j.Peer == peerOf(keys[7]) {
-						return round.ErrOver
-					}
-					return nil
-				}
-			})
-			w.fail = t.Errorf
-			var changed train.Hash
-			w.route = func(p packet) []packet {
-				msgs := append([]round.Message(nil), p.msgs...)
-				for i, m := range msgs {
-					v, ok := m.Body.(*train.Proposal)
-					if !ok || v.View > 0 || v.Round != 1 {
-						continue
-					}
-					other := *v
-					other.Outcome.Slices = append([]train.Hash(nil), v.Outcome.Slices...)
-					c.change(w, &other.Outcome)
-					s := seal(1, &other)
-					msgs[i] = round.Message{Sealed: &s, Body: &other}
-					id, err := other.Outcome.ID()
-					if err != nil {
-						t.Error(err)
-					}
-					changed = id
-				}
-				p.msgs = msgs
-				return []packet{p}
-			}
-			for w.now < 500 && w.newest() < 1 {
-				w.tick()
-			}
-			if changed.IsZero() || w.newest() < 1 {
-				t.Fatalf("nothing was proposed, or decided: round %d", w.newest())
-			}
-			if got := w.certified[1] == changed; got != c.good {
-				t.Errorf("decided: %v, want %v", got, c.good)
-			}
+			c.try(t)
 		})
+	}
+}
+
+// proposal is a change of what the leader of the first view of round 1 proposes.
+type proposal struct {
+	change func(w *world, o *train.Outcome)
+	good   bool // it is decided nonetheless
+	heard  bool // member 3 is heard, but commits to nothing that counts
+}
+
+func (c proposal) try(t *testing.T) {
+	w := newWorld(4, func(cfg *round.Config) {
+		cfg.SilentRounds = 1
+		cfg.Admit = func(j *train.Join) error {
+			if j.Peer == peerOf(keys[7]) {
+				return round.ErrOver
+			}
+			return nil
+		}
+	})
+	w.fail = t.Errorf
+	var changed train.Hash
+	w.route = func(p packet) []packet {
+		msgs := append([]round.Message(nil), p.msgs...)
+		for i, m := range msgs {
+			if h, ok := m.Body.(*train.Header); ok && c.heard && h.Peer == peerOf(keys[3]) {
+				other := *h
+				other.Base = train.HashOf(nil)
+				s := sign(3, &other)
+				msgs[i] = round.Message{Sealed: s, Body: &other}
+			}
+			v, ok := m.Body.(*train.Proposal)
+			if !ok || v.View > 0 || v.Round != 1 {
+				continue
+			}
+			other := *v
+			other.Outcome.Slices = append([]train.Hash(nil), v.Outcome.Slices...)
+			c.change(w, &other.Outcome)
+			s := sign(1, &other)
+			msgs[i] = round.Message{Sealed: s, Body: &other}
+			id, err := other.Outcome.ID()
+			if err != nil {
+				t.Error(err)
+			}
+			changed = id
+		}
+		p.msgs = msgs
+		return []packet{p}
+	}
+	for w.now < 500 && w.newest() < 1 {
+		w.tick()
+	}
+	if changed.IsZero() || w.newest() < 1 {
+		t.Fatalf("nothing was proposed, or decided: round %d", w.newest())
+	}
+	if got := w.certified[1] == changed; got != c.good {
+		t.Errorf("decided: %v, want %v", got, c.good)
 	}
 }

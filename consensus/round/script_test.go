@@ -63,6 +63,11 @@ func members(t *testing.T, c script.Cmd) *world {
 		t.Fatal(err)
 	}
 	w := newWorld(n, tuned(c))
+	if c.Keys["end"] != "" {
+		if w.rounds, err = strconv.ParseUint(c.Keys["end"], 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.fail, w.verbose, w.terse = t.Fatalf, true, c.Keys["show"] != "all"
 	return w
 }
@@ -126,6 +131,12 @@ func command(w *world, c script.Cmd) error {
 		w.add(key, tuned(c)).joining = true
 		who = []int{len(w.nodes) - 1}
 		fallthrough
+	case "halt": // the initiator has stopped the job, and these know it
+		for _, i := range who {
+			w.nodes[i].m.Stop()
+			w.pump(w.nodes[i])
+		}
+		return nil
 	case "join":
 		for _, i := range who {
 			w.nodes[i].joining = true
