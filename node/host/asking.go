@@ -19,7 +19,7 @@ type asking struct {
 // owed is an answer that a peer owes.
 type owed struct {
 	since  time.Time
-	failed bool          // a round trip has
+	failed int           // round trips
 	done   chan struct{} // closed when it has come, or nobody waits for it any more
 	dead   bool          // set before done is closed: the connection to the peer is being closed
 }
@@ -43,7 +43,18 @@ func (a *asking) ask(id ID) bool {
 func (a *asking) doubt(id ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.asked[id].failed = true
+	a.asked[id].failed++
+}
+
+// silentSince returns since when a peer has owed an answer that was asked for again, zero if it does
+// not.
+func (a *asking) silentSince(id ID) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if o := a.asked[id]; o != nil && o.failed >= probesSilent {
+		return o.since
+	}
+	return time.Time{}
 }
 
 // giveUp notes that the connection to a peer that is being asked is being closed.
@@ -76,7 +87,7 @@ func (a *asking) silent() (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, o := range a.asked {
-		if o.failed {
+		if o.failed > 0 {
 			n++
 		}
 	}

@@ -237,6 +237,19 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
 		delete(b.peers, id)
 	}
+	wake(b.news) // it may be due before the next look
+}
+
+// untilDue returns the time until the next dial of a peer that was dialled in vain, at most most.
+func (b *book) untilDue(now time.Time, most time.Duration) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, k := range b.peers {
+		if k.failure != "" && now.Before(k.next) {
+			most = min(most, k.next.Sub(now))
+		}
+	}
+	return most
 }
 
 // clocks notes how far the clock of a peer is ahead of this one's, which is why the last dial was in

@@ -25,11 +25,6 @@ const (
 	dialPause = 50 * time.Millisecond
 	// localDialTimeout bounds a dial within a house: two tries of TCP, one second apart.
 	localDialTimeout = 3 * time.Second
-	// Lost peers are dialled lostTries times within lostTimeout: both sides may dial at once and end each
-	// other's connection, or the peer restarts.
-	lostTries   = 2
-	lostPause   = 500 * time.Millisecond
-	lostTimeout = 4 * time.Second
 	// localQUICDelay is how much later than TCP a local address is dialled over QUIC.
 	localQUICDelay = 300 * time.Millisecond
 	// fartherDelay is how much later than over the nearest relays others are dialled over: the
@@ -124,7 +119,7 @@ func (r *running) dialDue() {
 	for _, t := range due {
 		p, _ := r.connection(t.id)
 		upgrade := t.near && p.State == PathRelayed // no relay is needed any more
-		if t.id == r.ID() || !upgrade && (r.isConnected(t.id) || room <= 0 && !t.sticky) {
+		if t.id == r.ID() || !r.losses.since(t.id).IsZero() || !upgrade && (r.isConnected(t.id) || room <= 0 && !t.sticky) {
 			continue
 		}
 		ctx := r.ctx
@@ -161,6 +156,9 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 		if d := new(swarm.DialError); ctx.Err() != nil && !errors.As(err, &d) {
 			why = "" // what was found until then is not told
 		}
+		if errors.Is(context.Cause(ctx), errRefused) {
+			why = reasonRefused
+		}
 		if r.gate.get(id) == nil { // else it has come by itself
 			r.book.failed(id, why, r.table.of(id, r.now()) != nil, r.now())
 			if ahead, _ := ClocksApart(err); why != "" {
@@ -180,33 +178,10 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 	return nil
 }
 
-// lost decides what the end of the last connection to a peer means. One that cannot be
-// dialled again is taken to be gone: its advert no longer counts, until the peer itself
-// hands it in again or a newer one comes by gossip from peers that still reach it.
-func (r *running) lost(id ID) {
-	ctx, cancel := context.WithTimeout(r.ctx, lostTimeout)
-	defer cancel()
-	for try := range lostTries {
-		t := time.NewTimer(time.Duration(try) * lostPause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
-		if r.isConnected(id) || ctx.Err() == nil && r.dial(ctx, id, lostTimeout) == nil {
-			r.readmit(id)
-			return
-		}
-	}
-	if !r.isConnected(id) {
-		r.gone(id)
-	}
-}
-
 // gone takes a peer that does not answer to be dead: nothing is planned with it. Others may have
 // died with it.
 func (r *running) gone(id ID) {
-	if r.ctx.Err() != nil || !r.table.drop(id) {
+	if r.ctx.Err() != nil || !r.forsake(id) {
 		return
 	}
 	r.log.Info("peer unreachable, its advert is dropped", "peer", id)

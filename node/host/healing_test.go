@@ -62,10 +62,10 @@ func (s *virtualSwarm) join(edit func(*Config)) *virtualPeer {
 	return s.run(c, edit)
 }
 
-// meets reports whether a peer is connected to another one.
+// meets reports whether a peer is connected to another one, be that one silent or not.
 func (p *virtualPeer) meets(other *virtualPeer) bool {
-	path := p.Path(other.ID())
-	return path.Connected()
+	r, err := p.running()
+	return err == nil && r.gate.get(other.ID()) != nil
 }
 
 // vain returns how many dials of another peer have been in vain since the last success.

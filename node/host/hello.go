@@ -76,6 +76,7 @@ func (r *running) disconnected(conn network.Conn) {
 			r.gone(id) // unless the dial below finds it
 		}
 		if !r.book.hasParted(id, r.now()) {
+			r.losses.begin(id, conn, r.now())
 			r.tasks.start(func() { r.lost(id) })
 		}
 	}

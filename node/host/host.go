@@ -37,6 +37,7 @@ type Host struct {
 	now     func() time.Time
 	book    *book
 	table   *table
+	leavers leavers
 	events  *events
 	ready   chan struct{}
 

@@ -315,11 +315,7 @@ func TestDialsAfterSleep(t *testing.T) {
 	}
 	at := withoutPeer(a.Addrs()[0])
 	a.stop()
-	until(t, "given up", func() bool {
-		b.book.mu.Lock()
-		defer b.book.mu.Unlock()
-		return b.book.peers[a.ID()].failures >= lostTries
-	})
+	until(t, "given up", func() bool { return b.Path(a.ID()).State == PathUnreachable })
 	a = startPeer(t, a.creds, func(c *Config) { c.Listen = []string{string(at)} })
 	until(t, "it meets the founder", knows(a, founder))
 	until(t, "they meet", sleeping(clock, knows(b, a)))

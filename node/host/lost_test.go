@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,7 +48,7 @@ func childMain(dir string) int {
 		return 1
 	}
 	cfg := Default()
-	cfg.Credentials, cfg.Version, cfg.Listen = c, "child", []string{os.Getenv(childListenVar)}
+	cfg.Credentials, cfg.Version, cfg.Listen = c, "child", strings.Split(os.Getenv(childListenVar), ",")
 	cfg.MDNS, cfg.DHT, cfg.NAT = false, false, false
 	h, err := New(cfg)
 	if err != nil {
@@ -146,6 +148,107 @@ func TestAdvertOfKilledPeerIsDropped(t *testing.T) {
 				t.Errorf("open to a dead peer fails after %v", took)
 			}
 		})
+	}
+}
+
+// TestRefusedPeerIsSoonGone kills a peer that listens over TCP and QUIC. As its machine refuses TCP
+// nobody waits for an answer over QUIC, which takes seconds, and what is shown of it is true meanwhile.
+func TestRefusedPeerIsSoonGone(t *testing.T) {
+	t.Parallel()
+	const both = listenTCP + "," + listenQUIC
+	edit := func(c *Config) { defaultTimes(c); c.Listen = strings.Split(both, ",") }
+	a := startPeer(t, foundSwarm(t, t.TempDir()), edit) // the child dials it
+	id, kill := startChild(t, a, both)
+	until(t, "the advert is there", func() bool { return a.hasAdvert(id) && a.isMember(id) && a.Path(id).State == PathDirect })
+	start := time.Now()
+	kill()
+	var seen []PathState
+	within(t, lostTimeout/2, "the peer is gone", func() bool {
+		p := a.Path(id)
+		if len(seen) == 0 || seen[len(seen)-1] != p.State {
+			seen = append(seen, p.State)
+		}
+		if p.State == PathLost && (p.Since.Before(start) || time.Since(p.Since) > lostTimeout) {
+			t.Errorf("lost since %v, killed at %v", p.Since, start)
+		}
+		return !a.hasAdvert(id) && p.State == PathUnreachable
+	})
+	if p := a.Path(id); p.Reason != reasonRefused {
+		t.Errorf("it is unreachable: %s", p.Reason)
+	}
+	if seen[0] == PathDirect {
+		seen = seen[1:]
+	}
+	if len(seen) != 2 || seen[0] != PathLost {
+		t.Errorf("it was shown as %v, want lost and unreachable", seen)
+	}
+}
+
+// TestPeersAreWrittenDownSoon looks for two peers in each other's peers file before it is saved for
+// its age: one that is killed has somebody to dial when it starts again.
+func TestPeersAreWrittenDownSoon(t *testing.T) {
+	t.Parallel()
+	edit := func(c *Config) { defaultTimes(c); c.Dir = t.TempDir() }
+	a := startPeer(t, foundSwarm(t, t.TempDir()), edit)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), edit)
+	for _, way := range []struct{ at, of *peerOf }{{a, b}, {b, a}} {
+		within(t, Default().Times.Save/4, "the peer is in the file", func() bool {
+			written := newBook(way.at.ID(), time.Second)
+			return written.load(filepath.Join(way.at.cfg.Dir, peersFile)) == nil && len(written.addrs(way.of.ID())) > 0
+		})
+	}
+}
+
+// TestGonePeersAreRemembered has more peers with models go than are remembered, and one come back.
+func TestGonePeersAreRemembered(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	adverts := make([]*wire.Advert, maxGone+2)
+	for i := range adverts {
+		x := serving()
+		x.Peer, x.Seq, x.Issued = ID(fmt.Sprintf("peer %d", i)), 1, now.UnixMilli()
+		adverts[i] = &x
+		r.table.put(&x, "g", []byte{1}, false, now)
+		if i > 0 { // the first was never met
+			r.book.verified(x.Peer, nil, now)
+		}
+		if !r.forsake(x.Peer) {
+			t.Fatal("no advert")
+		}
+	}
+	gone := a.Gone()
+	if len(gone) != maxGone || gone[0].Peer != adverts[maxGone+1].Peer || gone[maxGone-1].Peer != adverts[2].Peer || len(gone[0].Models) != 1 || gone[0].Since.Before(now) {
+		t.Errorf("%d are remembered, from %v", len(gone), gone)
+	}
+	r.table.put(adverts[maxGone+1], "g", []byte{1}, true, now)
+	if gone := a.Gone(); len(gone) != maxGone-1 || gone[0].Peer != adverts[maxGone].Peer {
+		t.Errorf("with one that is back, %d are remembered, the latest is %v", len(gone), gone[0].Peer)
+	}
+}
+
+// TestNextDialIsOnTime has a peer whose next dial is due before the usual look at the book.
+func TestNextDialIsOnTime(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	b := newBook(foundSwarm(t, t.TempDir()).ID, time.Second)
+	id := foundSwarm(t, t.TempDir()).ID
+	b.verified(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, now)
+	const usual = 2 * time.Second
+	if got := b.untilDue(now, usual); got != usual {
+		t.Errorf("of a peer that is there: %v", got)
+	}
+	b.failed(id, reasonRefused, false, now)
+	got := b.untilDue(now, usual)
+	if got <= 0 || got > time.Second || len(b.due(now.Add(got-1), byID)) != 0 || len(b.due(now.Add(got), byID)) != 1 {
+		t.Errorf("of a peer that was dialled in vain: %v", got)
+	}
+	if got := b.untilDue(now.Add(got), usual); got != usual {
+		t.Errorf("of one that is due: %v", got)
 	}
 }
 

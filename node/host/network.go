@@ -62,10 +62,21 @@ func (r *running) watchSightings(ctx context.Context, news event.Subscription) e
 		case <-ctx.Done():
 			return nil
 		case e := <-news.Out():
-			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok && e.Conn != nil && e.ObservedAddr != nil {
-				r.seen.note(e.Conn, e.ObservedAddr)
+			if e, ok := e.(event.EvtPeerIdentificationCompleted); ok {
+				if e.Conn != nil && e.ObservedAddr != nil {
+					r.seen.note(e.Conn, e.ObservedAddr)
+				}
+				r.identified(ID(e.Peer))
 			}
 		}
+	}
+}
+
+// identified is called once a peer has told where it listens. While there are few, one that comes is
+// written down at once: after a power cut there may be nobody else to dial.
+func (r *running) identified(id ID) {
+	if r.gate.get(id) != nil && len(r.gate.members()) <= smallSwarm {
+		wake(r.saves)
 	}
 }
 

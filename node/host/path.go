@@ -21,6 +21,7 @@ const (
 	PathDirect      PathState = "direct"      // connected
 	PathRelayed     PathState = "relayed"     // connected, through a third peer only
 	PathUnreachable PathState = "unreachable" // not connected, and dialled in vain
+	PathLost        PathState = "lost"        // it does not answer, or its connection ended, a moment ago; being asked or dialled again
 	PathUntried     PathState = "untried"     // not connected, and not dialled yet, or long ago
 )
 
@@ -61,13 +62,29 @@ const (
 
 // Path returns what is known of the way to a peer.
 func (h *Host) Path(id ID) Path {
-	if r, err := h.running(); err == nil && r.gate.get(id) != nil {
-		if p, ok := r.connection(id); ok {
-			p.RTT, _ = h.book.rtt(id)
-			return p
+	r, err := h.running()
+	if err != nil {
+		return h.book.path(id, h.now())
+	}
+	p, connected := Path{}, false
+	if r.gate.get(id) != nil {
+		p, connected = r.connection(id)
+	}
+	if !connected {
+		p = h.book.path(id, h.now())
+	}
+	since := r.losses.since(id)
+	if connected {
+		since = time.Time{}
+		if h.table.of(id, h.now()) == nil { // it was taken to be gone
+			since = r.prober.silentSince(id)
 		}
 	}
-	return h.book.path(id, h.now())
+	if !since.IsZero() {
+		p = Path{State: PathLost, Since: since}
+	}
+	p.RTT, _ = h.book.rtt(id)
+	return p
 }
 
 // connection returns the path of the best connection to a peer.
@@ -99,8 +116,8 @@ func relayOf(a multiaddr.Multiaddr) ID {
 	return id
 }
 
-// Paths returns the ways to the peers that are known to be of the swarm: those connected, those
-// that advertise, bootstrap peers, and those that were met in the last hour.
+// Paths returns the ways to the peers that are known to be of the swarm: those connected or lost a
+// moment ago, those that advertise, bootstrap peers, and those that were met in the last hour.
 func (h *Host) Paths() map[ID]Path {
 	out := make(map[ID]Path)
 	note := func(id ID) {
@@ -110,6 +127,9 @@ func (h *Host) Paths() map[ID]Path {
 	}
 	if r, err := h.running(); err == nil {
 		for id := range r.gate.members() {
+			note(id)
+		}
+		for _, id := range r.losses.all() {
 			note(id)
 		}
 	}
@@ -221,7 +241,7 @@ func (c pathCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
 
 // Collect counts.
 func (c pathCollector) Collect(out chan<- prometheus.Metric) {
-	n := map[PathState]int{PathDirect: 0, PathRelayed: 0, PathUnreachable: 0, PathUntried: 0}
+	n := map[PathState]int{PathDirect: 0, PathRelayed: 0, PathUnreachable: 0, PathLost: 0, PathUntried: 0}
 	for _, p := range c.h.Paths() {
 		n[p.State]++
 	}

@@ -121,7 +121,7 @@ func (r *running) suspect(l *wire.Lost) {
 			case <-r.ctx.Done():
 				return
 			}
-			if r.gate.get(l.Peer) == nil && r.table.seq(l.Peer) <= l.Seq && r.table.drop(l.Peer) {
+			if r.gate.get(l.Peer) == nil && r.table.seq(l.Peer) <= l.Seq && r.forsake(l.Peer) {
 				r.log.Info("peer lost, its advert is dropped", "peer", l.Peer, "by", l.By)
 				r.events.emit(EvtAdvertExpired{Peer: l.Peer})
 			}

@@ -54,10 +54,12 @@ type running struct {
 	dials     chan struct{} // one entry for each dial under way
 	met       chan struct{} // wakes discovery; size 1, as one look finds all
 	renews    chan struct{} // wakes the renewal of the membership; size 1, as it asks all
+	saves     chan struct{} // wakes housekeeping; size 1, as it saves all
 	prober    prober
 	catchUp   catchUp
 	circuits  asking // relays of connections on which something runs, and those that are asked besides
 	formers   formers
+	losses    losses
 
 	seen     sightings
 	relaying atomic.Bool // carries others' connections
@@ -77,7 +79,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), prober: newProber(), circuits: newAsking()}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), saves: make(chan struct{}, 1), prober: newProber(), circuits: newAsking()}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
@@ -196,14 +198,14 @@ func (r *running) loops() error {
 		return err
 	}
 	times := r.cfg.Times
-	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return times.Dial })
+	loop(r.book.news, func(context.Context) time.Duration { r.dialDue(); return r.book.untilDue(r.now(), times.Dial) })
 	loop(nil, func(context.Context) time.Duration { r.probeNext(times.Ping / 2); return times.Ping / 2 })
 	loop(nil, func(context.Context) time.Duration { r.catchUpNext(); return catchUpLook })
 	loop(nil, func(context.Context) time.Duration { r.tidy(); return tidyEvery })
 	if r.cfg.NAT { // else there are no relayed connections
 		loop(nil, func(context.Context) time.Duration { return r.watchCircuits() })
 	}
-	loop(nil, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
+	loop(r.saves, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
 	g.Go(func() error { return (&local{r: r}).loop(ctx) }) // not before the host listens: it tells others where
 	if r.cfg.Relay != RelayOff {
@@ -345,6 +347,7 @@ func (r *running) joined(id ID, h *wire.Hello) {
 	if len(r.gate.members()) <= smallSwarm {
 		wake(r.met)
 	}
+	r.identified(id) // it may have told where it listens before
 }
 
 // keep is how much a connection to a member is worth when there are too many: less, the more

@@ -77,7 +77,11 @@ func (t *tcpTransport) Dial(ctx context.Context, to multiaddr.Multiaddr, id peer
 // DialWithUpdates connects to a peer and tells when the connection stands.
 func (t *tcpTransport) DialWithUpdates(ctx context.Context, to multiaddr.Multiaddr, id peer.ID, updates chan<- transport.DialUpdate) (transport.CapableConn, error) {
 	if !t.isWide(to) {
-		return t.TcpTransport.DialWithUpdates(ctx, to, id, updates)
+		c, err := t.TcpTransport.DialWithUpdates(ctx, to, id, updates)
+		if t.r != nil && isErrno(err, refusedErrnos) {
+			t.r.losses.refused(ID(id), to)
+		}
+		return c, err
 	}
 	limit := plainLimit
 	if end, ok := ctx.Deadline(); ok {
