@@ -125,7 +125,14 @@ func (s *Session) leave(ctx context.Context, o *opening) {
 
 // connect opens the session on the best chain there is now. If that takes long it tries
 // other ones as well, and takes the first that opens.
-func (s *Session) connect(ctx context.Context) error {
+func (s *Session) connect(ctx context.Context) (err error) {
+	if s.desperate {
+		defer func(began time.Time) {
+			if err != nil {
+				s.tried += s.r.cfg.Now().Sub(began)
+			}
+		}(s.r.cfg.Now())
+	}
 	req := s.req
 	if n := len(s.tokens); n > req.Prompt { // the history has to go through the chain again
 		req.Prompt, req.Answer = n, max(0, req.tokens()-n)

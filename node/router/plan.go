@@ -2,6 +2,7 @@ package router
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,6 +67,8 @@ type Left struct {
 	Peer   host.ID    `json:"peer"`
 	Range  wire.Range `json:"range"`
 	Reason string     `json:"reason"`
+
+	lost bool // the peer, a moment ago
 }
 
 // Choice is a plan with what speaks for and against it.
@@ -76,6 +79,9 @@ type Choice struct {
 	// Doubtful means that the chain has peers that failed a moment ago: there is no other.
 	Doubtful bool   `json:"doubtful,omitempty"`
 	Missing  string `json:"missing,omitempty"` // what nobody serves, if there is no chain
+	// Lost means that there is no chain, and peers that serve some of the model were lost a moment
+	// ago: they are being dialled, and may be back.
+	Lost bool `json:"lost,omitempty"`
 	// Alone means that there is no chain, and this peer would answer with the whole model, which it
 	// has but did not load. The router does not know; who asks it does.
 	Alone bool `json:"alone,omitempty"`
@@ -112,6 +118,18 @@ type view struct {
 // there is none at all, the choice says what is missing and the error is ErrNoChain.
 func (r *Router) Plan(req Request) (*Choice, error) { return r.plan(req, view{}) }
 
+// Await is Plan, but where there is no chain because a peer was lost a moment ago it waits until that
+// one is back or gone, at most for the time of Patience.
+func (r *Router) Await(ctx context.Context, req Request) (*Choice, error) {
+	end := r.cfg.Now().Add(r.cfg.Patience)
+	for {
+		choice, err := r.Plan(req)
+		if !choice.Lost || !r.cfg.Now().Before(end) || !pause(ctx, lookLost) {
+			return choice, err
+		}
+	}
+}
+
 func (r *Router) plan(req Request, v view) (*Choice, error) {
 	work := workOf(req)
 	all, left := r.candidates(req, work, v)
@@ -143,6 +161,7 @@ func (r *Router) plan(req Request, v view) (*Choice, error) {
 	choice.LeftOut = left
 	if best == nil {
 		choice.Missing = missing(all, req.Blocks) + leftOut(left)
+		choice.Lost = slices.ContainsFunc(left, func(l Left) bool { return l.lost })
 		return choice, fmt.Errorf("%w: %s", ErrNoChain, choice.Missing)
 	}
 	chain := &Chain{Model: req.Model, demerits: best.best.demerits}
@@ -202,10 +221,13 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 		if v.demerits != nil {
 			demerits += v.demerits(a)
 		}
-		away := ""
+		away, lost := "", false
 		if a.Peer != r.cfg.Self {
-			if p := r.cfg.Path(a.Peer); p.State == host.PathUnreachable {
+			switch p := r.cfg.Path(a.Peer); p.State {
+			case host.PathUnreachable:
 				away = "unreachable: " + p.Reason
+			case host.PathLost:
+				away, lost = fmt.Sprintf("lost %.1f s ago, being dialled again", r.cfg.Now().Sub(p.Since).Seconds()), true
 			}
 		}
 		for _, m := range a.Models {
@@ -221,7 +243,7 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 					reason = v.without(a.Peer)
 				}
 				if reason != "" {
-					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason})
+					left = append(left, Left{Peer: a.Peer, Range: s.Range, Reason: reason, lost: lost})
 					continue
 				}
 				step, token := ofBlocks(s.Range, s.StepNs), ofBlocks(s.Range, s.PrefillNs)

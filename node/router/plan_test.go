@@ -39,6 +39,7 @@ type swarm struct {
 	adverts  []*wire.Advert
 	rtts     map[host.ID]time.Duration
 	away     map[host.ID]string // why a peer is unreachable
+	lost     map[host.ID]time.Time
 	dial     func(ctx context.Context, h wire.Hop) (host.Stream, error)
 	patience time.Duration
 	alone    func(context.Context, cid.Cid) bool
@@ -85,6 +86,12 @@ func (s *swarm) router(t *testing.T) *router.Router {
 // path is unreachable if there is a reason, and direct if a round trip is known, or relayed if
 // that is negative.
 func (s *swarm) path(id host.ID) host.Path {
+	s.mu.Lock()
+	since, lost := s.lost[id]
+	s.mu.Unlock()
+	if lost {
+		return host.Path{State: host.PathLost, Since: since}
+	}
 	if why := s.away[id]; why != "" {
 		return host.Path{State: host.PathUnreachable, Reason: why}
 	}

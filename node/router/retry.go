@@ -19,9 +19,10 @@ const maxObjections = 2
 const maxAttempts = 6
 
 // A session that lost its chain looks for another one every lookAgain, and every so many
-// times tries one of peers that have just failed.
+// times tries one of peers that have just failed. One that is yet to begin looks every lookLost.
 const (
 	lookAgain = 200 * time.Millisecond
+	lookLost  = 50 * time.Millisecond
 	lastTries = 5
 )
 
@@ -43,9 +44,10 @@ const suspectFor = 10 * time.Second
 type blames struct {
 	marks      map[host.ID]mark
 	objections []objection
-	tooShort   int  // how often the time that a chain was given was over
-	desperate  bool // peers that have just failed may be tried
-	lonely     bool // this peer was asked to serve the whole model
+	tooShort   int           // how often the time that a chain was given was over
+	desperate  bool          // peers that have just failed may be tried
+	tried      time.Duration // how long such peers were waited for in vain
+	lonely     bool          // this peer was asked to serve the whole model
 }
 
 type mark struct {
@@ -96,6 +98,7 @@ func (s *Session) view(open []*opening) view {
 func (s *Session) retry(ctx context.Context, f func() error) error {
 	var first error // why there may be no chain left
 	patience := s.r.cfg.Patience
+	s.tried = 0
 	for attempt, rounds := 1, 0; ; {
 		err := f()
 		if err == nil {
@@ -109,7 +112,7 @@ func (s *Session) retry(ctx context.Context, f func() error) error {
 			if len(s.objections) > 0 { // waiting for other peers does not mend a request
 				return s.believed()
 			}
-			if patience > 0 && pause(ctx, lookAgain) {
+			if patience > s.tried && pause(ctx, lookAgain) {
 				patience -= lookAgain
 				rounds++
 				s.desperate = rounds%lastTries == 0
