@@ -213,7 +213,7 @@ func (r *running) adverts() []*wire.Advert {
 func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 	var out []host.ID
 	for _, a := range r.host.Adverts() {
-		if has(a, id) && r.host.Path(a.Peer).State != host.PathUnreachable {
+		if has(a, id) && r.mayReach(a.Peer) {
 			out = append(out, a.Peer)
 		}
 	}
@@ -234,5 +234,11 @@ func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 	if err != nil {
 		r.log.Debug("routing table not asked", "model", id, "err", err)
 	}
-	return found
+	return slices.DeleteFunc(found, func(p host.ID) bool { return !r.mayReach(p) })
+}
+
+// mayReach reports whether a peer is connected, or may be once it is dialled.
+func (r *running) mayReach(id host.ID) bool {
+	s := r.host.Path(id).State
+	return s != host.PathUnreachable && s != host.PathLost
 }

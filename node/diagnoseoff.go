@@ -207,7 +207,8 @@ func settled(ctx context.Context, h *host.Host, contacts []host.Contact) {
 	for {
 		open := false
 		for _, c := range contacts {
-			open = open || h.Path(c.ID).State == host.PathUntried
+			s := h.Path(c.ID).State
+			open = open || s == host.PathUntried || s == host.PathLost
 		}
 		if !open || !sleep(ctx, settleAgain) {
 			return

@@ -13,7 +13,6 @@ import (
 	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/gateway"
-	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
 	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/worker"
@@ -81,6 +80,9 @@ func (m models) Serve(ctx context.Context, g *gateway.Model) error {
 		return err
 	}
 	here := ok && m.r.complete(c)
+	if err != nil && !here {
+		_, err = m.r.router.Await(ctx, router.Request{Model: g.ID, Blocks: g.Blocks, Prompt: 1})
+	}
 	if err == nil && !here {
 		return nil // what there is has to do
 	}
@@ -111,7 +113,7 @@ func (r *running) unserved(g *gateway.Model, local *catalog.Model) string {
 	}
 	reached := false
 	for _, a := range r.host.Adverts() {
-		if r.host.Path(a.Peer).State == host.PathUnreachable {
+		if !r.mayReach(a.Peer) {
 			continue
 		}
 		for _, m := range a.Models {
@@ -243,11 +245,27 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 	}
 	switch len(prefixed) {
 	case 0:
+		if id := r.lately(name); id.Defined() {
+			return id, nil
+		}
 		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it%s (see covey model ls)", gateway.ErrNotFound, name, r.nobody(cid.Undef))
 	case 1:
 		return prefixed[0], nil
 	}
 	return cid.Undef, fmt.Errorf("%w: the identifiers of %d models begin with %s", gateway.ErrNotFound, len(prefixed), name)
+}
+
+// lately returns the model that peers which are gone had under a name, the latest first; Undef if
+// there is none. That it is known serves for words, and for those who have it and do not say so.
+func (r *running) lately(name string) cid.Cid {
+	for _, g := range r.host.Gone() {
+		for _, m := range g.Models {
+			if called := advertName(m); called == name || catalog.Tagged(called, m.Model) == name {
+				return m.Model
+			}
+		}
+	}
+	return cid.Undef
 }
 
 // named lists the models that peers advertise under a name, first the one that most voices call

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	cid "github.com/ipfs/go-cid"
 
@@ -58,6 +59,8 @@ func (r *running) paths() (n api.Paths) {
 			n.Relayed++
 		case host.PathUnreachable:
 			n.Unreachable++
+		case host.PathLost:
+			n.Lost++
 		default:
 			n.Untried++
 		}
@@ -102,15 +105,41 @@ func (r *running) nobody(model cid.Cid) string {
 	return ""
 }
 
-// holders tells which peers have a model, but are not reached, to follow a sentence.
+// holders tells which peers have or had a model, but are not reached, to follow a sentence.
 func (r *running) holders(model cid.Cid) string {
 	var found []string
 	for _, a := range r.host.Adverts() {
-		if p := r.host.Path(a.Peer); p.State == host.PathUnreachable && has(a, model) {
+		switch p := r.host.Path(a.Peer); {
+		case !has(a, model):
+		case p.State == host.PathUnreachable:
 			found = append(found, fmt.Sprintf("; %s has it, but is unreachable: %s", r.called(a.Peer), p.Reason))
+		case p.State == host.PathLost:
+			found = append(found, fmt.Sprintf("; %s has it, but was lost a moment ago, and is being dialled again", r.called(a.Peer)))
 		}
 	}
+	for _, g := range r.host.Gone() {
+		i := slices.IndexFunc(g.Models, func(m wire.ModelAdvert) bool { return m.Model == model })
+		if i < 0 {
+			continue
+		}
+		did, why := "held", ""
+		if len(g.Models[i].Served) > 0 {
+			did = "served"
+		}
+		if p := r.host.Path(g.Peer); p.Reason != "" {
+			why = " (" + p.Reason + ")"
+		}
+		found = append(found, fmt.Sprintf("; it was %s by %s, which has been gone for %s%s: start covey up there again", did, r.called(g.Peer), goneText(time.Since(g.Since)), why))
+	}
 	return strings.Join(found[:min(len(found), shownUnreached)], "")
+}
+
+// goneText writes how long a peer has been gone.
+func goneText(d time.Duration) string {
+	if d >= time.Minute {
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d s", max(1, int(d.Round(time.Second).Seconds())))
 }
 
 func has(a *wire.Advert, model cid.Cid) bool {

@@ -56,7 +56,7 @@ func peersCommand(o *options) *cobra.Command {
 	var revoked, back []string
 	c := &cobra.Command{
 		Use: "peers", Short: "List the peers of the swarm and what they serve, or take peers off",
-		Long: "List the peers of the swarm that this node knows, and the path to each: direct; relayed via the peer that\ncarries the connection; unreachable, with what the last try found; untried. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke). With\n--unrevoke the founder takes that back for an identity: the machine is let in again when it next tries.",
+		Long: "List the peers of the swarm that this node knows, and the path to each: direct; relayed via the peer that\ncarries the connection; lost a moment ago and being dialled again; unreachable, with what the last try found;\nuntried. With --revoke the founder takes peers off the swarm, by\ntheir names or identities, for good: all members hear of it and cut them off. A token that they joined\nwith lets them come back as another peer, until it expires or is revoked too (covey invite --revoke). With\n--unrevoke the founder takes that back for an identity: the machine is let in again when it next tries.",
 		Args: args(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := o.needRunning(c.Context())
@@ -111,6 +111,8 @@ func pathText(p *api.Path) string {
 		return fmt.Sprintf("%s via %s", p.State, cmp.Or(p.ViaName, p.Via.String()))
 	case p.Reason != "":
 		return p.State + ": " + p.Reason
+	case p.State == "lost":
+		return fmt.Sprintf("lost %.0f s ago, being dialled again", time.Since(p.Since).Seconds())
 	}
 	return p.State
 }

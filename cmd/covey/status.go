@@ -96,6 +96,9 @@ func pathsText(p *api.Paths) string {
 	if p.Unreachable > 0 {
 		text += fmt.Sprintf("; %d unreachable", p.Unreachable)
 	}
+	if p.Lost > 0 {
+		text += fmt.Sprintf("; %d lost a moment ago", p.Lost)
+	}
 	if p.Untried > 0 {
 		text += fmt.Sprintf("; %d not tried yet", p.Untried)
 	}

@@ -47,6 +47,7 @@ type Paths struct {
 	Direct      int `json:"direct"`
 	Relayed     int `json:"relayed"`
 	Unreachable int `json:"unreachable"`
+	Lost        int `json:"lost"`    // a moment ago; dialled or asked again
 	Untried     int `json:"untried"` // not dialled yet, or long ago
 }
 
@@ -87,7 +88,7 @@ type Hosted struct {
 
 // Path is the way to a peer.
 type Path struct {
-	State   string      `json:"state"`              // direct, relayed, unreachable, untried
+	State   string      `json:"state"`              // direct, relayed, unreachable, lost, untried
 	Via     wire.PeerID `json:"via,omitempty"`      // the relay of a relayed one
 	ViaName string      `json:"via_name,omitempty"` // its name for people
 	Reason  string      `json:"reason,omitempty"`   // of an unreachable one

@@ -38,25 +38,29 @@ func TestOnlyHolderGone(t *testing.T) {
 		err := s.Node("one").API().Get(ctx, "/covey/v1/models", nil, &models)
 		return err == nil && !slices.ContainsFunc(models, func(m api.Model) bool { return m.Peers > 0 }), err
 	})
-	const refused = "two: its machine refuses the connection"
+	const (
+		gone   = " by two, which has been gone for "
+		advice = "start covey up there again"
+		none   = "no peer that is reached has "
+	)
 	for _, tc := range []struct {
 		command string
 		code    int
 		want    string
 	}{
-		{"run far hi", 4, "no peer that is reached has its blocks; no peer of the swarm is reached: " + refused},
+		{"run far hi", 4, none + "its blocks; it was served" + gone},
 		{"route far", 4, "no chain: no peer serves any of it now"},
-		{"host far", 4, "covey: far (bafkrei"},
-		{"host far", 4, " blocks could not be fetched; no peer of the swarm is reached: " + refused},
-		{"model pull far", 4, "covey: far (bafkrei"},
-		{"model pull far", 4, " blocks could not be fetched; no peer of the swarm is reached: " + refused},
-		{"run farther hi", 3, refused},
-		{"route farther", 3, refused},
-		{"host farther", 3, refused},
-		{"model pull farther", 3, refused},
+		{"host far", 4, none + "them; it was served" + gone},
+		{"model pull far", 4, none + "them; it was served" + gone},
+		{"run farther hi", 4, none + "it; it was held" + gone},
+		{"route farther", 4, none + "it; it was held" + gone},
+		{"host farther", 4, none + "it; it was held" + gone},
+		{"model pull farther", 4, none + "it; it was held" + gone},
+		{"run farthest hi", 3, "no peer advertises it"},
 	} {
 		out, messages, code := covey(t, dir, "", strings.Fields(tc.command)...)
-		if code != tc.code || !strings.Contains(messages, tc.want) || strings.Contains(messages, "serve it with") {
+		named := strings.Contains(messages, gone) && strings.Contains(messages, advice) && strings.Contains(messages, "its machine refuses the connection")
+		if code != tc.code || !strings.Contains(messages, tc.want) || strings.Contains(messages, "serve it with") || strings.Contains(tc.want, gone) != named {
 			t.Errorf("covey %s: exit code %d, %q, %s; want %d and %q", tc.command, code, out, messages, tc.code, tc.want)
 		}
 	}
