@@ -19,6 +19,8 @@ const (
 	// deathLimit is how long after its return the first answer may come: the time of one
 	// failed attempt and a look at the news.
 	deathLimit = 5 * time.Second
+	// deathToken is when its first token may come: the answer computes beside those streams.
+	deathToken = time.Second
 	// deathPatience is when the check gives up, deathAgain how often it asks.
 	deathPatience = 3 * time.Minute
 	deathAgain    = 50 * time.Millisecond
@@ -65,13 +67,17 @@ func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	if err == nil {
 		err = s.Node("one").Start(ctx)
 	}
-	back := time.Now()
+	back, token := time.Now(), time.Duration(0)
 	patience := deathPatience
 	if l.Short {
 		patience = 4 * deathLimit
 	}
 	for err == nil {
-		a := q.ask(ctx, client, nil)
+		a := q.ask(ctx, client, func(n int) {
+			if n == 1 {
+				token = time.Since(back)
+			}
+		})
 		if a.err == nil {
 			if a.text != want {
 				err = fmt.Errorf("the first answer after the peer's return is %q, want %q", a.text, want)
@@ -90,7 +96,10 @@ func Death(ctx context.Context, l *Lab) (_ []Figure, err error) {
 	for w := range wrong {
 		err = errors.Join(err, w)
 	}
-	return []Figure{{"death with 8 streams: first answer after the peer is back", took.Seconds(), deathLimit.Seconds(), "s"}}, err
+	return []Figure{
+		{"death with 8 streams: first answer after the peer is back", took.Seconds(), deathLimit.Seconds(), "s"},
+		{"death with 8 streams: its first token", token.Seconds(), deathToken.Seconds(), "s"},
+	}, err
 }
 
 // Pause stops that of two holders which answers, in the middle of a stream.
