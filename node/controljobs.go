@@ -101,3 +101,20 @@ func (r *running) getJobEvents(w http.ResponseWriter, req *http.Request) error {
 		}
 	}
 }
+
+// publish imports a model that was trained here and serves it to the swarm.
+func (r *running) publish(ctx context.Context, dir, name string) (string, error) {
+	m, err := r.catalog.ImportFiles(ctx, dir, name, "", func(int64, int64) {})
+	r.changes()
+	if err != nil {
+		return "", err
+	}
+	if err := r.forbidden(); err != nil {
+		return m.CID.String(), err
+	}
+	if _, _, err := r.hosting.Host(ctx, m, "all", func(string, int64, int64) {}); err != nil {
+		return m.CID.String(), err
+	}
+	r.announced(ctx)
+	return m.CID.String(), nil
+}

@@ -106,7 +106,7 @@ func trainTogether(t *testing.T, list []*api.Client, swarm string) (out []*job.R
 	dir := t.TempDir()
 	path := swarmJob(t, dir, "", swarm)
 	n := len(list)
-	ids := []string{submit(t, list[0], trainer.Request{Path: path, Swarm: true, MinPeers: n, Of: n})}
+	ids := []string{submit(t, list[0], trainer.Request{Path: path, Swarm: true, MinPeers: n, Of: n, Publish: "fox"})}
 	for i, c := range list[1:] {
 		heard(t, c, "fox")
 		ids = append(ids, submit(t, c, trainer.Request{
@@ -123,7 +123,8 @@ func trainTogether(t *testing.T, list []*api.Client, swarm string) (out []*job.R
 // end, in every bit.
 func TestTrainTogether(t *testing.T) {
 	t.Parallel()
-	results := trainTogether(t, crew(t, 3), "[swarm]\nrounds = 4\ninner_steps = 8\n")
+	list := crew(t, 3)
+	results := trainTogether(t, list, "[swarm]\nrounds = 4\ninner_steps = 8\n")
 	for i, r := range results {
 		if r.End != job.EndDone || r.Step != 32 {
 			t.Errorf("member %d ends after step %d: %s", i, r.Step, r.End)
@@ -131,6 +132,15 @@ func TestTrainTogether(t *testing.T) {
 		if !bytes.Equal(weights(t, r), weights(t, results[0])) {
 			t.Errorf("member %d has another model", i)
 		}
+	}
+	// A peer that learned nothing asks it, and each member has it.
+	other := start(t, t.TempDir(), online(invite(t, list[0])))
+	until(t, "all serve the model", func() bool {
+		m := known(t, other)["fox"]
+		return m.Serving == len(list)
+	})
+	if c := complete(t, other, map[string]any{"model": "fox", "prompt": "the quick", "max_tokens": 4}); len(c.Choices) != 1 {
+		t.Errorf("the model answers %+v", c)
 	}
 }
 

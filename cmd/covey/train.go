@@ -105,7 +105,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 		p.interrupted(res, t.command(path))
 		return context.Canceled
 	}
-	if err := p.done(res, j.Train.Patience); err != nil || t.publish == "" {
+	if err := p.done(res, j.Train.Patience); err != nil || t.publish == "" || t.swarm {
 		return err
 	}
 	return t.publishModel(c, res.Model)

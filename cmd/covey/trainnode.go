@@ -55,6 +55,9 @@ func (t *trainOptions) trainInNode(c *cobra.Command, client *api.Client, path st
 		return nil, err
 	}
 	req := trainer.Request{Path: abs, Resume: t.resume, Threads: t.threads, Steps: t.steps, Swarm: t.swarm, MinPeers: t.minPeers, Rank: t.rank, Of: t.of}
+	if t.swarm {
+		req.Publish = t.publish
+	}
 	return t.submit(c, client, req, p)
 }
 
@@ -110,8 +113,11 @@ func (t *trainOptions) read(ctx, inner context.Context, client *api.Client, id s
 			return fmt.Errorf("read progress of the node: %w", err)
 		}
 		show(&e, events)
-		if e.Swarm != nil {
+		switch {
+		case e.Swarm != nil:
 			p.swarm(e.Swarm)
+		case e.Published != nil:
+			p.published(e.Published)
 		}
 		if e.End != nil {
 			end = e.End

@@ -224,3 +224,15 @@ func (p *trainProgress) swarm(s *trainer.Swarm) {
 		p.say("round %d waits: %d of %d members are heard, %d are needed", s.Round, s.Heard, s.Members, s.Quorum)
 	}
 }
+
+// published tells that the node serves the model.
+func (p *trainProgress) published(e *trainer.Published) {
+	switch {
+	case p.json:
+		p.object("published", map[string]any{"name": e.Name, "model": e.Model, "error": e.Error})
+	case e.Error != "":
+		p.say("the model is not served here as %s: %s", e.Name, e.Error)
+	default:
+		p.say("published as %s: %s", e.Name, e.Model)
+	}
+}

@@ -18,7 +18,15 @@ type Event struct {
 	Validation *job.Validation `json:"validation,omitempty"`
 	LeftOut    *LeftOut        `json:"left_out,omitempty"`
 	Swarm      *Swarm          `json:"swarm,omitempty"`
+	Published  *Published      `json:"published,omitempty"`
 	End        *End            `json:"end,omitempty"`
+}
+
+// Published is a model that this node serves from now on, or why it does not.
+type Published struct {
+	Name  string `json:"name"`
+	Model string `json:"model,omitempty"` // its identifier, the same at all members
+	Error string `json:"error,omitempty"`
 }
 
 // LeftOut is a sample, file or row that is not trained on.

@@ -42,6 +42,7 @@ type learner struct {
 // work is what was done in a round so far.
 type work struct {
 	round   uint64
+	base    int // steps that the trainer had done before
 	started time.Time
 	steps   uint64
 	samples uint64
@@ -123,7 +124,7 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 // begin begins the work of a round.
 func (l *learner) begin(err error) (job.Verdict, error) {
 	v := l.s.now()
-	l.work = work{round: v.status.Round, started: l.now()}
+	l.work = work{round: v.status.Round, base: l.run.Trainer.Steps(), started: l.now()}
 	l.fresh, l.given = false, false
 	out := job.Verdict{}
 	switch {
@@ -188,17 +189,29 @@ func (l *learner) done() bool {
 // exchange gives what was learned to the others, if there is something to give, and returns when
 // the next round has begun.
 func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) {
-	if give {
-		if err := l.give(ctx); err != nil {
-			return job.Verdict{}, err
+	for {
+		if give {
+			if err := l.give(ctx); err != nil {
+				return job.Verdict{}, err
+			}
 		}
+		l.given = true
+		at := l.work.round
+		err := l.serve(ctx, func(v *view) bool {
+			return v.over || v.member && v.status.Round > at && v.status.Phase != round.Catching && v.status.Phase != round.Ending
+		})
+		v := l.s.now()
+		if err != nil || v.err != nil || v.over || ctx.Err() != nil || !give || !l.cameToNothing() {
+			return l.begin(err)
+		}
+		l.work.round, l.fresh = v.status.Round, false // the same gradient again: no batch is lost
 	}
-	l.given = true
-	at := l.work.round
-	err := l.serve(ctx, func(v *view) bool {
-		return v.over || v.member && v.status.Round > at && v.status.Phase != round.Catching && v.status.Phase != round.Ending
-	})
-	return l.begin(err)
+}
+
+// cameToNothing reports whether the last round left the state as it was, where each round is one
+// step.
+func (l *learner) cameToNothing() bool {
+	return l.s.job.Settings.Mode == train.AllReduce && l.run.Trainer.Steps() == l.work.base
 }
 
 // give encodes the update, keeps its slices for their owners, and commits to them.

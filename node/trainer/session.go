@@ -646,10 +646,16 @@ func times(set *train.Settings) round.Times {
 		limit = time.Duration(set.RoundTimeout) * time.Millisecond
 	}
 	var t round.Times
-	t.Headers = round.Span{Floor: 20, Cap: int(limit / tick)}
-	t.Slices = round.Span{Floor: 20, Cap: int(min(limit, 2*time.Minute) / tick)}
+	// A message may be lost and is repeated after Resend: what comes then is in time. Where a round
+	// without one member's part comes to nothing, it has more time.
+	t.Resend = 10
+	floor := 6 * t.Resend
+	if set.Mode == train.AllReduce {
+		floor *= 3
+	}
+	t.Headers = round.Span{Floor: floor, Cap: int(limit / tick)}
+	t.Slices = round.Span{Floor: floor, Cap: int(min(limit, 2*time.Minute) / tick)}
 	t.Results = t.Slices
-	t.Resend = 20
 	t.Votes.Propose, t.Votes.Prevote, t.Votes.Precommit, t.Votes.Grow, t.Votes.Max = 60, 20, 20, 10, 600
 	return t
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// Busy reports whether the node answers a request just now: a run waits before its next step
 	// then, for a while. Nil: never.
 	Busy func() bool
+	// Publish imports the model in a folder under a name and serves it to the swarm, and returns
+	// its identifier. Nil: nothing is published.
+	Publish func(ctx context.Context, dir, name string) (model string, err error)
 	// Net is what training together needs; nil: trainings are alone.
 	Net *Network
 	Log *slog.Logger
@@ -87,6 +90,8 @@ type Request struct {
 	// Swarm trains the job with other peers, MinPeers of them at least, this one included.
 	Swarm    bool `json:"swarm,omitempty"`
 	MinPeers int  `json:"min_peers,omitempty"` // 0: what the job says
+	// Publish is the name under which all members serve the model at the end.
+	Publish string `json:"publish,omitempty"`
 	// Rank and Of take a part of the data: see job.Options.
 	Rank int `json:"rank,omitempty"`
 	Of   int `json:"of,omitempty"`
@@ -144,6 +149,9 @@ func (t *Trainer) Submit(ctx context.Context, req Request) (*Run, error) {
 		settings, err := settingsOf(r.job, req.MinPeers)
 		if err != nil {
 			return nil, asked{err}
+		}
+		if settings.PublishAs = req.Publish; settings.Validate() != nil {
+			return nil, fmt.Errorf("%w: the name %.80q is none for a model", ErrUsage, req.Publish)
 		}
 		r.swarm = &together{settings: settings}
 	}
@@ -304,9 +312,26 @@ func (t *Trainer) run(ctx context.Context, r *Run) {
 		res, err = job.Run(ctx, r.job, o)
 	} else {
 		res, err = t.runTogether(ctx, r, alone, o)
+		if name := r.swarm.settings.PublishAs; err == nil && res.Model != "" && name != "" {
+			t.publish(ctx, r, res.Model, name)
+		}
 	}
 	r.finish(res, err)
 	t.cfg.Log.Info("training ended", "run", r.id, "job", r.path, "state", r.State(), "err", err)
+}
+
+// publish serves the model of a run. A name that is taken here leaves the model in its folder.
+func (t *Trainer) publish(ctx context.Context, r *Run, dir, name string) {
+	if t.cfg.Publish == nil {
+		return
+	}
+	p := &Published{Name: name}
+	var err error
+	if p.Model, err = t.cfg.Publish(ctx, dir, name); err != nil {
+		p.Error = err.Error()
+		t.cfg.Log.Warn("model not published", "run", r.id, "name", name, "err", err)
+	}
+	r.record.add(Event{Published: p})
 }
 
 // ID returns the name of the run in this node.

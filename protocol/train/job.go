@@ -65,6 +65,7 @@ type Settings struct {
 	Mask          bool          `cbor:"19,keyasint,omitempty" json:"mask"`       // updates are hidden from the owners of slices, which see sums
 	SilentRounds  uint64        `cbor:"20,keyasint,omitempty" json:"silent"`     // rounds without a word after which a member is out; 0: 3
 	MaxSteps      uint64        `cbor:"21,keyasint,omitempty" json:"max_steps"`  // of a member in all; 0: no bound
+	PublishAs     string        `cbor:"24,keyasint,omitempty" json:"publish_as"` // name under which each member serves the model at the end; empty: not at all
 	RoundTimeout  uint64        `cbor:"22,keyasint,omitempty" json:"timeout_ms"` // most time that a round waits for its members, in milliseconds; 0: by measure alone
 }
 
@@ -91,6 +92,8 @@ func (s *Settings) Validate() error {
 		return invalid("at least %d members", s.MinPeers)
 	case len(s.Codec) > protocol.MaxTextName || len(s.Rule) > protocol.MaxTextName:
 		return invalid("names of %d and %d bytes", len(s.Codec), len(s.Rule))
+	case s.PublishAs != "" && !validName(s.PublishAs):
+		return invalid("name of the model %.80q", s.PublishAs)
 	}
 	for _, v := range []float64{s.OuterLR, s.OuterMomentum, s.Target, s.Clip, s.Noise, s.Delta} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
