@@ -216,7 +216,7 @@ func (s *Store) compact() error {
 	if err := s.renew(true); err != nil || s.stuck.Load() {
 		return err
 	}
-	if err := s.db.Flatten(1); err != nil {
+	if err := s.flatten(); err != nil {
 		return fmt.Errorf("compact database: %w", s.wrote(err))
 	}
 	s.stale.Store(false)

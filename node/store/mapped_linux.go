@@ -50,7 +50,9 @@ var logWait = 5 * time.Second
 
 // roomForMap gives a file its room on the disk, at the cost of the reserve of the store if it
 // is one of its files. A file that is new and gets none is removed. Without a next log of
-// changes an open database cannot even read: that one is waited for, at most logWait.
+// changes an open database cannot even read: that one is waited for, at most logWait. A table is
+// waited for without end: Badger tries that of a log again and again, and takes no notice that it
+// lacks one of a compaction, whose entries would be lost.
 func roomForMap(fd int, offset, size int64) error {
 	var st unix.Stat_t
 	fresh := unix.Fstat(fd, &st) == nil && st.Blocks == 0
@@ -65,9 +67,13 @@ func roomForMap(fd int, offset, size int64) error {
 	dir := filepath.Dir(name)
 	late := time.After(logWait)
 	for isFull(err) {
-		if !releaseReserve(filepath.Dir(dir)) {
+		switch {
+		case releaseReserve(filepath.Dir(dir)):
+		case fresh && filepath.Ext(name) == ".sst":
+			time.Sleep(roomRetry)
+		default:
 			if logs, _ := openDatabases.Load(dir); logs != true || filepath.Ext(name) != ".mem" {
-				break
+				return errors.Join(err, discardFresh(fd, name, fresh))
 			}
 			select {
 			case <-time.After(roomRetry):
@@ -77,10 +83,18 @@ func roomForMap(fd int, offset, size int64) error {
 		}
 		err = allocate(fd, offset, size, fresh)
 	}
-	if err != nil && fresh {
-		return errors.Join(err, unix.Ftruncate(fd, 0), os.Remove(name))
+	if err != nil {
+		return errors.Join(err, discardFresh(fd, name, fresh))
 	}
-	return err
+	return nil
+}
+
+// discardFresh removes a file that got no room, if it is new.
+func discardFresh(fd int, name string, fresh bool) error {
+	if !fresh {
+		return nil
+	}
+	return errors.Join(unix.Ftruncate(fd, 0), os.Remove(name))
 }
 
 // fallocate is the system call; tests stand in for a full disk here.

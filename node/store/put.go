@@ -205,6 +205,7 @@ func (s *Store) commitAlone(n int, set func(txn *badger.Txn, i int) error) (i in
 		if s.stuck.Load() {
 			return i, s.CheckRoom(0)
 		}
+		s.compactLevel0()
 		txn := s.db.NewTransaction(true)
 		first := i
 		for ; i < n && err == nil; i++ {

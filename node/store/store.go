@@ -50,7 +50,9 @@ type Store struct {
 	// writing is held while the database is written to, so that nothing comes after what met a
 	// full disk.
 	writing sync.Mutex
-	gcing   sync.Mutex // held while GC, Pin or Unpin runs
+	// level0Due is how many tables of level 0 are compacted next. Guarded by writing.
+	level0Due int
+	gcing     sync.Mutex // held while GC, Pin or Unpin runs
 	// undiscarded are the files of drafts that there was no room to discard. Guarded by gcing.
 	undiscarded []string
 

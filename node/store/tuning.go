@@ -58,7 +58,8 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithCompression(t.compression).
 		WithSyncWrites(t.syncWrites).
 		WithCompactL0OnClose(true). // else deletions stay there, and the garbage uncounted
-		WithNumCompactors(2).       // the least Badger takes
+		WithNumCompactors(0).       // see compactLevel0
+		WithNumLevelZeroTablesStall(noStall).
 		WithNumGoroutines(2).
 		WithMetricsEnabled(false).
 		WithBypassLockGuard(true). // the store's own lock is given back even where a child has its file
