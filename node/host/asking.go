@@ -46,6 +46,14 @@ func (a *asking) doubt(id ID) {
 	a.asked[id].failed++
 }
 
+// doubts reports whether a peer is being asked and has not answered.
+func (a *asking) doubts(id ID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	o := a.asked[id]
+	return o != nil && o.failed > 0
+}
+
 // silentSince returns since when a peer has owed an answer that was asked for again, zero if it does
 // not.
 func (a *asking) silentSince(id ID) time.Time {

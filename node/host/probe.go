@@ -181,8 +181,8 @@ func (r *running) probeAll() {
 }
 
 // check asks a neighbour for an answer, again and again while none comes. It is taken for dead
-// after two failures, or one of it and one of another peer, and no longer if it answers after all;
-// in the end the connection is closed.
+// after two failures, or one of it and one of another peer, see suspect, and no longer if it answers
+// after all; in the end the connection is closed.
 func (r *running) check(id ID) {
 	if !r.prober.ask(id) {
 		return
@@ -213,7 +213,8 @@ func (r *running) check(id ID) {
 			failed++
 			r.prober.doubt(id)
 			r.probeAll() // others may have died with it
-			if seq := r.table.seq(id); (failed >= probesSilent || r.rumours.told(id, seq)) && !r.prober.alone(len(r.gate.members())) {
+			// Who hears of a loss from others is not alone, however many are silent.
+			if r.rumours.told(id, r.table.seq(id)) || failed >= probesSilent && !r.prober.alone(len(r.gate.members())) {
 				r.gone(id)
 			}
 		}

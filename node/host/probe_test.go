@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 // TestEachPeerHasOneThatAsksIt goes around the ring of identities.
@@ -207,4 +210,53 @@ func TestBusyMachineDropsNobody(t *testing.T) {
 			t.Errorf("the advert was dropped: %v", e)
 		}
 	}
+}
+
+// TestPeerThatHearsOfALossBelievesIt has most neighbours of a peer not answer, of which another one
+// tells that one is lost: who hears that is not cut off itself.
+func TestPeerThatHearsOfALossBelievesIt(t *testing.T) {
+	t.Parallel()
+	slow := func(c *Config) { c.Times.Ping = time.Hour }
+	all := crowd(t, 3, slow, slow)
+	hears, silent, lost, tells := all[0], all[1], all[2], all[3]
+	r, err := hears.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	teller, err := tells.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*peerOf{silent, lost, tells} {
+		until(t, "they meet", knows(hears, p))
+	}
+	for _, p := range []*peerOf{silent, lost} {
+		until(t, "nobody else asks it", func() bool { return r.prober.ask(p.ID()) })
+		r.prober.doubt(p.ID())
+	}
+	if !r.prober.alone(3) {
+		t.Fatal("not alone")
+	}
+	lost.mu.Lock()
+	lost.last = nil // it does not contradict
+	lost.mu.Unlock()
+	events, stop := hears.Subscribe()
+	defer stop()
+	until(t, "gossip is up", func() bool { return slices.Contains(teller.lostTopic.ListPeers(), native(hears.ID())) })
+	until(t, "told", func() bool {
+		l := &wire.Lost{Swarm: tells.Swarm(), By: tells.ID(), Peer: lost.ID(), Seq: tells.table.seq(lost.ID()), Issued: time.Now().UnixMilli(), Membership: tells.creds.Membership}
+		data, err := wire.SignLost(tells.creds.Key, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return teller.lostTopic.Publish(t.Context(), data) == nil
+	})
+	until(t, "the advert is dropped", func() bool {
+		select {
+		case e := <-events:
+			return e == (EvtAdvertExpired{Peer: lost.ID()})
+		default:
+			return false
+		}
+	})
 }

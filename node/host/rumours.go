@@ -109,6 +109,8 @@ func (r *running) suspect(l *wire.Lost) {
 	case l.By == r.ID():
 	case l.Peer == r.ID():
 		r.tasks.start(r.contradict)
+	case r.gate.get(l.Peer) != nil && r.prober.doubts(l.Peer):
+		r.tasks.start(func() { r.gone(l.Peer) })
 	case r.gate.get(l.Peer) != nil:
 		r.check(l.Peer)
 		r.probeAll() // others may have died with it
