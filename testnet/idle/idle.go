@@ -34,6 +34,9 @@ type Config struct {
 	Listen string        // multiaddr of the nodes; empty: TCP on loopback
 	Settle time.Duration // between that all know all and the measurement
 	Over   time.Duration // how long traffic and work are measured
+	// FounderDies kills the founder, whose addresses the token has, once all know all: the row is that
+	// of the others.
+	FounderDies bool
 	// Say is told what happens; nil: nobody is.
 	Say func(format string, args ...any)
 }
@@ -92,8 +95,12 @@ type swarm struct {
 
 // Measure runs a swarm of n nodes, which all join by one token.
 func Measure(ctx context.Context, cfg Config, n int) (_ *Row, err error) {
-	if n < 2 {
-		return nil, fmt.Errorf("measure a swarm of %d nodes: it takes two", n)
+	least := 2
+	if cfg.FounderDies {
+		least = 3
+	}
+	if n < least {
+		return nil, fmt.Errorf("measure a swarm of %d nodes: it takes at least %d", n, least)
 	}
 	if cfg.Say == nil {
 		cfg.Say = func(string, ...any) {}
@@ -115,6 +122,12 @@ func Measure(ctx context.Context, cfg Config, n int) (_ *Row, err error) {
 	}
 	row.Known = time.Since(last)
 	cfg.Say("%d nodes know each other %.1f s after the last start", n, row.Known.Seconds())
+	if cfg.FounderDies {
+		if err := s.killFounder(ctx); err != nil {
+			return nil, err
+		}
+		row.Nodes = len(s.names)
+	}
 	if err := wait(ctx, cfg.Settle); err != nil {
 		return nil, err
 	}
@@ -348,6 +361,21 @@ func eachMetric(ctx context.Context, p *runner.Process, name string, f func(labe
 		}
 	}
 	return lines.Err()
+}
+
+// killFounder kills the founder and waits until all others have forgotten it.
+func (s *swarm) killFounder(ctx context.Context) error {
+	founder := s.names[0]
+	s.names = s.names[1:]
+	start := time.Now()
+	if err := s.run.Node(founder).Kill(); err != nil {
+		return err
+	}
+	if err := s.knowing(ctx, s.names, len(s.names)-1); err != nil {
+		return err
+	}
+	s.cfg.Say("the founder is forgotten %.1f s after its death", time.Since(start).Seconds())
+	return nil
 }
 
 // kill kills a third of the nodes at once, not the founder, and waits until all others have forgotten

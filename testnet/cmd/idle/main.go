@@ -26,6 +26,7 @@ func main() {
 	flag.StringVar(&cfg.Listen, "listen", "/ip4/127.0.0.1/tcp/0", "where the nodes listen, as /ip4/127.0.0.1/udp/0/quic-v1")
 	flag.DurationVar(&cfg.Settle, "settle", 30*time.Second, "from that all know all to the measurement")
 	flag.DurationVar(&cfg.Over, "over", 210*time.Second, "length of the measurement; each node advertises anew every 150 to 210 s")
+	flag.BoolVar(&cfg.FounderDies, "founder-dies", false, "kill the founder when all know all, and measure the others")
 	out := flag.String("out", "", "keep data directories and logs here")
 	flag.Parse()
 	if err := idle.Isolate(); err != nil {
