@@ -21,8 +21,8 @@ func (r *running) getJobs(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // getSwarmJobs lists the jobs that peers of the swarm train.
-func (r *running) getSwarmJobs(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, r.trainer.Jobs())
+func (r *running) getSwarmJobs(w http.ResponseWriter, req *http.Request) error {
+	return answer(w, r.trainer.Jobs(req.Context()))
 }
 
 func (r *running) getJob(w http.ResponseWriter, req *http.Request) error {

@@ -151,6 +151,8 @@ const (
 	// certificates in one answer.
 	MaxTrainData  = 1 << 20
 	MaxTrainChain = 64
+	// MaxTrainBoard bounds the announcements of jobs in one answer.
+	MaxTrainBoard = 256
 	// TrainStateLife is how long the blocks of a state stay where somebody asked for them.
 	TrainStateLife = 10 * time.Minute
 	// MaxTrainRound bounds how long a round may last.

@@ -29,6 +29,10 @@ const (
 	// maxBoard bounds the announcements that are kept, maxOfPeer those of one peer.
 	maxBoard  = 1024
 	maxOfPeer = 16
+	// askBoard is how often other peers are asked for the jobs that they have heard of, maxAsked of
+	// them at once.
+	askBoard = 3 * time.Second
+	maxAsked = 8
 	// tellEvery is how often a run tells where the swarm stands.
 	tellEvery = time.Second
 )
@@ -131,6 +135,7 @@ func (t *Trainer) jobOf(r *Run, run *job.Running, values int, genesis train.Hash
 
 // submitJoin queues a run of another peer's job.
 func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
+	t.ask(ctx)
 	id, peers, err := t.board.find(req.Join)
 	if err != nil {
 		return err
@@ -293,7 +298,7 @@ func (t *Trainer) announce(ctx context.Context, s *session) {
 	}
 	data, err := wire.Encode(sealed)
 	if err == nil {
-		t.board.put(a)
+		t.board.put(a, sealed)
 		err = t.jobs.Publish(ctx, data)
 	}
 	if err != nil {
@@ -307,6 +312,11 @@ func (t *Trainer) hear(_ host.ID, data []byte) host.Verdict {
 	if wire.Decode(data, sealed) != nil {
 		return host.Reject
 	}
+	return t.note(sealed)
+}
+
+// note keeps an announcement.
+func (t *Trainer) note(sealed *train.Sealed) host.Verdict {
 	b, err := sealed.Open()
 	if err != nil {
 		return host.Reject
@@ -319,11 +329,46 @@ func (t *Trainer) hear(_ host.ID, data []byte) host.Verdict {
 	if _, err := a.Membership.Verify(a.Swarm, a.Peer, now); err != nil {
 		return host.Ignore
 	}
-	if age := now.Sub(time.UnixMilli(a.Issued)); age > announced || age < -protocol.MaxClockSkew || !t.board.put(a) {
+	if age := now.Sub(time.UnixMilli(a.Issued)); age > announced || age < -protocol.MaxClockSkew || !t.board.put(a, sealed) {
 		return host.Ignore
 	}
 	return host.Accept
 }
+
+// ask lets the board hear what other peers have heard, as gossip may have been missed, at most
+// every askBoard. It takes no longer than a second or two.
+func (t *Trainer) ask(ctx context.Context) {
+	t.mu.Lock()
+	due := t.net != nil && t.cfg.Now().Sub(t.asked) >= askBoard
+	if due {
+		t.asked = t.cfg.Now()
+	}
+	t.mu.Unlock()
+	if !due {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, p := range t.net.host.Peers() {
+		if i == maxAsked {
+			break
+		}
+		wg.Go(func() {
+			list, err := t.net.client.Board(ctx, p.ID)
+			if err != nil {
+				t.cfg.Log.Debug("not told of jobs", "peer", p.ID, "err", err)
+			}
+			for _, s := range list {
+				t.note(s)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Board implements transfer.Source.
+func (t *Trainer) Board(host.ID) []*train.Sealed { return t.board.all() }
 
 // board is the jobs that peers announce. It is safe for concurrent use.
 type board struct {
@@ -340,13 +385,14 @@ type boardKey struct {
 
 type posted struct {
 	*train.Announce
-	at time.Time
+	sealed *train.Sealed
+	at     time.Time
 }
 
 func newBoard(now func() time.Time) board { return board{now: now, list: map[boardKey]*posted{}} }
 
 // put keeps an announcement if it is newer than what is known, and there is room.
-func (b *board) put(a *train.Announce) bool {
+func (b *board) put(a *train.Announce, sealed *train.Sealed) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now, of := b.now(), 0
@@ -365,8 +411,20 @@ func (b *board) put(a *train.Announce) bool {
 	} else if len(b.list) >= maxBoard || of >= maxOfPeer {
 		return false
 	}
-	b.list[k] = &posted{a, now}
+	b.list[k] = &posted{a, sealed, now}
 	return true
+}
+
+// all returns the announcements that count.
+func (b *board) all() (out []*train.Sealed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.list {
+		if b.now().Sub(p.at) <= announced {
+			out = append(out, p.sealed)
+		}
+	}
+	return out
 }
 
 // peers returns who announces a job, its initiator first.
@@ -417,7 +475,8 @@ type Posted struct {
 }
 
 // Jobs lists the jobs that peers announce, this one's among them.
-func (t *Trainer) Jobs() []Posted {
+func (t *Trainer) Jobs(ctx context.Context) []Posted {
+	t.ask(ctx)
 	t.board.mu.Lock()
 	defer t.board.mu.Unlock()
 	jobs := map[train.Hash]*posted{}

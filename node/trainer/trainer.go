@@ -61,6 +61,7 @@ type Trainer struct {
 	queued   chan struct{} // wakes Run; size 1
 	sessions map[train.Hash]*session
 	board    board
+	asked    time.Time   // when others were asked for their boards
 	net      *network    // nil: alone
 	jobs     *host.Topic // set by Run
 }

@@ -17,6 +17,7 @@ const (
 	TypeState  frame.Type = 86 // State
 	TypeLeaves frame.Type = 87 // hashes of blocks of 32 bytes each, as the answer to a State
 	TypeJob    frame.Type = 88 // Chain without a round: asks for the Job, which comes as a Sealed
+	TypeBoard  frame.Type = 90 // empty: asks for the announcements of jobs that the peer has heard, which come as Sealed
 	TypeTell   frame.Type = 89 // Bundle: messages for one member, which it takes as those that are gossiped; the answer is Taken
 )
 
@@ -86,7 +87,7 @@ func (s *State) Validate() error {
 func ServerLimits() frame.Limits {
 	return frame.Limits{
 		TypePut: protocol.MaxControl, TypeData: protocol.MaxTrainData, TypeGet: protocol.MaxControl, TypeChain: protocol.MaxControl,
-		TypeState: protocol.MaxControl, TypeJob: protocol.MaxControl, TypeTell: protocol.MaxTrainMessage, wire.TypeError: protocol.MaxControl,
+		TypeState: protocol.MaxControl, TypeJob: protocol.MaxControl, TypeTell: protocol.MaxTrainMessage, TypeBoard: 0, wire.TypeError: protocol.MaxControl,
 	}
 }
 

@@ -266,6 +266,25 @@ func (c *Client) Job(ctx context.Context, id host.ID, job train.Hash) (sealed *t
 	return sealed, body, err
 }
 
+// Board fetches the announcements of jobs that a peer has heard. Nothing of them is checked.
+func (c *Client) Board(ctx context.Context, id host.ID) (list []*train.Sealed, err error) {
+	err = c.ask(ctx, id, func(l *link) error {
+		list = nil
+		if err := errors.Join(l.w.Write(train.TypeBoard), l.w.Flush()); err != nil {
+			return err
+		}
+		return l.rest(train.TypeSealed, func(b []byte) error {
+			if len(list) == protocol.MaxTrainBoard {
+				return fmt.Errorf("over %d announcements", protocol.MaxTrainBoard)
+			}
+			s := new(train.Sealed)
+			list = append(list, s)
+			return wire.Decode(b, s)
+		})
+	})
+	return list, err
+}
+
 // Leaves fetches the hashes of the blocks of a state, at most limit. They are not checked
 // against the root.
 func (c *Client) Leaves(ctx context.Context, id host.ID, q train.State, limit int) (leaves []train.Hash, err error) {
@@ -290,6 +309,11 @@ func (l *link) list(ask frame.Type, m wire.Message, want frame.Type, take func(b
 	if err := l.send(ask, m); err != nil {
 		return err
 	}
+	return l.rest(want, take)
+}
+
+// rest reads frames of a type until an empty one of it.
+func (l *link) rest(want frame.Type, take func(b []byte) error) error {
 	for {
 		n, err := l.next(want)
 		if err != nil || n == 0 {

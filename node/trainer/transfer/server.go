@@ -29,6 +29,8 @@ type Source interface {
 	Chain(from host.ID, c *train.Chain) ([]*train.Sealed, error)
 	// Job returns a signed job.
 	Job(from host.ID, job train.Hash) (*train.Sealed, error)
+	// Board returns the announcements of jobs that were heard.
+	Board(from host.ID) []*train.Sealed
 	// Tell takes messages of a job.
 	Tell(from host.ID, b *train.Bundle) error
 	// State puts the blocks of a state into the store and returns their hashes.
@@ -98,6 +100,9 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 			return err
 		}
 		return v.sealed(from, t, c)
+	case train.TypeBoard:
+		list := v.src.Board(from)
+		return v.list(list[:min(len(list), protocol.MaxTrainBoard)])
 	case train.TypeTell:
 		m := new(train.Bundle)
 		if err := wire.Decode(b, m); err != nil {
@@ -184,7 +189,12 @@ func (v *server) sealed(from host.ID, t frame.Type, c *train.Chain) error {
 	if err != nil {
 		return v.refuse(err)
 	}
-	for _, s := range list[max(0, len(list)-protocol.MaxTrainChain):] {
+	return v.list(list[max(0, len(list)-protocol.MaxTrainChain):])
+}
+
+// list writes signed messages and the end of the list.
+func (v *server) list(list []*train.Sealed) error {
+	for _, s := range list {
 		b, err := wire.Encode(s)
 		if err != nil {
 			return err

@@ -123,6 +123,8 @@ func (s *shelf) Chain(host.ID, *train.Chain) ([]*train.Sealed, error) { return s
 
 func (s *shelf) Job(host.ID, train.Hash) (*train.Sealed, error) { return s.job, nil }
 
+func (s *shelf) Board(host.ID) []*train.Sealed { return []*train.Sealed{s.job} }
+
 func (s *shelf) Tell(_ host.ID, b *train.Bundle) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,6 +229,9 @@ func TestLists(t *testing.T) {
 	b := &train.Bundle{Messages: []train.Sealed{*src.job}, Seq: 3}
 	if err := c.Tell(ctx, to.ID(), b); err != nil || len(src.told) != 1 || src.told[0].Seq != 3 {
 		t.Errorf("messages: %v", err)
+	}
+	if list, err := c.Board(ctx, to.ID()); err != nil || len(list) != 1 || !bytes.Equal(list[0].Payload, src.job.Payload) {
+		t.Errorf("%d announcements: %v", len(list), err)
 	}
 	q := train.State{Job: id, Root: hash(1)}
 	if leaves, err := c.Leaves(ctx, to.ID(), q, len(src.leaves)); err != nil || len(leaves) != len(src.leaves) || leaves[len(leaves)-1] != src.leaves[len(leaves)-1] {

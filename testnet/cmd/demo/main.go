@@ -1,6 +1,7 @@
 // Command demo shows a swarm of four processes on loopback: a model is imported on one,
 // fetched in pieces by two, and answers through a fourth that holds nothing of it; then a
-// peer of the chain is killed and the fourth answers again. `make demo` runs it.
+// peer of the chain is killed and the fourth answers again. In the end four peers train a model
+// together, one is killed and another one joins. `make demo` runs it.
 package main
 
 import (
@@ -72,6 +73,9 @@ func run(ctx context.Context, binary string, keep bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	if err := story(ctx, s, alone); err != nil {
+		return err
+	}
+	if err := training(ctx, s, filepath.Join(dir, "text")); err != nil {
 		return err
 	}
 	fmt.Printf("\nDone in %.1f s.\n", time.Since(start).Seconds())
