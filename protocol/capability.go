@@ -10,8 +10,9 @@ package protocol
 //	4  2026-11-29  renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos
 //	5  2026-11-29  adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays
 //	6  2026-11-29  bye 1.0.0; adverts 1.1.0; lost peers are told
+//	7  2026-11-30  gossip topics of jobs; train 1.0.0
 const (
-	Capability    = 6
+	Capability    = 7
 	MinCapability = 1
 )
 
@@ -38,5 +39,6 @@ func History() []Change {
 		{RenewCapability, "2026-11-29", "renew and revoke 1.0.0; grants that name their invitation; deputies; time in hellos"},
 		{5, "2026-11-29", "adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays"},
 		{SwapCapability, "2026-11-29", "bye 1.0.0; adverts 1.1.0; lost peers are told"},
+		{7, "2026-11-30", "gossip topics of jobs; train 1.0.0"},
 	}
 }
