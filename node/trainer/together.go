@@ -33,6 +33,9 @@ const (
 	// them at once.
 	askBoard = 3 * time.Second
 	maxAsked = 8
+	// bytesPerValue is about what a number of the model takes while it is trained: itself, its
+	// gradient, the optimiser's moments, the round's beginning, outer momentum, update and result.
+	bytesPerValue = 4 * 12
 	// tellEvery is how often a run tells where the swarm stands.
 	tellEvery = time.Second
 )
@@ -59,6 +62,9 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 		}
 	}()
 	o.Sync, o.SyncEnds, o.Schema = l, true, r.swarm.schema
+	if j := r.swarm.job; j != nil {
+		o.Values = int(j.Values)
+	}
 	stop := context.AfterFunc(ctx, func() {
 		if s := r.session.Load(); s != nil {
 			s.goodbye()
@@ -157,6 +163,9 @@ func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
 func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *train.Job) error {
 	if j.Swarm != t.cfg.Net.Host.Swarm() {
 		return fmt.Errorf("%w: the job is of another swarm", ErrUsage)
+	}
+	if need := bytesPerValue * j.Values; t.cfg.Memory > 0 && need > uint64(t.cfg.Memory) {
+		return fmt.Errorf("%w: the job's model needs about %d MiB to train, and this node lends %d MiB: raise limits.memory (covey up --memory)", ErrUsage, need>>20, t.cfg.Memory>>20)
 	}
 	schema, err := job.ParseSchema(j.Schema)
 	if err != nil {

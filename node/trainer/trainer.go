@@ -39,6 +39,8 @@ var (
 type Config struct {
 	// Threads bounds the threads of a run, beside what its job says; 0 is no bound.
 	Threads int
+	// Memory bounds what the model of another peer's job may take; 0 is no bound.
+	Memory int64
 	// Busy reports whether the node answers a request just now: a run waits before its next step
 	// then, for a while. Nil: never.
 	Busy func() bool

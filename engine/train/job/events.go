@@ -23,6 +23,9 @@ type Options struct {
 	// Data that does not fit is refused; it need not have all classes and categories. The
 	// export is the same for all runs with one Schema and one state.
 	Schema *Schema
+	// Values, if it is not 0, is how many parameters and running statistics the model has to
+	// have; another one is refused before memory is taken for it.
+	Values int
 	// Rank and Of choose a part of the samples for training: of Of runs of one job with the
 	// same data, run Rank (from 0) takes every Of-th sample of each epoch's order. Parts are
 	// disjoint and their sizes differ by one at most. Of 0 is one run with all samples.

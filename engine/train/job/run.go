@@ -80,6 +80,7 @@ type runner struct {
 
 	sync    Sync      // nil without
 	given   *Schema   // Options.Schema
+	values  int       // Options.Values
 	kept    Kept      // of the checkpoint that the run goes on from
 	resumed bool      // there was one
 	end     string    // why the Sync ends the run
@@ -95,7 +96,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := j.validate(o.Sync != nil && o.SyncEnds); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, sync: o.Sync, given: o.Schema, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	r := &runner{job: j, events: o.Events, sync: o.Sync, given: o.Schema, values: o.Values, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -154,6 +155,9 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
+	if err := r.fits(model); err != nil {
+		return err
+	}
 	c := &check{job: j}
 	least, err := net.LeastBatch(model)
 	c.told(errors.Join(err))
@@ -186,6 +190,18 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	}
 	r.trainer.SetPart(r.rank * len(r.streams))
 	r.history, err = openHistory(filepath.Join(r.folder, HistoryFile), j.MetricName())
+	return err
+}
+
+// fits checks the size that the model has to have, before memory is taken for it.
+func (r *runner) fits(model net.Config) error {
+	if r.values == 0 {
+		return nil
+	}
+	params, stats, err := net.Sizes(model)
+	if err == nil && params+stats != r.values {
+		err = fmt.Errorf("the model has %d numbers, want %d: the job file and the data make another one than that of the job", params+stats, r.values)
+	}
 	return err
 }
 

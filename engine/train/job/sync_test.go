@@ -541,3 +541,17 @@ func TestSyncNeverBegan(t *testing.T) {
 	run(t, cut, job.Options{Resume: true, Sync: outer(nil)})
 	sameFiles(t, cut.Folder(), whole.Folder())
 }
+
+// TestValues has the size of the model checked before a Sync sees it.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	values := 0
+	run(t, work(t, syncJobs[0].job), job.Options{Sync: &hook{begin: func(_ context.Context, r *job.Running) (job.Verdict, error) {
+		values = len(r.Trainer.Params().Values) + len(r.Trainer.Stats())
+		return job.Verdict{}, nil
+	}}})
+	run(t, work(t, syncJobs[0].job), job.Options{Values: values})
+	if _, err := job.Run(t.Context(), work(t, syncJobs[0].job), job.Options{Values: values + 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("has %d numbers, want %d", values, values+1)) {
+		t.Errorf("a model of another size: %v", err)
+	}
+}
