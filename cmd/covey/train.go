@@ -127,14 +127,17 @@ func (t *trainOptions) usage(err error) error {
 
 // command is what goes on with an interrupted run.
 func (t *trainOptions) command(path string) string {
-	out := "covey train " + shell.Quote(path) + " --resume" + t.dataFlag()
+	out := "covey train " + shell.Quote(path) + " --resume"
+	if t.swarm {
+		out += " --swarm"
+	}
 	if t.steps > 0 {
 		out += fmt.Sprintf(" --steps %d", t.steps)
 	}
 	if t.publish != "" {
 		out += " --publish " + shell.Quote(t.publish)
 	}
-	return out
+	return out + t.dataFlag()
 }
 
 // checkName refuses a name that is in use before the training: the model that comes out could
