@@ -22,19 +22,35 @@ const (
 	roundFile     = "round.json"   // what the machine must not forget
 	stateFile     = "state"        // the certified state that the running round begins with
 	candidateFile = "candidate"    // the state that may be the next one; a vote rests on it
+	updateFile    = "update"       // the slices that this member has committed to in the running round
 	chainFile     = "chain"        // certificates, one after the other
 	jobFile       = "job"          // the signed job
 	swarmDir      = "swarm"        //
 	stateMagic    = "COVEYSWS\x01" // then number and lengths of the vectors, the vectors, little endian
 )
 
+// tmpSuffix ends the names of files that are not whole yet.
+const tmpSuffix = ".tmp"
+
 // files keeps what a member must find again after a kill.
 type files struct{ dir string }
+
+// make makes the folder, and removes what a kill within a write has left.
+func (f files) make() error {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(filepath.Join(f.dir, "*"+tmpSuffix))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
 
 // writeAtomic replaces a file by what write writes, at once or not at all, durably.
 func (f files) writeAtomic(name string, write func(w io.Writer) error) (err error) {
 	path := filepath.Join(f.dir, name)
-	tmp, err := os.CreateTemp(f.dir, name+".*.tmp")
+	tmp, err := os.CreateTemp(f.dir, name+".*"+tmpSuffix)
 	if err != nil {
 		return err
 	}
@@ -195,7 +211,50 @@ func (f files) readJob() (*train.Sealed, error) {
 	return s, wire.Decode(b, s)
 }
 
-// appendCertificate adds a certificate to the chain.
+// writeUpdate keeps the slices of the own update of a round.
+func (f files) writeUpdate(round uint64, parts [][]byte) error {
+	return f.writeAtomic(updateFile, func(w io.Writer) error {
+		head := binary.LittleEndian.AppendUint64(nil, round)
+		for _, p := range parts {
+			head = binary.LittleEndian.AppendUint64(head, uint64(len(p)))
+		}
+		if _, err := w.Write(head); err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readUpdate returns the slices that a header commits to; nil if they are not here.
+func (f files) readUpdate(h *train.Header) ([][]byte, error) {
+	b, err := os.ReadFile(filepath.Join(f.dir, updateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := len(h.Slices)
+	if len(b) < 8*(n+1) || binary.LittleEndian.Uint64(b) != h.Round {
+		return nil, nil
+	}
+	parts, rest := make([][]byte, n), b[8*(n+1):]
+	for i := range parts {
+		size := binary.LittleEndian.Uint64(b[8*(i+1):])
+		if size > uint64(len(rest)) || train.HashOf(rest[:size]) != h.Slices[i] {
+			return nil, nil
+		}
+		parts[i], rest = rest[:size], rest[size:]
+	}
+	return parts, nil
+}
+
+// appendCertificate adds a certificate to the chain, durably.
 func (f files) appendCertificate(s *train.Sealed) error {
 	b, err := wire.Encode(s)
 	if err != nil {
@@ -205,39 +264,74 @@ func (f files) appendCertificate(s *train.Sealed) error {
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...))
+	if _, err = file.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)); err == nil {
+		err = file.Sync()
+	}
 	return errors.Join(err, file.Close())
 }
 
-// readChain returns the certificates of the chain, up to one that was cut off.
+// writeChain replaces the chain.
+func (f files) writeChain(list []*train.Sealed) error {
+	return f.writeAtomic(chainFile, func(w io.Writer) error {
+		for _, s := range list {
+			b, err := wire.Encode(s)
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// readChain returns the certificates of the chain, up to one that was cut off. What follows it
+// is removed from the file, so that the next one may be appended.
 func (f files) readChain() ([]*train.Sealed, error) {
-	file, err := os.Open(filepath.Join(f.dir, chainFile))
+	path := filepath.Join(f.dir, chainFile)
+	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	var whole int64
 	r := bufio.NewReader(file)
 	var out []*train.Sealed
 	for {
-		var size [4]byte
-		if _, err := io.ReadFull(r, size[:]); err != nil {
-			return out, nil // the end, or what a kill left of a write
+		s, n := readCertificate(r)
+		if s == nil {
+			break
 		}
-		n := binary.LittleEndian.Uint32(size[:])
-		if n > train.MaxSealed {
-			return out, nil
-		}
-		b := make([]byte, n)
-		if _, err := io.ReadFull(r, b); err != nil {
-			return out, nil
-		}
-		s := new(train.Sealed)
-		if wire.Decode(b, s) != nil {
-			return out, nil
-		}
-		out = append(out, s)
+		out, whole = append(out, s), whole+n
 	}
+	info, err := file.Stat()
+	if err = errors.Join(err, file.Close()); err == nil && info.Size() > whole {
+		err = os.Truncate(path, whole)
+	}
+	return out, err
+}
+
+// readCertificate reads one certificate and its bytes in the file, nil at the end or where it is
+// not whole.
+func readCertificate(r io.Reader) (*train.Sealed, int64) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, 0
+	}
+	n := binary.LittleEndian.Uint32(size[:])
+	if n > train.MaxSealed {
+		return nil, 0
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, 0
+	}
+	s := new(train.Sealed)
+	if wire.Decode(b, s) != nil {
+		return nil, 0
+	}
+	return s, int64(len(size)) + int64(n)
 }

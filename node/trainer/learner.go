@@ -26,14 +26,18 @@ type learner struct {
 	// open makes the session of a model whose first state has a root, once the data is open.
 	open func(ctx context.Context, r *job.Running, values int, genesis train.Hash) (*session, error)
 	wait *polite
-	now  func() time.Time
-	s    *session // after Begin
+	// leaving reports whether this member goes; left ends the run then.
+	leaving func() bool
+	left    func()
+	now     func() time.Time
+	s       *session // after Begin
 
 	run     *job.Running
 	mode    mode
 	work    work
 	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
 	given   bool       // the work is done and given
+	seen    bool       // a gradient, since the run began
 	vector  []float32  // an update, or a result
 	fresh   bool       // a state was put in place since the work began
 	valid   *job.Validation
@@ -92,15 +96,25 @@ func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error
 	if err := s.start(root, uint64(r.Samples)); err != nil {
 		return job.Verdict{}, err
 	}
-	err = l.serve(ctx, func(v *view) bool {
-		return v.over || v.member && v.status.Phase != round.Catching && v.status.Phase != round.Ending
-	})
+	err = l.serve(ctx, func(v *view) bool { return v.over || l.works(v) || l.gone(v) })
 	return l.begin(err)
+}
+
+// works reports whether there is work of a round to do: this peer is a member, has the certified
+// state, and the others wait for its update.
+func (l *learner) works(v *view) bool { return v.member && v.status.Phase == round.Work }
+
+// gone reports whether this peer wanted to go and is no member any more, or the only one.
+func (l *learner) gone(v *view) bool {
+	return l.leaving() && (!v.member || len(v.members) == 1)
 }
 
 // restore takes up the state that the last process of this member has left, and returns the root
 // of what the trainer has then.
 func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
+	if err := l.promote(); err != nil {
+		return train.Hash{}, err
+	}
 	kept, err := l.s.files.readState(stateFile, l.s.layout)
 	if err != nil {
 		return train.Hash{}, err
@@ -112,13 +126,31 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 		if genesis != l.s.job.Genesis {
 			return train.Hash{}, fmt.Errorf("the first state of the model is %s here and %s in the job: other versions of the program, or another file to begin with", genesis.Short(), l.s.job.Genesis.Short())
 		}
-		return genesis, nil
+		// So that the members have it if all of them end in the first round.
+		return genesis, l.s.files.writeState(stateFile, l.mode.kept())
 	}
 	if err := l.mode.take(kept); err != nil {
 		return train.Hash{}, err
 	}
 	root, _ := checkpoint.Hash(l.mode.kept(), l.s.workers())
 	return root, nil
+}
+
+// promote makes the candidate the state if it is what was decided: the last process was killed
+// between the two.
+func (l *learner) promote() error {
+	saved := l.s.saved
+	if saved == nil || saved.Decided == nil {
+		return nil
+	}
+	vectors, err := l.s.files.readState(candidateFile, l.s.layout)
+	if err != nil || vectors == nil {
+		return err
+	}
+	if root, _ := checkpoint.Hash(vectors, l.s.workers()); root != saved.Decided.Outcome.State {
+		return nil
+	}
+	return l.s.files.promote()
 }
 
 // begin begins the work of a round.
@@ -134,6 +166,8 @@ func (l *learner) begin(err error) (job.Verdict, error) {
 		return out, v.err
 	case v.over:
 		out.End, out.Last = endText(v.last.Outcome.End), true
+	case l.gone(&v):
+		l.left()
 	case l.s.job.Settings.Target > 0 || l.s.job.Settings.Patience > 0:
 		out.Validate, l.valid = true, nil
 	}
@@ -156,11 +190,15 @@ func endText(e train.End) string {
 // Gradient implements job.Sync.
 func (l *learner) Gradient(context.Context, job.Step) error {
 	l.mode.gradient()
+	l.seen = true
 	return nil
 }
 
 // Stepped implements job.Sync: after the last step of a round it exchanges what was learned.
 func (l *learner) Stepped(ctx context.Context, st job.Step) (job.Verdict, error) {
+	if !l.seen {
+		return job.Verdict{}, nil // a step of the last process: the state in place is not after it
+	}
 	l.work.steps++
 	l.work.samples += uint64(st.Samples)
 	l.work.loss += st.Loss
@@ -171,7 +209,7 @@ func (l *learner) Stepped(ctx context.Context, st job.Step) (job.Verdict, error)
 	if v := l.s.now(); l.fresh || v.over || v.err != nil || !v.member {
 		return l.exchange(ctx, false)
 	}
-	if !l.done() {
+	if !l.done() && !l.leaving() {
 		return l.wait.Stepped(ctx, st)
 	}
 	return l.exchange(ctx, true)
@@ -198,10 +236,10 @@ func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) 
 		l.given = true
 		at := l.work.round
 		err := l.serve(ctx, func(v *view) bool {
-			return v.over || v.member && v.status.Round > at && v.status.Phase != round.Catching && v.status.Phase != round.Ending
+			return v.over || v.status.Round > at && l.works(v) || l.gone(v)
 		})
 		v := l.s.now()
-		if err != nil || v.err != nil || v.over || ctx.Err() != nil || !give || !l.cameToNothing() {
+		if err != nil || v.err != nil || v.over || ctx.Err() != nil || l.gone(&v) || !give || !l.cameToNothing() {
 			return l.begin(err)
 		}
 		l.work.round, l.fresh = v.status.Round, false // the same gradient again: no batch is lost
@@ -253,6 +291,11 @@ func (l *learner) give(ctx context.Context) error {
 	}
 	for _, b := range own {
 		u.Slices = append(u.Slices, train.HashOf(b))
+	}
+	if n > 1 { // what it commits to it has to have after a kill, too
+		if err := s.files.writeUpdate(d.round, own); err != nil {
+			return err
+		}
 	}
 	d.mu.Lock()
 	d.own, d.lone = own, n == 1

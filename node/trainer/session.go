@@ -35,6 +35,8 @@ const (
 	// roundCap is how long a round waits for its members where nothing has been measured and the
 	// job sets no limit.
 	roundCap = 30 * time.Minute
+	// sliceTime bounds one attempt to bring or to get a slice.
+	sliceTime = 2 * time.Minute
 )
 
 // Network is what training together needs of the node. All fields are required.
@@ -78,8 +80,16 @@ type session struct {
 	tasks sync.WaitGroup
 	calls chan func()
 
-	machine *round.Machine // owned by loop
-	seq     uint64         // of bundles; owned by loop
+	samples uint64               // of this member, for training
+	others  func() []wire.PeerID // who is said to train the job
+	saved   *round.Saved         // what the last process has left, or nil; until start
+
+	machine *round.Machine     // owned by loop
+	tip     *train.Certificate // the last one of the chain; owned by loop once there is one
+	asking  bool               // to be taken in; owned by loop
+	leaving bool               // this member goes; owned by loop
+	stating train.Hash         // root of the state that is fetched; owned by loop
+	seq     uint64             // of bundles; owned by loop
 	drafts  map[train.Hash]*train.Outcome
 
 	stateMu sync.RWMutex
@@ -93,6 +103,7 @@ type session struct {
 	chain   []*train.Sealed // certificates, the oldest first
 	serving map[train.Hash]*served
 	wishes  map[wire.PeerID]*train.Join // who wants to be a first member
+	retired time.Time                   // when the job was over; zero before
 }
 
 // view is what others see of the machine.
@@ -219,7 +230,7 @@ func (s *session) loop() {
 func (s *session) drain() error {
 	r := s.machine.Ready()
 	if r.Persist != nil {
-		if err := s.files.writeRound(r.Persist); err != nil {
+		if err := s.persisted(r.Persist); err != nil {
 			return fmt.Errorf("training state: %w", err)
 		}
 	}
@@ -252,6 +263,30 @@ func (s *session) drain() error {
 		s.log.Warn("a member contradicts itself", "peer", e.Peer)
 	}
 	s.publish()
+	return s.belong()
+}
+
+// persisted keeps what the machine must not forget. Certificates come first: so the chain has all
+// that the state of the rounds rests on, whenever this process is killed.
+func (s *session) persisted(saved *round.Saved) error {
+	if err := errors.Join(s.note(saved.Last), s.note(saved.Decided)); err != nil {
+		return err
+	}
+	if _, banned := slices.BinarySearch(saved.Banned, s.me); banned {
+		return errors.New("the members have expelled this peer: it has signed two messages that contradict each other")
+	}
+	return s.files.writeRound(saved)
+}
+
+// belong asks to be taken in where this peer is no member, unless it goes.
+func (s *session) belong() error {
+	switch inside := train.Place(s.machine.Members(), s.me) >= 0; {
+	case inside:
+		s.asking = false
+	case !s.asking && !s.leaving && s.machine.Last().Outcome.End == train.EndNone:
+		s.asking = true
+		s.machine.Join(s.samples, s.net.host.Proof())
+	}
 	return nil
 }
 
@@ -367,6 +402,9 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 		msgs = append(msgs, m)
 	}
 	first := msgs[0].Body
+	if s.ctx.Err() != nil { // it is over
+		return host.Ignore
+	}
 	if !s.started() {
 		return s.early(msgs)
 	}
@@ -377,15 +415,34 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 			return host.Ignore
 		}
 	}
-	ok := s.offer(func() {
-		if err := s.machine.Step(msgs...); err != nil {
-			s.log.Debug("bad message of training", "peer", first.Signer(), "err", err)
+	for _, part := range apart(msgs) {
+		ok := s.offer(func() {
+			if err := s.machine.Step(part...); err != nil {
+				s.log.Debug("bad message of training", "peer", first.Signer(), "err", err)
+			}
+		})
+		if !ok {
+			return host.Ignore
 		}
-	})
-	if !ok {
-		return host.Ignore
 	}
 	return host.Accept
+}
+
+// apart splits messages so that each certificate comes alone: the machine may go on to the next
+// round with each, and what it goes over is noted in between.
+func apart(msgs []round.Message) (out [][]round.Message) {
+	var rest []round.Message
+	for _, m := range msgs {
+		if m.Body.Kind() == train.KindCertificate {
+			out = append(out, []round.Message{m})
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	if len(rest) > 0 {
+		out = append(out, rest)
+	}
+	return out
 }
 
 // reveal brings the slices of the own update to their owners.
@@ -404,7 +461,11 @@ func (s *session) reveal(owners []wire.PeerID) {
 		}
 		s.task(func(ctx context.Context) {
 			put := train.Put{Job: s.id, Round: d.round, Slice: uint64(i)}
-			s.persist(ctx, d.round, func(ctx context.Context) error { return s.net.client.Put(ctx, p, put, data) })
+			s.persist(ctx, d.round, func(ctx context.Context) error {
+				ctx, cancel := context.WithTimeout(ctx, sliceTime)
+				defer cancel()
+				return s.net.client.Put(ctx, p, put, data)
+			})
 		})
 	}
 }
@@ -522,7 +583,7 @@ func (s *session) fetch(f round.Fetch) {
 			if at++; p == s.me {
 				return errors.New("it is not here")
 			}
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			ctx, cancel := context.WithTimeout(ctx, sliceTime)
 			defer cancel()
 			data, err := s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, size)
 			if err != nil {
@@ -562,19 +623,6 @@ func (s *session) commit(c round.Commit) {
 		if err := l.commit(c.Draft, draft, o); err != nil {
 			return err
 		}
-		own := *c.Certificate
-		own.Peer = s.me
-		sealed, err := train.Seal(s.net.key, &own)
-		if err != nil {
-			return err
-		}
-		if err := s.files.appendCertificate(sealed); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.chain = append(s.chain, sealed)
-		s.chain = s.chain[max(0, len(s.chain)-keptChain):]
-		s.mu.Unlock()
 		return s.call(s.ctx, func() { s.machine.Committed(o.Round) })
 	})
 }
@@ -589,11 +637,19 @@ func (s *session) fetchChain(c round.Chain) {
 			s.log.Debug("certificates not fetched", "peer", c.Peer, "err", err)
 			return
 		}
-		_ = s.call(ctx, func() {
-			if err := s.machine.Learn(list...); err != nil {
-				s.log.Warn("certificates that do not hold", "peer", c.Peer, "err", err)
+		for _, cert := range list { // one at a time: each is noted
+			ok := false
+			err := s.call(ctx, func() {
+				if err := s.machine.Learn(cert); err != nil {
+					s.log.Warn("certificate that does not hold", "peer", c.Peer, "round", cert.Outcome.Round, "err", err)
+					return
+				}
+				ok = true
+			})
+			if err != nil || !ok {
+				return
 			}
-		})
+		}
 	})
 }
 

@@ -33,8 +33,11 @@ func (t *Trainer) session(job train.Hash) (*session, error) {
 func (t *Trainer) register(s *session) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.sessions[s.id] != nil {
-		return errors.New("this node trains the job already")
+	if old := t.sessions[s.id]; old != nil {
+		if old.retiredAt().IsZero() {
+			return errors.New("this node trains the job already")
+		}
+		old.unserve(context.Background(), true)
 	}
 	t.sessions[s.id] = s
 	return nil
@@ -51,6 +54,9 @@ func (t *Trainer) Accept(from host.ID, p *train.Put) (func([]byte) error, error)
 	s, err := t.session(p.Job)
 	if err != nil {
 		return nil, err
+	}
+	if s.ctx.Err() != nil {
+		return nil, wire.Errorf(wire.CodeNotHosting, "job %s is over here", p.Job.Short())
 	}
 	s.mu.Lock()
 	d := s.data[p.Round]

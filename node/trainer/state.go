@@ -110,21 +110,21 @@ func (s *session) unserve(ctx context.Context, all bool) {
 // fetchState gets a certified state from other members, its blocks from several at once, and
 // lets the run take it.
 func (s *session) fetchState(f round.FetchState) {
+	s.stating = f.Root
 	s.task(func(ctx context.Context) {
-		for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 2*time.Second) {
+		for wait := 100 * time.Millisecond; s.wanted(f.Root); wait = min(2*wait, 2*time.Second) {
 			vectors, err := s.download(ctx, f)
 			if err == nil {
 				s.ask(func(l *learner) error {
+					if !s.wanted(f.Root) {
+						return nil
+					}
 					if err := l.take(vectors); err != nil {
 						return err
 					}
 					return s.call(s.ctx, func() { s.machine.Stated(f.Root) })
 				})
 				return
-			}
-			v := s.now()
-			if v.last != nil && v.status.Round > f.Round+1 {
-				return // a later one is asked for by now
 			}
 			s.log.Debug("state not fetched", "round", f.Round, "root", f.Root.Short(), "err", err)
 			t := time.NewTimer(wait)
@@ -135,6 +135,16 @@ func (s *session) fetchState(f round.FetchState) {
 			}
 		}
 	})
+}
+
+// wanted reports whether a state is still what this member lacks: a later one may have taken its
+// place, or the results came after all.
+func (s *session) wanted(root train.Hash) (yes bool) {
+	err := s.call(s.ctx, func() {
+		phase := s.machine.Status().Phase // a newcomer is outside until it has the state
+		yes = s.stating == root && (phase == round.Catching || phase == round.Outside)
+	})
+	return err == nil && yes
 }
 
 // download fetches a state.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -24,8 +23,16 @@ const (
 	askAgain = time.Second
 	// gatherTime is how long the initiator waits for more members when there are enough.
 	gatherTime = 2 * time.Second
+	// askedAtOnce is how many peers are asked at once for what was decided.
+	askedAtOnce = 3
 	// maxWishes bounds the peers that wait for the first round.
 	maxWishes = 4 * protocol.MaxTrainMembers
+	// keptRetired is how many jobs that are over a peer still answers for, and retiredLife how
+	// long: members that were away when it ended get the certified state then.
+	keptRetired = 4
+	retiredLife = 30 * time.Minute
+	// houseTime is how often a session looks after its connections.
+	houseTime = 5 * time.Second
 )
 
 // newSession makes a session; start begins its rounds.
@@ -38,16 +45,21 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	if err != nil {
 		return nil, fmt.Errorf("rule of the job: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	folder := files{dir}
+	if err := folder.make(); err != nil {
+		return nil, err
+	}
+	if err := folder.isOf(id); err != nil {
 		return nil, err
 	}
 	s := &session{
-		net: t.net, log: t.cfg.Log.With("job", id.Short()), job: j, id: id, sealed: sealed, me: t.net.host.ID(), files: files{dir}, rule: rule,
+		net: t.net, log: t.cfg.Log.With("job", id.Short()), job: j, id: id, sealed: sealed, me: t.net.host.ID(), files: folder, rule: rule,
 		threads: threads, calls: make(chan func(), maxCalls), drafts: map[train.Hash]*train.Outcome{}, changed: make(chan struct{}),
 		data: map[uint64]*roundData{}, serving: map[train.Hash]*served{}, wishes: map[wire.PeerID]*train.Join{},
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
-	if s.chain, err = s.files.readChain(); err != nil {
+	s.others = func() []wire.PeerID { return t.board.peers(id, j.Initiator) }
+	if err := s.load(); err != nil {
 		return nil, err
 	}
 	if err := s.files.writeJob(sealed); err != nil {
@@ -57,20 +69,169 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	if err != nil {
 		return nil, err
 	}
-	return s, t.register(s)
+	if err := t.register(s); err != nil {
+		return nil, errors.Join(err, s.topic.Close())
+	}
+	return s, nil
 }
 
-// close ends a session: all its tasks have ended when it returns.
+// isOf refuses a folder that has another job in it.
+func (f files) isOf(id train.Hash) error {
+	sealed, err := f.readJob()
+	if err != nil || sealed == nil {
+		return err
+	}
+	b, err := sealed.Open()
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.dir, err)
+	}
+	if j, ok := b.(*train.Job); ok {
+		if other, err := j.ID(); err == nil && other == id {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %s is of another job: remove it, or take another folder", job.ErrExists, f.dir)
+}
+
+// load reads what the last process of this member has left: the chain of certificates, as far as
+// each follows the one before, and the state of the rounds. The chain has those of that state.
+func (s *session) load() error {
+	chain, err := s.files.readChain()
+	if err != nil {
+		return err
+	}
+	if s.saved, err = s.files.readRound(); err != nil {
+		return err
+	}
+	if s.saved != nil && s.saved.Last.Outcome.Job != s.id {
+		return fmt.Errorf("%w: %s is of another job", job.ErrExists, s.files.dir)
+	}
+	whole := s.cut(chain)
+	if whole == len(chain) && s.holds() {
+		return nil
+	}
+	s.log.Warn("chain of certificates mended", "certificates", len(chain), "whole", whole)
+	return s.files.writeChain(s.chain)
+}
+
+// cut takes the certificates up to the first that does not follow the one before, and returns how
+// many. Those of a peer that came late may begin after the first round: then the oldest one is
+// trusted.
+func (s *session) cut(chain []*train.Sealed) int {
+	for i, sealed := range chain {
+		b, err := sealed.Open()
+		c, ok := b.(*train.Certificate)
+		if err != nil || !ok || c.Outcome.Job != s.id || s.follows(s.tip, c) != nil {
+			return i
+		}
+		s.chain, s.tip = append(s.chain, sealed), c
+	}
+	s.chain = s.chain[max(0, len(s.chain)-keptChain):]
+	return len(chain)
+}
+
+// holds reports whether the chain has the certificates of the saved state; else it gets them.
+func (s *session) holds() bool {
+	if s.saved == nil || s.tip != nil && s.tip.Outcome.Round >= s.saved.Last.Outcome.Round {
+		return true
+	}
+	if s.tip == nil || s.follows(s.tip, s.saved.Last) != nil {
+		s.chain = nil // with a gap in it nobody could follow
+	}
+	s.chain, s.tip = append(s.chain, s.passedOn(s.saved.Last)), s.saved.Last
+	return false
+}
+
+// passedOn seals a certificate as one that this peer passes on.
+func (s *session) passedOn(c *train.Certificate) *train.Sealed {
+	own := *c
+	own.Peer = s.me
+	return s.sign(&own)
+}
+
+// note adds a certificate to the chain if it is the next one. Only the loop calls it.
+func (s *session) note(c *train.Certificate) error {
+	if c == nil || s.tip != nil && c.Outcome.Round <= s.tip.Outcome.Round {
+		return nil
+	}
+	if err := s.addChain(s.passedOn(c)); err != nil {
+		return err
+	}
+	s.tip = c
+	return nil
+}
+
+// close ends a session: all its tasks have ended when it returns. One whose job is over answers
+// those who come late for a while.
 func (t *Trainer) close(s *session) error {
-	t.unregister(s)
 	s.end(ErrEnded)
 	s.tasks.Wait()
-	ctx := context.Background() // the store is closed after the trainer
-	s.unserve(ctx, true)
 	for _, p := range s.now().members {
 		t.net.host.Unprotect(p, "train "+s.id.Short())
 	}
+	if s.now().over {
+		t.retire(s)
+	} else {
+		t.unregister(s)
+		s.unserve(context.Background(), true) // the store is closed after the trainer
+	}
 	return s.topic.Close()
+}
+
+// retire keeps a session whose job is over for those who come late: its certificates, the
+// results of the last round and the state as it is on disk.
+func (t *Trainer) retire(s *session) {
+	last := s.now().last
+	s.mu.Lock()
+	s.retired = t.cfg.Now()
+	for n := range s.data {
+		if n < last.Outcome.Round {
+			delete(s.data, n)
+		}
+	}
+	s.mu.Unlock()
+	s.stateMu.Lock()
+	layout := s.layout
+	s.kept = func() [][]float32 {
+		vectors, err := s.files.readState(stateFile, layout)
+		if err != nil {
+			s.log.Debug("state of a job that is over", "err", err)
+		}
+		return vectors
+	}
+	s.stateMu.Unlock()
+	s.asks = nil
+	t.dismiss(keptRetired, retiredLife)
+}
+
+// dismiss forgets the retired sessions but the last few, and those that are too old.
+func (t *Trainer) dismiss(keep int, life time.Duration) {
+	t.mu.Lock()
+	var list []*session
+	for _, s := range t.sessions {
+		if !s.retiredAt().IsZero() {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b *session) int { return b.retiredAt().Compare(a.retiredAt()) })
+	var out []*session
+	for i, s := range list {
+		if i >= keep || t.cfg.Now().Sub(s.retiredAt()) > life {
+			delete(t.sessions, s.id)
+			out = append(out, s)
+		}
+	}
+	t.mu.Unlock()
+	for _, s := range list {
+		s.unserve(context.Background(), slices.Contains(out, s))
+	}
+}
+
+// retiredAt is when the session was retired, zero while it goes on.
+func (s *session) retiredAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.retired
 }
 
 // fail ends the session with an error.
@@ -91,20 +252,18 @@ func (s *session) started() bool {
 }
 
 // start begins or goes on with the rounds. root is that of the state in place.
-func (s *session) start(root train.Hash, samples uint64) error {
-	saved, err := s.files.readRound()
-	if err != nil {
-		return err
-	}
-	last, err := s.verifyChain()
-	if err != nil {
-		return err
-	}
+func (s *session) start(root train.Hash, samples uint64) (err error) {
+	saved := s.saved
 	if saved == nil {
-		if last == nil {
+		if s.tip == nil {
 			return errors.New("no certificate to begin with")
 		}
-		saved = round.Begin(last)
+		saved = round.Begin(s.tip)
+	}
+	s.samples, saved.Leaving = samples, false
+	if len(saved.Last.Outcome.Members) == 1 && saved.Decided == nil {
+		// Nobody has seen what one member alone began: it does the work again.
+		saved.Header, saved.Reduced, saved.Agree = nil, nil, nil
 	}
 	set := &s.job.Settings
 	s.machine, err = round.New(round.Config{
@@ -114,10 +273,17 @@ func (s *session) start(root train.Hash, samples uint64) error {
 	if err != nil {
 		return err
 	}
-	if train.Place(s.machine.Members(), s.me) < 0 {
-		s.machine.Join(samples, s.net.host.Proof())
+	s.open() // the data of the round is there when its work begins
+	if h := s.machine.Header(); h != nil {
+		d := s.running()
+		if d.own, err = s.files.readUpdate(h); err != nil {
+			return err
+		}
 	}
-	if err := s.drain(); err != nil { // the data of the round is there when its work begins
+	if err := s.drain(); err != nil {
+		return err
+	}
+	if err := s.relearn(); err != nil {
 		return err
 	}
 	s.task(func(context.Context) { s.loop() })
@@ -125,26 +291,23 @@ func (s *session) start(root train.Hash, samples uint64) error {
 	return nil
 }
 
-// verifyChain checks the certificates at hand and returns the last one. Those of a peer that
-// came late may begin after the first round: then the oldest one is trusted.
-func (s *session) verifyChain() (last *train.Certificate, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// relearn shows the machine the certificates that were kept before it could note them.
+func (s *session) relearn() error {
 	for _, sealed := range s.chain {
 		b, err := sealed.Open()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		c, ok := b.(*train.Certificate)
-		if !ok || c.Outcome.Job != s.id {
-			return nil, errors.New("chain of certificates: one of something else")
+		if c := b.(*train.Certificate); c.Outcome.Round >= s.machine.Round() {
+			if err := s.machine.Learn(c); err != nil {
+				return err
+			}
+			if err := s.drain(); err != nil {
+				return err
+			}
 		}
-		if err := s.follows(last, c); err != nil {
-			return nil, fmt.Errorf("certificate of round %d: %w", c.Outcome.Round, err)
-		}
-		last = c
 	}
-	return last, nil
+	return nil
 }
 
 // follows reports whether a certificate is the first one of the job, or follows another.
@@ -194,12 +357,19 @@ func (s *session) early(msgs []round.Message) host.Verdict {
 
 // keepHouse keeps connections to the members and ends what nobody asks for any more.
 func (s *session) keepHouse(ctx context.Context) {
-	t := time.NewTicker(5 * time.Second)
+	t := time.NewTicker(houseTime)
 	defer t.Stop()
 	tag := "train " + s.id.Short()
 	protected := map[wire.PeerID]bool{}
+	var round uint64
+	turn := 0
 	for {
 		v := s.now()
+		if round == v.status.Round && !v.over {
+			s.seek(&v, turn)
+			turn++
+		}
+		round = v.status.Round
 		now := map[wire.PeerID]bool{}
 		for _, p := range v.others(s.me) {
 			if now[p] = true; !protected[p] {
@@ -219,6 +389,20 @@ func (s *session) keepHouse(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// seek asks a member, or another peer that is said to train the job, for what was decided: this
+// one has seen no new round for a while.
+func (s *session) seek(v *view, turn int) {
+	list := v.others(s.me)
+	for _, p := range s.others() {
+		if p != s.me && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	for i := range min(askedAtOnce, len(list)) {
+		s.fetchChain(round.Chain{From: v.last.Outcome.Round + 1, Peer: list[(turn*askedAtOnce+i)%len(list)]})
 	}
 }
 
@@ -299,6 +483,7 @@ func (s *session) certifyFirst(members []wire.PeerID) error {
 	if err != nil {
 		return err
 	}
+	s.tip = c
 	return s.addChain(sealed)
 }
 
@@ -367,6 +552,7 @@ func (s *session) firstContact(ctx context.Context, p wire.PeerID, b *train.Bund
 	if len(list) == 0 {
 		return s.net.client.Tell(ctx, p, b)
 	}
+	s.tip = last
 	return s.addChain(list...)
 }
 

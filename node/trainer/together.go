@@ -38,6 +38,10 @@ const (
 	bytesPerValue = 4 * 12
 	// tellEvery is how often a run tells where the swarm stands.
 	tellEvery = time.Second
+	// lookEvery is how often the board is looked at for a job that is not there yet.
+	lookEvery = 100 * time.Millisecond
+	// leaveTime is how long a member that goes waits for a round without it.
+	leaveTime = 10 * time.Second
 )
 
 // together is what a run needs to train with others.
@@ -51,7 +55,9 @@ type together struct {
 // runTogether runs a job with other peers.
 func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.Options) (res *job.Result, err error) {
 	var s *session
-	l := &learner{settings: &r.swarm.settings, wait: alone, now: t.cfg.Now}
+	run, end := context.WithCancel(context.WithoutCancel(ctx)) // it goes on until the others know that this member goes
+	defer end()
+	l := &learner{settings: &r.swarm.settings, wait: alone, now: t.cfg.Now, leaving: func() bool { return ctx.Err() != nil }, left: end}
 	l.open = func(ctx context.Context, run *job.Running, values int, genesis train.Hash) (*session, error) {
 		s, err = t.openSession(ctx, r, run, values, genesis)
 		return s, err
@@ -65,13 +71,23 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 	if j := r.swarm.job; j != nil {
 		o.Values = int(j.Values)
 	}
+	var leaving sync.WaitGroup
+	leaving.Add(1)
 	stop := context.AfterFunc(ctx, func() {
+		defer leaving.Done()
+		defer end()
 		if s := r.session.Load(); s != nil {
-			s.goodbye()
+			s.goodbye(run)
 		}
 	})
-	defer stop()
-	return job.Run(ctx, r.job, o)
+	defer func() {
+		end()
+		if stop() {
+			leaving.Done()
+		}
+		leaving.Wait()
+	}()
+	return job.Run(run, r.job, o)
 }
 
 // openSession makes the session of a run: of a job that goes on, of another peer's, or of a new
@@ -112,7 +128,10 @@ func (t *Trainer) jobOf(r *Run, run *job.Running, values int, genesis train.Hash
 	if err != nil {
 		return nil, nil, fmt.Errorf("job of the run: %w", err)
 	}
-	if sealed != nil && run.Resumed {
+	if sealed != nil && !r.resume {
+		return nil, nil, fmt.Errorf("%w: %s (go on with it, remove it, or set train.folder)", job.ErrExists, r.job.Folder())
+	}
+	if sealed != nil {
 		b, err := sealed.Open()
 		if err != nil {
 			return nil, nil, err
@@ -141,8 +160,16 @@ func (t *Trainer) jobOf(r *Run, run *job.Running, values int, genesis train.Hash
 
 // submitJoin queues a run of another peer's job.
 func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
-	t.ask(ctx)
-	id, peers, err := t.board.find(req.Join)
+	if req.Folder != "" { // the same member again: nobody has to be there
+		sealed, j, err := files{filepath.Join(req.Folder, swarmDir)}.readOwn(req.Join)
+		if err != nil {
+			return err
+		}
+		if j != nil {
+			return t.enqueueJoin(r, req, sealed, j)
+		}
+	}
+	id, peers, err := t.find(ctx, req.Join)
 	if err != nil {
 		return err
 	}
@@ -201,13 +228,68 @@ func (t *Trainer) name(p wire.PeerID) string {
 	return p.String()
 }
 
-// goodbye tells the members that this one goes.
-func (s *session) goodbye() {
-	s.offer(func() {
-		if s.machine != nil {
-			s.machine.Leave()
+// readOwn returns the job of a folder if it is the one that a name, or the beginning of a hash,
+// means; nil if not.
+func (f files) readOwn(name string) (*train.Sealed, *train.Job, error) {
+	sealed, err := f.readJob()
+	if err != nil || sealed == nil {
+		return nil, nil, err
+	}
+	b, err := sealed.Open()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", f.dir, err)
+	}
+	j, ok := b.(*train.Job)
+	if !ok {
+		return nil, nil, nil
+	}
+	id, err := j.ID()
+	if err != nil || !means(name, j.Name, id) {
+		return nil, nil, err
+	}
+	return sealed, j, nil
+}
+
+// find looks for a job on the board. A peer that has come a moment ago waits until it must have
+// heard of what there is.
+func (t *Trainer) find(ctx context.Context, name string) (id train.Hash, peers []wire.PeerID, err error) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		t.ask(ctx)
+		id, peers, err = t.board.find(name)
+		if !errors.Is(err, ErrNoRun) || t.cfg.Now().Sub(t.board.since()) > announceEvery+tellEvery {
+			return id, peers, err
 		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return id, peers, err
+		}
+	}
+}
+
+// goodbye tells the members that this one goes, and waits until they have certified a round
+// without it: until then they count on its vote, and may lack what it has. It gives up when ctx
+// ends and after leaveTime.
+func (s *session) goodbye(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTime)
+	defer cancel()
+	v := s.now()
+	if v.last == nil || v.over || !v.member || len(v.members) == 1 || v.status.Phase == round.Catching {
+		return
+	}
+	err := s.call(ctx, func() {
+		s.leaving = true
+		s.machine.Leave()
 	})
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.wakeLocked()
+	s.mu.Unlock()
+	<-ctx.Done() // the run ends it
 }
 
 // Swarm tells where the members of a job stand.
@@ -241,13 +323,14 @@ func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
 	defer look.Stop()
 	var told round.Status
 	var last time.Time
+	every := tellEvery // at first often: peers come to know each other
 	for {
 		if v := s.now(); v.last != nil && (v.status.Round != told.Round || v.status.Phase != told.Phase) {
 			told = v.status
 			r.record.add(Event{Swarm: t.describe(s, &v)})
 		}
-		if now := time.Now(); now.Sub(last) >= announceEvery {
-			last = now
+		if now := time.Now(); now.Sub(last) >= every {
+			last, every = now, min(2*every, announceEvery)
 			t.announce(ctx, s)
 		}
 		select {
@@ -381,7 +464,8 @@ func (t *Trainer) Board(host.ID) []*train.Sealed { return t.board.all() }
 
 // board is the jobs that peers announce. It is safe for concurrent use.
 type board struct {
-	now func() time.Time
+	now   func() time.Time
+	began time.Time // when it began to hear; zero before
 
 	mu   sync.Mutex
 	list map[boardKey]*posted
@@ -396,6 +480,23 @@ type posted struct {
 	*train.Announce
 	sealed *train.Sealed
 	at     time.Time
+}
+
+// listen notes that announcements come from now on.
+func (b *board) listen() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.began = b.now()
+}
+
+// since returns when the board began to hear; now if it has not yet.
+func (b *board) since() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.began.IsZero() {
+		return b.now()
+	}
+	return b.began
 }
 
 func newBoard(now func() time.Time) board { return board{now: now, list: map[boardKey]*posted{}} }
@@ -436,18 +537,26 @@ func (b *board) all() (out []*train.Sealed) {
 	return out
 }
 
-// peers returns who announces a job, its initiator first.
+// peers returns who announces a job, its initiator first, and last if it does not.
 func (b *board) peers(job train.Hash, initiator wire.PeerID) []wire.PeerID {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var out []wire.PeerID
-	for k := range b.list {
-		if k.job == job && k.peer != initiator {
+	for k, p := range b.list {
+		if k.job == job && k.peer != initiator && b.now().Sub(p.at) <= announced {
 			out = append(out, k.peer)
 		}
 	}
 	slices.Sort(out)
-	return append([]wire.PeerID{initiator}, out...)
+	if p := b.list[boardKey{job, initiator}]; p != nil && b.now().Sub(p.at) <= announced {
+		return append([]wire.PeerID{initiator}, out...)
+	}
+	return append(out, initiator)
+}
+
+// means reports whether a name, or the beginning of a hash, is that of a job.
+func means(text, name string, id train.Hash) bool {
+	return text == name || len(text) >= 4 && strings.HasPrefix(id.String(), text)
 }
 
 // find returns the one job that a name, or the beginning of a hash, means, and who trains it.
@@ -456,7 +565,7 @@ func (b *board) find(name string) (train.Hash, []wire.PeerID, error) {
 	defer b.mu.Unlock()
 	found := map[train.Hash][]wire.PeerID{}
 	for k, p := range b.list {
-		if b.now().Sub(p.at) <= announced && (p.Name == name || len(name) >= 4 && strings.HasPrefix(k.job.String(), name)) {
+		if b.now().Sub(p.at) <= announced && means(name, p.Name, k.job) {
 			found[k.job] = append(found[k.job], k.peer)
 		}
 	}

@@ -258,7 +258,14 @@ func (t *Trainer) Run(ctx context.Context) (err error) {
 		if t.jobs, err = t.net.host.Topic(name, host.TopicConfig{MaxBytes: protocol.MaxTrainSmall + protocol.MaxControl, Receive: t.hear}); err != nil {
 			return err
 		}
+		t.board.listen()
+		inner, cancel := context.WithCancel(ctx)
+		var house sync.WaitGroup
+		house.Go(func() { t.keepHouse(inner) })
 		defer func() {
+			cancel()
+			house.Wait()
+			t.dismiss(0, 0)
 			t.net.client.Close()
 			err = errors.Join(err, t.jobs.Close())
 		}()
@@ -271,6 +278,20 @@ func (t *Trainer) Run(ctx context.Context) (err error) {
 		case <-t.queued:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// keepHouse forgets the sessions of jobs that are over when nobody may ask for them any more.
+func (t *Trainer) keepHouse(ctx context.Context) {
+	look := time.NewTicker(time.Minute)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			t.dismiss(keptRetired, retiredLife)
+		case <-ctx.Done():
+			return
 		}
 	}
 }
