@@ -23,6 +23,7 @@ type Lab struct {
 	Dir    string // for the nodes' data; every swarm gets a folder below it
 	Short  bool   // smaller numbers, for tests
 	Seed   uint64
+	Runs   int                              // of checks that are repeated; 0: their own number
 	Say    func(format string, args ...any) // nil: says nothing
 
 	swarms int
@@ -46,6 +47,7 @@ func Checks() []Check {
 		{"bodies", "32 bodies of 4 MiB full of empty lists", Bodies},
 		{"clients", "128 slow bodies and 3,000 idle connections", Clients},
 		{"keys", "control routes with a client's key, a model name of 1 MB", Keys},
+		{"training", "members of a training die, come back, come late and leave, each run in another way", Training},
 		{"churn", "4 nodes, 8 streams, one node killed every 10 s for 3 minutes", Churn},
 	}
 }
@@ -76,6 +78,14 @@ func (l *Lab) size(full, short int) int {
 		return short
 	}
 	return full
+}
+
+// runs returns how often a check is repeated.
+func (l *Lab) runs(otherwise int) int {
+	if l.Runs > 0 {
+		return l.Runs
+	}
+	return otherwise
 }
 
 func (l *Lab) say(format string, args ...any) {

@@ -20,6 +20,7 @@ func main() {
 	binary := flag.String("covey", "bin/covey", "the program to run")
 	only := flag.String("run", "", "only the checks whose name matches this regular expression")
 	short := flag.Bool("short", false, "smaller numbers")
+	runs := flag.Int("runs", 0, "how often a check that is repeated runs; 0: its own number")
 	seed := flag.Uint64("seed", 1, "for what is random")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: harm [flags]")
@@ -30,7 +31,7 @@ func main() {
 	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	over, err := run(ctx, *binary, *only, *short, *seed)
+	over, err := run(ctx, *binary, *only, *short, *runs, *seed)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "harm:", err)
@@ -42,7 +43,7 @@ func main() {
 
 // run prints the figures and returns how many are over their limits. A check that breaks
 // off counts as one, and the others go on.
-func run(ctx context.Context, binary, only string, short bool, seed uint64) (over int, err error) {
+func run(ctx context.Context, binary, only string, short bool, runs int, seed uint64) (over int, err error) {
 	name, err := regexp.Compile(only)
 	if err != nil {
 		return 0, err
@@ -56,7 +57,7 @@ func run(ctx context.Context, binary, only string, short bool, seed uint64) (ove
 	}
 	defer os.RemoveAll(dir)
 	start := time.Now()
-	l := &harm.Lab{Binary: binary, Dir: dir, Short: short, Seed: seed, Say: func(format string, args ...any) {
+	l := &harm.Lab{Binary: binary, Dir: dir, Short: short, Runs: runs, Seed: seed, Say: func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%7.2f s  %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, args...))
 	}}
 	total := 0
