@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/covey-network/covey/consensus/robust"
+	"github.com/covey-network/covey/testnet/toy"
 )
 
 // Plain is the rule that is no rule: the mean without any check, to show that an attack bites.
@@ -47,6 +48,8 @@ const (
 	steps     = 300
 	momentum  = 0.9 // of each sender's own gradients
 	rate      = 0.5
+	trainSize = 20000
+	testSize  = 4000
 )
 
 // Run trains and returns the part of the test data, 0 to 1, that is classified right.
@@ -62,10 +65,11 @@ func Run(cfg Config) (float64, error) {
 		return 0, err
 	}
 	rng := rand.New(rand.NewPCG(cfg.Seed, 1))
-	train, test := makeData(rng)
+	source := toy.NewSource(rng)
+	train, test := source.Draw(rng, trainSize), source.Draw(rng, testSize)
 	s := newSwarm(cfg, rng, train)
-	model := newModel(rng)
-	result := make([]float32, len(model.params))
+	model := toy.NewModel(rng)
+	result := make([]float32, len(model.Params))
 	for step := range steps {
 		s.send(&model)
 		if err := aggregate(result, s.updates); err != nil {
@@ -75,16 +79,16 @@ func Run(cfg Config) (float64, error) {
 			return 0, err
 		}
 		for i, v := range result {
-			model.params[i] -= rate * v
+			model.Params[i] -= rate * v
 		}
 	}
 	right := 0
-	for i := range test.labels {
-		if model.predict(test.row(i)) == test.labels[i] {
+	for i := range test.Labels {
+		if model.Predict(test.Row(i)) == test.Labels[i] {
 			right++
 		}
 	}
-	return float64(right) / float64(len(test.labels)), nil
+	return float64(right) / float64(len(test.Labels)), nil
 }
 
 // aggregator returns what combines the updates; clipping starts from the last result.
@@ -119,40 +123,40 @@ type swarm struct {
 	attack  string
 	honest  int
 	rng     *rand.Rand
-	data    data
+	data    toy.Data
 	shards  [][]int     // of the data, for each sender
 	own     [][]float32 // momentum: what an honest sender sends
 	updates [][]float32
-	work    scratch
+	work    toy.Scratch
 }
 
-func newSwarm(cfg Config, rng *rand.Rand, d data) *swarm {
+func newSwarm(cfg Config, rng *rand.Rand, d toy.Data) *swarm {
 	s := &swarm{attack: cfg.Attack, honest: senders - cfg.Liars, rng: rng, data: d}
-	order := rng.Perm(len(d.labels))
+	order := rng.Perm(len(d.Labels))
 	if cfg.Sorted {
-		slices.SortStableFunc(order, func(a, b int) int { return d.labels[a] - d.labels[b] })
+		slices.SortStableFunc(order, func(a, b int) int { return d.Labels[a] - d.Labels[b] })
 	}
 	for i := range senders {
 		k := i % s.honest // a liar has the data of an honest sender
 		s.shards = append(s.shards, order[k*len(order)/s.honest:(k+1)*len(order)/s.honest])
-		s.own = append(s.own, make([]float32, paramCount))
-		s.updates = append(s.updates, make([]float32, paramCount))
+		s.own = append(s.own, make([]float32, toy.Params))
+		s.updates = append(s.updates, make([]float32, toy.Params))
 	}
 	return s
 }
 
 // send does one step of every sender.
-func (s *swarm) send(m *model) {
-	gradient := make([]float32, paramCount)
+func (s *swarm) send(m *toy.Model) {
+	gradient := make([]float32, toy.Params)
 	for i := range senders {
 		clear(gradient)
 		for range batchSize {
 			k := s.shards[i][s.rng.IntN(len(s.shards[i]))]
-			label := s.data.labels[k]
+			label := s.data.Labels[k]
 			if i >= s.honest && s.attack == LabelFlip {
-				label = classes - 1 - label
+				label = toy.Classes - 1 - label
 			}
-			m.gradient(&s.work, gradient, s.data.row(k), label)
+			m.Gradient(&s.work, gradient, s.data.Row(k), label)
 		}
 		for k, g := range gradient {
 			s.own[i][k] = momentum*s.own[i][k] + (1-momentum)*g/batchSize
@@ -160,18 +164,19 @@ func (s *swarm) send(m *model) {
 		copy(s.updates[i], s.own[i])
 	}
 	for i := s.honest; i < senders; i++ {
-		s.lie(s.updates[i])
+		Lie(s.attack, s.updates[i], s.own[:s.honest], s.rng)
 	}
 }
 
-// lie makes of what an honest sender would send what a liar does.
-func (s *swarm) lie(u []float32) {
+// Lie makes of u, what an honest sender would send, what a liar sends that knows what all the
+// honest send.
+func Lie(attack string, u []float32, honest [][]float32, rng *rand.Rand) {
 	times := func(factor float32) {
 		for i := range u {
 			u[i] *= factor
 		}
 	}
-	switch s.attack {
+	switch attack {
 	case SignFlip:
 		times(-1)
 	case SignFlip10:
@@ -183,23 +188,23 @@ func (s *swarm) lie(u []float32) {
 	case NaN:
 		u[0] = float32(math.NaN())
 	case Mimic:
-		copy(u, s.own[0])
+		copy(u, honest[0])
 	case Noise:
 		for i := range u {
-			u[i] = 10 * float32(s.rng.NormFloat64())
+			u[i] = 10 * float32(rng.NormFloat64())
 		}
 	case IPM, ALIE:
 		for i := range u {
 			sum, squares := 0.0, 0.0
-			for _, v := range s.own[:s.honest] {
+			for _, v := range honest {
 				sum += float64(v[i])
 				squares += float64(v[i]) * float64(v[i])
 			}
-			mean := sum / float64(s.honest)
-			if s.attack == IPM {
+			mean := sum / float64(len(honest))
+			if attack == IPM {
 				u[i] = float32(-0.1 * mean)
 			} else {
-				u[i] = float32(mean - 1.5*math.Sqrt(max(0, squares/float64(s.honest)-mean*mean)))
+				u[i] = float32(mean - 1.5*math.Sqrt(max(0, squares/float64(len(honest))-mean*mean)))
 			}
 		}
 	}
