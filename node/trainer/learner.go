@@ -32,7 +32,9 @@ type learner struct {
 	now     func() time.Time
 	s       *session // after Begin
 
-	run     *job.Running
+	model   model
+	held    int  // samples for validation
+	resumed bool // the run goes on from a checkpoint
 	mode    mode
 	work    work
 	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
@@ -58,19 +60,25 @@ var _ job.Sync = (*learner)(nil)
 // Begin implements job.Sync: it takes up the state that this member had, joins the swarm's
 // rounds, and returns when it is a member with the certified state.
 func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error) {
-	l.run = r
 	if _, err := l.wait.Begin(ctx, r); err != nil {
 		return job.Verdict{}, err
 	}
-	n := len(r.Trainer.Params().Values) + len(r.Trainer.Stats())
+	l.held, l.resumed = r.Validation, r.Resumed
+	return l.enter(ctx, r.Trainer, uint64(r.Samples), func(n int, genesis train.Hash) (*session, error) { return l.open(ctx, r, n, genesis) })
+}
+
+// enter begins with a model, which is the learner's from now on, and the session that open makes.
+func (l *learner) enter(ctx context.Context, m model, samples uint64, open func(values int, genesis train.Hash) (*session, error)) (job.Verdict, error) {
+	l.model = m
+	n := len(m.Params().Values) + len(m.Stats())
 	var err error
-	if l.mode, err = newMode(l.settings, r.Trainer); err != nil {
+	if l.mode, err = newMode(l.settings, m); err != nil {
 		return job.Verdict{}, err
 	}
 	l.vector = make([]float32, n)
 	l.mode.begin()
 	genesis, _ := checkpoint.Hash(l.mode.kept(), runtime.GOMAXPROCS(0))
-	s, err := l.open(ctx, r, n, genesis)
+	s, err := open(n, genesis)
 	if err != nil {
 		return job.Verdict{}, err
 	}
@@ -93,7 +101,7 @@ func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error
 	if err != nil {
 		return job.Verdict{}, err
 	}
-	if err := s.start(root, uint64(r.Samples)); err != nil {
+	if err := s.start(root, samples); err != nil {
 		return job.Verdict{}, err
 	}
 	err = l.serve(ctx, func(v *view) bool { return v.over || l.works(v) || l.gone(v) })
@@ -120,7 +128,7 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 		return train.Hash{}, err
 	}
 	if kept == nil {
-		if l.run.Resumed {
+		if l.resumed {
 			return train.Hash{}, nil // what the last checkpoint has is nobody's state: it is fetched
 		}
 		if genesis != l.s.job.Genesis {
@@ -156,7 +164,7 @@ func (l *learner) promote() error {
 // begin begins the work of a round.
 func (l *learner) begin(err error) (job.Verdict, error) {
 	v := l.s.now()
-	l.work = work{round: v.status.Round, base: l.run.Trainer.Steps(), started: l.now()}
+	l.work = work{round: v.status.Round, base: l.model.Steps(), started: l.now()}
 	l.fresh, l.given = false, false
 	out := job.Verdict{}
 	switch {
@@ -249,7 +257,7 @@ func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) 
 // cameToNothing reports whether the last round left the state as it was, where each round is one
 // step.
 func (l *learner) cameToNothing() bool {
-	return l.s.job.Settings.Mode == train.AllReduce && l.run.Trainer.Steps() == l.work.base
+	return l.s.job.Settings.Mode == train.AllReduce && l.model.Steps() == l.work.base
 }
 
 // give encodes the update, keeps its slices for their owners, and commits to them.
@@ -271,7 +279,7 @@ func (l *learner) give(ctx context.Context) error {
 		u.Loss = 0
 	}
 	if l.valid != nil {
-		u.Measured = train.Measured{Loss: finite(l.valid.Loss), Metric: finite(l.valid.Metric), Samples: uint64(max(l.run.Validation, 0))}
+		u.Measured = train.Measured{Loss: finite(l.valid.Loss), Metric: finite(l.valid.Metric), Samples: uint64(max(l.held, 0))}
 	}
 	encoder := s.encoder
 	if n == 1 {

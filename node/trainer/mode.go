@@ -7,6 +7,7 @@ import (
 
 	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/engine/train"
+	"github.com/covey-network/covey/engine/train/graph"
 	proto "github.com/covey-network/covey/protocol/train"
 )
 
@@ -42,6 +43,18 @@ type mode interface {
 	take(vectors [][]float32) error
 }
 
+// model is what a mode needs of what learns: a *train.Trainer is one.
+type model interface {
+	Params() *graph.Params
+	Stats() []float32
+	Moments() [][]float32
+	Steps() int
+	SetSteps(n int) error
+	Apply() (train.Result, error)
+}
+
+var _ model = (*train.Trainer)(nil)
+
 // span is the numbers of a vector from lo to hi, hi left out.
 type span struct{ lo, hi int }
 
@@ -56,7 +69,7 @@ type savedWork struct {
 	steps   int
 }
 
-func saveWork(t *train.Trainer, vectors [][]float32) savedWork {
+func saveWork(t model, vectors [][]float32) savedWork {
 	w := savedWork{steps: t.Steps()}
 	for _, v := range vectors {
 		w.vectors = append(w.vectors, slices.Clone(v))
@@ -65,7 +78,7 @@ func saveWork(t *train.Trainer, vectors [][]float32) savedWork {
 }
 
 // newMode returns the mode of a job.
-func newMode(s *proto.Settings, t *train.Trainer) (mode, error) {
+func newMode(s *proto.Settings, t model) (mode, error) {
 	switch s.Mode {
 	case proto.DiLoCo:
 		return newDiLoCo(t, float32(s.OuterLR), float32(s.OuterMomentum)), nil
@@ -84,14 +97,14 @@ func newMode(s *proto.Settings, t *train.Trainer) (mode, error) {
 //
 // The inner optimiser's state stays each member's own.
 type dilocoMode struct {
-	t            *train.Trainer
+	t            model
 	lr, momentum float32
 	base         []float32 // parameters, then running statistics, at the beginning of the round
 	moment       []float32 // of the outer step, then
 	next         []float32 // and after the round
 }
 
-func newDiLoCo(t *train.Trainer, lr, momentum float32) *dilocoMode {
+func newDiLoCo(t model, lr, momentum float32) *dilocoMode {
 	n := len(t.Params().Values)
 	return &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats())), moment: make([]float32, n), next: make([]float32, n)}
 }
@@ -175,14 +188,14 @@ func (d *dilocoMode) take(vectors [][]float32) error {
 // and the mean of their running statistics what they become. The optimiser's state is part of
 // the state, so that all members stay equal in every bit.
 type allReduceMode struct {
-	t     *train.Trainer
+	t     model
 	base  [][]float32 // parameters, running statistics, moments at the beginning of the round
 	steps int         // done then
 	grads []float32   // of this member
 	stats []float32   // of this member after its gradient
 }
 
-func newAllReduce(t *train.Trainer) *allReduceMode {
+func newAllReduce(t model) *allReduceMode {
 	a := &allReduceMode{t: t, grads: make([]float32, len(t.Params().Values)), stats: make([]float32, len(t.Stats()))}
 	for _, v := range a.numbers() {
 		a.base = append(a.base, make([]float32, len(v)))

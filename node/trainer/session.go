@@ -609,7 +609,7 @@ func (s *session) apply(a round.Apply) {
 		if err != nil {
 			return err
 		}
-		end := s.endOf(a.Outcome, uint64(l.run.Trainer.Steps()))
+		end := s.endOf(a.Outcome, uint64(l.model.Steps()))
 		return s.call(s.ctx, func() { s.machine.Applied(a.Draft, root, end) })
 	})
 }
