@@ -68,7 +68,7 @@ of what this machine's memory and instructions give, measured in the same run.`,
 	f.IntVar(&cfg.Tokens, "tokens", 64, "tokens to decode")
 	f.IntVar(&cfg.Streams, "streams", 1, "sessions that decode together")
 	f.IntVar(&cfg.Repeat, "repeat", 3, "how often each is measured")
-	c.AddCommand(benchTrainCommand(o))
+	c.AddCommand(benchTrainCommand(o), benchAverageCommand(o), benchMemberCommand())
 	return c
 }
 
