@@ -15,11 +15,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
-	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/train"
 )
@@ -83,7 +82,8 @@ func Hash(vectors [][]float32, workers int) (root train.Hash, leaves []train.Has
 		wg.Go(func() {
 			var buf []byte
 			for i := int(next.Add(1)) - 1; i < len(leaves); i = int(next.Add(1)) - 1 {
-				buf = l.encode(buf[:0], vectors, i)
+				v, from, to := l.place(i)
+				buf = vec.Bytes(buf, vectors[v][from:to])
 				leaves[i] = train.HashOf(buf)
 			}
 		})
@@ -94,20 +94,13 @@ func Hash(vectors [][]float32, workers int) (root train.Hash, leaves []train.Has
 
 // Block returns the bytes of block i of a state.
 func Block(vectors [][]float32, i int) []byte {
-	return LayoutOf(vectors).encode(nil, vectors, i)
-}
-
-func (l Layout) encode(dst []byte, vectors [][]float32, i int) []byte {
-	v, from, to := l.place(i)
+	v, from, to := LayoutOf(vectors).place(i)
 	if v < 0 {
-		return dst
+		return nil
 	}
-	at := len(dst)
-	dst = slices.Grow(dst, 4*(to-from))[:at+4*(to-from)]
-	for k, x := range vectors[v][from:to] {
-		binary.LittleEndian.PutUint32(dst[at+4*k:], math.Float32bits(x))
-	}
-	return dst
+	b := make([]byte, 4*(to-from))
+	vec.F32(b, vectors[v][from:to])
+	return b
 }
 
 // Check reports whether leaves are those of a root, for a state of this layout.
@@ -130,9 +123,7 @@ func (l Layout) Decode(vectors [][]float32, i int, leaf train.Hash, block []byte
 	if train.HashOf(block) != leaf {
 		return fmt.Errorf("block %d has another hash: %w", i, ErrMismatch)
 	}
-	for k := from; k < to; k++ {
-		vectors[v][k] = math.Float32frombits(binary.LittleEndian.Uint32(block[4*(k-from):]))
-	}
+	vec.FromF32(vectors[v][from:to], block)
 	return nil
 }
 

@@ -138,17 +138,58 @@ func (c *Codec) check(lo, n int) error {
 	return nil
 }
 
+// Unit returns of how many values, or a multiple, a part of an encoding can be decoded alone; 0
+// if none can.
+func (c *Codec) Unit() int {
+	if c.piece == MaxValues {
+		return 0
+	}
+	return c.piece
+}
+
+// DecodePart reads a part of the encoding of the n values from lo on: those of dst, the first of
+// which is at off within the encoded ones. off is a multiple of [Codec.Unit], and so is len(dst)
+// unless the part is the last one. An encoding of which all parts decode does, and to the same.
+// Errors are those of [Codec.Decode]; those that are not in this part do not count.
+func (c *Codec) DecodePart(dst []float32, lo, n, off int, b []byte) error {
+	err := c.check(lo, n)
+	unit := c.Unit()
+	switch {
+	case err != nil:
+	case unit == 0 || off < 0 || off > n-len(dst) || off%unit != 0 || len(dst)%unit != 0 && off+len(dst) != n:
+		err = fmt.Errorf("%w: %d values from %d on are no part of %d", ErrRange, len(dst), off, n)
+	default:
+		err = c.form(lo, n, b)
+	}
+	if err == nil {
+		from := 1 + c.scheme.size(lo, off)
+		err = c.scheme.decode(dst, b[from:from+c.scheme.size(lo+off, len(dst))], lo+off)
+	}
+	if err != nil {
+		return fmt.Errorf("decode %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// form checks length and kind of an encoding.
+func (c *Codec) form(lo, n int, b []byte) error {
+	switch {
+	case len(b) != c.Size(lo, n):
+		return fmt.Errorf("%w: %d bytes, %d values from %d on have %d", ErrMalformed, len(b), n, lo, c.Size(lo, n))
+	case b[0] != c.kind:
+		return fmt.Errorf("%w: of kind %d, not %d", ErrMalformed, b[0], c.kind)
+	}
+	return nil
+}
+
 // Decode reads the encoding of the len(dst) values from lo on. On an error ([ErrMalformed],
 // [ErrNotFinite], [ErrRange]) the content of dst is undefined.
 func (c *Codec) Decode(dst []float32, lo int, b []byte) error {
 	err := c.check(lo, len(dst))
-	switch {
-	case err != nil:
-	case len(b) != c.Size(lo, len(dst)):
-		err = fmt.Errorf("%w: %d bytes, %d values from %d on have %d", ErrMalformed, len(b), len(dst), lo, c.Size(lo, len(dst)))
-	case b[0] != c.kind:
-		err = fmt.Errorf("%w: of kind %d, not %d", ErrMalformed, b[0], c.kind)
-	default:
+	if err == nil {
+		err = c.form(lo, len(dst), b)
+	}
+	if err == nil {
 		err = c.scheme.decode(dst, b[1:], lo)
 	}
 	if err != nil {

@@ -49,6 +49,10 @@ func (e *Encoder) Restore(state []float32) error {
 	return nil
 }
 
+// Separate reports whether ranges that do not overlap may be encoded by several goroutines at
+// once, as no state is that of all of them.
+func (e *Encoder) Separate() bool { return len(e.warm) == 0 }
+
 // Encode appends the encoding of x, the values of a vector from lo on, to dst, and sets x to
 // what a decoder gets of it. Random numbers depend on seed alone: give each range of each
 // vector of each sender its own. On an error ([ErrNotFinite], [ErrRange]) the state is as

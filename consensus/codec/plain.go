@@ -1,11 +1,6 @@
 package codec
 
-import (
-	"encoding/binary"
-	"math"
-
-	"github.com/covey-network/covey/consensus/vec"
-)
+import "github.com/covey-network/covey/consensus/vec"
 
 // f32 writes values as they are, little-endian.
 type f32 struct{}
@@ -17,17 +12,20 @@ func (f32) encode(dst []byte, x []float32, _ place) error {
 	if !vec.Finite(x) {
 		return ErrNotFinite
 	}
-	for i, v := range x {
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
-	}
+	vec.F32(dst, x)
 	return nil
 }
 
 func (f32) decode(dst []float32, b []byte, _ int) error {
-	for i := range dst {
-		dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	for len(dst) > 0 {
+		n := min(piece, len(dst))
+		vec.FromF32(dst[:n], b[:4*n])
+		if !vec.Finite(dst[:n]) {
+			return ErrNotFinite
+		}
+		dst, b = dst[n:], b[4*n:]
 	}
-	return allFinite(dst)
+	return nil
 }
 
 // f16 writes values as float16, little-endian.

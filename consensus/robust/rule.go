@@ -222,6 +222,13 @@ func (r Rule) Weighted() bool { return r.kind == weighted || r.kind == gossip }
 // vector; for clip the last result, or nil at the start, which stands for zeros.
 func (r Rule) Referenced() bool { return r.kind == clip || r.kind == gossip }
 
+// Separable reports whether each number of a result rests on the updates' numbers in the same
+// place alone: then parts of the vectors give the same bits as the whole, and may be combined at
+// once. All parts need the same updates: one that is not finite anywhere is to be left out of all.
+func (r Rule) Separable() bool {
+	return !r.mix && (r.kind == mean || r.kind == weighted || r.kind == median || r.kind == trimmed)
+}
+
 // Check reports whether n updates are enough.
 func (r Rule) Check(n int) error {
 	_, err := r.plan(n, 0)
