@@ -4,7 +4,10 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
@@ -101,5 +104,19 @@ func BenchmarkHash(b *testing.B) {
 	b.SetBytes(16 << 20)
 	for b.Loop() {
 		checkpoint.Hash(s, 2)
+	}
+}
+
+// TestSpecRoot compares a root with that of protocol/spec/train.md, which is worked out there
+// from the page's own words.
+func TestSpecRoot(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "protocol", "spec", "train.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, _ := checkpoint.Hash([][]float32{{1, -2.5}, {}, {0.5}}, 1)
+	if !strings.Contains(string(page), "Root of the state of the vectors (1, -2.5), () and (0.5):\n```\n"+root.String()+"\n```") {
+		t.Errorf("the page has another root than %s", root)
 	}
 }
