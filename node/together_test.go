@@ -115,6 +115,23 @@ func trainTogether(t *testing.T, list []*api.Client, swarm string) (out []*job.R
 	}
 	for i, c := range list {
 		out = append(out, finished(t, c, ids[i]))
+		var last *trainer.Swarm
+		watchEvents(t, c, ids[i], func(e trainer.Event) bool {
+			if e.Swarm != nil {
+				last = e.Swarm
+			}
+			return true
+		})
+		if last == nil || last.Phase != "over" {
+			t.Errorf("the last that member %d tells of the swarm is %+v", i, last)
+		}
+		until(t, "heard of the end", func() bool {
+			var jobs []trainer.Posted
+			if err := c.Get(t.Context(), "/covey/v1/swarm/jobs", nil, &jobs); err != nil {
+				t.Fatal(err)
+			}
+			return len(jobs) == 1 && jobs[0].Phase == "done" && jobs[0].Members == n
+		})
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/trainer"
 )
 
 const tinyJob = `version = 1
@@ -295,6 +296,39 @@ func TestTrainLine(t *testing.T) {
 	got := p.line(job.Progress{Step: 3, Steps: 40, Epoch: 1, Epochs: 2, Metric: 0.5, Rate: 123.4, Left: 61 * time.Second})
 	if want := "step 3 of 40, epoch 1 of 2  loss 1.2500  accuracy 50.00 %  123 samples/s  1m1s left"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestTrainSwarmLines tells each thing of a job of the swarm once, and of the model that all have.
+func TestTrainSwarmLines(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	p := newTrainProgress(&b, &b, false, "accuracy")
+	const id = "0123456789abcdef"
+	for _, s := range []trainer.Swarm{
+		{Job: id, Phase: "waiting", Members: 1, Want: 2}, {Job: id, Phase: "waiting", Members: 2, Want: 2}, {Job: id, Phase: "waiting", Members: 2, Want: 2},
+		{Job: id, Phase: "work", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2}, {Job: id, Phase: "headers", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2},
+		{Job: id, Phase: "work", Round: 2, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5, Heard: 1, Quorum: 1}, {Job: id, Phase: "over", Round: 3, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5},
+	} {
+		p.swarm(&s)
+	}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, job.HistoryFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.done(&job.Result{End: job.EndDone, Folder: folder, Step: 8, Best: job.Validation{Step: 4, Metric: 1}, Last: job.Validation{Step: 8, Loss: 0.25, Metric: 0.75}, Model: "m"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	want := `job 0123456789ab: 1 of 2 peers are here; others join with: covey train join 0123456789ab --from DATA
+job 0123456789ab: 2 of 2 peers are here; others join with: covey train join 0123456789ab --from DATA
+round 1 of 2: 2 members
+round 1 waits: 1 of 2 members are heard, 2 are needed
+round 2 of 2: 1 member; the last one: 7 samples, loss 0.5000
+ended after step 8: done
+the model of all members, after step 8, on this machine's validation: loss 0.25000, accuracy 75.00 %
+model in m, curve in ` + filepath.Join(folder, job.CurveFile) + "\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
 }
 

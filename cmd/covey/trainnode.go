@@ -71,6 +71,7 @@ func (t *trainOptions) submit(c *cobra.Command, client *api.Client, req trainer.
 		}
 		return nil, err
 	}
+	p.metric = run.Metric
 	if run.Ahead > 0 {
 		p.say("waiting for %d other training on this node", run.Ahead)
 	}

@@ -37,6 +37,8 @@ type trainProgress struct {
 	bad      int     // files, rows and samples that were left out
 	named    int     // of them
 	round    uint64  // of a job of the swarm, told last
+	waiting  int     // peers that were here before its first round, told last
+	over     bool    // the job is over: its model is what the members have in common
 }
 
 func newTrainProgress(out, w io.Writer, asJSON bool, metric string) *trainProgress {
@@ -247,7 +249,10 @@ func (p *trainProgress) done(r *job.Result, patience int) error {
 		fmt.Fprintf(&b, ", and patience = %d in [train] forbids more steps: raise it or set it to 0, and --resume goes on", patience)
 	}
 	b.WriteByte('\n')
-	if r.Best.Step > 0 {
+	switch {
+	case p.over && r.Last.Step > 0:
+		fmt.Fprintf(&b, "the model of all members, after step %d, on this machine's validation: loss %.5f, %s\n", r.Last.Step, r.Last.Loss, p.metricText(r.Last.Metric))
+	case r.Best.Step > 0:
 		fmt.Fprintf(&b, "best validation after step %d: loss %.5f, %s\n", r.Best.Step, r.Best.Loss, p.metricText(r.Best.Metric))
 	}
 	b.WriteString(p.leftText())

@@ -81,7 +81,6 @@ each class, a CSV file, or a file or folder of text, as the job wants it; data t
 				p.failed()
 				return err
 			}
-			p.metric = res.MetricName
 			if res.End == job.EndInterrupted {
 				p.failed()
 				p.interrupted(res, "the same command")
@@ -207,7 +206,13 @@ func (p *trainProgress) swarm(s *trainer.Swarm) {
 		return
 	}
 	switch {
+	case s.Phase == "over":
+		p.over = true
 	case s.Phase == "waiting":
+		if s.Members == p.waiting {
+			return
+		}
+		p.waiting = s.Members
 		p.say("job %s: %d of %d peers are here; others join with: covey train join %s --from DATA", s.Job[:12], s.Members, s.Want, s.Job[:12])
 	case s.Round != p.round:
 		p.round = s.Round
@@ -215,7 +220,9 @@ func (p *trainProgress) swarm(s *trainer.Swarm) {
 		if s.Rounds > 0 {
 			text += fmt.Sprintf(" of %d", s.Rounds)
 		}
-		text += fmt.Sprintf(": %d members", s.Members)
+		if text += fmt.Sprintf(": %d members", s.Members); s.Members == 1 {
+			text = strings.TrimSuffix(text, "s")
+		}
 		if s.Samples > 0 {
 			text += fmt.Sprintf("; the last one: %d samples, loss %.4f", s.Samples, s.Loss)
 		}

@@ -64,6 +64,10 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 	}
 	defer func() {
 		if s != nil {
+			if v := s.now(); v.over { // whoever follows the run or the job learns it
+				r.record.add(Event{Swarm: t.describe(s, &v)})
+				t.announce(s.ctx, s)
+			}
 			err = errors.Join(err, t.close(s))
 		}
 	}()
@@ -325,7 +329,11 @@ func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
 	var last time.Time
 	every := tellEvery // at first often: peers come to know each other
 	for {
-		if v := s.now(); v.last != nil && (v.status.Round != told.Round || v.status.Phase != told.Phase) {
+		v := s.now()
+		if v.last != nil && told.Round == 0 {
+			last = time.Time{} // it runs
+		}
+		if v.last != nil && (v.status.Round != told.Round || v.status.Phase != told.Phase) {
 			told = v.status
 			r.record.add(Event{Swarm: t.describe(s, &v)})
 		}
