@@ -2,7 +2,9 @@ package node_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -202,5 +204,25 @@ func TestSwarmOfOne(t *testing.T) {
 			t.Errorf("%s: after step %d another model than alone", mode, r.Step)
 		}
 		t.Logf("%q took %v", mode, time.Since(began))
+	}
+}
+
+// TestSwarmRefused checks that a job that cannot be trained together yet is refused at once, with
+// the key and what to do.
+func TestSwarmRefused(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), online(""))
+	for _, x := range []struct{ train, swarm, want string }{
+		{"epochs = 3", "", "set rounds, or target"},
+		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\n", "swarm.mode"},
+		{"", "[swarm]\npatience = 2\n", "swarm.patience"},
+		{"", "[swarm]\nrounds = 2\npublish_every = 1\n", "swarm.publish_every"},
+		{"", "[swarm]\nrounds = 2\nprivacy = {clip = 1.0, noise = 1.0}\n", "swarm.privacy"},
+	} {
+		err := c.Post(t.Context(), "/covey/v1/jobs", trainer.Request{Path: swarmJob(t, t.TempDir(), x.train, x.swarm), Swarm: true}, nil)
+		var status *api.StatusError
+		if !errors.As(err, &status) || status.Status != http.StatusBadRequest || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s%s: got %v, want %q", x.train, x.swarm, err, x.want)
+		}
 	}
 }

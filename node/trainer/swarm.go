@@ -586,8 +586,15 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if w.Outer.Momentum != nil {
 		s.OuterMomentum = *w.Outer.Momentum
 	}
-	if w.Privacy != nil {
+	switch {
+	case w.Privacy != nil:
 		return s, errors.New("swarm.privacy: not possible yet")
+	case w.Mode == job.ModeGossip:
+		return s, fmt.Errorf("swarm.mode: %q is not possible yet, %q and %q are", w.Mode, job.ModeDiLoCo, job.ModeAllReduce)
+	case w.Patience > 0:
+		return s, errors.New("swarm.patience: not possible yet: rounds or a target end the job")
+	case w.PublishEvery > 0:
+		return s, errors.New("swarm.publish_every: not possible yet: the model is there at the end")
 	}
 	for _, p := range w.Peers {
 		id, err := host.ParseID(p)
@@ -605,6 +612,9 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	}
 	if s.Rounds == 0 && s.InnerSteps > 0 && j.Train.Steps > 0 {
 		s.Rounds = (uint64(j.Train.Steps) + s.InnerSteps - 1) / s.InnerSteps
+	}
+	if s.Rounds == 0 && s.Target == 0 {
+		return s, errors.New("swarm: the job has no end that all members see alike: set rounds, or target (epochs are as long as each member's own data)")
 	}
 	return s, s.Validate()
 }
