@@ -89,7 +89,10 @@ func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx, o ..
 		return nil, nil, errors.Join(err, ps.UnregisterTopicValidator(name))
 	}
 	end, err := t.Relay()
-	return t, end, err
+	if err != nil {
+		return nil, nil, errors.Join(err, ps.UnregisterTopicValidator(name), t.Close())
+	}
+	return t, end, nil
 }
 
 // meshParams returns the library's parameters with a smaller mesh: adverts are few and may take

@@ -68,8 +68,10 @@ func (r *running) connected(conn network.Conn) {
 func (r *running) disconnected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
 	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
-	if m != nil {
+	if !r.isConnected(id) {
 		r.topics.forget(id)
+	}
+	if m != nil {
 		r.book.add(id, r.listenAddrs(id), false) // it may have told them a moment ago
 		r.left(id)
 		if r.prober.buried(id) {

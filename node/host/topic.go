@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -157,31 +158,35 @@ func (f *topicFilter) FilterIncomingSubscriptions(from peer.ID, subs []*pubsubpb
 	if len(subs) > maxSubscriptions {
 		return nil, pubsub.ErrTooManySubscriptions
 	}
+	subs = pubsub.FilterSubscriptions(subs, f.CanSubscribe) // a topic at most once, as the library will take it
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return pubsub.FilterSubscriptions(subs, f.CanSubscribe), f.count(from, subs)
+	return subs, f.count(from, subs)
 }
 
-// count notes the topics of a peer, and refuses a peer that has too many.
+// count notes the topics of a peer. That of a peer that has too many is an error, with which the
+// library takes none of them, and nothing is noted.
 func (f *topicFilter) count(from peer.ID, subs []*pubsubpb.RPC_SubOpts) error {
+	now := maps.Clone(f.of[from])
 	for _, s := range subs {
-		topic := s.GetTopicid()
-		if f.everyones(topic) || !f.CanSubscribe(topic) {
-			continue
-		}
-		if !s.GetSubscribe() {
-			if delete(f.of[from], topic); len(f.of[from]) == 0 {
-				delete(f.of, from)
+		switch topic := s.GetTopicid(); {
+		case f.everyones(topic):
+		case !s.GetSubscribe():
+			delete(now, topic)
+		default:
+			if now == nil {
+				now = map[string]struct{}{}
 			}
-			continue
+			now[topic] = struct{}{}
 		}
-		if f.of[from] == nil {
-			f.of[from] = map[string]struct{}{}
-		}
-		if f.of[from][topic] = struct{}{}; len(f.of[from]) > maxTopicsOfPeer {
-			delete(f.of[from], topic)
-			return pubsub.ErrTooManySubscriptions
-		}
+	}
+	switch {
+	case len(now) > maxTopicsOfPeer:
+		return pubsub.ErrTooManySubscriptions
+	case len(now) == 0:
+		delete(f.of, from)
+	default:
+		f.of[from] = now
 	}
 	return nil
 }

@@ -147,25 +147,52 @@ func TestTopicsOfPeerAreBounded(t *testing.T) {
 	t.Parallel()
 	f := newTopicFilter("/covey/s/train/", "/covey/s/advert/1.0.0")
 	id := native(ID("someone"))
-	ask := func(topic string, in bool) error {
-		_, err := f.FilterIncomingSubscriptions(id, []*pubsubpb.RPC_SubOpts{{Topicid: &topic, Subscribe: &in}})
+	// kept is what the library keeps: it takes what the filter returns, unless there is an error.
+	kept := map[string]bool{}
+	rpc := func(subs ...*pubsubpb.RPC_SubOpts) error {
+		subs, err := f.FilterIncomingSubscriptions(id, subs)
+		for _, s := range subs {
+			if err == nil && s.GetSubscribe() {
+				kept[s.GetTopicid()] = true
+			} else if err == nil {
+				delete(kept, s.GetTopicid())
+			}
+		}
 		return err
 	}
+	sub := func(topic string, in bool) *pubsubpb.RPC_SubOpts {
+		return &pubsubpb.RPC_SubOpts{Topicid: &topic, Subscribe: &in}
+	}
+	name := func(i int) string { return fmt.Sprintf("/covey/s/train/%d", i) }
 	for i := range maxTopicsOfPeer {
-		if err := ask(fmt.Sprintf("/covey/s/train/%d", i), true); err != nil {
+		if err := rpc(sub(name(i), true)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ask("/covey/s/train/more", true); !errors.Is(err, pubsub.ErrTooManySubscriptions) {
+	if err := rpc(sub("/covey/s/train/more", true)); !errors.Is(err, pubsub.ErrTooManySubscriptions) {
 		t.Errorf("one topic too many: %v", err)
 	}
 	for _, topic := range []string{"/covey/s/train/3", "/covey/s/advert/1.0.0", "/other"} {
-		if err := ask(topic, true); err != nil {
+		if err := rpc(sub(topic, true)); err != nil {
 			t.Errorf("%s: %v", topic, err)
 		}
 	}
-	if err := errors.Join(ask("/covey/s/train/3", false), ask("/covey/s/train/more", true)); err != nil {
+	if err := errors.Join(rpc(sub(name(3), false)), rpc(sub("/covey/s/train/more", true))); err != nil {
 		t.Errorf("in the place of one that was left: %v", err)
+	}
+	if err := rpc(sub(name(5), false)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 * maxTopicsOfPeer { // in, then in and out at once
+		_ = rpc(sub(name(1000+i), true))
+		_ = rpc(sub(name(1000+i), true), sub(name(1000+i), false))
+	}
+	for i := 0; i+1 < maxTopicsOfPeer; i++ { // out with one too many in, then out with as many in
+		_ = rpc(sub(name(i), false), sub(name(2000+2*i), true), sub(name(2001+2*i), true))
+		_ = rpc(sub(name(3000+i), true))
+	}
+	if delete(kept, "/covey/s/advert/1.0.0"); len(kept) > maxTopicsOfPeer {
+		t.Errorf("the library keeps %d topics of a peer", len(kept))
 	}
 	f.forget(ID("someone"))
 	if len(f.of) != 0 {
