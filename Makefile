@@ -5,12 +5,13 @@ T       ?= 10s
 M       ?= testnet/manifests/ci.toml
 RUN     ?=
 SEED    ?= 1
+RUNS    ?= 50
 N       ?= 8,32
 TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn lab lab-ci idle attacks test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ harm: build ## let hostile peers and clients loose on swarms of processes; print
 
 churn: ## 4 nodes, 8 streams, a random node killed every 10 s for 3 minutes (SEED=n)
 	@$(MAKE) harm RUN=churn
+
+train-faults: build ## members of a training are killed at random moments, come back, come late and leave (RUNS=50 trainings, half an hour; SEED=n)
+	$(GO) run -trimpath ./testnet/cmd/harm -covey bin/covey -seed $(SEED) -run training -runs $(RUNS)
 
 lab: build ## homes behind routers in network namespaces: who reaches whom (Linux, root, nftables)
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab

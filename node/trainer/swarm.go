@@ -318,7 +318,11 @@ func (s *session) follows(last, c *train.Certificate) error {
 		}
 		return nil
 	}
-	if c.Outcome.Round != last.Outcome.Round+1 || c.Outcome.Base != last.Outcome.State {
+	parent, err := last.Outcome.ID()
+	if err != nil {
+		return err
+	}
+	if c.Outcome.Round != last.Outcome.Round+1 || c.Outcome.Base != last.Outcome.State || c.Outcome.Parent != parent {
 		return errors.New("does not follow the one before")
 	}
 	return c.Verify(last.Outcome.Members, s.job.Settings.Quorum)

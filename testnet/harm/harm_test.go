@@ -73,6 +73,8 @@ func TestKeys(t *testing.T) { check(t, harm.Keys) }
 
 func TestChurn(t *testing.T) { check(t, harm.Churn) }
 
+func TestTraining(t *testing.T) { check(t, harm.Training) }
+
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -26,7 +26,9 @@ import (
 )
 
 const (
+	// trainRounds is how long a training is, trainShort a short one.
 	trainRounds = 14
+	trainShort  = 9
 	// trainLimit is when a training counts as one that hangs.
 	trainLimit = 2 * time.Minute
 	// trainMoment bounds how long after the second round something happens, trainAway for how
@@ -56,7 +58,7 @@ var trainScenes = []struct {
 // live end with the same model.
 func Training(ctx context.Context, l *Lab) ([]Figure, error) {
 	var sum trainSum
-	for i := range l.runs(3) {
+	for i := range l.runs(l.size(2*len(trainScenes), 3)) {
 		scene := trainScenes[i%len(trainScenes)]
 		seed := l.Seed + uint64(i)
 		began := time.Now()
@@ -106,6 +108,8 @@ type trainCrew struct {
 	rng  *rand.Rand
 	gone map[string]bool // who does not end
 
+	rounds int
+
 	mu    sync.Mutex
 	seen  map[string]*trainSeen
 	news  chan struct{} // closed and replaced when seen changes
@@ -131,7 +135,7 @@ func (l *Lab) train(ctx context.Context, scene func(*trainCrew, context.Context)
 	if err != nil {
 		return f, err
 	}
-	c := &trainCrew{say: l.say, dir: dir, rng: rand.New(rand.NewPCG(seed, 0)), gone: map[string]bool{}, seen: map[string]*trainSeen{}, news: make(chan struct{})}
+	c := &trainCrew{say: l.say, dir: dir, rounds: l.size(trainRounds, trainShort), rng: rand.New(rand.NewPCG(seed, 0)), gone: map[string]bool{}, seen: map[string]*trainSeen{}, news: make(chan struct{})}
 	names := []string{"one", "two", "three", "four", "five"}
 	if c.s, err = l.start(ctx, &runner.Manifest{Nodes: nodes("one")}); err != nil {
 		return f, err
@@ -252,7 +256,7 @@ func (c *trainCrew) submit(ctx context.Context, name string) error {
 		c.mu.Lock()
 		req.Resume = c.seen[name] != nil
 		c.mu.Unlock()
-		text := fmt.Sprintf(trainJob, trainRounds, filepath.Join(c.dir, name+".run"))
+		text := fmt.Sprintf(trainJob, c.rounds, filepath.Join(c.dir, name+".run"))
 		if err := os.WriteFile(req.Path, []byte(text), 0o600); err != nil {
 			return err
 		}
