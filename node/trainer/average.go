@@ -48,7 +48,7 @@ func (t *Trainer) Average(ctx context.Context, cfg Averaging) (a *Averager, err 
 	if err != nil {
 		return nil, fmt.Errorf("average: %w", err)
 	}
-	l := &learner{settings: set, wait: &polite{now: t.cfg.Now}, now: t.cfg.Now}
+	l := &learner{settings: set, wait: &polite{now: t.cfg.Now}, now: t.cfg.Now, leaving: func() bool { return false }, left: func() {}}
 	v, err := l.enter(ctx, newNumbers(cfg.Values), 1, func(n int, genesis train.Hash) (*session, error) {
 		return t.openAveraging(ctx, &cfg, set, n, genesis)
 	})
@@ -117,6 +117,7 @@ func (t *Trainer) openAveraging(ctx context.Context, cfg *Averaging, set *train.
 // when it is certified. An error of ctx leaves the round to the others; any other one is the end.
 func (a *Averager) Round(ctx context.Context) (state train.Hash, err error) {
 	at := a.l.s.now().status.Round
+	a.l.seen = true // the step is of this process
 	if _, err := a.l.Stepped(ctx, job.Step{Samples: 1}); err != nil {
 		return state, err
 	}

@@ -34,7 +34,7 @@ func TestBoardIsBounded(t *testing.T) {
 	b := newBoard(func() time.Time { return now })
 	took := 0
 	for i := range 2 * maxOfPeer {
-		if b.put(announcement("one", i, 1)) {
+		if b.put(announcement("one", i, 1), nil) {
 			took++
 		}
 	}
@@ -42,16 +42,16 @@ func TestBoardIsBounded(t *testing.T) {
 		t.Errorf("%d announcements of one peer are taken, want %d", took, maxOfPeer)
 	}
 	for i := range 2 * maxBoard {
-		b.put(announcement(fmt.Sprint("peer ", i), i, 1))
+		b.put(announcement(fmt.Sprint("peer ", i), i, 1), nil)
 	}
 	if len(b.list) != maxBoard {
 		t.Errorf("%d announcements are kept, want %d", len(b.list), maxBoard)
 	}
-	if b.put(announcement("one", 0, 1)) || !b.put(announcement("one", 0, 2)) {
+	if b.put(announcement("one", 0, 1), nil) || !b.put(announcement("one", 0, 2), nil) {
 		t.Error("an announcement that is no news is taken, or one that is news is not")
 	}
 	now = now.Add(announced + time.Second)
-	if !b.put(announcement("new", 1, 1)) || len(b.list) != 1 {
+	if !b.put(announcement("new", 1, 1), nil) || len(b.list) != 1 {
 		t.Errorf("%d announcements after their time, want 1", len(b.list))
 	}
 }
@@ -61,8 +61,8 @@ func TestInitiatorIsAskedFirst(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000, 0)
 	b := newBoard(func() time.Time { return now })
-	b.put(announcement("a", 1, 1))
-	b.put(announcement("z", 1, 1))
+	b.put(announcement("a", 1, 1), nil)
+	b.put(announcement("z", 1, 1), nil)
 	id := announcement("z", 1, 1).Job
 	if got := fmt.Sprint(b.peers(id, "z"), b.peers(id, "m")); got != fmt.Sprint([]wire.PeerID{"z", "a"}, []wire.PeerID{"a", "z", "m"}) {
 		t.Errorf("peers %s", got)

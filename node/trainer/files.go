@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/protocol/train"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -23,6 +23,7 @@ const (
 	stateFile     = "state"        // the certified state that the running round begins with
 	candidateFile = "candidate"    // the state that may be the next one; a vote rests on it
 	updateFile    = "update"       // the slices that this member has committed to in the running round
+	spareFile     = "spare"        // the state before; it is of no use, but for its place
 	chainFile     = "chain"        // certificates, one after the other
 	jobFile       = "job"          // the signed job
 	swarmDir      = "swarm"        //
@@ -111,32 +112,52 @@ func (f files) readRound() (*round.Saved, error) {
 	return round.DecodeSaved(b)
 }
 
-// writeState writes vectors to a file.
-func (f files) writeState(name string, vectors [][]float32) error {
-	return f.writeAtomic(name, func(w io.Writer) error {
-		head := append([]byte(stateMagic), byte(len(vectors)))
-		for _, v := range vectors {
-			head = binary.LittleEndian.AppendUint64(head, uint64(len(v)))
+// writeState writes vectors to a file. Only one goroutine writes states of a folder. It writes
+// over the file of a state that is of no use any more, if there is one: the disk and the system's
+// cache have a place for that already.
+func (f files) writeState(name string, vectors [][]float32) (err error) {
+	tmp := filepath.Join(f.dir, name+".tmp")
+	f.reuse(tmp)
+	file, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(tmp))
 		}
-		if _, err := w.Write(head); err != nil {
-			return err
+	}()
+	head := append([]byte(stateMagic), byte(len(vectors)))
+	for _, v := range vectors {
+		head = binary.LittleEndian.AppendUint64(head, uint64(len(v)))
+	}
+	size := int64(len(head))
+	_, err = file.Write(head)
+	var buf []byte
+	for _, v := range vectors {
+		for ; len(v) > 0 && err == nil; v = v[min(atOnce, len(v)):] {
+			buf = vec.Bytes(buf, v[:min(atOnce, len(v))])
+			_, err = file.Write(buf)
+			size += int64(len(buf))
 		}
-		var buf [1 << 16]byte
-		for _, v := range vectors {
-			for len(v) > 0 {
-				n := min(len(v), len(buf)/4)
-				for i, x := range v[:n] {
-					binary.LittleEndian.PutUint32(buf[4*i:], math.Float32bits(x))
-				}
-				if _, err := w.Write(buf[:4*n]); err != nil {
-					return err
-				}
-				v = v[n:]
-			}
-		}
-		return nil
-	})
+	}
+	if err == nil {
+		err = file.Truncate(size)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, filepath.Join(f.dir, name)); err != nil {
+		return err
+	}
+	return f.syncDir()
 }
+
+// atOnce is how many numbers are written at a time.
+const atOnce = 1 << 20
 
 // readState reads vectors of a layout from a file; nil if there is no such file.
 func (f files) readState(name string, layout checkpoint.Layout) ([][]float32, error) {
@@ -169,17 +190,34 @@ func (f files) readState(name string, layout checkpoint.Layout) ([][]float32, er
 			if _, err := io.ReadFull(r, buf[:4*k]); err != nil {
 				return nil, fmt.Errorf("%s: %w", file.Name(), err)
 			}
-			for j := range left[:k] {
-				left[j] = math.Float32frombits(binary.LittleEndian.Uint32(buf[4*j:]))
-			}
+			vec.FromF32(left[:k], buf[:4*k])
 			left = left[k:]
 		}
 	}
 	return out, nil
 }
 
-// promote makes the candidate the state.
+// reuse makes the spare file, if there is one, the file that is written next: its room on the disk
+// is there. One that is still the state, after a kill within promote, is not touched.
+func (f files) reuse(tmp string) {
+	spare := filepath.Join(f.dir, spareFile)
+	old, err := os.Stat(spare)
+	if err != nil {
+		return
+	}
+	if now, err := os.Stat(filepath.Join(f.dir, stateFile)); err != nil || os.SameFile(old, now) {
+		_ = os.Remove(spare)
+		return
+	}
+	_ = os.Rename(spare, tmp)
+}
+
+// promote makes the candidate the state. The file of the old one is the next to be written over:
+// under another name, where the file system has more than one for a file.
 func (f files) promote() error {
+	spare := filepath.Join(f.dir, spareFile)
+	_ = os.Remove(spare)
+	_ = os.Link(filepath.Join(f.dir, stateFile), spare)
 	if err := os.Rename(filepath.Join(f.dir, candidateFile), filepath.Join(f.dir, stateFile)); err != nil {
 		return err
 	}

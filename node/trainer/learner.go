@@ -39,6 +39,7 @@ type learner struct {
 	work    work
 	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
 	given   bool       // the work is done and given
+	root    train.Hash // of the state in place
 	seen    bool       // a gradient, since the run began
 	vector  []float32  // an update, or a result
 	fresh   bool       // a state was put in place since the work began
@@ -101,6 +102,7 @@ func (l *learner) enter(ctx context.Context, m model, samples uint64, open func(
 	if err != nil {
 		return job.Verdict{}, err
 	}
+	l.root = root
 	if err := s.start(root, samples); err != nil {
 		return job.Verdict{}, err
 	}
@@ -285,26 +287,21 @@ func (l *learner) give(ctx context.Context) error {
 	if n == 1 {
 		encoder = s.codecs.lone.Encoder(false)
 	}
-	own := make([][]byte, n)
-	for i := range own {
-		lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
-		b, err := encoder.Encode(nil, lo, l.vector[lo:hi], seedOf(s.id, d.round, d.me*train64+i))
-		if err != nil {
-			// Numbers that are not finite: this member has nothing to give in this round.
-			s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
-			own, u.Samples = make([][]byte, n), 0
-			break
-		}
-		own[i] = b
-	}
-	for _, b := range own {
-		u.Slices = append(u.Slices, train.HashOf(b))
+	own, err := l.encode(encoder, d)
+	if err != nil {
+		// Numbers that are not finite: this member has nothing to give in this round.
+		s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
+		own, u.Samples = make([][]byte, n), 0
 	}
 	if n > 1 { // what it commits to it has to have after a kill, too
 		if err := s.files.writeUpdate(d.round, own); err != nil {
 			return err
 		}
 	}
+	u.Slices = make([]train.Hash, n)
+	share(s.workers(), n, func(each func(func(int))) {
+		each(func(i int) { u.Slices[i] = train.HashOf(own[i]) })
+	})
 	d.mu.Lock()
 	d.own, d.lone = own, n == 1
 	d.mu.Unlock()
@@ -313,6 +310,23 @@ func (l *learner) give(ctx context.Context) error {
 			s.log.Warn("update not told", "round", d.round, "err", err)
 		}
 	})
+}
+
+// encode makes the slices of the update for the members of a round.
+func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, error) {
+	n := len(d.members)
+	own, errs := make([][]byte, n), make([]error, n)
+	workers := l.s.workers()
+	if !encoder.Separate() {
+		workers = 1
+	}
+	share(workers, n, func(each func(func(int))) {
+		each(func(i int) {
+			lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
+			own[i], errs[i] = encoder.Encode(nil, lo, l.vector[lo:hi], seedOf(l.s.id, d.round, d.me*train64+i))
+		})
+	})
+	return own, errors.Join(errs...)
 }
 
 // train64 keeps the seeds of a member's slices apart from those of the others.
@@ -367,7 +381,10 @@ func (l *learner) do() error {
 // candidate, and returns its root.
 //
 // Work that is not done yet is not lost: the outcome may never be certified.
-func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, err error) {
+func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, steps int, err error) {
+	if o.Base != l.root {
+		return train.Hash{}, 0, errCannot // another state is in place by now
+	}
 	if !l.given && !l.fresh {
 		work := l.mode.work()
 		defer func() {
@@ -376,11 +393,14 @@ func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, err 
 		}()
 	}
 	if err := l.set(o); err != nil {
-		return train.Hash{}, err
+		return train.Hash{}, 0, err
 	}
 	l.applied = draft
-	root, _ = checkpoint.Hash(l.mode.vectors(), l.s.workers())
-	return root, l.s.files.writeState(candidateFile, l.mode.vectors())
+	vectors := l.mode.vectors()
+	written := make(chan error, 1) // 1: the only one
+	go func() { written <- l.s.files.writeState(candidateFile, vectors) }()
+	root, _ = checkpoint.Hash(vectors, l.s.workers())
+	return root, l.model.Steps(), <-written
 }
 
 // set applies an outcome to the state that the round began with.
@@ -410,17 +430,23 @@ func (l *learner) set(o *train.Outcome) error {
 		if h.IsZero() {
 			continue
 		}
-		lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
-		data := d.results[h]
-		if data == nil {
+		if d.results[h] == nil {
 			return errCannot
 		}
-		if err := back.Decode(l.vector[lo:hi], lo, data); err != nil {
-			l.s.log.Warn("a certified result that does not decode", "round", o.Round, "slice", i, "err", err)
-			clear(l.vector[lo:hi]) // all members see the same bytes, and do the same
-		}
-		changed = append(changed, span{lo, hi})
+		changed = append(changed, span{bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))})
 	}
+	share(l.s.workers(), n, func(each func(func(int))) {
+		each(func(i int) {
+			h, lo, hi := o.Slices[i], bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
+			if h.IsZero() {
+				return
+			}
+			if err := back.Decode(l.vector[lo:hi], lo, d.results[h]); err != nil {
+				l.s.log.Warn("a certified result that does not decode", "round", o.Round, "slice", i, "err", err)
+				clear(l.vector[lo:hi]) // all members see the same bytes, and do the same
+			}
+		})
+	})
 	return l.mode.apply(l.vector, changed)
 }
 
@@ -434,13 +460,18 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 		if outcome == nil {
 			return fmt.Errorf("round %d: its outcome is not known here", certified.Round)
 		}
-		if _, err := l.try(draft, outcome); err != nil {
+		root, _, err := l.try(draft, outcome)
+		if err == nil && root != certified.State {
+			err = fmt.Errorf("round %d: its results make another state here than the certified one", certified.Round)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	if err := l.s.files.promote(); err != nil {
 		return err
 	}
+	l.root = certified.State
 	l.s.stateMu.Lock()
 	l.mode.commit()
 	l.s.stateMu.Unlock()
@@ -449,7 +480,7 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 }
 
 // take puts a state that came from others in place.
-func (l *learner) take(vectors [][]float32) error {
+func (l *learner) take(vectors [][]float32, root train.Hash) error {
 	if err := l.s.files.writeState(stateFile, vectors); err != nil {
 		return err
 	}
@@ -458,7 +489,7 @@ func (l *learner) take(vectors [][]float32) error {
 	if err := l.mode.take(vectors); err != nil {
 		return err
 	}
-	l.applied, l.fresh = train.Hash{}, true
+	l.applied, l.fresh, l.root = train.Hash{}, true, root
 	return nil
 }
 

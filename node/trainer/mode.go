@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/graph"
 	proto "github.com/covey-network/covey/protocol/train"
@@ -100,14 +101,21 @@ type dilocoMode struct {
 	t            model
 	lr, momentum float32
 	base         []float32 // parameters, then running statistics, at the beginning of the round
-	moment       []float32 // of the outer step, then
+	moment       []float32 // of the outer step, then; none without momentum
 	next         []float32 // and after the round
 }
 
 func newDiLoCo(t model, lr, momentum float32) *dilocoMode {
 	n := len(t.Params().Values)
-	return &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats())), moment: make([]float32, n), next: make([]float32, n)}
+	d := &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats()))}
+	if momentum != 0 {
+		d.moment, d.next = make([]float32, n), make([]float32, n)
+	}
+	return d
 }
+
+// params returns how many parameters there are.
+func (d *dilocoMode) params() int { return len(d.t.Params().Values) }
 
 func (d *dilocoMode) begin() {
 	n := copy(d.base, d.t.Params().Values)
@@ -117,37 +125,62 @@ func (d *dilocoMode) begin() {
 func (*dilocoMode) gradient() {}
 
 func (d *dilocoMode) update(dst []float32) {
-	n := len(d.moment)
+	n := d.params()
 	difference(dst[:n], d.base[:n], d.t.Params().Values)
 	difference(dst[n:], d.base[n:], d.t.Stats())
 }
 
+// inCache is how many numbers are worked on at a time where it takes more than one pass.
+const inCache = 1 << 14
+
 func difference(dst, a, b []float32) {
-	for i := range dst {
-		dst[i] = a[i] - b[i]
+	for lo := 0; lo < len(dst); lo += inCache {
+		hi := min(lo+inCache, len(dst))
+		copy(dst[lo:hi], a[lo:hi])
+		vec.SubFrom(dst[lo:hi], b[lo:hi])
 	}
 }
 
 func (d *dilocoMode) apply(result []float32, changed []span) error {
-	n := len(d.moment)
+	n := d.params()
 	values, stats := d.t.Params().Values, d.t.Stats()
-	copy(values, d.base)
-	copy(stats, d.base[n:])
-	copy(d.next, d.moment)
-	for _, c := range changed {
-		p := c.within(0, n)
-		for i := p.lo; i < p.hi; i++ {
-			// Each product is rounded: no processor may fuse it with the sum that follows.
-			g := result[i]
-			m := float32(d.momentum*d.moment[i]) + g
-			d.next[i] = m
-			values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+	at := 0
+	for _, c := range append(slices.Clone(changed), span{len(d.base), len(d.base)}) {
+		if p := (span{at, c.lo}).within(0, n); p.lo < p.hi {
+			copy(values[p.lo:p.hi], d.base[p.lo:p.hi])
+			if d.moment != nil {
+				copy(d.next[p.lo:p.hi], d.moment[p.lo:p.hi])
+			}
 		}
+		if q := (span{at, c.lo}).within(n, len(d.base)); q.lo < q.hi {
+			copy(stats[q.lo:q.hi], d.base[n+q.lo:n+q.hi])
+		}
+		at = c.hi
+		d.outer(values, result, c.within(0, n))
 		if q := c.within(n, len(d.base)); q.lo < q.hi {
 			difference(stats[q.lo:q.hi], d.base[n+q.lo:n+q.hi], result[n+q.lo:n+q.hi])
 		}
 	}
 	return nil
+}
+
+// outer does the outer step on a span of the parameters.
+func (d *dilocoMode) outer(values, result []float32, p span) {
+	if d.moment == nil {
+		for lo := p.lo; lo < p.hi; lo += inCache {
+			hi := min(lo+inCache, p.hi)
+			copy(values[lo:hi], d.base[lo:hi])
+			vec.AddScaled(values[lo:hi], -d.lr, result[lo:hi])
+		}
+		return
+	}
+	for i := p.lo; i < p.hi; i++ {
+		// Each product is rounded: no processor may fuse it with the sum that follows.
+		g := result[i]
+		m := float32(d.momentum*d.moment[i]) + g
+		d.next[i] = m
+		values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+	}
 }
 
 func (d *dilocoMode) alone() { clear(d.next) }
@@ -158,7 +191,15 @@ func (d *dilocoMode) commit() {
 }
 
 func (d *dilocoMode) vectors() [][]float32 {
-	return [][]float32{d.t.Params().Values, d.t.Stats(), d.next}
+	return d.with([][]float32{d.t.Params().Values, d.t.Stats()}, d.next)
+}
+
+// with appends the momentum, if there is one.
+func (d *dilocoMode) with(vectors [][]float32, moment []float32) [][]float32 {
+	if moment == nil {
+		return vectors
+	}
+	return append(vectors, moment)
 }
 
 func (d *dilocoMode) work() savedWork {
@@ -171,15 +212,15 @@ func (d *dilocoMode) resume(w savedWork) error {
 }
 
 func (d *dilocoMode) kept() [][]float32 {
-	n := len(d.moment)
-	return [][]float32{d.base[:n], d.base[n:], d.moment}
+	n := d.params()
+	return d.with([][]float32{d.base[:n], d.base[n:]}, d.moment)
 }
 
 func (d *dilocoMode) take(vectors [][]float32) error {
 	if err := fits(d.vectors(), vectors); err != nil {
 		return err
 	}
-	copyAll([][]float32{d.t.Params().Values, d.t.Stats(), d.moment}, vectors)
+	copyAll(d.with([][]float32{d.t.Params().Values, d.t.Stats()}, d.moment), vectors)
 	d.begin()
 	return nil
 }

@@ -520,49 +520,6 @@ func (s *session) reduce(r round.Reduce) {
 	})
 }
 
-// combine applies the job's rule to the slices of some members.
-func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]*train.Header) (result []byte, rejected train.Set, err error) {
-	n := len(d.members)
-	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
-	update, back := s.codecs.of(n)
-	var updates [][]float32
-	var weights []float64
-	var places []int
-	for i, p := range d.members {
-		if !r.From.Has(i) {
-			continue
-		}
-		d.mu.Lock()
-		data := d.slices[p]
-		if i == d.me && d.own != nil {
-			data = d.own[i]
-		}
-		d.mu.Unlock()
-		v := make([]float32, hi-lo)
-		if data == nil || update.Decode(v, lo, data) != nil {
-			rejected = rejected.With(i)
-			continue
-		}
-		updates, weights, places = append(updates, v), append(weights, float64(headers[p].Samples)), append(places, i)
-	}
-	out := make([]float32, hi-lo)
-	report, err := s.rule.Aggregate(out, updates, weights, nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, o := range report.Out {
-		rejected = rejected.With(places[o.Sender])
-	}
-	result, err = back.Encoder(false).Encode(nil, lo, out, seedOf(s.id, d.round, d.me))
-	return result, rejected, err
-}
-
-// seedOf returns the seed of the random roundings of one slice of one round.
-func seedOf(job train.Hash, n uint64, place int) uint64 {
-	h := train.HashOf(fmt.Appendf(nil, "%x/%d/%d", job, n, place))
-	return uint64(h[0]) | uint64(h[1])<<8 | uint64(h[2])<<16 | uint64(h[3])<<24 | uint64(h[4])<<32 | uint64(h[5])<<40 | uint64(h[6])<<48 | uint64(h[7])<<56
-}
-
 // fetch gets a result from its owner or any other member.
 func (s *session) fetch(f round.Fetch) {
 	s.mu.Lock()
@@ -601,7 +558,7 @@ func (s *session) fetch(f round.Fetch) {
 func (s *session) apply(a round.Apply) {
 	s.drafts[a.Draft] = a.Outcome
 	s.ask(func(l *learner) error {
-		root, err := l.try(a.Draft, a.Outcome)
+		root, steps, err := l.try(a.Draft, a.Outcome)
 		if errors.Is(err, errCannot) {
 			s.log.Debug("outcome not applied", "round", a.Outcome.Round, "err", err)
 			return nil
@@ -609,7 +566,7 @@ func (s *session) apply(a round.Apply) {
 		if err != nil {
 			return err
 		}
-		end := s.endOf(a.Outcome, uint64(l.model.Steps()))
+		end := s.endOf(a.Outcome, uint64(steps))
 		return s.call(s.ctx, func() { s.machine.Applied(a.Draft, root, end) })
 	})
 }

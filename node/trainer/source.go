@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/trainer/transfer"
@@ -49,8 +50,12 @@ func (t *Trainer) unregister(s *session) {
 	delete(t.sessions, s.id)
 }
 
+// headerTime is how long a slice waits for the header that commits to it: who has seen all
+// headers sends slices at once, and may be a little ahead.
+const headerTime = 2 * time.Second
+
 // Accept implements transfer.Source.
-func (t *Trainer) Accept(from host.ID, p *train.Put) (func([]byte) error, error) {
+func (t *Trainer) Accept(ctx context.Context, from host.ID, p *train.Put) (func([]byte, train.Hash) error, error) {
 	s, err := t.session(p.Job)
 	if err != nil {
 		return nil, err
@@ -58,13 +63,7 @@ func (t *Trainer) Accept(from host.ID, p *train.Put) (func([]byte) error, error)
 	if s.ctx.Err() != nil {
 		return nil, wire.Errorf(wire.CodeNotHosting, "job %s is over here", p.Job.Short())
 	}
-	s.mu.Lock()
-	d := s.data[p.Round]
-	var h *train.Header
-	if d != nil {
-		h = d.headers[from]
-	}
-	s.mu.Unlock()
+	d, h := s.committed(ctx, from, p.Round)
 	if h == nil || d.me != int(p.Slice) || d.me >= len(h.Slices) {
 		busy := wire.Errorf(wire.CodeBusy, "slice %d of round %d is not expected here now", p.Slice, p.Round)
 		busy.RetryAfterMs = 100
@@ -76,15 +75,49 @@ func (t *Trainer) Accept(from host.ID, p *train.Put) (func([]byte) error, error)
 	if int(p.Bytes) != update.Size(lo, hi-lo) {
 		return nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes, want %d", p.Bytes, update.Size(lo, hi-lo))
 	}
-	return func(data []byte) error {
-		if train.HashOf(data) != h.Slices[d.me] {
+	return func(data []byte, hash train.Hash) error {
+		if hash != h.Slices[d.me] {
 			return wire.Errorf(wire.CodeBadRequest, "slice with another hash than was committed to")
 		}
 		d.mu.Lock()
-		d.slices[from] = data
+		late := d.slices == nil || d.slices[from] != nil
+		if !late {
+			d.slices[from] = data
+		}
 		d.mu.Unlock()
+		if late { // the round is over, or it is here already
+			return nil
+		}
 		return s.call(s.ctx, func() { s.machine.Slice(p.Round, from) })
 	}, nil
+}
+
+// committed returns the data of a round and the header of a member in it, for which it waits a
+// while if the round is the running or the next one; nil if there is none.
+func (s *session) committed(ctx context.Context, from host.ID, n uint64) (*roundData, *train.Header) {
+	late := time.NewTimer(headerTime)
+	defer late.Stop()
+	for {
+		s.mu.Lock()
+		d, now, changed := s.data[n], s.view.status.Round, s.changed
+		if d != nil && d.headers[from] != nil {
+			defer s.mu.Unlock()
+			return d, d.headers[from]
+		}
+		s.mu.Unlock()
+		if n < now || n > now+1 {
+			return nil, nil
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, nil
+		case <-s.ctx.Done():
+			return nil, nil
+		}
+	}
 }
 
 // Result implements transfer.Source.

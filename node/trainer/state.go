@@ -119,7 +119,7 @@ func (s *session) fetchState(f round.FetchState) {
 					if !s.wanted(f.Root) {
 						return nil
 					}
-					if err := l.take(vectors); err != nil {
+					if err := l.take(vectors, f.Root); err != nil {
 						return err
 					}
 					return s.call(s.ctx, func() { s.machine.Stated(f.Root) })

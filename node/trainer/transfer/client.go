@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,10 @@ import (
 
 // maxIdle bounds the streams to one peer that are kept for later requests.
 const maxIdle = 4
+
+// hashAtOnce is how many bytes that came are hashed at a time, while they are in the cache and more
+// is on its way.
+const hashAtOnce = 128 << 10
 
 // ErrHash is the error of data that is not what a peer committed to.
 var ErrHash = errors.New("data with another hash than was committed to")
@@ -200,13 +205,11 @@ func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, size int) (da
 		if err != nil {
 			return err
 		}
-		if data, err = readData(l.r, n, size); err != nil {
-			return err
+		var hash train.Hash
+		if data, hash, err = readData(l.r, n, size); err == nil && hash != g.Result {
+			err = ErrHash
 		}
-		if train.HashOf(data) != g.Result {
-			return ErrHash
-		}
-		return nil
+		return err
 	})
 	return data, err
 }
@@ -340,25 +343,30 @@ func writeData(w *frame.Writer, data []byte) error {
 }
 
 // readData reads data of a size, of which the header of the first frame, of n bytes, has been
-// read.
-func readData(r *frame.Reader, n, size int) ([]byte, error) {
-	data := make([]byte, size)
+// read, and hashes it as it comes.
+func readData(r *frame.Reader, n, size int) ([]byte, train.Hash, error) {
+	data, sum := make([]byte, size), sha256.New()
 	for at := 0; ; {
 		if n == 0 || n > size-at {
-			return nil, fmt.Errorf("frame of %d bytes after %d of %d", n, at, size)
+			return nil, train.Hash{}, fmt.Errorf("frame of %d bytes after %d of %d", n, at, size)
 		}
-		if err := r.Payload(data[at : at+n]); err != nil {
-			return nil, err
+		for part := data[at : at+n]; len(part) > 0; {
+			next := part[:min(hashAtOnce, len(part))]
+			if err := r.Payload(next); err != nil {
+				return nil, train.Hash{}, err
+			}
+			sum.Write(next)
+			part = part[len(next):]
 		}
 		if at += n; at == size {
-			return data, nil
+			return data, train.Hash(sum.Sum(nil)), nil
 		}
 		t, m, err := r.Header()
 		if err != nil {
-			return nil, ended(err)
+			return nil, train.Hash{}, ended(err)
 		}
 		if t != train.TypeData {
-			return nil, fmt.Errorf("frame of type %d among data", t)
+			return nil, train.Hash{}, fmt.Errorf("frame of type %d among data", t)
 		}
 		n = m
 	}

@@ -21,8 +21,9 @@ const idleTimeout = 10 * time.Minute
 // streams. An error that is a *wire.Error is sent as it is; another one is told as internal.
 type Source interface {
 	// Accept decides on a slice that a peer brings, before its p.Bytes are read and memory is
-	// taken for them. take gets them, and may keep them.
-	Accept(from host.ID, p *train.Put) (take func(data []byte) error, err error)
+	// taken for them; it may wait until that is possible. take gets them with their hash, and may
+	// keep them.
+	Accept(ctx context.Context, from host.ID, p *train.Put) (take func(data []byte, hash train.Hash) error, err error)
 	// Result returns the result of a slice, waiting until it is there or will not be.
 	Result(ctx context.Context, from host.ID, g *train.Get) ([]byte, error)
 	// Chain returns signed certificates from a round on, the oldest first.
@@ -83,7 +84,7 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 		if err := wire.Decode(b, p); err != nil {
 			return err
 		}
-		return v.take(from, p)
+		return v.take(ctx, from, p)
 	case train.TypeGet:
 		g := new(train.Get)
 		if err := wire.Decode(b, g); err != nil {
@@ -128,8 +129,8 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 
 // take reads what a Put brings. The sender has sent it all before it reads an answer, so that
 // what is refused is read too, without being kept.
-func (v *server) take(from host.ID, p *train.Put) error {
-	take, refused := v.src.Accept(from, p)
+func (v *server) take(ctx context.Context, from host.ID, p *train.Put) error {
+	take, refused := v.src.Accept(ctx, from, p)
 	t, n, err := v.r.Header()
 	if err != nil {
 		return ended(err)
@@ -143,11 +144,11 @@ func (v *server) take(from host.ID, p *train.Put) error {
 		}
 		return v.refuse(refused)
 	}
-	data, err := readData(v.r, n, int(p.Bytes))
+	data, hash, err := readData(v.r, n, int(p.Bytes))
 	if err != nil {
 		return err
 	}
-	if err := take(data); err != nil {
+	if err := take(data, hash); err != nil {
 		return v.refuse(err)
 	}
 	return errors.Join(v.w.Write(train.TypeTaken), v.w.Flush())

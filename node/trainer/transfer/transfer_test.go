@@ -93,11 +93,14 @@ type shelf struct {
 	told  []*train.Bundle
 }
 
-func (s *shelf) Accept(_ host.ID, p *train.Put) (func([]byte) error, error) {
+func (s *shelf) Accept(_ context.Context, _ host.ID, p *train.Put) (func([]byte, train.Hash) error, error) {
 	if p.Bytes > s.limit {
 		return nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes", p.Bytes)
 	}
-	return func(data []byte) error {
+	return func(data []byte, hash train.Hash) error {
+		if hash != train.HashOf(data) {
+			return errors.New("the hash is of something else")
+		}
 		if data[0] == 0xff {
 			return errors.New("nobody committed to this")
 		}
