@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/engine/train/job"
+	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/trainer"
 )
 
@@ -329,6 +331,29 @@ the model of all members, after step 8, on this machine's validation: loss 0.250
 model in m, curve in ` + filepath.Join(folder, job.CurveFile) + "\n"
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// TestJoinWaits joins a job of which its node hears at the third try, and one of which it never does.
+func TestJoinWaits(t *testing.T) {
+	t.Parallel()
+	unknown := &api.StatusError{Status: http.StatusNotFound, Message: "no peer that is heard of trains it"}
+	tries, told := 0, 0
+	err := untilHeard(t.Context(), time.Millisecond, time.Minute, func() { told++ }, func() error {
+		if tries++; tries < 3 {
+			return unknown
+		}
+		return nil
+	})
+	if err != nil || tries != 3 || told != 1 {
+		t.Errorf("got %v after %d tries, told %d times", err, tries, told)
+	}
+	if err := untilHeard(t.Context(), time.Millisecond, 10*time.Millisecond, func() {}, func() error { return unknown }); !errors.Is(err, unknown) {
+		t.Errorf("got %v, want that nobody has told of it", err)
+	}
+	other := errors.New("other")
+	if err := untilHeard(t.Context(), time.Hour, time.Hour, func() { t.Error("told") }, func() error { return other }); !errors.Is(err, other) {
+		t.Errorf("got %v, want the error of another kind at once", err)
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -75,7 +77,12 @@ each class, a CSV file, or a file or folder of text, as the job wants it; data t
 				return err
 			}
 			p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, "metric")
-			res, err := t.submit(c, client, trainer.Request{Join: a[0], Local: local, Folder: abs, Threads: t.threads, Rank: t.rank, Of: t.of}, p)
+			req := trainer.Request{Join: a[0], Local: local, Folder: abs, Threads: t.threads, Rank: t.rank, Of: t.of}
+			var res *job.Result
+			err = untilHeard(c.Context(), time.Second, hearTime, func() { p.say("no peer has told of a job %q yet: waiting for up to %v", a[0], hearTime) }, func() (err error) {
+				res, err = t.submit(c, client, req, p)
+				return err
+			})
 			p.end()
 			if err != nil {
 				p.failed()
@@ -97,6 +104,32 @@ each class, a CSV file, or a file or folder of text, as the job wants it; data t
 	f.StringVar(&t.part, "part", "", "take part I of N of the data, as 1/4: for peers that have the same files")
 	f.IntVar(&t.threads, "threads", 0, "threads (default: all that the node may use)")
 	return c
+}
+
+// hearTime is how long a node may not hear of a job: those who train it tell of it every 20 s.
+const hearTime = 25 * time.Second
+
+// untilHeard tries again while a job is not known here, and tells so once.
+func untilHeard(ctx context.Context, every, most time.Duration, tell func(), try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	look := time.NewTicker(every)
+	defer look.Stop()
+	for told := false; ; told = true {
+		err := try()
+		var status *api.StatusError
+		if !errors.As(err, &status) || status.Status != http.StatusNotFound || ctx.Err() != nil {
+			return err
+		}
+		if !told {
+			tell()
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func trainListCommand(o *options) *cobra.Command {
