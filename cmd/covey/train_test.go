@@ -308,9 +308,13 @@ func TestTrainSwarmLines(t *testing.T) {
 	p := newTrainProgress(&b, &b, false, "accuracy")
 	const id = "0123456789abcdef"
 	for _, s := range []trainer.Swarm{
-		{Job: id, Phase: "waiting", Members: 1, Want: 2}, {Job: id, Phase: "waiting", Members: 2, Want: 2}, {Job: id, Phase: "waiting", Members: 2, Want: 2},
-		{Job: id, Phase: "work", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2}, {Job: id, Phase: "headers", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2},
-		{Job: id, Phase: "work", Round: 2, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5, Heard: 1, Quorum: 1}, {Job: id, Phase: "over", Round: 3, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5},
+		{Job: id, Phase: "waiting", Members: 1, Want: 2},
+		{Job: id, Phase: "waiting", Members: 2, Want: 2},
+		{Job: id, Phase: "waiting", Members: 2, Want: 2},
+		{Job: id, Phase: "work", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2},
+		{Job: id, Phase: "headers", Round: 1, Rounds: 2, Members: 2, Heard: 1, Quorum: 2},
+		{Job: id, Phase: "work", Round: 2, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5, Heard: 1, Quorum: 1},
+		{Job: id, Phase: "over", Round: 3, Rounds: 2, Members: 1, Samples: 7, Loss: 0.5},
 	} {
 		p.swarm(&s)
 	}
