@@ -42,8 +42,9 @@ type driver struct {
 	kept     [2][]train.Hash // results of the last rounds
 	appliedR uint64          // the last round that was applied here
 
-	at      uint64 // number of a group's round, for those who are not yet in it
-	dead    bool   // a group's round that was given up
+	epoch   func() uint64 // of the newest roster; nil: there are none
+	at      uint64        // number of a group's round, for those who are not yet in it
+	dead    bool          // a group's round that was given up
 	m       *round.Machine
 	workOf  uint64
 	reveal  []handover
@@ -72,9 +73,10 @@ type wanted struct {
 // The messages between drivers beside signed ones.
 type (
 	bundle struct {
-		job  train.Hash
-		at   uint64
-		msgs []round.Message
+		job   train.Hash
+		at    uint64
+		epoch uint64
+		msgs  []round.Message
 	}
 	put struct {
 		job   train.Hash
@@ -244,6 +246,9 @@ func (d *driver) partsFor(r uint64) [][]byte {
 // send signs nothing: it brings signed messages on their way.
 func (d *driver) send(s round.Send) {
 	b := bundle{job: d.job, at: d.at}
+	if d.epoch != nil {
+		b.epoch = d.epoch()
+	}
 	size, what := 0, headers
 	for _, x := range s.Messages {
 		msg, err := d.n.w.open(x)

@@ -13,6 +13,7 @@ import (
 
 const (
 	ahead   = 4  // rounds for which messages are kept that come too early
+	behind  = 3  // rounds for which those who are late are helped
 	earlies = 64 // of them, for each round
 )
 
@@ -26,15 +27,16 @@ type grouper struct {
 	learner
 	*registrar
 
-	round     uint64
-	values    []float32 // the own parameters; nil: none yet
-	cur, prev *driver
-	began     time.Duration
-	early     map[uint64][]earlyMessage
-	waits     []int          // ticks until headers came, of the last ones
-	seen      map[*node]bool // whose header was counted in this round
-	going     bool
-	fetching  time.Duration // when somebody was asked for parameters
+	round    uint64
+	values   []float32 // the own parameters; nil: none yet
+	cur      *driver
+	past     []*driver // the last rounds, newest first: others may be late
+	began    time.Duration
+	early    map[uint64][]earlyMessage
+	waits    []int          // ticks until headers came, of the last ones
+	seen     map[*node]bool // whose header was counted in this round
+	going    bool
+	fetching time.Duration // when somebody was asked for parameters
 }
 
 type earlyMessage struct {
@@ -59,12 +61,12 @@ func newGrouper(l learner, first bool) *grouper {
 
 func (g *grouper) start() {
 	g.registrar.start(g.round)
-	for _, d := range []*driver{g.prev, g.cur} {
-		if d != nil {
-			d.start()
-		}
+	for _, d := range g.past {
+		d.start()
 	}
-	if g.cur == nil {
+	if g.cur != nil {
+		g.cur.start()
+	} else {
 		g.enter(g.round)
 	}
 }
@@ -94,7 +96,7 @@ func (g *grouper) mine(r uint64) ([]wire.PeerID, train.Hash) {
 // enter begins a round, if this node takes part in it.
 func (g *grouper) enter(r uint64) {
 	if g.cur != nil && !g.cur.dead {
-		g.prev = g.cur
+		g.past = append([]*driver{g.cur}, g.past[:min(len(g.past), behind-1)]...)
 	}
 	g.cur, g.round, g.began, g.seen = nil, r, g.n.w.now, map[*node]bool{}
 	for k := range g.early {
@@ -112,8 +114,11 @@ func (g *grouper) enter(r uint64) {
 	m := &groupModel{g: g, now: base}
 	d := newDriver(g.n, job, &train.Certificate{Peer: list[0], Outcome: train.Outcome{Job: job, State: base, Members: list}}, m)
 	d.at = r
+	d.epoch = func() uint64 { return g.newest().epoch }
 	d.cfg = round.Config{Job: job, Me: g.n.peer, Quorum: w.cfg.Quorum, Sign: g.n.sign, Times: times()}
-	d.cfg.Times.Headers.Cap = g.deadline(d.cfg.Times.Headers)
+	// A machine of one round has measured nothing but who was first in it.
+	late := g.deadline(d.cfg.Times.Headers)
+	d.cfg.Times.Headers = round.Span{Floor: late, Cap: late}
 	var to []*node
 	for _, p := range list {
 		to = append(to, w.byPeer[p]...)
@@ -154,8 +159,8 @@ func (g *grouper) patience() int {
 func (g *grouper) tick() {
 	w := g.n.w
 	g.registrar.tick(g.round)
-	if g.prev != nil {
-		g.prev.tick()
+	for _, d := range g.past {
+		d.tick()
 	}
 	switch {
 	case g.cur != nil:
@@ -235,6 +240,7 @@ func (g *grouper) hear(from *node, msg any) {
 	switch v := msg.(type) {
 	case bundle:
 		job, at = v.job, v.at
+		g.registrar.compare(from, v.epoch)
 	case put:
 		job = v.job
 	case putDone:
@@ -252,8 +258,8 @@ func (g *grouper) hear(from *node, msg any) {
 	case g.cur != nil && g.cur.job == job:
 		g.measure(from, msg)
 		g.cur.receive(from, msg)
-	case g.prev != nil && g.prev.job == job:
-		g.prev.receive(from, msg)
+	case slices.ContainsFunc(g.past, func(d *driver) bool { return d.job == job }):
+		g.past[slices.IndexFunc(g.past, func(d *driver) bool { return d.job == job })].receive(from, msg)
 	case at > g.round && at <= g.round+ahead:
 		g.keep(from, at, job, msg)
 	}
@@ -291,7 +297,7 @@ func (g *grouper) keep(from *node, at uint64, job train.Hash, msg any) {
 	}
 	if g.cur == nil {
 		g.enter(at)
-	} else if at > g.round+1 {
+	} else if at >= g.round+behind {
 		g.abandon(at)
 	}
 }

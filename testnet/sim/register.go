@@ -66,6 +66,7 @@ type registrar struct {
 	asked     []agree.Question
 	proposing bool
 	view      int
+	askedAt   time.Duration
 	silentNow bool // it wants to be on no further roster
 
 	wishOf    uint64 // epoch
@@ -241,6 +242,15 @@ func (r *registrar) ask(n int) {
 	}
 }
 
+// compare asks whoever knows of a newer roster. Who knows of an older one will ask.
+func (r *registrar) compare(from *node, epoch uint64) {
+	w := r.self.w
+	if epoch > r.newest().epoch && w.now-r.askedAt >= w.cfg.Retry {
+		r.askedAt = w.now
+		w.send(r.self, from, headers, small, askRosters{r.newest().epoch + 1})
+	}
+}
+
 // learn takes the roster after the newest one, if its electors have certified it.
 func (r *registrar) learn(next *roster) bool {
 	ro := r.newest()
@@ -265,7 +275,11 @@ func (r *registrar) learn(next *roster) bool {
 	} else if !known {
 		w.certified[place] = made.id
 		w.report.Epochs++
-		w.report.Silent += len(ro.members) - len(made.members)
+		for _, p := range ro.members {
+			if train.Place(made.members, p) < 0 {
+				w.report.Silent++
+			}
+		}
 		w.say("roster %d from round %d on: %d members, %d before", made.epoch, made.begins, len(made.members), len(ro.members))
 	}
 	made.cert = next.cert

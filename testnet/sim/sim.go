@@ -198,7 +198,7 @@ func (w *world) finish() *Report {
 	if w.counted+w.missed > 0 {
 		r.LeftOut = float64(w.missed) / float64(w.counted+w.missed)
 	}
-	r.Single = w.task.single(w.cfg.Nodes, int(r.Virtual/w.cfg.Step)*w.cfg.Nodes)
+	r.Single = w.task.single(w.cfg.Nodes, int(r.Virtual/w.cfg.Step))
 	return r
 }
 

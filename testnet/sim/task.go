@@ -11,10 +11,12 @@ import (
 const (
 	samples      = 200 // of each member
 	batchSize    = 8
-	innerRate    = 0.05
+	innerRate    = 0.2
 	testSize     = 1000
-	singleStride = 500 // steps between two looks at what one machine has learned
-	singleSteps  = 20000
+	singleBatch  = 32 // of one machine with all data: it averages more, as the swarm does
+	singleRate   = 0.1
+	singleStride = 200   // steps between two looks at what it has learned
+	singleSteps  = 15000 // at most
 )
 
 // task is what is learned.
@@ -47,11 +49,14 @@ type worker struct {
 	work toy.Scratch
 	grad []float32
 	rng  *rand.Rand
+
+	batch int
+	rate  float32
 }
 
 func (t *task) worker(id int, attackName string) worker {
 	rng := rand.New(rand.NewPCG(t.seed, 1<<32+uint64(id)))
-	wk := worker{rng: rng, grad: make([]float32, toy.Params), flip: attackName == attack.LabelFlip}
+	wk := worker{batch: batchSize, rate: innerRate, rng: rng, grad: make([]float32, toy.Params), flip: attackName == attack.LabelFlip}
 	if t.sorted {
 		wk.data = t.source.Draw(rng, samples, id%toy.Classes, (id/toy.Classes+id+1)%toy.Classes)
 	} else {
@@ -65,7 +70,7 @@ func (k *worker) learn(params []float32, steps int) int {
 	m := toy.Model{Params: params}
 	for range steps {
 		clear(k.grad)
-		for range batchSize {
+		for range k.batch {
 			i := k.rng.IntN(len(k.data.Labels))
 			label := k.data.Labels[i]
 			if k.flip {
@@ -74,22 +79,23 @@ func (k *worker) learn(params []float32, steps int) int {
 			m.Gradient(&k.work, k.grad, k.data.Row(i), label)
 		}
 		for i, g := range k.grad {
-			params[i] -= innerRate / batchSize * g
+			params[i] -= k.rate / float32(k.batch) * g
 		}
 	}
-	return steps * batchSize
+	return steps * k.batch
 }
 
 // single is the least loss that one machine with the data of all reaches on the way through
-// as many samples, or singleSteps steps.
+// as many samples as members do in some steps of each, or singleSteps steps.
 func (t *task) single(members, steps int) float64 {
+	steps = steps * members * batchSize / singleBatch
 	var all toy.Data
 	for i := range members {
 		k := t.worker(i, "")
 		all.Values = append(all.Values, k.data.Values...)
 		all.Labels = append(all.Labels, k.data.Labels...)
 	}
-	one := worker{data: all, grad: make([]float32, toy.Params), rng: rand.New(rand.NewPCG(t.seed, 2))}
+	one := worker{batch: singleBatch, rate: singleRate, data: all, grad: make([]float32, toy.Params), rng: rand.New(rand.NewPCG(t.seed, 2))}
 	params := append([]float32(nil), t.first...)
 	best := math.Inf(1)
 	for done := 0; done < min(steps, singleSteps); done += singleStride {
