@@ -136,3 +136,35 @@ func TestNeighboursAverage(t *testing.T) {
 		t.Errorf("a stranger has neighbours %q and %q", to, from)
 	}
 }
+
+// TestDrawnEdges checks how many edges are drawn, that both ends know, and that a member more
+// changes hardly any.
+func TestDrawnEdges(t *testing.T) {
+	t.Parallel()
+	const n, degree = 300, 8
+	members := peers(n + 1)
+	edges, other, changed := 0, 0, 0
+	for _, a := range members[:n] {
+		for _, b := range members[:n] {
+			one := group.Drawn(job, 3, a, b, n, degree)
+			if one {
+				edges++
+			}
+			if one && group.Drawn(job, 4, a, b, n, degree) {
+				other++
+			}
+			if one != group.Drawn(job, 3, a, b, n+1, degree) {
+				changed++
+			}
+		}
+		if group.Drawn(job, 3, a, a, n, degree) || !group.Drawn(job, 3, a, members[n], 5, degree) {
+			t.Fatalf("%q sends to itself, or not to all of a few", a)
+		}
+	}
+	if mean := float64(edges) / n; math.Abs(mean-degree) > 0.6 {
+		t.Errorf("%.2f edges of a member, want about %d", mean, degree)
+	}
+	if other > edges/10 || changed > edges/50 {
+		t.Errorf("of %d edges %d are those of another turn too, and a member more changes %d", edges, other, changed)
+	}
+}
