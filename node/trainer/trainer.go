@@ -83,6 +83,15 @@ func New(cfg Config) (*Trainer, error) {
 	return t, nil
 }
 
+// Local and Result are what those need of a job who may not import the engine.
+type (
+	Local  = job.Local
+	Result = job.Result
+)
+
+// EndInterrupted is Result.End of a run that was stopped.
+const EndInterrupted = job.EndInterrupted
+
 // Request asks for a run.
 type Request struct {
 	Path    string `json:"path"`              // of the job file, absolute

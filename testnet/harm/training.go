@@ -16,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/trainer"
 	"github.com/covey-network/covey/protocol/train"
@@ -120,7 +119,7 @@ type trainCrew struct {
 type trainSeen struct {
 	run    string
 	at     []trainRoundAt // its rounds, as they began
-	result *job.Result
+	result *trainer.Result
 	failed string
 }
 
@@ -250,7 +249,7 @@ func (c *trainCrew) submit(ctx context.Context, name string) error {
 	if err := os.WriteFile(filepath.Join(data, "a.txt"), []byte(trainText(name)), 0o600); err != nil {
 		return err
 	}
-	req := trainer.Request{Join: "words", Local: job.Local{Data: data}, Folder: filepath.Join(c.dir, name+".run"), Threads: 1}
+	req := trainer.Request{Join: "words", Local: trainer.Local{Data: data}, Folder: filepath.Join(c.dir, name+".run"), Threads: 1}
 	if name == "one" {
 		req = trainer.Request{Path: filepath.Join(data, "words.toml"), Swarm: true, MinPeers: 5, Threads: 1}
 		c.mu.Lock()
@@ -333,7 +332,7 @@ func (c *trainCrew) follow(ctx context.Context, name string, client *api.Client,
 			if n := len(s.at); n == 0 || s.at[n-1].round != e.Swarm.Round {
 				s.at = append(s.at, trainRoundAt{e.Swarm.Round, time.Now()})
 			}
-		case e.End != nil && e.End.Result != nil && e.End.Result.End != job.EndInterrupted:
+		case e.End != nil && e.End.Result != nil && e.End.Result.End != trainer.EndInterrupted:
 			s.result = e.End.Result
 		case e.End != nil && e.End.Error != "":
 			s.failed = e.End.Error
