@@ -78,7 +78,7 @@ func Default() Config {
 		Seed: 1, Nodes: 16, Mode: Rounds, For: 10 * time.Minute, Target: 0.62,
 		Inner: 16, Step: 500 * time.Millisecond, OuterRate: 0.7, OuterMomentum: 0.6, Group: 16, Degree: 8,
 		Quorum: train.Majority, Attack: attack.None,
-		Tick: 500 * time.Millisecond, Retry: 2 * time.Second, Latency: 20 * time.Millisecond, Jitter: 100 * time.Millisecond, Rate: 5e6,
+		Tick: 500 * time.Millisecond, Retry: time.Second, Latency: 20 * time.Millisecond, Jitter: 100 * time.Millisecond, Rate: 5e6,
 	}
 }
 

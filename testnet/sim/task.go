@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	samples      = 200 // of each member
+	samples      = 500 // of each member
 	batchSize    = 8
 	innerRate    = 0.2
 	testSize     = 1000
