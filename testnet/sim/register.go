@@ -65,7 +65,6 @@ type registrar struct {
 	savedOf   uint64
 	asked     []agree.Question
 	proposing bool
-	view      int
 	askedAt   time.Duration
 	silentNow bool // it wants to be on no further roster
 
