@@ -25,6 +25,7 @@ const (
 	updateFile    = "update"       // the slices that this member has committed to in the running round
 	spareFile     = "spare"        // the state before; it is of no use, but for its place
 	chainFile     = "chain"        // certificates, one after the other
+	resultsDir    = "results"      // the slices that owners made in the running round, by hash; votes rest on them
 	jobFile       = "job"          // the signed job
 	swarmDir      = "swarm"        //
 	stateMagic    = "COVEYSWS\x01" // then number and lengths of the vectors, the vectors, little endian
@@ -38,14 +39,53 @@ type files struct{ dir string }
 
 // make makes the folder, and removes what a kill within a write has left.
 func (f files) make() error {
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(f.dir, resultsDir), 0o700); err != nil {
 		return err
 	}
-	left, err := filepath.Glob(filepath.Join(f.dir, "*"+tmpSuffix))
-	for _, path := range left {
-		err = errors.Join(err, os.Remove(path))
+	var errs error
+	for _, dir := range []string{f.dir, filepath.Join(f.dir, resultsDir)} {
+		left, err := filepath.Glob(filepath.Join(dir, "*"+tmpSuffix))
+		errs = errors.Join(errs, err)
+		for _, path := range left {
+			errs = errors.Join(errs, os.Remove(path))
+		}
 	}
-	return err
+	return errs
+}
+
+// results are the files of the results of a round.
+func (f files) results() files { return files{filepath.Join(f.dir, resultsDir)} }
+
+// writeResult keeps a result.
+func (f files) writeResult(hash train.Hash, data []byte) error {
+	return f.results().writeAtomic(hash.String(), func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// readResult returns a result, nil if it is not here.
+func (f files) readResult(hash train.Hash) ([]byte, error) {
+	b, err := os.ReadFile(filepath.Join(f.dir, resultsDir, hash.String()))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && train.HashOf(b) != hash {
+		return nil, nil
+	}
+	return b, err
+}
+
+// dropResults removes the results of a round that is over.
+func (f files) dropResults() error {
+	list, err := os.ReadDir(f.results().dir)
+	if err != nil {
+		return err
+	}
+	var errs error
+	for _, e := range list {
+		if filepath.Ext(e.Name()) != tmpSuffix {
+			errs = errors.Join(errs, os.Remove(filepath.Join(f.results().dir, e.Name())))
+		}
+	}
+	return errs
 }
 
 // writeAtomic replaces a file by what write writes, at once or not at all, durably.

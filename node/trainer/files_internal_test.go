@@ -78,7 +78,42 @@ func TestUpdateIsWhatWasCommitted(t *testing.T) {
 	}
 }
 
-// chain makes a job with one member, and certificates of its rounds.
+// TestResultsOutliveAKill: who has voted for an outcome finds its results again, until the round
+// is over; one that is damaged is none.
+func TestResultsOutliveAKill(t *testing.T) {
+	t.Parallel()
+	f := files{t.TempDir()}
+	if err := f.make(); err != nil {
+		t.Fatal(err)
+	}
+	s := &session{files: f}
+	d := &roundData{results: map[train.Hash][]byte{}}
+	data := []byte("a slice")
+	hash := train.HashOf(data)
+	if err := s.hold(d, hash, data); err != nil || !bytes.Equal(d.results[hash], data) {
+		t.Fatal(err)
+	}
+	if err := f.make(); err != nil { // as the next process does
+		t.Fatal(err)
+	}
+	if got, err := f.readResult(hash); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("result %q, %v", got, err)
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, resultsDir, hash.String()), data[1:], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.readResult(hash); got != nil || err != nil {
+		t.Errorf("a damaged result is read as %q, %v", got, err)
+	}
+	if err := f.dropResults(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(f.results().dir); len(left) > 0 || err != nil {
+		t.Errorf("%d results are left, %v", len(left), err)
+	}
+}
+
+// testChain is a job with one member, and certificates of its rounds.
 type testChain struct {
 	key ed25519.PrivateKey
 	me  wire.PeerID

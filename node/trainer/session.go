@@ -234,7 +234,9 @@ func (s *session) drain() error {
 			return fmt.Errorf("training state: %w", err)
 		}
 	}
-	s.open()
+	if err := s.open(); err != nil {
+		return err
+	}
 	for _, m := range r.Send {
 		s.send(m)
 	}
@@ -291,12 +293,13 @@ func (s *session) belong() error {
 }
 
 // open makes the data of the running round, with the headers known by now.
-func (s *session) open() {
+func (s *session) open() error {
 	n := s.machine.Round()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := s.data[n]
+	d, over := s.data[n], false
 	if d == nil {
+		over = len(s.data) > 0 // else the last process may have left what is needed
 		members := s.machine.Members()
 		d = &roundData{
 			round: n, members: members, me: train.Place(members, s.me), headers: map[wire.PeerID]*train.Header{},
@@ -318,6 +321,10 @@ func (s *session) open() {
 			d.headers[p] = h
 		}
 	}
+	if over {
+		return s.files.dropResults()
+	}
+	return nil
 }
 
 // publish lets others see where the machine stands.
@@ -509,15 +516,28 @@ func (s *session) reduce(r round.Reduce) {
 			return
 		}
 		hash := train.HashOf(result)
-		d.mu.Lock()
-		d.results[hash] = result
-		d.mu.Unlock()
+		if err := s.hold(d, hash, result); err != nil {
+			s.log.Warn("result not kept", "round", d.round, "err", err)
+			return
+		}
 		_ = s.call(s.ctx, func() {
 			if err := s.machine.Reduced(d.round, hash, uint64(len(result)), r.From, rejected); err != nil && !errors.Is(err, round.ErrOver) {
 				s.log.Warn("result not told", "round", d.round, "err", err)
 			}
 		})
 	})
+}
+
+// hold keeps a result, durably: when all members are killed those who voted for it, and are
+// bound to it, must find it again.
+func (s *session) hold(d *roundData, hash train.Hash, data []byte) error {
+	if err := s.files.writeResult(hash, data); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.results[hash] = data
+	return nil
 }
 
 // fetch gets a result from its owner or any other member.
@@ -536,19 +556,24 @@ func (s *session) fetch(f round.Fetch) {
 	s.task(func(ctx context.Context) {
 		at := 0
 		s.persist(ctx, f.Round, func(ctx context.Context) error {
-			p := from[at%len(from)]
-			if at++; p == s.me {
-				return errors.New("it is not here")
-			}
-			ctx, cancel := context.WithTimeout(ctx, sliceTime)
-			defer cancel()
-			data, err := s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, size)
+			data, err := s.files.readResult(f.Result) // of the last process of this member
 			if err != nil {
 				return err
 			}
-			d.mu.Lock()
-			d.results[f.Result] = data
-			d.mu.Unlock()
+			if data == nil {
+				p := from[at%len(from)]
+				if at++; p == s.me {
+					return errors.New("it is not here")
+				}
+				ctx, cancel := context.WithTimeout(ctx, sliceTime)
+				defer cancel()
+				if data, err = s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, size); err != nil {
+					return err
+				}
+			}
+			if err := s.hold(d, f.Result, data); err != nil {
+				return err
+			}
 			return s.call(ctx, func() { s.machine.Fetched(f.Round, f.Result) })
 		})
 	})

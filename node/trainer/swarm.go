@@ -273,7 +273,9 @@ func (s *session) start(root train.Hash, samples uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	s.open() // the data of the round is there when its work begins
+	if err := s.open(); err != nil { // the data of the round is there when its work begins
+		return err
+	}
 	if h := s.machine.Header(); h != nil {
 		d := s.running()
 		if d.own, err = s.files.readUpdate(h); err != nil {

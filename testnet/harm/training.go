@@ -316,10 +316,11 @@ inner_time = 0.3
 func (c *trainCrew) follow(ctx context.Context, name string, client *api.Client, run string) {
 	res, err := client.Do(ctx, "GET", "/covey/v1/jobs/"+run+"/events", nil)
 	if err != nil {
-		return // the node was killed
+		c.say("events of %s: %v", name, err) // the node was killed
+		return
 	}
 	defer res.Body.Close()
-	_ = api.ReadEvents(res.Body, func(data []byte) error { // a kill breaks it off
+	err = api.ReadEvents(res.Body, func(data []byte) error {
 		var e trainer.Event
 		if err := json.Unmarshal(data, &e); err != nil {
 			return err
@@ -341,6 +342,9 @@ func (c *trainCrew) follow(ctx context.Context, name string, client *api.Client,
 		c.news = make(chan struct{})
 		return nil
 	})
+	if err != nil {
+		c.say("events of %s: %v", name, err) // a kill breaks them off
+	}
 }
 
 // die kills members one after the other within a third of a second.
