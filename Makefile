@@ -83,7 +83,7 @@ gen: ## regenerate the assembly from engine/kernel/asm and consensus/vec/asm
 	cd consensus/vec/asm && $(GO) generate ./...
 
 gen-check: gen ## fail if generated files are not what their generators write
-	git diff --exit-code -- 'engine/kernel/gen_*' 'consensus/vec/gen_*'
+	git diff --exit-code -- 'engine/kernel/gen_*' 'consensus/vec/gen_*' 'consensus/digest/gen_*'
 
 tidy-check: ## fail if go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff

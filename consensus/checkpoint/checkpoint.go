@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/train"
@@ -78,13 +79,21 @@ func Hash(vectors [][]float32, workers int) (root train.Hash, leaves []train.Has
 	leaves = make([]train.Hash, l.Blocks())
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range max(1, min(workers, len(leaves))) {
+	pairs := (len(leaves) + 1) / 2
+	for range max(1, min(workers, pairs)) {
 		wg.Go(func() {
-			var buf []byte
-			for i := int(next.Add(1)) - 1; i < len(leaves); i = int(next.Add(1)) - 1 {
-				v, from, to := l.place(i)
-				buf = vec.Bytes(buf, vectors[v][from:to])
-				leaves[i] = train.HashOf(buf)
+			var bufs [2][]byte
+			for p := int(next.Add(1)) - 1; p < pairs; p = int(next.Add(1)) - 1 {
+				pair := leaves[2*p : min(2*p+2, len(leaves))]
+				for k := range pair {
+					v, from, to := l.place(2*p + k)
+					bufs[k] = vec.Bytes(bufs[k], vectors[v][from:to])
+				}
+				if len(pair) == 1 {
+					pair[0] = train.HashOf(bufs[0])
+					continue
+				}
+				pair[0], pair[1] = digest.Pair(bufs[0], bufs[1])
 			}
 		})
 	}

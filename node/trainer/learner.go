@@ -10,6 +10,7 @@ import (
 
 	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/consensus/codec"
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/protocol/train"
@@ -299,8 +300,11 @@ func (l *learner) give(ctx context.Context) error {
 		}
 	}
 	u.Slices = make([]train.Hash, n)
-	share(s.workers(), n, func(each func(func(int))) {
-		each(func(i int) { u.Slices[i] = train.HashOf(own[i]) })
+	share(s.workers(), (n+1)/2, func(each func(func(int))) {
+		each(func(i int) {
+			last := min(2*i+1, n-1)
+			u.Slices[2*i], u.Slices[last] = digest.Pair(own[2*i], own[last])
+		})
 	})
 	d.mu.Lock()
 	d.own, d.lone = own, n == 1
@@ -316,6 +320,7 @@ func (l *learner) give(ctx context.Context) error {
 func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, error) {
 	n := len(d.members)
 	own, errs := make([][]byte, n), make([]error, n)
+	copy(own, l.s.takeSpare())
 	workers := l.s.workers()
 	if !encoder.Separate() {
 		workers = 1
@@ -323,7 +328,7 @@ func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, error)
 	share(workers, n, func(each func(func(int))) {
 		each(func(i int) {
 			lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
-			own[i], errs[i] = encoder.Encode(nil, lo, l.vector[lo:hi], seedOf(l.s.id, d.round, d.me*train64+i))
+			own[i], errs[i] = encoder.Encode(own[i][:0], lo, l.vector[lo:hi], seedOf(l.s.id, d.round, d.me*train64+i))
 		})
 	})
 	return own, errors.Join(errs...)

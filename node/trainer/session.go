@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
@@ -102,6 +103,7 @@ type session struct {
 	data    map[uint64]*roundData
 	chain   []*train.Sealed // certificates, the oldest first
 	serving map[train.Hash]*served
+	spare   [][]byte                    // slices of an update that nobody reads any more: memory for the next one
 	wishes  map[wire.PeerID]*train.Join // who wants to be a first member
 	retired time.Time                   // when the job was over; zero before
 }
@@ -125,6 +127,7 @@ type roundData struct {
 
 	mu      sync.Mutex
 	own     [][]byte               // slices of the own update, by owner
+	users   atomic.Int32           // tasks that read own; only the loop begins them, in the running round
 	lone    bool                   // the own update is the result: nobody else is there
 	slices  map[wire.PeerID][]byte // of others, for this member
 	results map[train.Hash][]byte
@@ -311,6 +314,9 @@ func (s *session) open() error {
 				delete(s.data, r)
 			} else if r < n {
 				old.mu.Lock()
+				if old.users.Load() == 0 && old.own != nil {
+					s.spare = old.own
+				}
 				old.own, old.slices = nil, nil
 				old.mu.Unlock()
 			}
@@ -466,7 +472,9 @@ func (s *session) reveal(owners []wire.PeerID) {
 		if data == nil {
 			continue
 		}
+		d.users.Add(1)
 		s.task(func(ctx context.Context) {
+			defer d.users.Add(-1)
 			put := train.Put{Job: s.id, Round: d.round, Slice: uint64(i)}
 			s.persist(ctx, d.round, func(ctx context.Context) error {
 				ctx, cancel := context.WithTimeout(ctx, sliceTime)
@@ -495,6 +503,15 @@ func (s *session) persist(ctx context.Context, n uint64, f func(ctx context.Cont
 	}
 }
 
+// takeSpare returns memory for the slices of an update, if there is some.
+func (s *session) takeSpare() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	spare := s.spare
+	s.spare = nil
+	return spare
+}
+
 // running returns the data of the machine's round. Only the loop calls it.
 func (s *session) running() *roundData {
 	s.mu.Lock()
@@ -509,7 +526,9 @@ func (s *session) reduce(r round.Reduce) {
 	for p, h := range d.headers {
 		headers[p] = h
 	}
+	d.users.Add(1)
 	s.task(func(context.Context) {
+		defer d.users.Add(-1)
 		result, rejected, err := s.combine(d, r, headers)
 		if err != nil {
 			s.log.Warn("slice not reduced", "round", d.round, "err", err)
