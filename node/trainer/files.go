@@ -289,23 +289,34 @@ func (f files) readJob() (*train.Sealed, error) {
 	return s, wire.Decode(b, s)
 }
 
-// writeUpdate keeps the slices of the own update of a round.
+// writeUpdate keeps the slices of the own update of a round, over those of the round before, which
+// is over. If a kill comes in between they have other hashes than the header says.
 func (f files) writeUpdate(round uint64, parts [][]byte) error {
-	return f.writeAtomic(updateFile, func(w io.Writer) error {
-		head := binary.LittleEndian.AppendUint64(nil, round)
-		for _, p := range parts {
-			head = binary.LittleEndian.AppendUint64(head, uint64(len(p)))
+	file, err := os.OpenFile(filepath.Join(f.dir, updateFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	head := binary.LittleEndian.AppendUint64(nil, round)
+	for _, p := range parts {
+		head = binary.LittleEndian.AppendUint64(head, uint64(len(p)))
+	}
+	size := int64(0)
+	for _, b := range append([][]byte{head}, parts...) {
+		if err == nil {
+			_, err = file.Write(b)
+			size += int64(len(b))
 		}
-		if _, err := w.Write(head); err != nil {
-			return err
-		}
-		for _, p := range parts {
-			if _, err := w.Write(p); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	if err == nil {
+		err = file.Truncate(size)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return f.syncDir()
 }
 
 // readUpdate returns the slices that a header commits to; nil if they are not here.

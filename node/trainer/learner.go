@@ -294,11 +294,14 @@ func (l *learner) give(ctx context.Context) error {
 		s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
 		own, u.Samples = make([][]byte, n), 0
 	}
-	if n > 1 { // what it commits to it has to have after a kill, too
-		if err := s.files.writeUpdate(d.round, own); err != nil {
-			return err
+	written := make(chan error, 1) // 1: the only one
+	go func() {
+		var err error
+		if n > 1 { // what it commits to it has to have after a kill, too
+			err = s.files.writeUpdate(d.round, own)
 		}
-	}
+		written <- err
+	}()
 	u.Slices = make([]train.Hash, n)
 	share(s.workers(), (n+1)/2, func(each func(func(int))) {
 		each(func(i int) {
@@ -306,6 +309,9 @@ func (l *learner) give(ctx context.Context) error {
 			u.Slices[2*i], u.Slices[last] = digest.Pair(own[2*i], own[last])
 		})
 	})
+	if err := <-written; err != nil {
+		return err
+	}
 	d.mu.Lock()
 	d.own, d.lone = own, n == 1
 	d.mu.Unlock()

@@ -103,9 +103,9 @@ func TestCombineNothing(t *testing.T) {
 	}
 }
 
-// TestOuterStep does the outer step as the formulas say it, with momentum and without, where a
+// TestOuterStepWithGaps does the outer step as the formulas say it, with momentum and without, where a
 // part of the vector has no result.
-func TestOuterStep(t *testing.T) {
+func TestOuterStepWithGaps(t *testing.T) {
 	t.Parallel()
 	const n, lr = 50_000, float32(0.7)
 	changed := []span{{0, 10_000}, {20_000, 20_003}, {30_000, n}}
