@@ -7,11 +7,13 @@ RUN     ?=
 SEED    ?= 1
 RUNS    ?= 50
 N       ?= 8,32
+NODES   ?= 100
+ARGS    ?=
 TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks sim test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,6 +51,9 @@ idle: build ## what swarms of processes cost that have nothing to do: traffic, C
 
 attacks: ## what liars among the senders of updates can do under each rule: tables, in about ten minutes (SEED=n; RUN=name for some rules)
 	$(GO) run -trimpath ./testnet/cmd/attacks -seed $(SEED) -run '$(RUN)'
+
+sim: ## many members that train together, in virtual time (NODES=n; SEED=n replays a run; ARGS='-churn 0.5 -loss 0.1')
+	$(GO) run -trimpath ./testnet/cmd/sim -seed $(SEED) -nodes $(NODES) $(ARGS)
 
 test: ## run all tests
 	$(GO) test -shuffle=on ./...

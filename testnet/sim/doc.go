@@ -1,10 +1,14 @@
 // Package sim lets many peers train together in virtual time: members of a job with real
-// signatures, the machines of consensus/round, consensus/agree and consensus/gossip, codecs and
+// signatures (what was signed in the run is not verified again at each receiver), the machines of consensus/round, consensus/agree and consensus/gossip, codecs and
 // rules, on a network in memory that delays, loses, doubles and reorders, with peers that come,
 // go, stop, are slow, have a wrong clock, or lie. One run is one goroutine and one queue of
 // events: the same [Config] gives the same run, event by event ([Report.Trace]).
 //
 // What is learned is testnet/toy, with data of its own at each member.
+//
+// A message to all goes to each member by itself, as a tree of links would bring it; the mesh
+// of a gossip topic brings more copies. A message is lost as a whole, the slices of updates
+// too, and what has no answer is sent again after a second.
 //
 // # Modes
 //

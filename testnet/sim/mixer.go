@@ -97,7 +97,7 @@ func (m *mixer) send() {
 		Job: jobOf(w.cfg.Seed), Round: m.m.Turn() + 1, Peer: m.n.peer, Base: train.HashOf([]byte("gossip")), Samples: uint64(w.cfg.Inner * batchSize), Steps: uint64(w.cfg.Inner), Data: b,
 	}
 	s := m.n.sign(h)
-	delete(w.opened, string(s.Signature)) // every receiver is given it with its signature
+	delete(w.opened, string(s.Signature)) // it is large, and nobody asks for it again
 	for _, p := range to {
 		w.sendVector(m.n, p, len(s.Payload)-len(b)+len(s.Signature), len(b), vector{s, h})
 	}

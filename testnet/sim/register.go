@@ -64,7 +64,6 @@ type registrar struct {
 	saved     *agree.State // durable, of savedOf
 	savedOf   uint64
 	asked     []agree.Question
-	proposing bool
 	askedAt   time.Duration
 	silentNow bool // it wants to be on no further roster
 
@@ -112,7 +111,7 @@ func (ro *roster) electors() []wire.PeerID {
 }
 
 func (r *registrar) start(round uint64) {
-	r.machine, r.asked, r.proposing = nil, nil, false
+	r.machine, r.asked = nil, nil
 	r.convene(round)
 }
 
@@ -139,7 +138,7 @@ func (r *registrar) convene(round uint64) {
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
-	r.machine, r.asked, r.proposing = m, nil, false
+	r.machine, r.asked = m, nil
 	m.Start()
 	r.pump(round)
 }
@@ -283,7 +282,7 @@ func (r *registrar) learn(next *roster) bool {
 	}
 	made.cert = next.cert
 	r.rosters = append(r.rosters, *made)
-	r.machine, r.asked, r.proposing = nil, nil, false
+	r.machine, r.asked = nil, nil
 	for range spreads {
 		p := made.members[r.self.rng.IntN(len(made.members))]
 		for _, to := range w.byPeer[p] {
