@@ -26,7 +26,7 @@
 // # Groups: what is certified, and what is not
 //
 // Certified is who takes part. A list of members, the roster, holds for an epoch of
-// rounds. Whoever wants to be on the next one says so, signed, to the committee: members of
+// rounds. Who is proven to contradict itself in a group is on no further roster. Whoever wants to be on the next one says so, signed, to the committee: members of
 // this roster, drawn by hash, anew for each epoch, who agree on the next roster (consensus/agree,
 // two thirds). A leave is to stop saying so. A roster names the round with which it begins,
 // and the roster before it by hash.

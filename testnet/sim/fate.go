@@ -317,7 +317,9 @@ func (w *world) count(d *driver, c *train.Certificate) {
 	}
 	for _, e := range o.Expelled {
 		n := w.byPeer[e.Peer][0]
-		r.Expelled = append(r.Expelled, n.id)
+		if !slices.Contains(r.Expelled, n.id) {
+			r.Expelled = append(r.Expelled, n.id)
+		}
 		if !n.twin {
 			w.violate("honest member %d is expelled", n.id)
 		}

@@ -356,6 +356,7 @@ func (m *groupModel) apply(o *train.Outcome, results [][]byte) (train.Hash, trai
 func (m *groupModel) commit(c *train.Certificate, next any) {
 	g := m.g
 	m.now = c.Outcome.State
+	g.expelled(c.Outcome.Expelled)
 	if next == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/consensus/agree"
+	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/protocol/train"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -47,6 +48,7 @@ type (
 		body   *train.Join
 	}
 	wishDone struct{ epoch uint64 }
+	proof    struct{ against train.Expelled }
 	ballot   struct { // between committee members
 		epoch uint64
 		send  agree.Send
@@ -60,6 +62,7 @@ type registrar struct {
 	self      *node
 	rosters   []roster // by epoch; durable
 	heard     map[wire.PeerID]uint64
+	banned    map[wire.PeerID]bool // who was shown to contradict itself in a group; durable
 	machine   *agree.Machine
 	saved     *agree.State // durable, of savedOf
 	savedOf   uint64
@@ -74,7 +77,7 @@ type registrar struct {
 }
 
 func newRegistrar(n *node) *registrar {
-	r := &registrar{self: n, heard: map[wire.PeerID]uint64{}}
+	r := &registrar{self: n, heard: map[wire.PeerID]uint64{}, banned: map[wire.PeerID]bool{}}
 	r.rosters = []roster{{id: train.HashOf([]byte("first roster")), begins: 1, members: n.w.first}}
 	return r
 }
@@ -189,8 +192,10 @@ func (r *registrar) wishes() {
 func (r *registrar) receive(from *node, msg any, round uint64) bool {
 	w := r.self.w
 	switch v := msg.(type) {
+	case proof:
+		r.accuse(v.against)
 	case wish:
-		if v.body.Round > r.newest().epoch || r.self.admit(v.body) != nil {
+		if r.banned[v.body.Peer] || v.body.Round > r.newest().epoch || r.self.admit(v.body) != nil {
 			break
 		}
 		if v.body.Round < r.newest().epoch { // it does not know of this roster
@@ -215,6 +220,45 @@ func (r *registrar) receive(from *node, msg any, round uint64) bool {
 	default:
 		return false
 	}
+	return true
+}
+
+// expelled shows the electors whom a group has expelled, and why.
+func (r *registrar) expelled(list []train.Expelled) {
+	for _, e := range list {
+		if !r.accuse(e) {
+			continue
+		}
+		for _, p := range r.newest().electors() {
+			size := len(e.First.Payload) + len(e.Second.Payload) + 2*ed25519.SignatureSize + small
+			r.self.w.sendPeer(r.self, p, votes, size, proof{e})
+		}
+	}
+}
+
+// accuse bans who is proven to contradict itself in a group's round, and reports whether that is
+// new.
+func (r *registrar) accuse(e train.Expelled) bool {
+	m, err := r.self.w.open(&e.First)
+	if err != nil || r.banned[e.Peer] {
+		return false
+	}
+	job := train.Hash{}
+	switch v := m.Body.(type) {
+	case *train.Header:
+		job = v.Job
+	case *train.Reduced:
+		job = v.Job
+	case *train.Proposal:
+		job = v.Job
+	case *train.Vote:
+		job = v.Job
+	}
+	if p, _, err := round.Contradiction(job, &e.First, &e.Second); err != nil || p != e.Peer {
+		return false
+	}
+	r.banned[e.Peer] = true
+	delete(r.heard, e.Peer)
 	return true
 }
 
@@ -438,10 +482,11 @@ func (r *registrar) judge(round uint64) bool {
 		_, ok := ro.apply(q.Proposal.Value)
 		var c change
 		ok = ok && json.Unmarshal(q.Proposal.Value, &c) == nil && c.Begins <= round+8
+		ok = ok && (q.Backed || !slices.ContainsFunc(c.Come, func(p wire.PeerID) bool { return r.banned[p] }))
 		for _, p := range c.Go {
 			ok = ok && (q.Backed || r.heard[p] != c.Epoch)
 		}
-		if ok && !q.Backed && slices.ContainsFunc(c.Come, func(p wire.PeerID) bool { return r.heard[p] != c.Epoch }) {
+		if ok && !q.Backed && slices.ContainsFunc(c.Come, func(p wire.PeerID) bool { return r.heard[p] != c.Epoch && !r.banned[p] }) {
 			return false // it may still be heard
 		}
 		r.machine.Valid(q.Proposal.ID, q.Backed, ok)

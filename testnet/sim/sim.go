@@ -45,6 +45,7 @@ type Config struct {
 	// Target is the loss that is to be reached; with Stop the run ends there.
 	Target float64
 	Stop   bool
+	Alone  bool      // train one machine with the data of all, too
 	Log    io.Writer // what happens, in words; nil: nowhere
 
 	Inner         int           // steps of each member between two exchanges
@@ -126,7 +127,7 @@ type Report struct {
 	Virtual time.Duration // how long the run took in its own time
 	Trace   uint64        // of all that happened: equal runs have equal ones
 
-	Single float64 // least loss of one machine with the data of all, with as many samples (bounded)
+	Single float64 // least loss of one machine with the data of all, with as many samples (bounded), if Alone
 	Loss   float64 // at the end: mean of some honest members
 	Worst  float64 // of them
 	Best   float64 // least mean on the way
@@ -198,7 +199,9 @@ func (w *world) finish() *Report {
 	if w.counted+w.missed > 0 {
 		r.LeftOut = float64(w.missed) / float64(w.counted+w.missed)
 	}
-	r.Single = w.task.single(w.cfg.Nodes, int(r.Virtual/w.cfg.Step))
+	if w.cfg.Alone {
+		r.Single = w.task.single(w.cfg.Nodes, int(r.Virtual/w.cfg.Step))
+	}
 	return r
 }
 
@@ -265,7 +268,10 @@ func (r *Report) String() string {
 		reached = fmt.Sprintf("after %v, in round %d", r.Reached.Round(time.Second), r.ReachedRound)
 	}
 	fmt.Fprintf(&b, "  target loss %.3f     %s\n", c.Target, reached)
-	fmt.Fprintf(&b, "  loss                  %.4f (worst member %.4f, best on the way %.4f); one machine with all data %.4f\n", r.Loss, r.Worst, r.Best, r.Single)
+	fmt.Fprintf(&b, "  loss                  %.4f (worst member %.4f, best on the way %.4f)\n", r.Loss, r.Worst, r.Best)
+	if c.Alone {
+		fmt.Fprintf(&b, "  one machine, all data %.4f\n", r.Single)
+	}
 	fmt.Fprintf(&b, "  bytes per node per s  %.0f: headers %.0f, votes %.0f, data %.0f\n", r.Headers+r.Votes+r.Data, r.Headers, r.Votes, r.Data)
 	switch c.Mode {
 	case Gossip:

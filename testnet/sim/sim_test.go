@@ -161,7 +161,7 @@ func TestLiars(t *testing.T) {
 	t.Parallel()
 	with := func(t *testing.T, mode, rule, name string, liars int) float64 {
 		r := run(t, func(c *sim.Config) {
-			c.Mode, c.Nodes, c.For, c.Rule, c.Attack, c.Liars = mode, 20, 8*time.Minute, rule, name, liars
+			c.Mode, c.Nodes, c.For, c.Rule, c.Attack, c.Liars = mode, 20, 5*time.Minute, rule, name, liars
 		})
 		return r.Loss
 	}
@@ -172,7 +172,7 @@ func TestLiars(t *testing.T) {
 	}{
 		{sim.Rounds, "nnm+trimmed:4", attack.SignFlip10, 4, 1.25},
 		{sim.Rounds, "nnm+trimmed:8", attack.SignFlip, 8, 1.6},
-		{sim.Gossip, "gossip", attack.Noise, 4, 1.6},
+		{sim.Gossip, "gossip", attack.LabelFlip, 4, 1.4},
 	} {
 		t.Run(fmt.Sprint(c.mode, " ", c.attack), func(t *testing.T) {
 			t.Parallel()
@@ -186,6 +186,19 @@ func TestLiars(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestGroupsDropEquivocators checks that what a group has proven keeps a peer off the next
+// rosters.
+func TestGroupsDropEquivocators(t *testing.T) {
+	t.Parallel()
+	r := run(t, func(c *sim.Config) {
+		c.Mode, c.Nodes, c.Group, c.Twins, c.Quorum, c.For = sim.Groups, 40, 8, 2, train.TwoThirds, 5*time.Minute
+	})
+	slices.Sort(r.Expelled)
+	if want := []int{40, 42}; !slices.Equal(r.Expelled, want) || r.Silent < 2 || r.Epochs < 2 {
+		t.Errorf("expelled are %v, want %v; %d are off the roster, after %d epochs", r.Expelled, want, r.Silent, r.Epochs)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 func main() {
 	c := sim.Default()
+	c.Alone = true
 	flag.Uint64Var(&c.Seed, "seed", c.Seed, "of everything: the same one gives the same run")
 	flag.IntVar(&c.Nodes, "nodes", c.Nodes, "members at the beginning")
 	mode := flag.String("mode", "", "rounds, groups or gossip, several with commas; none: all that are for so many nodes")
