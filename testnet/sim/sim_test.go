@@ -172,7 +172,7 @@ func TestLiars(t *testing.T) {
 	}{
 		{sim.Rounds, "nnm+trimmed:4", attack.SignFlip10, 4, 1.25},
 		{sim.Rounds, "nnm+trimmed:8", attack.SignFlip, 8, 1.6},
-		{sim.Gossip, "gossip", attack.LabelFlip, 4, 1.4},
+		{sim.Gossip, "gossip:2", attack.SignFlip10, 4, 1.5},
 	} {
 		t.Run(fmt.Sprint(c.mode, " ", c.attack), func(t *testing.T) {
 			t.Parallel()
