@@ -105,12 +105,12 @@ type trainCrew struct {
 	say  func(format string, args ...any)
 	dir  string
 	rng  *rand.Rand
-	gone map[string]bool // who does not end
 
 	rounds int
 
 	mu    sync.Mutex
 	seen  map[string]*trainSeen
+	gone  map[string]bool // who does not end
 	news  chan struct{} // closed and replaced when seen changes
 	watch sync.WaitGroup
 }
@@ -281,6 +281,7 @@ func (c *trainCrew) submit(ctx context.Context, name string) error {
 		c.seen[name] = new(trainSeen)
 	}
 	c.seen[name].run, c.seen[name].failed = info.ID, ""
+	delete(c.gone, name)
 	c.watch.Go(func() { c.follow(ctx, name, client, info.ID) })
 	return nil
 }
@@ -316,8 +317,7 @@ inner_time = 0.3
 func (c *trainCrew) follow(ctx context.Context, name string, client *api.Client, run string) {
 	res, err := client.Do(ctx, "GET", "/covey/v1/jobs/"+run+"/events", nil)
 	if err != nil {
-		c.say("events of %s: %v", name, err) // the node was killed
-		return
+		return // it was killed
 	}
 	defer res.Body.Close()
 	err = api.ReadEvents(res.Body, func(data []byte) error {
@@ -342,9 +342,20 @@ func (c *trainCrew) follow(ctx context.Context, name string, client *api.Client,
 		c.news = make(chan struct{})
 		return nil
 	})
-	if err != nil {
-		c.say("events of %s: %v", name, err) // a kill breaks them off
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.seen[name]; err != nil && !c.gone[name] && s.run == run && ctx.Err() == nil { // nobody killed it
+		s.failed = err.Error()
+		close(c.news)
+		c.news = make(chan struct{})
 	}
+}
+
+// goes notes that a member is not to end.
+func (c *trainCrew) goes(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone[name] = true
 }
 
 // die kills members one after the other within a third of a second.
@@ -354,7 +365,7 @@ func (c *trainCrew) die(ctx context.Context, names ...string) error {
 			return err
 		}
 		c.say("kill %s: %s", n, c.state())
-		c.gone[n] = true
+		c.goes(n)
 		if err := c.s.Node(n).Kill(); err != nil {
 			return err
 		}
@@ -377,7 +388,6 @@ func (c *trainCrew) back(ctx context.Context, names ...string) error {
 		if err := c.submit(ctx, n); err != nil {
 			return err
 		}
-		delete(c.gone, n)
 	}
 	return nil
 }
@@ -397,7 +407,7 @@ func (c *trainCrew) late(ctx context.Context, names ...string) error {
 func (c *trainCrew) leave(ctx context.Context) error {
 	n := c.some(1)[0]
 	c.say("%s leaves: %s", n, c.state())
-	c.gone[n] = true
+	c.goes(n)
 	return c.s.Node(n).API().Delete(ctx, "/covey/v1/jobs/"+c.seen[n].run, nil)
 }
 
