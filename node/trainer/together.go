@@ -173,22 +173,11 @@ func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
 			return t.enqueueJoin(r, req, sealed, j)
 		}
 	}
-	id, peers, err := t.find(ctx, req.Join)
+	sealed, j, err := t.find(ctx, req.Join)
 	if err != nil {
 		return err
 	}
-	var errs error
-	for _, p := range peers {
-		short, cancel := context.WithTimeout(ctx, 20*time.Second)
-		sealed, j, err := t.client().Job(short, p, id)
-		cancel()
-		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", t.name(p), err))
-			continue
-		}
-		return t.enqueueJoin(r, req, sealed, j)
-	}
-	return fmt.Errorf("job %s: no peer that trains it answers: %w", req.Join, errs)
+	return t.enqueueJoin(r, req, sealed, j)
 }
 
 func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *train.Job) error {
@@ -254,23 +243,48 @@ func (f files) readOwn(name string) (*train.Sealed, *train.Job, error) {
 	return sealed, j, nil
 }
 
-// find looks for a job on the board. A peer that has come a moment ago waits until it must have
-// heard of what there is.
-func (t *Trainer) find(ctx context.Context, name string) (id train.Hash, peers []wire.PeerID, err error) {
+// find gets a job from one of the peers that announce it. One that has come a moment ago tries
+// again until it must have heard of all of them.
+func (t *Trainer) find(ctx context.Context, name string) (*train.Sealed, *train.Job, error) {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		t.ask(ctx)
-		id, peers, err = t.board.find(name)
-		if !errors.Is(err, ErrNoRun) || t.cfg.Now().Sub(t.board.since()) > announceEvery+tellEvery {
-			return id, peers, err
+		id, peers, err := t.board.find(name)
+		if errors.Is(err, ErrUsage) {
+			return nil, nil, err
+		}
+		if err == nil {
+			sealed, j, errs := t.get(ctx, id, peers)
+			if j != nil {
+				return sealed, j, nil
+			}
+			err = fmt.Errorf("job %s: no peer that trains it answers: %w", name, errs)
+		}
+		if t.cfg.Now().Sub(t.board.since()) > announceEvery+tellEvery {
+			return nil, nil, err
 		}
 		select {
 		case <-look.C:
 		case <-ctx.Done():
-			return id, peers, err
+			return nil, nil, err
 		}
 	}
+}
+
+// get gets a job from the first peer that answers.
+func (t *Trainer) get(ctx context.Context, id train.Hash, peers []wire.PeerID) (*train.Sealed, *train.Job, error) {
+	var errs error
+	for _, p := range peers {
+		short, cancel := context.WithTimeout(ctx, 20*time.Second)
+		sealed, j, err := t.client().Job(short, p, id)
+		cancel()
+		if err == nil {
+			return sealed, j, nil
+		}
+		errs = errors.Join(errs, fmt.Errorf("%s: %w", t.name(p), err))
+	}
+	return nil, nil, errs
 }
 
 // goodbye tells the members that this one goes, and waits until they have certified a round

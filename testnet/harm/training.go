@@ -45,8 +45,8 @@ var trainScenes = []struct {
 	run  func(*trainCrew, context.Context) error
 }{
 	{"two die", func(c *trainCrew, ctx context.Context) error { return c.die(ctx, c.some(2)...) }},
-	{"two die and come back", func(c *trainCrew, ctx context.Context) error { return c.back(ctx, c.some(2)...) }},
 	{"all die and come back", func(c *trainCrew, ctx context.Context) error { return c.back(ctx, c.some(5)...) }},
+	{"two die and come back", func(c *trainCrew, ctx context.Context) error { return c.back(ctx, c.some(2)...) }},
 	{"the initiator dies", func(c *trainCrew, ctx context.Context) error { return c.die(ctx, "one") }},
 	{"one comes late", func(c *trainCrew, ctx context.Context) error { return c.late(ctx, c.some(0)...) }},
 	{"one comes late, the initiator is gone", func(c *trainCrew, ctx context.Context) error { return c.late(ctx, "one") }},
@@ -57,7 +57,7 @@ var trainScenes = []struct {
 // live end with the same model.
 func Training(ctx context.Context, l *Lab) ([]Figure, error) {
 	var sum trainSum
-	for i := range l.runs(l.size(2*len(trainScenes), 3)) {
+	for i := range l.runs(l.size(2*len(trainScenes), 2)) {
 		scene := trainScenes[i%len(trainScenes)]
 		seed := l.Seed + uint64(i)
 		began := time.Now()
