@@ -101,17 +101,17 @@ func (s *trainSum) add(f *trainFound, err error) {
 
 // trainCrew is the members of a training.
 type trainCrew struct {
-	s    *runner.Swarm
-	say  func(format string, args ...any)
-	dir  string
-	rng  *rand.Rand
+	s   *runner.Swarm
+	say func(format string, args ...any)
+	dir string
+	rng *rand.Rand
 
 	rounds int
 
 	mu    sync.Mutex
 	seen  map[string]*trainSeen
 	gone  map[string]bool // who does not end
-	news  chan struct{} // closed and replaced when seen changes
+	news  chan struct{}   // closed and replaced when seen changes
 	watch sync.WaitGroup
 }
 
