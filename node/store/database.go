@@ -186,7 +186,8 @@ func (s *Store) realDir() string {
 // closePoll is how often the room on the disk is looked at while the database closes.
 var closePoll = time.Second
 
-// closeTries is how many of those looks find none before that is given up.
+// closeTries is how many of those looks find none, or a table that waits for some, before that
+// is given up.
 const closeTries = 10
 
 // errUnclosed tells that the database waits for room to write what it has in memory, which
@@ -199,9 +200,13 @@ func (s *Store) closeDatabase(db *badger.DB) error {
 	openDatabases.Delete(s.realDir())
 	ended := make(chan struct{})
 	s.closing = ended
+	flattening := s.flattening
 	err := settleReads(db)
 	go func() {
 		defer close(ended)
+		if flattening != nil { // which reads tables, and would be cut off
+			<-flattening
+		}
 		err = errors.Join(err, closeBadger(db))
 	}()
 	poll := time.NewTicker(closePoll)
@@ -212,7 +217,8 @@ func (s *Store) closeDatabase(db *badger.DB) error {
 			return err
 		case <-poll.C:
 		}
-		if free, _, err := s.cfg.Space(s.cfg.Dir); err == nil && free < 2*s.cfg.tuning.memTable {
+		free, _, err := s.cfg.Space(s.cfg.Dir)
+		if err == nil && free < 2*s.cfg.tuning.memTable || waitingTables(s.realDir()).Load() > 0 {
 			full++
 		}
 		if full >= closeTries {

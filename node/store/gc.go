@@ -200,7 +200,8 @@ func (s *Store) sweepRun(keys []digest) (blocks int, bytes int64, err error) {
 
 // compact makes Badger notice what was deleted: it counts the garbage of value log files
 // only when it compacts the tree, from memory through level 0 to the level below. Closing
-// the database does the first two steps, reopening and flattening the rest.
+// the database does the first two steps, reopening and flattening the rest: then there is nothing in
+// memory.
 func (s *Store) compact() error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -216,7 +217,7 @@ func (s *Store) compact() error {
 	if err := s.renew(true); err != nil || s.stuck.Load() {
 		return err
 	}
-	if err := s.flatten(); err != nil {
+	if err := s.flatten(0); err != nil {
 		return fmt.Errorf("compact database: %w", s.wrote(err))
 	}
 	s.stale.Store(false)
@@ -224,8 +225,12 @@ func (s *Store) compact() error {
 }
 
 // renew closes the database and opens it again: if the disk is full, with small files for what
-// frees room, else for reading. s.life must be held for writing.
+// frees room, else for reading. While a compaction waits for room it stays open as it is. s.life
+// must be held for writing.
 func (s *Store) renew(freeing bool) error {
+	if s.isFlattening() {
+		return s.noLog()
+	}
 	s.freeing = freeing
 	defer func() { s.freeing = false }()
 	if s.db != nil {

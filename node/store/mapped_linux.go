@@ -52,7 +52,8 @@ var logWait = 5 * time.Second
 // is one of its files. A file that is new and gets none is removed. Without a next log of
 // changes an open database cannot even read: that one is waited for, at most logWait. A table is
 // waited for without end: Badger tries that of a log again and again, and takes no notice that it
-// lacks one of a compaction, whose entries would be lost.
+// lacks one of a compaction, whose entries would be lost. It draws on the room that was taken for
+// compacting the tree before it does on the reserve. That one waits can be seen in waitingTables.
 func roomForMap(fd int, offset, size int64) error {
 	var st unix.Stat_t
 	fresh := unix.Fstat(fd, &st) == nil && st.Blocks == 0
@@ -65,11 +66,17 @@ func roomForMap(fd int, offset, size int64) error {
 		return err
 	}
 	dir := filepath.Dir(name)
-	late := time.After(logWait)
+	late, waits, isTable := time.After(logWait), false, fresh && filepath.Ext(name) == ".sst"
 	for isFull(err) {
 		switch {
+		case isTable && releaseRoom(filepath.Dir(dir), size):
 		case releaseReserve(filepath.Dir(dir)):
-		case fresh && filepath.Ext(name) == ".sst":
+		case isTable:
+			if !waits {
+				waits = true
+				waitingTables(dir).Add(1)
+				defer waitingTables(dir).Add(-1)
+			}
 			time.Sleep(roomRetry)
 		default:
 			if logs, _ := openDatabases.Load(dir); logs != true || filepath.Ext(name) != ".mem" {

@@ -202,10 +202,12 @@ func (s *Store) commit(n int, set func(txn *badger.Txn, i int) error) (i int, er
 // commitAlone does the work of commit. s.writing must be held.
 func (s *Store) commitAlone(n int, set func(txn *badger.Txn, i int) error) (i int, err error) {
 	for i < n {
+		if !s.stuck.Load() {
+			s.compactLevel0()
+		}
 		if s.stuck.Load() {
 			return i, s.CheckRoom(0)
 		}
-		s.compactLevel0()
 		txn := s.db.NewTransaction(true)
 		first := i
 		for ; i < n && err == nil; i++ {

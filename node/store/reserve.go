@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // The reserve is a file that does nothing but occupy room. On a full disk it goes first, so
@@ -27,6 +28,14 @@ const startBytes = 4 << 20
 // it found no room for its next log of changes, so that it can be neither written nor read, or is
 // about to close.
 var openDatabases sync.Map
+
+// waitTables has the number of tables of the database in each directory that wait for room.
+var waitTables sync.Map
+
+func waitingTables(dir string) *atomic.Int32 {
+	n, _ := waitTables.LoadOrStore(dir, new(atomic.Int32))
+	return n.(*atomic.Int32)
+}
 
 // logless reports whether the database must be opened again before it is read.
 func (s *Store) logless() bool {
@@ -50,8 +59,11 @@ func (t tuning) openBytes() int64 { return 2*t.vlogFile + 2*t.memTable + 2*t.mem
 func (s *Store) reserveBytes() int64 { return s.openBytes() + 4*startBytes }
 
 // reserveKept returns how much there is of the reserve.
-func (s *Store) reserveKept() int64 {
-	info, err := os.Stat(filepath.Join(s.cfg.Dir, reserveName))
+func (s *Store) reserveKept() int64 { return sizeOf(filepath.Join(s.cfg.Dir, reserveName)) }
+
+// sizeOf returns the size of a file, 0 if there is none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
 	if err != nil {
 		return 0
 	}
@@ -75,22 +87,23 @@ func (s *Store) makeReserve() {
 	if s.reserveMissing(0) == 0 {
 		return
 	}
-	if err := s.writeReserve(path); err != nil {
+	if err := occupy(path, s.reserveBytes()); err != nil {
 		s.cfg.Log.Warn("no reserve for a full disk", "err", err)
 		shrinkReserve(s.cfg.Dir, s.reserveBytes())
 	}
 }
 
-func (s *Store) writeReserve(path string) (err error) {
+// occupy makes a file that does nothing but occupy a number of bytes, or has one do so.
+func occupy(path string, size int64) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := reserveRoom(f, s.reserveBytes()); err != nil {
+	if err := reserveRoom(f, size); err != nil {
 		return err
 	}
-	return f.Truncate(s.reserveBytes())
+	return f.Truncate(size)
 }
 
 // releaseReserve gives a part of the reserve of a store to the disk, and reports whether there
@@ -98,8 +111,20 @@ func (s *Store) writeReserve(path string) (err error) {
 // there is room for a new one.
 func releaseReserve(dir string) bool { return shrinkReserve(dir, reserveStep) }
 
-func shrinkReserve(dir string, n int64) bool {
-	path := filepath.Join(dir, reserveName)
+func shrinkReserve(dir string, n int64) bool { return shrink(filepath.Join(dir, reserveName), n) }
+
+// roomGrain is what the room of a compaction is given back in multiples of: no less than a block
+// of the disk.
+const roomGrain = 64 << 10
+
+// releaseRoom gives as much to the disk as a table needs, of the room that was taken for
+// compacting the tree of a store, and reports whether there was any left.
+func releaseRoom(dir string, size int64) bool {
+	return shrink(filepath.Join(dir, roomName), (size+roomGrain-1)/roomGrain*roomGrain)
+}
+
+// shrink gives n bytes of a file that occupies room to the disk, and reports whether there were any.
+func shrink(path string, n int64) bool {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() == 0 {
 		return false

@@ -8,14 +8,15 @@ import (
 )
 
 // diskRoom returns how many bytes of the disk may still be written, and how many must stay
-// free: the owner's margin, at least what the database needs for files of its own.
+// free: the owner's margin, at least what the database needs for files of its own. What is lent
+// to a compaction counts as free.
 func (s *Store) diskRoom() (left, margin int64, err error) {
 	free, total, err := s.cfg.Space(s.cfg.Dir)
 	if err != nil {
 		return 0, 0, err
 	}
 	margin = max(s.cfg.MarginBytes, int64(float64(total)*s.cfg.MarginPercent/100), s.openBytes())
-	return free - margin, margin, nil
+	return free + s.roomKept() - margin, margin, nil
 }
 
 // room returns how many bytes may still be written, and by which bound: a margin of 0

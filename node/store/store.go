@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -40,6 +41,9 @@ type Store struct {
 	lost    error      // why; wraps errNoDatabase
 	closed  bool
 	closing chan struct{} // closed when the database that was closed last has ended
+	// flattening is closed when the last compaction of the tree has ended. It is set with life
+	// held for writing, or for reading with writing.
+	flattening chan struct{}
 	// freeing is set while the database is opened for what frees room: it must take writes.
 	freeing bool
 
@@ -121,6 +125,9 @@ func (s *Store) open() (err error) {
 			err = releaseAfter(s.lock, err)
 		}
 	}()
+	if err := os.Remove(filepath.Join(s.cfg.Dir, roomName)); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was cut off
+		return err
+	}
 	s.easeStart()
 	if s.roots, err = loadRoots(s.cfg.Dir, s.cfg.Log); err != nil {
 		return err
