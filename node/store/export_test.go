@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -63,6 +64,9 @@ func (s *Store) Quarantined() ([]Quarantined, error) {
 
 // PayOwed does the GC that is owed, as Run does.
 func (s *Store) PayOwed(ctx context.Context) { s.payOwed(ctx) }
+
+// Unclosed reports whether a database was left to close by itself when there is room.
+func Unclosed(err error) bool { return errors.Is(err, errUnclosed) }
 
 // Watch looks at the room on the disk, as Run does.
 func (s *Store) Watch() { s.watch() }

@@ -153,7 +153,9 @@ func discardOwed(d *smallFS) error {
 			return fmt.Errorf("discard without room: %v, noted: %t", err, d.owed())
 		}
 		if restart {
-			err = s.Close()
+			if err = s.Close(); store.Unclosed(err) { // it is still open on the full disk
+				err = nil
+			}
 		}
 		if err := errors.Join(err, d.clear()); err != nil {
 			return err

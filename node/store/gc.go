@@ -80,18 +80,23 @@ func (s *Store) freed() func() int64 {
 }
 
 // giveBack gives the space of deleted blocks back to the disk, on a full disk that of the files
-// in advance too, and returns how many files it took to that.
+// in advance too, and returns how many files it took to that. Without room to compact the tree it
+// does so with what was known to be garbage before, and returns a SpaceError.
 func (s *Store) giveBack(ctx context.Context) (files int, err error) {
 	if err := s.makeWritable(true); err != nil {
 		return 0, fmt.Errorf("collect garbage: %w", err)
 	}
+	var noRoom error
 	left, _, err := s.diskRoom()
 	if hoards := err == nil && left <= 0 && !s.lean.Load(); hoards || s.stale.Load() {
-		if err := s.compact(); err != nil {
-			return 0, err
+		if noRoom = s.compact(); noRoom != nil && !isSpace(noRoom) {
+			return 0, noRoom
 		}
 	}
 	files, err = s.reclaim(ctx, thoroughRatio)
+	if noRoom != nil {
+		err = noRoom
+	}
 	s.measure()
 	s.watch()
 	return files, err
@@ -210,6 +215,9 @@ func (s *Store) compact() error {
 	}
 	if s.db == nil {
 		return s.lost
+	}
+	if err := s.checkTreeRoom(); err != nil { // Badger compacts level 0 when it closes, too
+		return fmt.Errorf("compact database: %w", err)
 	}
 	if err := s.syncDatabase(); err != nil {
 		return fmt.Errorf("compact database: %w", err)

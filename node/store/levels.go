@@ -99,14 +99,30 @@ func (s *Store) isFlattening() bool {
 // for so many bytes of tables of what is in memory. Where there is less, the reserve stands for some of it. The
 // function that it returns gives what is left back.
 func (s *Store) takeRoom(flushed int64) (give func(), err error) {
-	need := flushed
-	for _, l := range s.db.Levels() {
-		need += l.Size
-	}
+	need := flushed + s.treeBytes()
 	if give, err = s.lendRoom(need); isSpace(err) {
 		give, err = s.lendRoom(max(0, need-s.reserveKept()))
 	}
 	return give, err
+}
+
+// treeBytes is how much the tables of the tree have.
+func (s *Store) treeBytes() (n int64) {
+	for _, l := range s.db.Levels() {
+		n += l.Size
+	}
+	return n
+}
+
+// checkTreeRoom returns a SpaceError if there is no room for the tree once more. What is in memory
+// gets its room from its logs, which go.
+func (s *Store) checkTreeRoom() error {
+	need := max(0, s.treeBytes()-s.reserveKept())
+	free, _, err := s.cfg.Space(s.cfg.Dir)
+	if err == nil && free < need {
+		return opening(need, free, nil)
+	}
+	return err
 }
 
 // lendRoom occupies room on the disk until the function that it returns is called.
