@@ -101,7 +101,7 @@ func (s *Store) isFlattening() bool {
 func (s *Store) takeRoom(flushed int64) (give func(), err error) {
 	need := flushed + s.treeBytes()
 	if give, err = s.lendRoom(need); isSpace(err) {
-		give, err = s.lendRoom(max(0, need-s.reserveKept()))
+		give, err = s.lendRoom(max(0, need-s.reserveForTables()))
 	}
 	return give, err
 }
@@ -114,10 +114,30 @@ func (s *Store) treeBytes() (n int64) {
 	return n
 }
 
+// reserveForTables is how much of the reserve tables may draw on.
+func (s *Store) reserveForTables() int64 {
+	if !s.cfg.tuning.roomForMaps {
+		return 0
+	}
+	return s.reserveKept()
+}
+
+// flattenToClose compacts the tree before the database closes where Badger may not do that by
+// itself, as it would not look at the room. Without room what is at level 0 stays there, as does
+// what is in memory, and is compacted later: see Store.stale. s.life is held for writing.
+func (s *Store) flattenToClose() {
+	if s.cfg.tuning.roomForMaps || s.stuck.Load() || s.db.Levels()[0].NumTables == 0 {
+		return
+	}
+	if err := s.flatten(flushTables * s.db.Opts().MemTableSize); err != nil {
+		s.cfg.Log.Info("tree not compacted before it is closed", "err", err)
+	}
+}
+
 // checkTreeRoom returns a SpaceError if there is no room for the tree once more. What is in memory
 // gets its room from its logs, which go.
 func (s *Store) checkTreeRoom() error {
-	need := max(0, s.treeBytes()-s.reserveKept())
+	need := max(0, s.treeBytes()-s.reserveForTables())
 	free, _, err := s.cfg.Space(s.cfg.Dir)
 	if err == nil && free < need {
 		return opening(need, free, nil)
@@ -133,6 +153,9 @@ func (s *Store) lendRoom(need int64) (give func(), err error) {
 	}
 	if free < need {
 		return nil, opening(need, free, nil)
+	}
+	if !s.cfg.tuning.roomForMaps { // nothing would draw on it
+		return func() {}, nil
 	}
 	path := filepath.Join(s.cfg.Dir, roomName)
 	give = func() {

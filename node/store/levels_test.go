@@ -159,3 +159,53 @@ func TestManyTablesOpen(t *testing.T) {
 	}
 	holdsAll(t, s, slices.Concat(blocks, more))
 }
+
+// mapsWithoutRoom is treeFiles on a system where files are mapped without room.
+func mapsWithoutRoom() *tuning {
+	t := treeFiles()
+	t.roomForMaps = false
+	return t
+}
+
+// TestReserveIsNoRoomForMaps has room for the tree once more only with the reserve, which is not
+// given back for tables: the tree is not compacted, also when the store closes.
+func TestReserveIsNoRoomForMaps(t *testing.T) {
+	t.Parallel()
+	var free atomic.Int64
+	free.Store(1 << 30)
+	cfg := Config{Dir: t.TempDir(), tuning: mapsWithoutRoom(), MarginBytes: 1, MarginPercent: 1e-9}
+	cfg.Space = func(string) (int64, int64, error) { return free.Load(), 1 << 40, nil }
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := treeBlocks(t, 22_000, 1)
+	putTree(t, s, blocks[:5_000]) // too few tables to be compacted
+	free.Store(8 << 20)           // less than a tree that is to be compacted has, more than must stay free
+	if most := putTree(t, s, blocks[5_000:]); most <= atMost || s.reserveKept() == 0 {
+		t.Errorf("level 0 has had %d tables, with a reserve of %d bytes", most, s.reserveKept())
+	}
+	before := s.db.Levels()[0].NumTables
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	free.Store(1 << 30)
+	if s, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if n := s.db.Levels()[0].NumTables; n < before {
+		t.Errorf("level 0 had %d tables, and has %d after it was closed without room", before, n)
+	}
+	holdsAll(t, s, blocks)
+	if err := s.Close(); err != nil { // with room
+		t.Fatal(err)
+	}
+	if s, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.db.Levels()[0].NumTables; n > 1 {
+		t.Errorf("level 0 has %d tables after it was closed with room", n)
+	}
+	holdsAll(t, s, blocks)
+}

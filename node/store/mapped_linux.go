@@ -42,6 +42,9 @@ func wrapMap() struct{} {
 	return struct{}{}
 }
 
+// roomForMaps tells that roomForMap is there.
+const roomForMaps = true
+
 // roomRetry is how often room is looked for where there must be some.
 const roomRetry = 100 * time.Millisecond
 

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// roomForMaps tells that files are mapped without room.
+const roomForMaps = false
+
 // reserveRoom makes a file that occupies a number of bytes.
 func reserveRoom(f *os.File, size int64) error {
 	zeros := make([]byte, min(size, 1<<20))

@@ -141,7 +141,8 @@ func (s *Store) open() (err error) {
 	s.restartTail()
 	s.measure()
 	s.owed.Store(s.readOwed())
-	s.stale.Store(s.owed.Load() != owesNothing) // what was deleted before is not counted as garbage yet
+	left := !s.cfg.tuning.roomForMaps && s.db.Levels()[0].NumTables > 0
+	s.stale.Store(left || s.owed.Load() != owesNothing) // what was deleted before is not counted as garbage yet
 	s.makeReserve()
 	s.tell()
 	if n, err := s.salvage(s.asideDir()); n > 0 || err != nil {
@@ -183,6 +184,7 @@ func (s *Store) Close() error {
 	s.metrics.unregister()
 	var err error
 	if s.db != nil {
+		s.flattenToClose()
 		err = s.closeDatabase(s.db)
 	}
 	if err := errors.Join(err, s.releaseLock()); err != nil {

@@ -19,6 +19,7 @@ type tuning struct {
 	blockCache     int64
 	compression    options.CompressionType
 	syncWrites     bool
+	roomForMaps    bool // tables get their room at the cost of the reserve, or wait for it
 }
 
 // defaultTuning keeps the tree to keys and pointers: blocks are written once, to the value
@@ -30,6 +31,7 @@ func defaultTuning() tuning {
 		memTable:       8 << 20,
 		blockCache:     0,
 		compression:    options.None,
+		roomForMaps:    roomForMaps,
 	}
 }
 
@@ -48,6 +50,10 @@ func (s *Store) leanTuning() tuning {
 const leanFile = 1 << 20
 
 func (t tuning) options(dir string, log *slog.Logger) badger.Options {
+	level0 := 5 // Badger's own
+	if !t.roomForMaps {
+		level0 = 0 // so that Flatten compacts a single table too, as Badger does when it closes
+	}
 	return badger.DefaultOptions(dir).
 		WithValueThreshold(t.valueThreshold).
 		WithValueLogFileSize(t.vlogFile).
@@ -57,8 +63,9 @@ func (t tuning) options(dir string, log *slog.Logger) badger.Options {
 		WithBlockCacheSize(t.blockCache).
 		WithCompression(t.compression).
 		WithSyncWrites(t.syncWrites).
-		WithCompactL0OnClose(true). // else deletions stay there, and the garbage uncounted
-		WithNumCompactors(0).       // see compactLevel0
+		WithCompactL0OnClose(t.roomForMaps). // else flattenToClose does it, with a look at the room
+		WithNumCompactors(0).                // see compactLevel0
+		WithNumLevelZeroTables(level0).
 		WithNumLevelZeroTablesStall(noStall).
 		WithNumGoroutines(2).
 		WithMetricsEnabled(false).
