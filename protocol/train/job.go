@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"time"
+	"unicode"
 
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
@@ -197,13 +198,14 @@ func (a *Announce) Validate() error {
 	return a.Membership.Validate()
 }
 
-// validName reports whether text is a name: short, and of printable characters.
+// validName reports whether text is a name: short, and without characters that control a screen or
+// the direction of writing.
 func validName(text string) bool {
 	if text == "" || len(text) > protocol.MaxTextName {
 		return false
 	}
 	for _, r := range text {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return false
 		}
 	}

@@ -124,6 +124,21 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// TestNames has names that would control a terminal or turn the writing around.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	for name, ok := range map[string]bool{
+		"letters": true, "Zählung 7": true, "文字": true, "שלום": true, "": false, "a\x1b[2J": false, "a\x7f": false, "a\u0080": false, "a\u009b2J": false, "a\u009f": false,
+		"a\u202eb": false, "a\u2066b": false, "a\u200fb": false,
+	} {
+		j := bodies(t)[0].(*train.Job)
+		j.Name = name
+		if err := j.Validate(); (err == nil) != ok {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
 // certify returns a certificate of an outcome by some of its round's members.
 func certify(t *testing.T, o train.Outcome, view uint64, list []wire.PeerID, keys map[wire.PeerID]ed25519.PrivateKey, signers train.Set) *train.Certificate {
 	t.Helper()
