@@ -54,6 +54,7 @@ type Machine struct {
 	asked    int                            // view in which this member is to propose; -1: none
 	pending  map[question]*train.Outcome    // proposals to be judged
 	drafts   map[train.Hash]*tried          //
+	own      *train.Outcome                 // own draft until it is answered and proposed; nil: none
 	ending   bool                           // Commit was told
 	endingAt int                            // when the certificate of the round came
 	stating  train.Hash                     // root of the state that was asked for
@@ -148,7 +149,7 @@ func (m *Machine) begin() error {
 	m.began, m.me, m.places = m.now, m.place(m.cfg.Me), make([]member, n)
 	m.closedAt, m.senders, m.reducing, m.complete = -1, 0, false, false
 	m.held, m.fetching = map[train.Hash]bool{}, map[train.Hash]bool{}
-	m.agree, m.asked, m.ending, m.endingAt = nil, -1, false, m.now
+	m.agree, m.asked, m.own, m.ending, m.endingAt = nil, -1, nil, false, m.now
 	m.pending, m.drafts, m.helpedAt = map[question]*train.Outcome{}, map[train.Hash]*tried{}, map[wire.PeerID]int{}
 	for p := range m.evidence {
 		if m.place(p) < 0 {

@@ -320,11 +320,15 @@ func (m *Machine) propose() bool {
 	if m.asked < 0 || !m.complete || !m.level() || m.senders.Len() < m.quorum() {
 		return false
 	}
-	o := m.draft()
+	if m.own == nil { // what comes while the driver is asked waits for the next one
+		m.own = m.draft()
+	}
+	o := m.own
 	t := m.try(o)
 	if !t.done {
 		return false
 	}
+	m.own = nil
 	if o.State, o.End = t.root, t.end; m.stop && o.End == train.EndNone {
 		o.End = train.EndStopped
 	}

@@ -65,6 +65,8 @@ type node struct {
 	fetch    map[train.Hash]round.Fetch
 	state    *round.FetchState
 	drafts   map[train.Hash]train.Hash
+	slow     bool // keeps what it is asked to apply in asked
+	asked    []round.Apply
 }
 
 type packet struct {
@@ -309,15 +311,11 @@ func (w *world) data(nd *node, r *round.Ready) {
 		nd.fetch[f.Result] = f
 	}
 	for _, a := range r.Apply {
-		root, end := after(a.Outcome), train.EndNone
-		if w.rounds > 0 && a.Outcome.Round >= w.rounds {
-			end = train.EndRounds
+		if nd.slow {
+			nd.asked = append(nd.asked, a)
+			continue
 		}
-		if nd.odd {
-			root = train.HashOf(root[:])
-		}
-		nd.drafts[a.Draft] = root
-		nd.m.Applied(a.Draft, root, end)
+		w.apply(nd, a)
 	}
 	for _, e := range r.Evidence {
 		w.printf("%d: member %d contradicts itself: two messages of kind %s", nd.id, w.nodeOf(e.Peer), events[e.First.Kind])
@@ -334,6 +332,19 @@ func (w *world) data(nd *node, r *round.Ready) {
 	if r.Commit != nil {
 		w.commit(nd, r.Commit)
 	}
+}
+
+// apply answers what an outcome makes of the state.
+func (w *world) apply(nd *node, a round.Apply) {
+	root, end := after(a.Outcome), train.EndNone
+	if w.rounds > 0 && a.Outcome.Round >= w.rounds {
+		end = train.EndRounds
+	}
+	if nd.odd {
+		root = train.HashOf(root[:])
+	}
+	nd.drafts[a.Draft] = root
+	nd.m.Applied(a.Draft, root, end)
 }
 
 // after is the state that an outcome makes of its base.
