@@ -164,14 +164,15 @@ func (t *Trainer) jobOf(r *Run, run *job.Running, values int, genesis train.Hash
 
 // submitJoin queues a run of another peer's job.
 func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
-	if req.Folder != "" { // the same member again: nobody has to be there
-		sealed, j, err := files{filepath.Join(req.Folder, swarmDir)}.readOwn(req.Join)
-		if err != nil {
-			return err
-		}
-		if j != nil {
-			return t.enqueueJoin(r, req, sealed, j)
-		}
+	if !filepath.IsAbs(req.Folder) { // never one after the job's name, which is another peer's
+		return fmt.Errorf("%w: to join a job takes a folder for it, with its absolute path", ErrUsage)
+	}
+	sealed, j, err := files{filepath.Join(req.Folder, swarmDir)}.readOwn(req.Join)
+	if err != nil {
+		return err
+	}
+	if j != nil { // the same member again: nobody has to be there
+		return t.enqueueJoin(r, req, sealed, j)
 	}
 	sealed, j, err := t.find(ctx, req.Join)
 	if err != nil {
@@ -195,12 +196,7 @@ func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *trai
 		return asked{err}
 	}
 	r.job.Name = j.Name
-	if req.Folder != "" {
-		if !filepath.IsAbs(req.Folder) {
-			return fmt.Errorf("%w: the folder must be absolute", ErrUsage)
-		}
-		r.job.Train.Folder = req.Folder
-	}
+	r.job.Train.Folder = req.Folder
 	if _, err := os.Stat(filepath.Join(r.job.Folder(), "last.state")); err == nil {
 		r.resume = true // the same member again
 	}
