@@ -405,26 +405,27 @@ func (s *session) receive(from host.ID, data []byte) host.Verdict {
 
 // take verifies messages and gives them to the machine.
 func (s *session) take(b *train.Bundle) host.Verdict {
-	members := s.now().members
-	msgs := make([]round.Message, 0, len(b.Messages))
-	for i := range b.Messages {
+	head, err := round.Open(&b.Messages[0])
+	if err != nil {
+		return host.Reject
+	}
+	first, started := head.Body, s.started()
+	if s.ctx.Err() != nil || !s.heeds(first, len(b.Messages), started) {
+		return host.Ignore
+	}
+	msgs := []round.Message{head}
+	for i := 1; i < len(b.Messages); i++ {
 		m, err := round.Open(&b.Messages[i])
 		if err != nil {
 			return host.Reject
 		}
 		msgs = append(msgs, m)
 	}
-	first := msgs[0].Body
-	if s.ctx.Err() != nil { // it is over
-		return host.Ignore
-	}
-	if !s.started() {
+	if !started {
 		return s.early(msgs)
 	}
-	switch first.Kind() {
-	case train.KindJoin, train.KindCertificate:
-	default:
-		if train.Place(members, first.Signer()) < 0 && len(members) > 0 && s.now().member {
+	for _, m := range msgs {
+		if j, ok := m.Body.(*train.Join); ok && s.admit(j) != nil {
 			return host.Ignore
 		}
 	}
@@ -439,6 +440,19 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 		}
 	}
 	return host.Accept
+}
+
+// heeds reports whether a bundle of so many messages is worth more work, by its first one, whose
+// signature has been checked: outsiders ask to be taken in or show a certificate, one at a time.
+func (s *session) heeds(first train.Body, messages int, started bool) bool {
+	kind, v := first.Kind(), s.now()
+	switch {
+	case !started:
+		return kind == train.KindJoin && messages == 1
+	case !v.member || train.Place(v.members, first.Signer()) >= 0:
+		return true
+	}
+	return messages == 1 && (kind == train.KindJoin || kind == train.KindCertificate)
 }
 
 // apart splits messages so that each certificate comes alone: the machine may go on to the next
