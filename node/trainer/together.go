@@ -174,7 +174,7 @@ func (t *Trainer) submitJoin(ctx context.Context, r *Run, req Request) error {
 	if j != nil { // the same member again: nobody has to be there
 		return t.enqueueJoin(r, req, sealed, j)
 	}
-	sealed, j, err := t.find(ctx, req.Join)
+	sealed, j, err = t.find(ctx, req.Join)
 	if err != nil {
 		return err
 	}
