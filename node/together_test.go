@@ -215,6 +215,10 @@ func TestSwarmRefused(t *testing.T) {
 	for _, x := range []struct{ train, swarm, want string }{
 		{"epochs = 3", "", "set rounds, or target"},
 		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\n", "swarm.mode"},
+		{"", "[swarm]\nrounds = 2\nrule = \"clip\"\n", "swarm.rule"},
+		{"", "[swarm]\nrounds = 2\nrule = \"gossip\"\n", "swarm.rule"},
+		{"", "[swarm]\nrounds = 2\nrule = \"krum:1\"\nmin_peers = 2\n", "swarm.rule"},
+		{"", "[swarm]\nrounds = 2\nmin_peers = 257\n", "swarm.min_peers"},
 		{"", "[swarm]\npatience = 2\n", "swarm.patience"},
 		{"", "[swarm]\nrounds = 2\npublish_every = 1\n", "swarm.publish_every"},
 		{"", "[swarm]\nrounds = 2\nprivacy = {clip = 1.0, noise = 1.0}\n", "swarm.privacy"},

@@ -403,6 +403,36 @@ func (f files) readChain() ([]*train.Sealed, error) {
 	return out, err
 }
 
+// readCertificates returns those of a part of the chain.
+func (f files) readCertificates(start, end int64) ([]*train.Sealed, error) {
+	file, err := os.Open(filepath.Join(f.dir, chainFile))
+	if err != nil {
+		return nil, err
+	}
+	r := io.NewSectionReader(file, start, end-start)
+	var out []*train.Sealed
+	for {
+		s, n := readCertificate(r)
+		if s == nil {
+			break
+		}
+		out, start = append(out, s), start+n
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	if start != end {
+		return nil, fmt.Errorf("%s: not as it was written", file.Name())
+	}
+	return out, nil
+}
+
+// sizeOf is how many bytes a certificate takes in the chain.
+func sizeOf(s *train.Sealed) (int64, error) {
+	b, err := wire.Encode(s)
+	return int64(4 + len(b)), err
+}
+
 // readCertificate reads one certificate and its bytes in the file, nil at the end or where it is
 // not whole.
 func readCertificate(r io.Reader) (*train.Sealed, int64) {

@@ -101,7 +101,9 @@ type session struct {
 	changed chan struct{} // closed and replaced when view or asks change
 	asks    []func(*learner) error
 	data    map[uint64]*roundData
-	chain   []*train.Sealed // certificates, the oldest first
+	chain   []*train.Sealed // the last certificates, the oldest first
+	first   uint64          // round of the first certificate in the file of the chain
+	starts  []int64         // where each begins in it, and where the next one will
 	serving map[train.Hash]*served
 	spare   [][]byte                    // slices of an update that nobody reads any more: memory for the next one
 	wishes  map[wire.PeerID]*train.Join // who wants to be a first member

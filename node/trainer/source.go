@@ -3,6 +3,7 @@ package trainer
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/covey-network/covey/node/host"
@@ -146,20 +147,23 @@ func (t *Trainer) Chain(_ host.ID, c *train.Chain) ([]*train.Sealed, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.chain) == 0 {
+	total := uint64(max(0, len(s.starts)-1))
+	if c.From < s.first || c.From-s.first >= total {
+		s.mu.Unlock()
 		return nil, nil
 	}
-	b, err := s.chain[0].Open()
-	if err != nil {
-		return nil, err
+	at := c.From - s.first
+	n := min(protocol.MaxTrainChain, total-at)
+	start, end := s.starts[at], s.starts[at+n]
+	var list []*train.Sealed
+	if old := total - uint64(len(s.chain)); at >= old {
+		list = slices.Clone(s.chain[at-old : at-old+n])
 	}
-	first := b.(*train.Certificate).Outcome.Round
-	at := 0
-	if c.From > first {
-		at = min(int(min(c.From-first, uint64(len(s.chain)))), len(s.chain))
+	s.mu.Unlock()
+	if list == nil {
+		list, err = s.files.readCertificates(start, end)
 	}
-	return append([]*train.Sealed(nil), s.chain[at:min(at+protocol.MaxTrainChain, len(s.chain))]...), nil
+	return list, err
 }
 
 // Job implements transfer.Source.

@@ -27,6 +27,12 @@ const (
 	askedAtOnce = 3
 	// maxWishes bounds the peers that wait for the first round.
 	maxWishes = 4 * protocol.MaxTrainMembers
+	// maxMinPeers bounds the members that a job may wait for before its first round.
+	maxMinPeers = 256
+	// contactTime bounds one question to a peer that may take this one in.
+	contactTime = 10 * time.Second
+	// maxChain bounds the certificates that a peer that comes takes in.
+	maxChain = 1 << 20
 	// keptRetired is how many jobs that are over a peer still answers for, and retiredLife how
 	// long: members that were away when it ended get the certified state then.
 	keptRetired = 4
@@ -107,26 +113,52 @@ func (s *session) load() error {
 		return fmt.Errorf("%w: %s is of another job", job.ErrExists, s.files.dir)
 	}
 	whole := s.cut(chain)
-	if whole == len(chain) && s.holds() {
-		return nil
+	if whole < len(chain) || !s.holds() {
+		s.log.Warn("chain of certificates mended", "certificates", len(chain), "whole", whole)
+		if err := s.files.writeChain(s.chain); err != nil {
+			return err
+		}
 	}
-	s.log.Warn("chain of certificates mended", "certificates", len(chain), "whole", whole)
-	return s.files.writeChain(s.chain)
+	return s.index(s.chain)
+}
+
+// index notes where the file has certificates that were just written to it, and keeps the last
+// ones in memory.
+func (s *session) index(list []*train.Sealed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sealed := range list {
+		if len(s.starts) == 0 {
+			b, err := sealed.Open()
+			if err != nil {
+				return err
+			}
+			s.first, s.starts = b.(*train.Certificate).Outcome.Round, []int64{0}
+		}
+		n, err := sizeOf(sealed)
+		if err != nil {
+			return err
+		}
+		s.starts = append(s.starts, s.starts[len(s.starts)-1]+n)
+	}
+	s.chain = s.chain[max(0, len(s.chain)-keptChain):]
+	return nil
 }
 
 // cut takes the certificates up to the first that does not follow the one before, and returns how
-// many. Those of a peer that came late may begin after the first round: then the oldest one is
-// trusted.
+// many. What this peer itself kept beyond a gap begins after round 0: then the oldest one is trusted.
 func (s *session) cut(chain []*train.Sealed) int {
 	for i, sealed := range chain {
 		b, err := sealed.Open()
 		c, ok := b.(*train.Certificate)
-		if err != nil || !ok || c.Outcome.Job != s.id || s.follows(s.tip, c) != nil {
+		if err != nil || !ok || c.Outcome.Job != s.id {
+			return i
+		}
+		if own := s.tip == nil && c.Outcome.Round > 0 && c.Peer == s.me; !own && s.follows(s.tip, c) != nil {
 			return i
 		}
 		s.chain, s.tip = append(s.chain, sealed), c
 	}
-	s.chain = s.chain[max(0, len(s.chain)-keptChain):]
 	return len(chain)
 }
 
@@ -312,11 +344,12 @@ func (s *session) relearn() error {
 	return nil
 }
 
-// follows reports whether a certificate is the first one of the job, or follows another.
+// follows reports whether a certificate is the first one of the job, which its initiator alone
+// signs, or follows another. The signature of who passes it on has been checked.
 func (s *session) follows(last, c *train.Certificate) error {
 	if last == nil {
-		if o := &c.Outcome; o.Round == 0 && (c.Peer != s.job.Initiator || o.State != s.job.Genesis) {
-			return errors.New("not the initiator's")
+		if o := &c.Outcome; o.Round != 0 || c.Peer != s.job.Initiator || o.State != s.job.Genesis || o.End != train.EndNone {
+			return errors.New("not the first one, by the job's initiator")
 		}
 		return nil
 	}
@@ -500,10 +533,9 @@ func (s *session) addChain(sealed ...*train.Sealed) error {
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.chain = append(s.chain, sealed...)
-	s.chain = s.chain[max(0, len(s.chain)-keptChain):]
-	return nil
+	s.mu.Unlock()
+	return s.index(sealed)
 }
 
 // join asks to be taken in until there is a certificate of the job, and gets those there are.
@@ -530,36 +562,41 @@ func (s *session) join(ctx context.Context, samples uint64, tell func(), peers f
 	return nil
 }
 
-// firstContact gets the certificates from a peer, or tells it the wish to join.
+// firstContact gets the certificates from a peer, from the first one on, or tells it the wish to
+// join. Those before one that does not hold stand by themselves and are kept.
 func (s *session) firstContact(ctx context.Context, p wire.PeerID, b *train.Bundle) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	var list []*train.Sealed
-	var last *train.Certificate
-	for {
-		from := uint64(0)
-		if last != nil {
-			from = last.Outcome.Round + 1
-		}
-		sealed, got, err := s.net.client.Chain(ctx, p, train.Chain{Job: s.id, From: from})
-		if err != nil {
+	for n := uint64(0); n < maxChain; {
+		list, err := s.nextPage(ctx, p, n)
+		if err := errors.Join(err, s.addChain(list...)); err != nil {
 			return err
 		}
-		for _, c := range got {
-			if err := s.follows(last, c); err != nil {
-				return fmt.Errorf("certificate of round %d: %w", c.Outcome.Round, err)
-			}
-			last = c
-		}
-		if list = append(list, sealed...); len(got) < protocol.MaxTrainChain {
+		if n += uint64(len(list)); len(list) < protocol.MaxTrainChain {
 			break
 		}
 	}
-	if len(list) == 0 {
-		return s.net.client.Tell(ctx, p, b)
+	if s.tip != nil {
+		return nil
 	}
-	s.tip = last
-	return s.addChain(list...)
+	ctx, cancel := context.WithTimeout(ctx, contactTime)
+	defer cancel()
+	return s.net.client.Tell(ctx, p, b)
+}
+
+// nextPage gets certificates from a round on from a peer, up to the first that does not follow.
+func (s *session) nextPage(ctx context.Context, p wire.PeerID, from uint64) ([]*train.Sealed, error) {
+	ctx, cancel := context.WithTimeout(ctx, contactTime)
+	defer cancel()
+	sealed, got, err := s.net.client.Chain(ctx, p, train.Chain{Job: s.id, From: from})
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range got {
+		if err := s.follows(s.tip, c); err != nil {
+			return sealed[:i], fmt.Errorf("certificate of round %d: %w", c.Outcome.Round, err)
+		}
+		s.tip = c
+	}
+	return sealed, nil
 }
 
 // settingsOf makes the settings of a job from its file.
@@ -613,8 +650,17 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if _, err := codec.New(s.Codec, codec.Flat(1<<20)); err != nil {
 		return s, err
 	}
-	if _, err := robust.Parse(s.Rule); err != nil {
+	rule, err := ruleOf(s.Rule)
+	if err != nil {
 		return s, err
+	}
+	if w.MinPeers > maxMinPeers {
+		return s, fmt.Errorf("swarm.min_peers: %d, at most %d", w.MinPeers, maxMinPeers)
+	}
+	if minPeers > 0 || j.Swarm != nil && j.Swarm.MinPeers > 0 {
+		if err := rule.Check(int(min(s.MinPeers, s.Group))); err != nil {
+			return s, fmt.Errorf("swarm.rule: with swarm.min_peers = %d: %w", w.MinPeers, err)
+		}
 	}
 	if s.Rounds == 0 && s.InnerSteps > 0 && j.Train.Steps > 0 {
 		s.Rounds = (uint64(j.Train.Steps) + s.InnerSteps - 1) / s.InnerSteps
@@ -623,6 +669,19 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 		return s, errors.New("swarm: the job has no end that all members see alike: set rounds, or target (epochs are as long as each member's own data)")
 	}
 	return s, s.Validate()
+}
+
+// ruleOf parses a rule and refuses those that cannot combine updates yet, as they need more than
+// the updates of one round.
+func ruleOf(name string) (robust.Rule, error) {
+	rule, err := robust.Parse(name)
+	if err != nil {
+		return rule, fmt.Errorf("swarm.rule: %w", err)
+	}
+	if rule.Referenced() {
+		return rule, fmt.Errorf("swarm.rule: %q is not possible yet: it starts from a reference, which rounds do not keep", name)
+	}
+	return rule, nil
 }
 
 // swarmFolder is where a run keeps what it must find again as a member.

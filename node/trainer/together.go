@@ -188,6 +188,9 @@ func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *trai
 	if need := bytesPerValue * j.Values; t.cfg.Memory > 0 && need > uint64(t.cfg.Memory) {
 		return fmt.Errorf("%w: the job's model needs about %d MiB to train, and this node lends %d MiB: raise limits.memory (covey up --memory)", ErrUsage, need>>20, t.cfg.Memory>>20)
 	}
+	if _, err := ruleOf(j.Settings.Rule); err != nil {
+		return asked{err}
+	}
 	schema, err := job.ParseSchema(j.Schema)
 	if err != nil {
 		return fmt.Errorf("the job cannot be read by this version: %w", err)
