@@ -65,13 +65,14 @@ func TestFirstCertificate(t *testing.T) {
 	t.Parallel()
 	c := newTestChain(t, 2)
 	s := c.session(t, t.TempDir())
-	another, state := *c.all[0], *c.all[0]
+	another, state, later := *c.all[0], *c.all[0], *c.all[1]
+	later.Outcome.State = c.job.Genesis // nothing came of its round
 	another.Peer = wire.PeerIDOf(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize)).Public().(ed25519.PublicKey))
 	state.Outcome.State = train.HashOf([]byte("another state"))
 	for name, tt := range map[string]struct {
 		cert *train.Certificate
 		ok   bool
-	}{"the initiator's": {c.all[0], true}, "a later one": {c.all[1], false}, "another peer's": {&another, false}, "another state": {&state, false}} {
+	}{"the initiator's": {c.all[0], true}, "a later one": {&later, false}, "another peer's": {&another, false}, "another state": {&state, false}} {
 		if err := s.follows(nil, tt.cert); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
