@@ -67,6 +67,10 @@ func (r *running) connected(conn network.Conn) {
 // disconnected is called for each connection that has ended.
 func (r *running) disconnected(conn network.Conn) {
 	id := ID(conn.RemotePeer())
+	mayBeLost := r.gate.get(id) != nil && !r.book.hasParted(id, r.now())
+	if mayBeLost { // begun before the gate drops it, so that its path is lost all the while
+		r.losses.begin(id, conn, r.now())
+	}
 	m := r.gate.drop(id, func() bool { return r.isConnected(id) })
 	if !r.isConnected(id) {
 		r.topics.forget(id)
@@ -77,10 +81,13 @@ func (r *running) disconnected(conn network.Conn) {
 		if r.prober.buried(id) {
 			r.gone(id) // unless the dial below finds it
 		}
-		if !r.book.hasParted(id, r.now()) {
-			r.losses.begin(id, conn, r.now())
-			r.tasks.start(func() { r.lost(id) })
-		}
+	}
+	switch {
+	case !mayBeLost:
+	case m == nil:
+		r.losses.end(id)
+	default:
+		r.tasks.start(func() { r.lost(id) })
 	}
 }
 

@@ -66,19 +66,22 @@ func (h *Host) Path(id ID) Path {
 	if err != nil {
 		return h.book.path(id, h.now())
 	}
-	p, connected := Path{}, false
-	if r.gate.get(id) != nil {
+	p, connected, member := Path{}, false, r.gate.get(id) != nil
+	if member {
 		p, connected = r.connection(id)
 	}
 	if !connected {
 		p = h.book.path(id, h.now())
 	}
 	since := r.losses.since(id)
-	if connected {
+	switch {
+	case connected:
 		since = time.Time{}
 		if h.table.of(id, h.now()) == nil { // it was taken to be gone
 			since = r.prober.silentSince(id)
 		}
+	case member && since.IsZero(): // its last connection ends right now
+		since = h.now()
 	}
 	if !since.IsZero() {
 		p = Path{State: PathLost, Since: since}
