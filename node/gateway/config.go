@@ -95,6 +95,8 @@ type Rows interface {
 	// Moments the mean and standard deviation of these.
 	Far(inputs []float32) (columns []int)
 	Moments(i int) (mean, std float64)
+	// Categories are the values of column i, none of one with numbers.
+	Categories(i int) []string
 }
 
 // Entry is a model in a list.

@@ -56,6 +56,12 @@ type tensorV2 struct {
 	Shape    []int  `json:"shape"`
 }
 
+// describedV2 is an input and more of it.
+type describedV2 struct {
+	tensorV2
+	Parameters map[string][]string `json:"parameters,omitempty"` // of a column of categories: those of training
+}
+
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
 // alternatives; a model of tables wants all of them.
 func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) error {
@@ -63,19 +69,19 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) er
 	if err != nil {
 		return err
 	}
-	inputs, outputs := []tensorV2{}, []tensorV2{}
+	inputs, outputs := []describedV2{}, []tensorV2{}
 	switch m.Task {
 	case taskClassifyImage:
-		inputs = append(inputs, tensorV2{inputImage, typeBytes, []int{-1}}, tensorV2{inputPixels, typeFP32, append([]int{-1}, m.Pictures.Shape()...)})
+		inputs = append(inputs, describedV2{tensorV2: tensorV2{inputImage, typeBytes, []int{-1}}}, describedV2{tensorV2: tensorV2{inputPixels, typeFP32, append([]int{-1}, m.Pictures.Shape()...)}})
 	case taskClassify:
-		inputs = append(inputs, tensorV2{inputText, typeBytes, []int{-1}})
+		inputs = append(inputs, describedV2{tensorV2: tensorV2{inputText, typeBytes, []int{-1}}})
 	case taskClassifyTable, taskRegressTable:
 		for i, name := range m.Rows.Names() {
-			kind := typeBytes
-			if m.Rows.Numeric(i) {
-				kind = typeFP64
+			in := describedV2{tensorV2: tensorV2{name, typeFP64, []int{-1}}}
+			if !m.Rows.Numeric(i) {
+				in.Datatype, in.Parameters = typeBytes, map[string][]string{"categories": m.Rows.Categories(i)}
 			}
-			inputs = append(inputs, tensorV2{name, kind, []int{-1}})
+			inputs = append(inputs, in)
 		}
 	}
 	switch {

@@ -3,7 +3,6 @@ package data
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +20,11 @@ const (
 
 // describe settles the kinds of the columns and the categories.
 func (t *Table) describe(s *Sheet) error {
-	t.label = -1
+	t.label, t.text, t.format = -1, -1, s.Format
+	t.notes, t.warnings, t.columns = slices.Clone(s.Notes), nil, nil
+	for _, name := range s.Header {
+		t.columns = append(t.columns, Column{Name: name})
+	}
 	if t.cfg.Only {
 		if err := t.pick(s); err != nil {
 			return err
@@ -32,23 +35,31 @@ func (t *Table) describe(s *Sheet) error {
 	}
 	rows := s.Rows
 	weighed := make([]*evidence, len(t.columns))
+	var open []int // columns of which nobody said what they are
 	for c := range t.columns {
+		if t.columns[c].Kind == Auto && c != t.label {
+			open = append(open, c)
+		}
 		if k := t.columns[c].Kind; t.cfg.Fixed && k == Number || !t.cfg.Only && (k == Auto || k == Number || k == Category) {
 			weighed[c] = weigh(rows, c)
 		}
 	}
 	file, telling := common(weighed, s.Format)
 	said := s.Format.Decimal != "" || s.Format.Thousands == "." || s.Format.Thousands == ","
+	var errs []error // of all columns, so that the file is mended once
 	for c := range t.columns {
 		others := telling
 		if weighed[c].tells() != "" {
 			others--
 		}
-		err := t.settle(c, rows, weighed[c], others > 0 || said, file)
-		if err != nil {
-			return fmt.Errorf("column %q: %w", t.columns[c].Name, err)
+		if err := t.settle(c, rows, weighed[c], others > 0 || said, file); err != nil {
+			errs = append(errs, fmt.Errorf("column %q: %w", t.columns[c].Name, err))
 		}
 	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	t.leaveOutCounters(rows, open)
 	t.format.Decimal, t.format.Thousands = file.Decimal, file.Thousands
 	if shape := t.Shape(); shape.Values == 0 && shape.Tokens == 0 {
 		return errors.New("no column is an input")
@@ -101,6 +112,7 @@ func (t *Table) pick(s *Sheet) error {
 		return err
 	}
 	t.columns = slices.Clone(t.cfg.Columns)
+	s.Header = names
 	for i := range s.Rows {
 		if s.Rows[i].Err == nil {
 			s.Rows[i].Fields = pickFields(s.Rows[i].Fields, at)
@@ -111,7 +123,6 @@ func (t *Table) pick(s *Sheet) error {
 
 func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation) error {
 	col := &t.columns[c]
-	found := col.Kind == Auto || c == t.label && t.cfg.Measured // nobody said what it is
 	if col.Kind == Auto {
 		if col.Kind = Category; col.Categories == nil {
 			if err := t.guess(c, e); err != nil {
@@ -124,30 +135,16 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 		return t.fixedNumber(c, rows, e, told, file)
 	case col.Kind == Number && e != nil:
 		return t.number(c, rows, e, told, file)
-	case col.Kind == Category && t.cfg.Fixed:
-		return col.known(rows, c)
 	case col.Kind == Category && col.Categories == nil:
 		if c == t.label && t.cfg.Measured && e.continuous() {
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
 		}
-		unit := e.measure()
-		if found && unit != "" && len(e.distinct) > fewValues {
-			ignore := ", kind = \"ignore\" leaves it out"
-			if c == t.label {
-				ignore = ""
-			}
-			return fmt.Errorf("its values are %s; in columns kind = \"category\" takes each for a category%s", e.inUnit(unit), ignore)
-		}
-		if err := col.findCategories(rows, c); err != nil && unit != "" {
-			return fmt.Errorf("%w; they are %s", err, e.inUnit(unit))
-		} else if err != nil {
+		if err := col.findCategories(rows, c); err != nil {
 			return err
 		}
 		t.noteStandIns(c)
-		if n := len(col.Categories); unit != "" {
-			t.note("column %q: its values are %s; now it has %d categories", col.Name, e.inUnit(unit), n)
-		} else if c != t.label && n > fewValues && 4*n > e.values {
-			t.note("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
+		if n := len(col.Categories); c != t.label && n > fewValues && 4*n > e.values {
+			t.warn("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
 		}
 		return nil
 	case col.Kind != Sentence:
@@ -159,11 +156,6 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 	}
 	t.text = c
 	return nil
-}
-
-// inUnit describes values in a unit, and says how they become numbers.
-func (e *evidence) inUnit(unit string) string {
-	return fmt.Sprintf("numbers with a unit (%s), such as %s: take it out of the file, and it is a column of numbers", unit, e.measures[unit].at())
 }
 
 // noteStandIns tells of categories that are not taken for missing values, and may stand for such.
@@ -231,13 +223,7 @@ func (t *Table) others(rows []Row, c int, n Notation) (bad seen) {
 // is as in [evidence.notation].
 func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation) error {
 	col := &t.columns[c]
-	if c != t.label && counts(rows, c, e) {
-		t.note("column %q counts the rows: if it is a number of theirs and no measurement, kind = \"ignore\" leaves it out", col.Name)
-	}
 	said := slices.ContainsFunc(t.cfg.Columns, func(of Column) bool { return of.Name == col.Name && of.Kind == Number })
-	if unit := e.measure(); said && unit != "" {
-		return fmt.Errorf("its values are %s", e.inUnit(unit))
-	}
 	if said && c != t.label && e.numerals == 0 && e.words.count > 0 {
 		return fmt.Errorf("kind = \"number\" is set in columns, and none of its %d values is a number, such as %s: take that away, or set kind = \"category\"", e.values, e.words.at())
 	}
@@ -300,8 +286,9 @@ func (t *Table) fixedNumber(c int, rows []Row, e *evidence, told bool, file Nota
 	return nil
 }
 
-// known refuses a value that is none of the categories.
-func (c *Column) known(rows []Row, at int) error {
+// known refuses a value that is none of the categories of a column.
+func (t *Table) known(rows []Row, at int) error {
+	c := &t.columns[at]
 	numbers := c.numbers()
 	var first seen
 	for i := range rows {
@@ -407,34 +394,17 @@ func (t *Table) noteMissing(words []map[string]int) {
 	}
 }
 
+// warn keeps something that is likely to spoil what is learned, or that was mended.
+func (t *Table) warn(format string, args ...any) {
+	t.warnings = append(t.warnings, fmt.Sprintf(format, args...))
+}
+
 // values counts values and has the verb that goes with them.
 func values(n int, one, more string) string {
 	if n == 1 {
 		return "1 value " + one
 	}
 	return fmt.Sprintf("%d values %s", n, more)
-}
-
-// counts reports whether a column has each whole number of a range once, as one that numbers
-// the rows.
-func counts(rows []Row, c int, e *evidence) bool {
-	if e.values <= fewValues || len(e.distinct) < min(e.values, maxCategories) {
-		return false
-	}
-	found := make(map[int]bool, e.values)
-	low, high := math.MaxInt, math.MinInt
-	for i := range rows {
-		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
-			continue
-		}
-		n, err := strconv.Atoi(rows[i].Fields[c])
-		if err != nil || found[n] {
-			return false
-		}
-		found[n] = true
-		low, high = min(low, n), max(high, n)
-	}
-	return high-low == e.values-1
 }
 
 // noteClasses tells of classes with few rows to learn from, and of such whose names stand for

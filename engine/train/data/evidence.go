@@ -33,11 +33,13 @@ type evidence struct {
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
-	trailing        seen             // numerals with their minus behind them
-	minus           bool             // whole ones among them are numbers too
-	words           seen             // that are neither numerals nor stand for missing ones
-	measures        map[string]*seen // words that are numbers in a unit other than a currency or %
-	distinct        map[string]bool
+	trailing        seen // numerals with their minus behind them
+	minus           bool // whole ones among them are numbers too
+	words           seen // that are neither numerals nor stand for missing ones
+	// measures are words that are numbers in a unit other than a currency or %; if most values are
+	// in one of them, these are numerals.
+	measures map[string]*seen
+	distinct map[string]bool
 }
 
 // marked are values with a mark that may stand before decimals or between thousands.
@@ -58,6 +60,15 @@ func newEvidence() *evidence {
 
 // weigh looks at all values of a column.
 func weigh(rows []Row, c int) *evidence {
+	e := look(rows, c, Notation{})
+	if unit := e.measure(); unit != "" {
+		return look(rows, c, Notation{Unit: unit})
+	}
+	return e
+}
+
+// look takes numbers in a unit for numerals, if that is no currency or %, which always are.
+func look(rows []Row, c int, in Notation) *evidence {
 	e := newEvidence()
 	var open []int // rows with a number such as 12-
 	for i := range rows {
@@ -76,6 +87,13 @@ func weigh(rows []Row, c int) *evidence {
 				e.numeral(n, s, line)
 			}
 			continue
+		}
+		if bare := in.without(s); bare != s {
+			if n, ok := parseNumeral(bare); ok && n.unit == "" {
+				n.unit = in.Unit
+				e.numeral(n, s, line)
+				continue
+			}
 		}
 		if noNumber(s) {
 			e.noNumber.add(s, line)
@@ -124,13 +142,11 @@ func measure(s string) string {
 	return ""
 }
 
-// measure returns the unit in which all but one in twenty values are, "" if there is none.
+// measure returns the unit in which most values are that are numbers, if all but one in twenty of
+// the others are numbers without a unit; "" if there is none.
 func (e *evidence) measure() string {
-	if e == nil {
-		return ""
-	}
 	for unit, s := range e.measures {
-		if s.count >= 19*(e.values-e.noNumber.count-s.count) {
+		if others := e.words.count - s.count; s.count > e.numerals && len(e.units) == 0 && s.count+e.numerals >= 19*others {
 			return unit
 		}
 	}

@@ -16,7 +16,7 @@ const NoThousands = "none"
 type Notation struct {
 	Decimal   string `json:"decimal,omitempty"`   // , or empty for a point
 	Thousands string `json:"thousands,omitempty"` // between groups of three digits: . , ' or a blank; empty: nothing
-	Unit      string `json:"unit,omitempty"`      // a currency or % that may stand before or after
+	Unit      string `json:"unit,omitempty"`      // a currency or % that may stand before or after, or what may stand after, such as m²
 	// TrailingMinus says that 12- is -12. Numbers with decimals, thousands or a unit may have their
 	// minus behind them anyway.
 	TrailingMinus bool `json:"trailing_minus,omitempty"`
@@ -33,7 +33,7 @@ func (n Notation) valid() bool {
 		ok = false
 	}
 	unit, size := unitOf(n.Unit)
-	return ok && (n.Unit == "" || unit != "" && size == len(n.Unit))
+	return ok && (n.Unit == "" || unit != "" && size == len(n.Unit) || unit == "" && measure("1"+n.Unit) == n.Unit)
 }
 
 func (n Notation) decimal() string {
@@ -280,9 +280,42 @@ func (n Notation) number(s string) (float64, bool) {
 	return n.parse(s)
 }
 
+// loose returns a number in any unit, with whatever stands between its thousands.
+func (n Notation) loose(s string) (float64, bool) {
+	s = withoutMeasure(s)
+	v, _ := parseNumeral(s)
+	n.Unit, n.Thousands, n.TrailingMinus = v.unit, v.thousands, true
+	if v.either != n.decimal() && v.either != "" {
+		n.Thousands = v.either
+	}
+	return n.parse(s)
+}
+
+// withoutMeasure takes a unit that is no currency or % off the end of a number.
+func withoutMeasure(s string) string {
+	if _, ok := parseNumeral(s); ok {
+		return s
+	}
+	return Notation{Unit: measure(s)}.without(s)
+}
+
+// numeric reports whether s is a number in some notation and unit.
+func numeric(s string) bool {
+	_, ok := parseNumeral(withoutMeasure(s))
+	return ok
+}
+
+// without takes the unit off the end of a number, if that is no currency or %.
+func (n Notation) without(s string) string {
+	if unit, _ := unitOf(n.Unit); n.Unit == "" || unit != "" {
+		return s
+	}
+	return clean(strings.TrimSuffix(s, n.Unit))
+}
+
 // rewrite returns a number as programs write it, if it is in this notation.
 func (n Notation) rewrite(s string) (text string, ok bool) {
-	v, ok := parseNumeral(s)
+	v, ok := parseNumeral(n.without(s))
 	if !ok || v.unit != "" && !n.sameUnit(v.unit) || v.trailing && !n.TrailingMinus && !v.amount() {
 		return "", false
 	}

@@ -78,6 +78,9 @@ func (r *Rows) Names() []string {
 // Numeric reports whether column i has numbers, else categories.
 func (r *Rows) Numeric(i int) bool { return r.columns[i].Kind == Number }
 
+// Categories returns the values of column i, none of one with numbers.
+func (r *Rows) Categories(i int) []string { return r.columns[i].Categories }
+
 // Written returns in which encoding the file was that the columns are from, what separated its
 // fields, and what stands before the decimals of numbers: empty what is not known, or differs.
 func (r *Rows) Written() (encoding, separator, decimal string) {

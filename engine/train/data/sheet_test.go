@@ -252,8 +252,8 @@ func TestRefusedColumns(t *testing.T) {
 		{"currencies", column(";", "$5", "€ 7"), `values in several units: 1 in $ ("$5" in line 2), 1 in € ("€ 7" in line 3)`},
 		{"numbers and words", column(",", words...), `60 of 80 values are numbers and 20 are not, such as "x0" in line 3: set its kind`},
 		{"dollars, numbers and words", column(";", append([]string{"$5"}, words...)...), `61 of 81 values are numbers and 20 are not, such as "x0" in line 4: set its kind`},
-		{"in a unit", column(";", inUnit(30, " m²")...), `column "a": its values are numbers with a unit (m²), such as "70,5 m²" in line 2: take it out of the file, and it is a column of numbers; in columns kind = "category" takes each for a category, kind = "ignore" leaves it out`},
-		{"nearly all in a unit", column(";", append(inUnit(30, " m²"), "unknown")...), "numbers with a unit (m²)"},
+		{"several columns", "a;b;y\n511.000;$5;k\n98.000;€ 7;l\n", `column "a": 2 values such as "511.000" in line 2 may have`},
+		{"the second of several columns", "a;b;y\n511.000;$5;k\n98.000;€ 7;l\n", `column "b": values in several units`},
 		{"many categories", column(",", repeatNames(1100)...), `more than 1000 categories, the last is "w1000" in line 1002`},
 	} {
 		_, err := data.ReadTable(strings.NewReader(c.text), "f.csv", data.TableConfig{Label: "y"})
@@ -292,11 +292,10 @@ func TestColumnNotes(t *testing.T) {
 		{"days of ISO", "b,a,y\n1,2024-12-31 10:15,k\n2,2025-01-02T10:15:00Z,l\n", data.Ignore, "has dates"},
 		{"nothing", "b,a,y\n1,,k\n2,-,l\n", data.Ignore, "has no values"},
 		{"names", "b,a,y\n" + strings.ReplaceAll(strings.Join(repeatNames(30), ",k\n1,"), "w0", "1,w0") + ",l\n", data.Category, "30 categories in 30 rows"},
-		{"numbers of the rows", "b,a,y\n" + numbered(30) + "1,7,k\n", data.Number, `column "a" counts the rows: if it is a number of theirs and no measurement, kind = "ignore" leaves it out`},
+		{"numbers of the rows", "b,a,y\n" + numbered(30) + "1,7,k\n", data.Number, `column "a" seems to number the rows, from 30 to 7: if it is no measurement, columns = [{name = "a", kind = "ignore"}] in [data.csv] leaves it out`},
 		{"a rare class", "b,a,y\n" + strings.Repeat("1,2,k\n", 30) + "1,2,l\n", data.Number, `column "y": fewer than 10 rows of "l" (1 row): a model hardly learns such a class`},
 		{"a class of missing values", "b,a,y\n1,2,k\n1,3,n.a.\n1,5,k\n", data.Number, `column "y": "n.a." is taken for a class, of 1 row`},
-		{"a unit", "b,a,y\n1,750 m²,k\n1,1.200 m²,k\n1,-,k\n1,80 m²,l\n", data.Category, `column "a": its values are numbers with a unit (m²), such as "750 m²" in line 2: take it out of the file, and it is a column of numbers; now it has 4 categories`},
-		{"a unit of the label", "a,y\n1,7kWh\n2,8kWh\n", data.Category, `column "y": its values are numbers with a unit (kWh), such as "7kWh" in line 2`},
+		{"a unit", "b,a,y\n1,750 m²,k\n1,120 m²,k\n1,-,k\n1,80,l\n", data.Number, `column "a": 2 values have m², such as "750 m²" in line 2: the number counts`},
 		{"stand-ins", "b,a,y\n1,Gas,k\n1,-,k\n1,n.a.,l\n1,Gas,l\n", data.Category, `column "a": "-" and "n.a." are taken as categories: if they stand for missing values, leave the fields empty, and missing = "fill" in [data.csv] keeps their rows`},
 		{"a stand-in", "b,a,y\n1,Gas,k\n1,k.A.,k\n1,Holz,l\n", data.Category, `column "a": "k.A." is taken as a category: if it stands for missing values`},
 		{"one is missing", "b,a,y\n1,2,k\n1,,k\n1,5,k\n", data.Number, `1 value is missing or unknown, the first in line 3 ("" once): its row is left out`},
@@ -304,7 +303,7 @@ func TestColumnNotes(t *testing.T) {
 		{"most left out", "b,a,y\n1,k,k\n,k,l\n,m,l\n3,m,l\n,m,l\n", data.Category, "3 of 5 rows are left out"},
 	} {
 		d := readTable(t, c.text, data.TableConfig{Label: "y"})
-		notes := strings.Join(d.Notes(), "\n")
+		notes := told(d)
 		if d.Columns()[1].Kind != c.kind || !strings.Contains(notes, c.note) {
 			t.Errorf("%s: %v with notes %q, want %v and %q", c.name, d.Columns()[1].Kind, notes, c.kind, c.note)
 		}

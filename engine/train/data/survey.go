@@ -23,10 +23,14 @@ func (s *Survey) Add(column int, field string, line int) {
 		return
 	}
 	e.values++
-	if n, ok := parseNumeral(field); ok {
+	if n, ok := parseNumeral(withoutMeasure(field)); ok {
 		e.numeral(n, strings.Clone(field), line)
 	}
 }
+
+// Decimal tells what stands before the decimals of a column, "." or ",", "" if its numbers do not
+// tell it.
+func (s *Survey) Decimal(column int) string { return s.columns[column].tells() }
 
 // Written tells what stands before the decimals of the numbers, "." or ",", what between their
 // thousands, if anything, and a value that shows it. decimal is set if that is not empty; else it is

@@ -131,6 +131,7 @@ type Table struct {
 	firstMissing []int
 	format       Format
 	notes        []string
+	warnings     []string
 	bad          badList
 }
 
@@ -140,17 +141,16 @@ var _ Digester = (*Table)(nil)
 // another number of fields than the first one, a number that is none, or no label are left
 // out, see [Table.Bad].
 func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
-	t := &Table{cfg: cfg, text: -1}
+	t := &Table{cfg: cfg}
 	sheet, err := ReadSheet(r, SheetConfig{Format: cfg.Format, Want: t.wanted(), Skip: cfg.Skip, MaxBytes: cfg.MaxBytes})
 	if err == nil && len(sheet.Rows) == 0 {
 		err = fmt.Errorf("%w: there is no row below the names of the columns", ErrNoSamples)
 	}
 	if err == nil {
-		t.format, t.notes = sheet.Format, sheet.Notes
-		for _, h := range sheet.Header {
-			t.columns = append(t.columns, Column{Name: h})
-		}
 		err = t.describe(sheet)
+	}
+	if err == nil {
+		err = t.leaveOutTotals(sheet)
 	}
 	if err == nil {
 		err = t.convert(sheet.Rows, name)
@@ -268,6 +268,10 @@ func (t *Table) Format() Format { return t.format }
 // Notes returns what somebody should know of how the table was read: what columns were taken
 // for where that is not plain, and what is missing.
 func (t *Table) Notes() []string { return t.notes }
+
+// Warnings returns what is likely to spoil what is learned, and what was left out so that it does
+// not.
+func (t *Table) Warnings() []string { return t.warnings }
 
 // Label returns the column that is to be predicted, and its number.
 func (t *Table) Label() (Column, int) { return t.columns[t.label], t.label }

@@ -182,7 +182,7 @@ func TestTableKinds(t *testing.T) {
 	t.Parallel()
 	text := "age,word,y\n"
 	for i := range 40 {
-		text += fmt.Sprintf("%d,w%d,%d\n", i, i%3, i%2)
+		text += fmt.Sprintf("%d,w%d,%d\n", 3*i, i%3, i%2)
 	}
 	d := readTable(t, text+"unknown,w0,1\n", data.TableConfig{Label: "y"})
 	if c := d.Columns(); c[0].Kind != data.Number || c[1].Kind != data.Category || c[2].Kind != data.Number {

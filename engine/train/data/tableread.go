@@ -7,7 +7,6 @@ import (
 
 // convert fills the rows.
 func (t *Table) convert(rows []Row, name string) error {
-	t.dropSums(rows)
 	numbers := make([]map[string]int, len(t.columns)) // of categories
 	for c := range t.columns {
 		numbers[c] = t.columns[c].numbers()
@@ -38,7 +37,7 @@ func (t *Table) convert(rows []Row, name string) error {
 	t.noteClasses()
 	t.noteFar(lines)
 	if n := t.bad.count; 2*n > len(rows) && t.rows > 0 {
-		t.note("%d of %d rows are left out", n, len(rows))
+		t.warn("%d of %d rows are left out", n, len(rows))
 	}
 	if t.rows == 0 {
 		err := fmt.Errorf("%w in %d rows", ErrNoSamples, len(rows))
@@ -111,8 +110,10 @@ func (c *Column) hint(s string) string {
 	n, ok := parseNumeral(s)
 	_, here := c.rewrite(s)
 	switch unit := measure(s); {
+	case !ok && unit != "" && c.Unit != "":
+		return fmt.Sprintf(": it is in %s, and the column in %s", unit, c.Unit)
 	case !ok && unit != "":
-		return fmt.Sprintf(": it has a unit (%s), which is to be taken out of the file", unit)
+		return fmt.Sprintf(": it is in %s, and the column has no unit", unit)
 	case !ok:
 		return ""
 	case here:

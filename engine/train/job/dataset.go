@@ -20,6 +20,7 @@ type dataset struct {
 	target            data.Column // of a table, what is predicted
 	format            data.Format // of a table
 	notes             []string    // of how tables and texts were read
+	warnings          []string    // likewise, what is likely to spoil what is learned
 	known             known
 	bad               int    // files, documents and rows left out
 	contents          string // fingerprint of files of images, else empty

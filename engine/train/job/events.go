@@ -10,7 +10,10 @@ import (
 
 // Options say how a job is run.
 type Options struct {
-	Resume bool   // go on from the last checkpoint
+	Resume bool // go on from the last checkpoint
+	// Again, with Resume, goes on after an end for want of a better validation: the patience
+	// counts anew.
+	Again  bool
 	Events Events // what is told meanwhile
 	// Now is the clock of rates and remaining time; nil is time.Now.
 	Now func() time.Time
@@ -56,6 +59,7 @@ type Start struct {
 	Bad        int           // files, documents and rows left out
 	Columns    []data.Column // of a table, as they were found
 	Notes      []string      // how files were read, and what in them is not plain
+	Warnings   []string      // what is likely to spoil what is learned, and what was left out for that
 }
 
 // Progress tells of a step.

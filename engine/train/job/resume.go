@@ -106,14 +106,24 @@ func (r *runner) resume(now digests) error {
 	case !lost(best):
 		return best
 	case errors.Is(last, fs.ErrNotExist) && errors.Is(best, fs.ErrNotExist):
-		return r.again()
+		return r.anew()
 	default:
 		return fmt.Errorf("%w in %s: %s, %s: put a copy of one back, or remove the folder to begin anew", ErrLost, r.folder, state(lastFile, last), state(bestFile, best))
 	}
 }
 
-// again begins a run again that has no checkpoint, unless it has had one.
-func (r *runner) again() error {
+// again lets a run go on that ended for want of a better validation.
+func (r *runner) again() {
+	t := &r.job.Train
+	if t.Patience == 0 || r.at.Stale < t.Patience || t.Steps > 0 && r.trainer.Steps() >= t.Steps {
+		return
+	}
+	r.at.Stale = 0
+	r.note("the run had ended after %d validations without a better one: it goes on as more steps are asked for, and its patience counts anew", t.Patience)
+}
+
+// anew begins a run again that has no checkpoint, unless it has had one.
+func (r *runner) anew() error {
 	had := ""
 	if step := r.checkpointed(); step > 0 {
 		had = fmt.Sprintf("%s goes to step %d", HistoryFile, step)

@@ -119,6 +119,9 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := r.load(o.Resume); err != nil {
 		return nil, err
 	}
+	if o.Again {
+		r.again()
+	}
 	if f := r.events.Start; f != nil {
 		f(r.start())
 	}
@@ -222,7 +225,7 @@ func (r *runner) bad(b data.Bad) {
 func (r *runner) start() Start {
 	s := Start{
 		Folder: r.folder, Params: len(r.trainer.Params().Values), Samples: r.samples(),
-		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.data.notes,
+		Step: r.trainer.Steps(), Steps: r.steps, Bad: r.data.bad, Columns: r.data.columns, Notes: r.data.notes, Warnings: r.data.warnings,
 	}
 	if r.data.validation != nil {
 		s.Validation = r.data.validation.Len()

@@ -125,6 +125,9 @@ func (d *dataset) table(path string, cfg data.TableConfig, bad func(data.Bad)) (
 	for _, note := range t.Notes() {
 		d.notes = append(d.notes, name+": "+note)
 	}
+	for _, warning := range t.Warnings() {
+		d.warnings = append(d.warnings, name+": "+warning)
+	}
 	return t, nil
 }
 

@@ -317,7 +317,7 @@ func TestSumBelow(t *testing.T) {
 	if !(res.Best.Metric < 1.02*facts.RMSE) {
 		t.Errorf("rmse %v, scikit-learn's least squares has %v", res.Best.Metric, facts.RMSE)
 	}
-	if notes := strings.Join(start.Notes, "\n"); start.Bad != 1 || !strings.Contains(notes, `all inputs are missing but "Sum", which no other row has: is it a sum? The row is left out`) {
+	if notes := strings.Join(start.Warnings, "\n"); start.Bad != 1 || !strings.Contains(notes, `all inputs are missing but "Sum", which no other row has: is it a sum? The row is left out`) {
 		t.Errorf("%d rows left out, notes %s", start.Bad, notes)
 	}
 }

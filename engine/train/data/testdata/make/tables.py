@@ -28,12 +28,12 @@ def write(name, text, encoding):
     return data
 
 
-def fact(name, encoding, sep, t, label, dates=()):
+def fact(name, encoding, sep, t, label, ignored=()):
     columns = []
     for c in t.columns:
         v = t[c]
         number = pd.api.types.is_numeric_dtype(v)
-        kind = "ignore" if c in dates else "number" if number else "category"
+        kind = "ignore" if c in ignored else "number" if number else "category"
         values = [None if pd.isna(x) else float(x) if number else str(x) for x in v]
         columns.append({"name": c, "kind": kind, "values": values})
     facts.append({"file": name, "encoding": encoding, "separator": sep, "label": label, "columns": columns})
@@ -57,7 +57,7 @@ text = "\r\n".join(rows) + "\r\n"
 data = write("european.csv", text, "cp1252")
 plain = data.replace("€ ".encode("cp1252"), b"").replace(" €".encode("cp1252"), b"").replace(b" %", b"")
 t = pd.read_csv(io.BytesIO(plain), sep=";", decimal=",", thousands=".", encoding="cp1252", na_values=["n.a.", "-"])
-fact("european.csv", "windows-1252", ";", t, "Zustand", dates=["Einzug"])
+fact("european.csv", "windows-1252", ";", t, "Zustand", ignored=["Einzug"])
 
 # Excel's "Unicode text".
 rows = ["name\tcount\tclass"] + [f"{['Äpfel', '橙', 'żółw'][i % 3]}\t{i * 7}\t{'ab'[i % 2]}" for i in range(12)]
@@ -71,7 +71,7 @@ for i in range(40):
     rows.append(f'{i},"${amount:,.2f}","{r.integers(1, 2_000_000):,}",{"#N/A" if i % 9 == 4 else f"{r.uniform(0, 1):.4f}"},{["yes", "no"][i % 2]}')
 data = write("american.csv", "\n".join(rows) + "\n", "utf-8-sig")
 t = pd.read_csv(io.BytesIO(data.replace(b"$", b"")), thousands=",")
-fact("american.csv", "utf-8", ",", t, "class")
+fact("american.csv", "utf-8", ",", t, "class", ["id"])
 
 # Numbers with a blank between thousands, and an index that pandas wrote.
 rows = [";Größe;Preis;Klasse"] + [f"{i};{i / 3:.3f}".replace(".", ",") + f";{i * 997:,}".replace(",", "\u00a0") + f";{'xy'[i % 2]}" for i in range(1, 31)]
