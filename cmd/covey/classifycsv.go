@@ -107,10 +107,13 @@ func (p *rowCSV) rows(results []rowResult) error {
 			row = append(row, "")
 		}
 		switch {
-		case res.Error != "":
+		case res.Error != "" || res.Total != "":
 			row = append(row, "")
 			if p.t.classes {
 				row = append(row, "")
+			}
+			if res.Total != "" { // told of the whole table
+				break
 			}
 			if p.told++; p.told <= toldRows {
 				fmt.Fprintf(p.notes, "line %d: %s\n", res.Line, res.Error)

@@ -67,6 +67,10 @@ func (p *rowPrinter) rows(results []rowResult) error {
 func (p *rowPrinter) cells(res rowResult) []string {
 	line := strconv.Itoa(res.Line)
 	switch {
+	case res.Total != "" && p.classes:
+		return []string{line, "-", "none: " + res.Total}
+	case res.Total != "":
+		return []string{line, "none: " + res.Total}
 	case res.Error != "" && p.classes:
 		return []string{line, "-", "error: " + res.Error}
 	case res.Error != "":

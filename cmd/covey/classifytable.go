@@ -33,6 +33,8 @@ type rowResult struct {
 	Labels     []class  `json:"labels,omitempty"`
 	Prediction *float32 `json:"prediction,omitempty"`
 	Error      string   `json:"error,omitempty"` // why there is nothing of these
+	// Total is why the row is taken for a total of others, for which nothing is predicted.
+	Total string `json:"total,omitempty"`
 
 	raw []string // the row as it is in the file, if it is to be written
 }
@@ -70,7 +72,7 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	default:
 		out = newRowPrinter(c.OutOrStdout(), t)
 	}
-	count, bad, told := 0, 0, false
+	count, bad, totals, told := 0, 0, 0, false
 	var first rowResult // that is bad
 	for more := true; more && err == nil; {
 		var rows []rowResult
@@ -78,6 +80,9 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 			err = fmt.Errorf("%s: %w", files[0], err)
 		}
 		for i := range rows {
+			if rows[i].Total != "" {
+				totals++
+			}
 			if rows[i].Error == "" {
 				continue
 			}
@@ -95,6 +100,9 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 	}
 	if count > 0 {
 		err = errors.Join(err, out.end())
+	}
+	if name := r.table.output; err == nil && count > 0 && name != "" && name != "-" {
+		fmt.Fprintf(c.ErrOrStderr(), "%s: %s written, %s\n", name, countText(count, "row"), predictedText(count, count-bad-totals))
 	}
 	for _, n := range t.notes {
 		fmt.Fprintln(c.ErrOrStderr(), "note:", n)
@@ -116,6 +124,14 @@ func (r *runOptions) predictTable(c *cobra.Command, client *api.Client, model st
 		return fmt.Errorf("%s (%s): %d of %d rows cannot be used", files[0], t.formatText(), bad, count)
 	}
 	return nil
+}
+
+// predictedText says how many rows have a prediction.
+func predictedText(rows, predictions int) string {
+	if rows == predictions {
+		return "each with its prediction"
+	}
+	return fmt.Sprintf("%d of them with a prediction", predictions)
 }
 
 // unknownText tells of values that training never saw.
@@ -153,11 +169,12 @@ type tableFile struct {
 	// decimal and thousands are how its numbers are written, if not as in the file of training.
 	decimal, thousands string
 
-	notes   []string      // of how it is read
-	target  string        // what the model predicts: the name of a column; "" if it is not known
-	classes bool          // it has labels, no number
-	unknown []api.Unknown // found in the rows that were sent
-	far     []api.Far     // likewise
+	totals  map[int]string // why rows are taken for totals, by their lines
+	notes   []string       // of how it is read
+	target  string         // what the model predicts: the name of a column; "" if it is not known
+	classes bool           // it has labels, no number
+	unknown []api.Unknown  // found in the rows that were sent
+	far     []api.Far      // likewise
 }
 
 // openTable reads a file as training reads one, and finds the columns that the model takes.
@@ -208,17 +225,7 @@ func (t *tableFile) begin(m *tableModel, o *tableOptions) error {
 	if t.at, err = t.sheet.Columns(t.names); err != nil {
 		return err
 	}
-	var numbers []int
-	for i, in := range m.Inputs {
-		if in.Datatype == "FP64" {
-			numbers = append(numbers, t.at[i])
-		}
-	}
-	if len(numbers) == 0 {
-		return nil
-	}
-	t.settle(numbers, o.format, m.Parameters.Decimal)
-	return t.rewind(rows, cfg)
+	return t.survey(m, o, rows, cfg)
 }
 
 // seekable returns what is in a file, which is read twice: of a pipe a copy in memory.
@@ -263,8 +270,12 @@ func (t *tableFile) next(ctx context.Context, client *api.Client, model string, 
 			break
 		}
 		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line, raw: row.Raw})
+		last := &out[len(out)-1]
 		if row.Err != nil {
-			out[len(out)-1].Error = withoutKeys(row.Err).Error()
+			last.Error = withoutKeys(row.Err).Error()
+			continue
+		}
+		if last.Total = t.totals[row.Line]; last.Total != "" {
 			continue
 		}
 		for i, at := range t.at {
@@ -324,7 +335,7 @@ func (t *tableFile) ask(ctx context.Context, client *api.Client, model string, c
 	row, result := 0, 0
 	for i := range out {
 		o := &out[i]
-		if o.Error != "" {
+		if o.Error != "" || o.Total != "" {
 			continue
 		}
 		if o.Error = failed[row]; o.Error == "" {

@@ -64,23 +64,18 @@ func (o *tableOptions) notTable(model string) error {
 	return usageError{fmt.Errorf("model %s is not for tables: leave out --output, --encoding, --separator, --decimal and --thousands", model)}
 }
 
-// settle finds out how the numbers of a table are written, where set does not say it: as in the
-// table of training, whose decimals are known mostly, unless they can only be read in another way.
-// It goes through the columns of numbers at those places and leaves no row unread.
-func (t *tableFile) settle(numbers []int, set data.Format, trained string) {
-	survey := data.NewSurvey(len(numbers))
-	for {
-		row, err := t.sheet.Next()
-		if err != nil {
-			break // told when the rows are sent
-		}
-		if row.Err != nil {
-			continue
-		}
-		for i, at := range numbers {
-			survey.Add(i, row.Fields[at], row.Line)
+// each goes through all rows that can be taken apart. An error is told when the rows are sent.
+func (t *tableFile) each(f func(row data.Row)) {
+	for row, err := t.sheet.Next(); err == nil; row, err = t.sheet.Next() {
+		if row.Err == nil {
+			f(row)
 		}
 	}
+}
+
+// settle finds out how the numbers of a table are written, where set does not say it: as in the
+// table of training, whose decimals are known mostly, unless they can only be read in another way.
+func (t *tableFile) settle(survey *data.Survey, set data.Format, trained string) {
 	decimal, thousands, example := survey.Written(set.Decimal)
 	own := decimal != "" && trained != "" && decimal != trained || set.Thousands != ""
 	t.format.Decimal, t.format.Thousands = cmp.Or(set.Decimal, trained), set.Thousands
@@ -142,9 +137,15 @@ func (t *tableFile) parameters(top int) map[string]any {
 	return p
 }
 
+// typeNumber is the datatype of columns of numbers.
+const typeNumber = "FP64"
+
 // tableModel is what a node tells of a model of tables.
 type tableModel struct {
-	Inputs     []struct{ Name, Datatype string }
+	Inputs []struct {
+		Name, Datatype string
+		Parameters     struct{ Categories []string }
+	}
 	Outputs    []struct{ Name string }
 	Parameters struct{ Encoding, Separator, Decimal, Target string }
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/catalog"
 	"github.com/covey-network/covey/node/shell"
 )
 
@@ -90,7 +92,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	if t.steps > 0 {
 		j.Train.Steps, j.Train.Epochs = t.steps, 0
 	}
-	if err := t.checkName(c); err != nil {
+	if err := t.checkName(c, path); err != nil {
 		return err
 	}
 	p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, j.MetricName())
@@ -102,7 +104,7 @@ func (t *trainOptions) run(c *cobra.Command, path string) error {
 	}
 	if res.End == job.EndInterrupted {
 		p.failed()
-		p.interrupted(res, t.command(path))
+		p.interrupted(res, t.command(path, true, t.publish))
 		return context.Canceled
 	}
 	if err := p.done(res, j.Train.Patience); err != nil || t.publish == "" || t.swarm {
@@ -125,46 +127,75 @@ func (t *trainOptions) usage(err error) error {
 	return err
 }
 
-// command is what goes on with an interrupted run.
-func (t *trainOptions) command(path string) string {
-	out := "covey train " + shell.Quote(path) + " --resume"
+// command is what trains the job with these flags, and with another name for its model.
+func (t *trainOptions) command(path string, resume bool, publish string) string {
+	out := "covey train " + shell.Quote(path)
+	if resume {
+		out += " --resume"
+	}
 	if t.swarm {
 		out += " --swarm"
+	}
+	if t.minPeers > 0 {
+		out += fmt.Sprintf(" --min-peers %d", t.minPeers)
+	}
+	if t.part != "" {
+		out += " --part " + shell.Quote(t.part)
+	}
+	if t.threads > 0 {
+		out += fmt.Sprintf(" --threads %d", t.threads)
 	}
 	if t.steps > 0 {
 		out += fmt.Sprintf(" --steps %d", t.steps)
 	}
-	if t.publish != "" {
-		out += " --publish " + shell.Quote(t.publish)
+	if publish != "" {
+		out += " --publish " + shell.Quote(publish)
 	}
 	return out + t.dataFlag()
 }
 
 // checkName refuses a name that is in use before the training: the model that comes out could
 // not be published. A run that goes on may have been published before; then it is told.
-func (t *trainOptions) checkName(c *cobra.Command) error {
-	if t.publish == "" {
+func (t *trainOptions) checkName(c *cobra.Command, path string) error {
+	if t.publish == "" || c.Context().Err() != nil {
 		return nil
 	}
-	client, err := t.running(c.Context())
+	if err := catalog.CheckName(t.publish); err != nil {
+		return usageError{fmt.Errorf("--publish: %w", err)}
+	}
+	client, stop, err := t.connect(c.Context())
 	if err != nil {
-		return nil // it is found out at the end
+		return fmt.Errorf("look for the name of --publish: %w", err)
 	}
 	var models []api.Model
-	if client.Get(c.Context(), "/covey/v1/models", nil, &models) != nil {
+	if err := errors.Join(client.Get(c.Context(), "/covey/v1/models", nil, &models), stop()); err != nil {
+		return fmt.Errorf("look for the name of --publish: %w", err)
+	}
+	if !slices.ContainsFunc(models, t.named) {
 		return nil
 	}
-	for _, m := range models {
-		if m.Name != t.publish || m.Task == "" {
-			continue
-		}
-		other := shell.Quote(t.publish + ":2")
-		if !t.resume {
-			return usageError{fmt.Errorf("a model called %s is here: give the new one another name (--publish %s), or remove that one first (covey model rm %s%s)", t.publish, other, shell.Quote(t.publish), t.dataFlag())}
-		}
-		fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here; another one cannot be published under its name, but under %s\n", t.publish, other)
+	other := t.freeName(models)
+	if !t.resume {
+		return usageError{fmt.Errorf("a model called %s is here: give the new one another name (%s), or remove that one first (covey model rm %s%s)",
+			t.publish, t.command(path, false, other), shell.Quote(t.publish), t.dataFlag())}
 	}
+	fmt.Fprintf(c.ErrOrStderr(), "note: a model called %s is here, and another one cannot be published under its name: %s gives it one\n", t.publish, t.command(path, true, other))
 	return nil
+}
+
+// named reports whether a model has the name of --publish.
+func (t *trainOptions) named(m api.Model) bool {
+	return m.Name == catalog.CutLatest(t.publish) && m.Task != "" // without a task only peers have it
+}
+
+// freeName returns a name like that of --publish which no model has.
+func (t *trainOptions) freeName(models []api.Model) string {
+	for i := 2; ; i++ {
+		name := fmt.Sprintf("%s:%d", t.publish, i)
+		if !slices.ContainsFunc(models, func(m api.Model) bool { return m.Name == name }) {
+			return name
+		}
+	}
 }
 
 // publishModel imports the export into the node.
@@ -173,16 +204,40 @@ func (t *trainOptions) publishModel(c *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
+	_, alone := t.running(c.Context()) // no node runs
 	client, stop, err := t.connect(c.Context())
 	if err != nil {
-		return fmt.Errorf("publish: %w (the model is in %s)", err, path)
+		return fmt.Errorf("publish: %w (the model is in %s: %s)", err, path, t.importCommand(path, t.publish))
 	}
 	defer stop()
 	err = t.watch(c, client, "/covey/v1/models/import", api.ImportRequest{Path: abs, Name: t.publish}, func(e *api.Event) string {
 		return fmt.Sprintf("published as %s: %s", e.Name, e.Model)
 	})
-	if err != nil {
-		return fmt.Errorf("publish: %w (the model is in %s: covey model import %s%s)", err, path, shell.Quote(path), t.dataFlag())
+	if err == nil {
+		t.tellHosting(c, alone != nil)
+		return nil
 	}
-	return nil
+	var models []api.Model
+	name := t.publish
+	if client.Get(c.Context(), "/covey/v1/models", nil, &models) == nil && slices.ContainsFunc(models, t.named) {
+		name, err = t.freeName(models), fmt.Errorf("a model called %s is here, and it is another one", t.publish)
+	}
+	return fmt.Errorf("publish: %w (the new model is in %s: %s)", err, path, t.importCommand(path, name))
+}
+
+// importCommand is what publishes a model that is in a folder.
+func (t *trainOptions) importCommand(path, name string) string {
+	return "covey model import " + shell.Quote(path) + " --name " + shell.Quote(name) + t.dataFlag()
+}
+
+// tellHosting says what lets peers use the model.
+func (t *trainOptions) tellHosting(c *cobra.Command, alone bool) {
+	if t.json {
+		return
+	}
+	command := "covey host " + shell.Quote(t.publish) + t.dataFlag()
+	if alone {
+		command = "covey up" + t.dataFlag() + ", and then " + command
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "covey run and the API of this machine can use it; for peers, a node has to serve it: %s\n", command)
 }

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +70,7 @@ func TestTrainPublishRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"40 steps", "ended after step 40: done", "best validation after step 40", "published as letters: bafk"} {
+	for _, want := range []string{"40 steps", "ended after step 40: done", "best validation after step 40", "published as letters: bafk", "for peers, a node has to serve it: covey up --data " + data + ", and then covey host letters --data " + data + "\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q:\n%s", want, out)
 		}
@@ -76,6 +78,44 @@ func TestTrainPublishRun(t *testing.T) {
 	out, err = command(t.Context(), t, data, "run", "letters", "--raw", "abc", "--max-tokens", "4")
 	if err != nil || len(out) < 2 {
 		t.Errorf("asked: %q, %v", out, err)
+	}
+}
+
+// TestTrainPublishTaken refuses before a training a name that a model has or that none can have,
+// with commands that can be pasted.
+func TestTrainPublishTaken(t *testing.T) {
+	t.Parallel()
+	path, data := tiny(t), t.TempDir()
+	if out, err := command(t.Context(), t, data, "train", path, "--steps", "1", "--publish", "letters"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	other := tiny(t)
+	for name, want := range map[string]string{
+		"letters": "a model called letters is here: give the new one another name (covey train " + other + " --threads 1 --steps 3 --publish letters:2 --data " + data +
+			"), or remove that one first (covey model rm letters --data " + data + ")",
+		"letters:latest": "a model called letters",
+		"a/../b":         "--publish: model name",
+	} {
+		out, err := command(t.Context(), t, data, "train", other, "--steps", "3", "--threads", "1", "--publish", name)
+		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), want) || strings.Contains(out, "parameters") {
+			t.Errorf("%s: got %v, want %s:\n%s", name, err, want, out)
+		}
+	}
+	if out, err := command(t.Context(), t, data, "train", other, "--steps", "3", "--publish", "letters:2"); err != nil {
+		t.Errorf("the advice: %v\n%s", err, out)
+	}
+	again := tiny(t)
+	if _, err := command(t.Context(), t, data, "train", again, "--steps", "2"); err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t.Context(), t, data, "train", again, "--resume", "--steps", "4", "--publish", "letters")
+	folder := strings.TrimSuffix(again, ".toml") + ".run"
+	want := "covey model import " + filepath.Join(folder, job.ExportDir) + " --name letters:3 --data " + data
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(out, "note: a model called letters is here") {
+		t.Errorf("after the training: got %v, want %s:\n%s", err, want, out)
+	}
+	if out, err := command(t.Context(), t, data, strings.Fields(strings.TrimPrefix(strings.TrimSuffix(want, " --data "+data), "covey "))...); err != nil {
+		t.Errorf("the advice: %v\n%s", err, out)
 	}
 }
 
@@ -171,28 +211,40 @@ train = {epochs = 3, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1
 	}
 }
 
-// TestTrainPatience asks for more steps of a run that its patience ended: it says what forbids
-// them, and goes on once that is raised.
+// TestTrainPatience asks for more steps of a run that its patience ended: it says what goes on, and
+// that does.
 func TestTrainPatience(t *testing.T) {
 	t.Parallel()
 	path, data := tiny(t), t.TempDir()
-	patient := func(n string) {
-		text := strings.NewReplacer("validate_every = 20", "validate_every = 1\npatience = "+n+"\nschedule = {kind = \"constant\"}", "lr = 0.01", "lr = 3.0").Replace(tinyJob)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	text := strings.NewReplacer("validate_every = 20", "validate_every = 1\npatience = 1\nschedule = {kind = \"constant\"}", "lr = 0.01", "lr = 3.0").Replace(tinyJob)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	patient("1")
-	const want = ": no better validation, and patience = 1 in [train] forbids more steps: raise it or set it to 0, and --resume goes on\n"
-	for _, more := range [][]string{nil, {"--resume", "--steps", "50"}} {
+	ended := regexp.MustCompile(`(?m)^ended after step (\d+): (.*)$`)
+	train := func(more ...string) (out, step, why string) {
+		t.Helper()
 		out, err := command(t.Context(), t, data, append([]string{"train", path}, more...)...)
-		if err != nil || !strings.Contains(out, want) {
-			t.Fatalf("%v: got %v, want %q:\n%s", more, err, want, out)
+		m := ended.FindStringSubmatch(out)
+		if err != nil || m == nil {
+			t.Fatalf("%v: %v\n%s", more, err, out)
 		}
+		return out, m[1], m[2]
 	}
-	patient("0")
-	if out, err := command(t.Context(), t, data, "train", path, "--resume", "--steps", "50"); err != nil || !strings.Contains(out, "ended after step 50: done\n") {
-		t.Errorf("got %v:\n%s", err, out)
+	_, first, why := train()
+	early := "no better validation, and patience = 1 in [train] forbids more steps: --resume --steps N with N above %s goes on all the same"
+	if why != fmt.Sprintf(early, first) {
+		t.Errorf("ended after step %s: %s", first, why)
+	}
+	if _, step, again := train("--resume"); step != first || again != why {
+		t.Errorf("without more steps it ended after step %s: %s", step, again)
+	}
+	out, second, _ := train("--resume", "--steps", "50")
+	if second == first || !strings.Contains(out, "the run had ended after 1 validations without a better one: it goes on") {
+		t.Errorf("50 steps end after step %s, as before:\n%s", second, out)
+	}
+	_, _, why = train("--resume", "--steps", second)
+	if !strings.Contains(why, "--steps N with N above "+second+" goes on") {
+		t.Errorf("no more steps than there are: %s", why)
 	}
 }
 
@@ -206,7 +258,7 @@ train = {steps = 2, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1}
 `
 	for _, c := range []struct{ table, want, last string }{
 		{strings.Repeat("1,k\n2,l\n", 20) + strings.Repeat("Gas,k\n", 1500), "\n1500 files, rows or samples were left out\n", ""},
-		{strings.Repeat("1,k\n2,l\n", 20) + strings.Repeat("Gas,m\n", 15), "\nat least 15 files, rows or samples were left out\n", `no row of the class "m" can be used`},
+		{strings.Repeat("1,k\n2,l\n", 20) + strings.Repeat("Gas,m\n", 15), "\nat least 15 files, rows or samples cannot be used\n", `no row of the class "m" can be used`},
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "job.toml")
@@ -217,7 +269,7 @@ train = {steps = 2, batch = 2, threads = 1, optimizer = {kind = "sgd", lr = 0.1}
 		if (err == nil) != (c.last == "") || err != nil && !strings.Contains(err.Error(), c.last) {
 			t.Errorf("got %v, want %q", err, c.last)
 		}
-		if !strings.Contains(out, "left out more: they are counted at the end\n") || !strings.Contains(out, c.want) {
+		if !strings.Contains(out, "more are left out: they are counted at the end\n") || !strings.Contains(out, c.want) {
 			t.Errorf("output lacks %q:\n%s", c.want, out)
 		}
 	}

@@ -39,7 +39,7 @@ func (t *trainOptions) train(c *cobra.Command, path string, j *job.Job, p *train
 	} else if !errors.Is(err, node.ErrNotRunning) && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return job.Run(c.Context(), j, job.Options{Resume: t.resume, Events: p.events(), Rank: t.rank, Of: t.of})
+	return job.Run(c.Context(), j, job.Options{Resume: t.resume, Again: t.steps > 0, Events: p.events(), Rank: t.rank, Of: t.of})
 }
 
 // unreadable reports whether the node could not read a job that this process can: it runs as

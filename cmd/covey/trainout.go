@@ -34,6 +34,7 @@ type trainProgress struct {
 	loss     float64 // moving mean
 	steps    int     // that went into it
 	open     bool    // the line is not ended
+	begun    int     // step that the run went on after
 	bad      int     // files, rows and samples that were left out
 	named    int     // of them
 	round    uint64  // of a job of the swarm, told last
@@ -67,10 +68,10 @@ func (p *trainProgress) say(format string, args ...any) {
 
 func (p *trainProgress) start(s job.Start) {
 	if p.json {
-		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad, "notes": append([]string{}, s.Notes...)})
+		p.object("start", map[string]any{"folder": s.Folder, "parameters": s.Params, "samples": s.Samples, "validation": s.Validation, "step": s.Step, "steps": s.Steps, "left_out": s.Bad, "notes": append([]string{}, s.Notes...), "warnings": append([]string{}, s.Warnings...)})
 		return
 	}
-	p.bad = max(p.bad, s.Bad) // of many, not each was told
+	p.begun, p.bad = s.Step, max(p.bad, s.Bad) // of many bad ones, not each was told
 	for _, note := range s.Notes {
 		p.say("%s", note)
 	}
@@ -85,6 +86,9 @@ func (p *trainProgress) start(s job.Start) {
 		text += fmt.Sprintf("\n%d files or rows left out", s.Bad)
 	}
 	p.say("%s", text)
+	for _, warning := range s.Warnings { // last, where they are seen
+		p.say("warning: %s", warning)
+	}
 }
 
 // columnsText says what the columns of a table were taken for.
@@ -195,9 +199,9 @@ func (p *trainProgress) left(b data.Bad) {
 	case p.json:
 		p.object("left_out", map[string]any{"name": b.Name, "reason": b.Err.Error()})
 	case p.named <= maxBadShown:
-		p.say("left out %s", b.Error())
+		p.say("%s is left out: %v", b.Name, b.Err)
 	case p.named == maxBadShown+1:
-		p.say("left out more: they are counted at the end")
+		p.say("more are left out: they are counted at the end")
 	}
 }
 
@@ -209,10 +213,10 @@ func (p *trainProgress) leftText() string {
 	return fmt.Sprintf("%d files, rows or samples were left out\n", p.bad)
 }
 
-// failed counts what was left out of a run that ends without a model.
+// failed counts what could not be used in a run that ends without a model.
 func (p *trainProgress) failed() {
 	if !p.json && p.named > maxBadShown {
-		fmt.Fprint(p.w, "at least "+p.leftText()) // before the start not each was told
+		fmt.Fprintf(p.w, "at least %d files, rows or samples cannot be used\n", p.bad) // before the start not each was told
 	}
 }
 
@@ -245,8 +249,11 @@ func (p *trainProgress) done(r *job.Result, patience int) error {
 	var b strings.Builder
 	drawLosses(&b, job.NewCurve(points, 2*curveColumns))
 	fmt.Fprintf(&b, "ended after step %d: %s", r.Step, r.End)
-	if r.End == job.EndEarly {
-		fmt.Fprintf(&b, ", and patience = %d in [train] forbids more steps: raise it or set it to 0, and --resume goes on", patience)
+	switch {
+	case r.End == job.EndEarly:
+		fmt.Fprintf(&b, ", and patience = %d in [train] forbids more steps: --resume --steps N with N above %d goes on all the same", patience, r.Step)
+	case r.End == job.EndDone && p.begun > 0 && p.begun == r.Step:
+		fmt.Fprintf(&b, ", it was before and no step was left: --resume --steps N with N above %d goes on", r.Step)
 	}
 	b.WriteByte('\n')
 	switch {

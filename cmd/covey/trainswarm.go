@@ -160,10 +160,10 @@ func trainListCommand(o *options) *cobra.Command {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", j.Name, j.Job[:12], by, j.Phase, j.Round, j.Members)
 			}
 			if len(runs) > 0 {
-				fmt.Fprintln(w, "\nTRAINING HERE\tID\tSTATE\tSTEP\tLOSS\tFOLDER")
+				fmt.Fprintln(w, "\nTRAINING HERE\tID\tSTATE\tSTEP\tLOSS\tFOLDER, OR WHY IT FAILED")
 			}
 			for _, r := range runs {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%.4f\t%s\n", r.Name, r.ID, r.State, r.Step, r.Loss, r.Folder)
+				fmt.Fprintln(w, runRow(&r))
 			}
 			if len(jobs)+len(runs) == 0 {
 				fmt.Fprintln(w, "no job in the swarm, and no training here: covey train JOB.toml --swarm begins one")
@@ -171,6 +171,19 @@ func trainListCommand(o *options) *cobra.Command {
 			return w.Flush()
 		},
 	}
+}
+
+// runRow is the line of a training, without numbers that it has not.
+func runRow(r *trainer.Info) string {
+	step, loss := "-", "-"
+	if r.Step > 0 {
+		step, loss = strconv.Itoa(r.Step), fmt.Sprintf("%.4f", r.Loss)
+	}
+	last := r.Folder
+	if r.Problem != "" { // more is to be seen with covey train show
+		last, _, _ = strings.Cut(r.Problem, "\n")
+	}
+	return strings.Join([]string{r.Name, r.ID, string(r.State), step, loss, last}, "\t")
 }
 
 // findRun returns a training of this node by its id, or the last one of a name.
@@ -273,6 +286,6 @@ func (p *trainProgress) published(e *trainer.Published) {
 	case e.Error != "":
 		p.say("the model is not served here as %s: %s", e.Name, e.Error)
 	default:
-		p.say("published as %s: %s", e.Name, e.Model)
+		p.say("published as %s: %s; this node serves it, and all peers can use it", e.Name, e.Model)
 	}
 }

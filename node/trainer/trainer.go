@@ -121,6 +121,7 @@ type Run struct {
 	job     *job.Job
 	path    string
 	resume  bool
+	again   bool      // see job.Options
 	swarm   *together // nil: alone
 	rank    int
 	of      int
@@ -155,6 +156,7 @@ func (t *Trainer) Submit(ctx context.Context, req Request) (*Run, error) {
 	}
 	if req.Steps > 0 {
 		r.job.Train.Steps, r.job.Train.Epochs = req.Steps, 0
+		r.again = req.Resume
 	}
 	t.limit(r.job, req.Threads)
 	if req.Swarm {
@@ -336,7 +338,7 @@ func (t *Trainer) run(ctx context.Context, r *Run) {
 		return
 	}
 	t.cfg.Log.Info("training", "run", r.id, "job", r.path)
-	o := job.Options{Resume: r.resume, Events: r.record.events(), Now: t.cfg.Now, Rank: r.rank, Of: r.of}
+	o := job.Options{Resume: r.resume, Again: r.again, Events: r.record.events(), Now: t.cfg.Now, Rank: r.rank, Of: r.of}
 	alone := &polite{busy: t.cfg.Busy, now: t.cfg.Now}
 	var res *job.Result
 	var err error
