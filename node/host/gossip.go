@@ -358,14 +358,7 @@ func (r *running) watchTopic(events *pubsub.TopicEventHandler) {
 
 func (r *running) greet(id ID) {
 	for _, wait := range []time.Duration{0, swapAgain} {
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-r.ctx.Done():
-			t.Stop()
-			return
-		}
-		if r.gate.get(id) == nil {
+		if !sleep(r.ctx, wait) || r.gate.get(id) == nil {
 			return
 		}
 		if err := r.swap(id); err != nil {

@@ -243,6 +243,18 @@ func wake(c chan struct{}) {
 	}
 }
 
+// sleep waits for a time and reports whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // newStream wraps a stream of the library.
 func (r *running) newStream(ls network.Stream) *stream {
 	proto := string(ls.Protocol())
@@ -298,11 +310,7 @@ func (r *running) reach(ctx context.Context, id ID) (*member, error) {
 		if why := r.gate.refusal(id, r.now()); why != nil {
 			return nil, why
 		}
-		t := time.NewTimer(dialPause << try) // until the library has noticed the end, too
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !sleep(ctx, dialPause<<try) { // until the library has noticed the end, too
 			return nil, err
 		}
 	}
