@@ -11,6 +11,8 @@ import (
 // asking is whom this peer asks for an answer, each in one place at a time, and the streams for that. Who
 // asks the same peers for other reasons has one of its own, as a question waits for the one before it.
 type asking struct {
+	now func() time.Time
+
 	mu      sync.Mutex
 	asked   map[ID]*owed
 	streams map[ID]*probeStream
@@ -24,8 +26,8 @@ type owed struct {
 	dead   bool          // set before done is closed: the connection to the peer is being closed
 }
 
-func newAsking() asking {
-	return asking{asked: make(map[ID]*owed), streams: make(map[ID]*probeStream)}
+func newAsking(now func() time.Time) asking {
+	return asking{now: now, asked: make(map[ID]*owed), streams: make(map[ID]*probeStream)}
 }
 
 // ask notes that a peer is being asked, and reports whether it was not before.
@@ -35,7 +37,7 @@ func (a *asking) ask(id ID) bool {
 	if a.asked[id] != nil {
 		return false
 	}
-	a.asked[id] = &owed{since: time.Now(), done: make(chan struct{})}
+	a.asked[id] = &owed{since: a.now(), done: make(chan struct{})}
 	return true
 }
 
@@ -84,7 +86,7 @@ func (a *asking) done(id ID) {
 func (a *asking) doubted(id ID) *owed {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if o := a.asked[id]; o != nil && time.Since(o.since) > relayDoubt {
+	if o := a.asked[id]; o != nil && a.now().Sub(o.since) > relayDoubt {
 		return o
 	}
 	return nil

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 )
@@ -44,7 +45,7 @@ func TestNoStreamIsLeftOpen(t *testing.T) {
 	}{{"rest", (*asking).rest}, {"forget", func(a *asking) { a.forget("x") }}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			a := newAsking()
+			a := newAsking(time.Now)
 			s, err := a.take(&hookContext{t.Context(), func() { c.drop(&a) }}, "x")
 			if err != nil {
 				t.Fatal(err)
@@ -56,5 +57,28 @@ func TestNoStreamIsLeftOpen(t *testing.T) {
 				t.Error("the stream is left open")
 			}
 		})
+	}
+}
+
+// TestOwedByTheClockOfTheHost has a host whose clock is not that of the machine.
+func TestOwedByTheClockOfTheHost(t *testing.T) {
+	t.Parallel()
+	now := time.Now().Add(30 * 24 * time.Hour)
+	a := newAsking(func() time.Time { return now })
+	if !a.ask("x") {
+		t.Fatal("it is being asked already")
+	}
+	for range probesSilent {
+		a.doubt("x")
+	}
+	since := now
+	if now = now.Add(relayDoubt); a.doubted("x") != nil {
+		t.Error("doubted before its time")
+	}
+	if now = now.Add(1); a.doubted("x") == nil {
+		t.Error("not doubted")
+	}
+	if got := a.silentSince("x"); !got.Equal(since) {
+		t.Errorf("silent since %v, want %v", got, since)
 	}
 }

@@ -55,8 +55,8 @@ type prober struct {
 	alarm time.Time   // the last look at all
 }
 
-func newProber() prober {
-	return prober{asking: newAsking(), dead: make(map[ID]bool)}
+func newProber(now func() time.Time) prober {
+	return prober{asking: newAsking(now), dead: make(map[ID]bool)}
 }
 
 // next returns who is to be asked now, "" if there is nobody.

@@ -53,7 +53,7 @@ func TestPeerThatHearsNobodyBlamesNobody(t *testing.T) {
 		{[]ID{"a", "b", "c"}, 7, false},
 		{[]ID{"a", "b", "c", "d"}, 7, true},
 	} {
-		p := newProber()
+		p := newProber(time.Now)
 		for _, id := range append(c.silent, "answers") {
 			if !p.ask(id) || p.ask(id) {
 				t.Fatal("asked twice at once")
@@ -77,7 +77,7 @@ func TestPeerThatHearsNobodyBlamesNobody(t *testing.T) {
 // TestBusyMachineBlamesNobody has looks that come late.
 func TestBusyMachineBlamesNobody(t *testing.T) {
 	t.Parallel()
-	p, now := newProber(), time.Now()
+	p, now := newProber(time.Now), time.Now()
 	for range 3 {
 		if p.onTime(now, time.Second); !p.judges(now) {
 			t.Fatal("a look in time is late")

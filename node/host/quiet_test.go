@@ -199,7 +199,7 @@ func TestRumoursAreBounded(t *testing.T) {
 // TestAllNeighboursAreAsked goes round twice.
 func TestAllNeighboursAreAsked(t *testing.T) {
 	t.Parallel()
-	p := newProber()
+	p := newProber(time.Now)
 	members := map[ID]*member{"a": {}, "b": {}, "c": {}}
 	asked := map[ID]int{}
 	for range 2 * len(members) {

@@ -79,7 +79,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), saves: make(chan struct{}, 1), prober: newProber(), circuits: newAsking()}
+	r := &running{Host: h, ctx: ctx, gate: newGate(h.cfg.Times.Hello), dials: make(chan struct{}, dialsAtOnce), met: make(chan struct{}, 1), renews: make(chan struct{}, 1), saves: make(chan struct{}, 1), prober: newProber(h.now), circuits: newAsking(h.now)}
 	if r.host, err = r.newLibrary(); err != nil {
 		return fmt.Errorf("start host: %w", err)
 	}
