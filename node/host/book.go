@@ -34,11 +34,12 @@ const (
 // known is what the book has on a peer.
 type known struct {
 	addrs    []wire.Addr
-	seen     time.Time // when it was last a verified peer; zero if never
-	sticky   bool      // a bootstrap peer: never forgotten
-	dialing  int       // dials under way: a second one brings a new address to the first
-	fresh    bool      // it has one since the last began
-	near     bool      // it was heard on the local network since then
+	written  []wire.Addr // those in the peers file
+	seen     time.Time   // when it was last a verified peer; zero if never
+	sticky   bool        // a bootstrap peer: never forgotten
+	dialing  int         // dials under way: a second one brings a new address to the first
+	fresh    bool        // it has one since the last began
+	near     bool        // it was heard on the local network since then
 	failures int
 	name     string        // of the machine, for people, as its adverts tell
 	failure  string        // why the last dial was in vain; "" if it was not, or there was none
@@ -437,11 +438,19 @@ func (b *book) load(path string) error {
 		b.add(p.ID, good, false)
 		b.mu.Lock()
 		if k := b.peers[p.ID]; k != nil {
-			k.seen, k.name = p.Seen, p.Name
+			k.seen, k.name, k.written = p.Seen, p.Name, good
 		}
 		b.mu.Unlock()
 	}
 	return nil
+}
+
+// unwritten reports whether the peers file lacks one of a peer's addresses.
+func (b *book) unwritten(id ID, addrs []wire.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k := b.peers[id]
+	return k != nil && slices.ContainsFunc(addrs, func(a wire.Addr) bool { return !slices.Contains(k.written, withoutPeer(a)) })
 }
 
 // save writes the verified peers to the peers file if something changed.
@@ -461,8 +470,19 @@ func (b *book) save(path string) error {
 	b.mu.Unlock()
 	slices.SortFunc(s.Peers, func(x, y savedPeer) int { return strings.Compare(string(x.ID), string(y.ID)) })
 	data, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = writeFile(path, append(data, '\n'))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if err != nil {
+		b.dirty = true
 		return err
 	}
-	return writeFile(path, append(data, '\n'))
+	for _, p := range s.Peers {
+		if k := b.peers[p.ID]; k != nil {
+			k.written = p.Addrs
+		}
+	}
+	return nil
 }

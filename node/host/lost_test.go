@@ -199,6 +199,32 @@ func TestPeersAreWrittenDownSoon(t *testing.T) {
 	}
 }
 
+// TestPeerThatIsWrittenDownWakesNobody has a peer tell where it listens again and again: only an address
+// that is not in the peers file is a reason to write it.
+func TestPeerThatIsWrittenDownWakesNobody(t *testing.T) {
+	t.Parallel()
+	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { defaultTimes(c); c.Dir = t.TempDir() })
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the peer is in the file", func() bool {
+		told := r.listenAddrs(b.ID())
+		return len(told) > 0 && !a.book.unwritten(b.ID(), told)
+	})
+	until(t, "nothing else is to be written", func() bool { return len(r.saves) == 0 })
+	for range 10 {
+		if r.identified(b.ID()); len(r.saves) > 0 {
+			t.Fatal("the file is to be written again")
+		}
+	}
+	const other = "/ip4/127.0.0.1/tcp/1"
+	r.host.Peerstore().AddAddrs(native(b.ID()), addrsOf([]wire.Addr{other}), time.Hour)
+	r.identified(b.ID())
+	within(t, Default().Times.Save/4, "the other address is in the file", func() bool { return !a.book.unwritten(b.ID(), []wire.Addr{other}) })
+}
+
 // TestGonePeersAreRemembered has more peers with models go than are remembered, and one come back.
 func TestGonePeersAreRemembered(t *testing.T) {
 	t.Parallel()

@@ -72,10 +72,11 @@ func (r *running) watchSightings(ctx context.Context, news event.Subscription) e
 	}
 }
 
-// identified is called once a peer has told where it listens. While there are few, one that comes is
-// written down at once: after a power cut there may be nobody else to dial.
+// identified is called once a peer has told where it listens, and again when it tells so anew. While
+// there are few, one that is not written down yet is so soon: after a power cut there may be nobody else
+// to dial.
 func (r *running) identified(id ID) {
-	if r.gate.get(id) != nil && len(r.gate.members()) <= smallSwarm {
+	if r.gate.get(id) != nil && len(r.gate.members()) <= smallSwarm && r.book.unwritten(id, r.listenAddrs(id)) {
 		wake(r.saves)
 	}
 }

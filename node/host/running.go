@@ -30,6 +30,8 @@ const (
 	// With enough peers gossip tells of all others: the routing table is looked at enoughDoublings
 	// later than at the start.
 	enoughPeers, enoughDoublings = 4, 3
+	// savesApart is which part of the time between two saves passes at least.
+	savesApart = 10
 	// smallSwarm is up to how many peers each new one is a reason to look for others.
 	smallSwarm = 8
 )
@@ -205,7 +207,11 @@ func (r *running) loops() error {
 	if r.cfg.NAT { // else there are no relayed connections
 		loop(nil, func(context.Context) time.Duration { return r.watchCircuits() })
 	}
-	loop(r.saves, func(ctx context.Context) time.Duration { r.housekeeping(ctx); return times.Save })
+	loop(r.saves, func(ctx context.Context) time.Duration {
+		r.housekeeping()
+		sleep(ctx, times.Save/savesApart) // what wakes it meanwhile is done in one
+		return times.Save
+	})
 	loop(r.renews, func(ctx context.Context) time.Duration { r.renewOwn(ctx); return times.Renew })
 	g.Go(func() error { return (&local{r: r}).loop(ctx) }) // not before the host listens: it tells others where
 	if r.cfg.Relay != RelayOff {
@@ -386,7 +392,7 @@ func (r *running) listenAddrs(id ID) []wire.Addr {
 }
 
 // housekeeping ends memberships that are over, forgets old adverts, saves the book.
-func (r *running) housekeeping(context.Context) {
+func (r *running) housekeeping() {
 	now := r.now()
 	for id, m := range r.gate.members() {
 		switch {
