@@ -27,6 +27,9 @@ const (
 	// maxSubscriptions bounds the topics in one RPC; without a filter a single peer can
 	// make us keep hundreds of megabytes of them.
 	maxSubscriptions = 16
+	// advertWorkers bounds the adverts that are looked at at once, and the words of lost peers: with
+	// protocol.MaxAdvert they take 16 MiB. Bursts of a hundred newcomers or deaths fit in.
+	advertWorkers = 256
 	// swapTimeout bounds handing over the adverts of a whole table.
 	swapTimeout = 30 * time.Second
 	// swapAgain is when the second swap follows: gossip links are made once a second.
@@ -62,8 +65,8 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 		return func() {}, fmt.Errorf("start gossip: %w", err)
 	}
 	r.gossip = ps
-	if r.topic, _, err = joinTopic(ps, name, r.validate); err == nil {
-		r.lostTopic, _, err = joinTopic(ps, lost, r.validateLost)
+	if r.topic, _, err = joinTopic(ps, name, r.validate, advertWorkers); err == nil {
+		r.lostTopic, _, err = joinTopic(ps, lost, r.validateLost, advertWorkers)
 	}
 	if err != nil {
 		cancel()
@@ -78,10 +81,11 @@ func (r *running) startGossip(gated p2phost.Host) (stop func(), err error) {
 	return func() { events.Cancel(); cancel() }, nil
 }
 
-// joinTopic joins a topic. The validator is the receiver; the relay, until it is ended, makes us a
-// full member of the mesh.
-func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx, o ...pubsub.ValidatorOpt) (*pubsub.Topic, pubsub.RelayCancelFunc, error) {
-	if err := ps.RegisterTopicValidator(name, validate, o...); err != nil {
+// joinTopic joins a topic. The validator is the receiver, of at most so many messages at once as there
+// are workers: what comes beyond is dropped. The relay, until it is ended, makes us a full member of the
+// mesh.
+func joinTopic(ps *pubsub.PubSub, name string, validate pubsub.ValidatorEx, workers int) (*pubsub.Topic, pubsub.RelayCancelFunc, error) {
+	if err := ps.RegisterTopicValidator(name, validate, pubsub.WithValidatorConcurrency(workers)); err != nil {
 		return nil, nil, err
 	}
 	t, err := ps.Join(name)

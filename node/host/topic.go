@@ -81,7 +81,7 @@ func (h *Host) Topic(name string, cfg TopicConfig) (*Topic, error) {
 		return pubsub.ValidationReject
 	}
 	t := &Topic{r: r, name: name, limit: cfg.MaxBytes}
-	if t.topic, t.relay, err = joinTopic(r.gossip, name, validate, pubsub.WithValidatorConcurrency(topicWorkers)); err != nil {
+	if t.topic, t.relay, err = joinTopic(r.gossip, name, validate, topicWorkers); err != nil {
 		return nil, fmt.Errorf("join topic %s: %w", name, err)
 	}
 	if err := t.topic.SetScoreParams(topicScore()); err != nil {

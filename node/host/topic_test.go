@@ -2,14 +2,17 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
 	pubsubpb "github.com/libp2p/go-libp2p-pubsub/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/covey-network/covey/protocol"
 )
@@ -116,6 +119,46 @@ func TestTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "heard again", func() bool { return boxes[1].has("again") })
+}
+
+// TestFewMessagesAtOnce has more messages come at once than may be looked at: the others are dropped, as
+// is seen when a message of another topic comes after all of them.
+func TestFewMessagesAtOnce(t *testing.T) {
+	t.Parallel()
+	const workers, sent = 3, 12 // the library sends 32 without a pause
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+	r, err := a.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var looks atomic.Int64
+	hold := make(chan struct{})
+	busy, after := protocol.JobTopic(a.Swarm().String(), "busy"), protocol.JobTopic(a.Swarm().String(), "after")
+	if _, _, err := joinTopic(r.gossip, busy, func(context.Context, peer.ID, *pubsub.Message) pubsub.ValidationResult {
+		looks.Add(1)
+		<-hold
+		return pubsub.ValidationIgnore
+	}, workers); err != nil {
+		t.Fatal(err)
+	}
+	defer close(hold)
+	var of, from mailbox
+	of.join(t, a, after, 10)
+	many, last := from.join(t, b, busy, 10), from.join(t, b, after, 10)
+	until(t, "seen in the topics", func() bool { return len(many.Peers()) == 1 && len(last.Peers()) == 1 })
+	for i := range sent {
+		if err := many.Publish(t.Context(), []byte{byte(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := last.Publish(t.Context(), []byte("last")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all have come", func() bool { return of.has("last") && looks.Load() >= workers })
+	if n := looks.Load(); n > workers {
+		t.Errorf("%d messages are looked at at once, at most %d", n, workers)
+	}
 }
 
 func TestTopicRefuses(t *testing.T) {
