@@ -207,8 +207,12 @@ func (r *running) receive(from ID, data []byte) (verdict string) {
 	if !serves {
 		a.Models = nil
 	}
+	back := r.table.seq(a.Peer) == a.Seq // it was dropped, and its peer hands it in again
 	if !r.table.put(a, string(g.Invitation()), slices.Clone(data), from == a.Peer, now) {
 		return verdictIgnore
+	}
+	if back { // others take it for lost, and only a newer one tells them better
+		r.tasks.start(func() { r.repeatLost(a.Peer, a.Seq) })
 	}
 	if a.Peer != r.ID() {
 		r.AddAddrs(a.Peer, a.Addrs)

@@ -51,7 +51,13 @@ func (s *virtualSwarm) run(c *Credentials, edit func(*Config)) *virtualPeer {
 // join starts a peer that joins the founder.
 func (s *virtualSwarm) join(edit func(*Config)) *virtualPeer {
 	s.t.Helper()
-	token, err := s.all[0].cfg.Credentials.Invite(Invitation{Addrs: s.all[0].Addrs()}, time.Now())
+	return s.joinAt(s.all[0], edit)
+}
+
+// joinAt starts a peer that the founder invites and that dials another one.
+func (s *virtualSwarm) joinAt(at *virtualPeer, edit func(*Config)) *virtualPeer {
+	s.t.Helper()
+	token, err := s.all[0].cfg.Credentials.Invite(Invitation{Addrs: at.Addrs()}, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -60,6 +66,31 @@ func (s *virtualSwarm) join(edit func(*Config)) *virtualPeer {
 		s.t.Fatal(err)
 	}
 	return s.run(c, edit)
+}
+
+// chain starts n more peers, each of which is connected to the one before it and the one after it only,
+// and waits until the first has heard of the last and gossip has made its links.
+func (s *virtualSwarm) chain(n int) {
+	s.t.Helper()
+	for range n {
+		last := s.all[len(s.all)-1]
+		p := s.joinAt(last, oneNeighbour)
+		virtually(s.t, "joined", func() bool { return p.meets(last) && last.meets(p) })
+	}
+	virtually(s.t, "the last is heard of", func() bool { return s.all[0].hears(s.all[n]) })
+	time.Sleep(10 * time.Second)
+}
+
+// hears reports whether the advert of another peer counts with a peer.
+func (p *virtualPeer) hears(other *virtualPeer) bool {
+	return slices.ContainsFunc(p.Adverts(), func(a *wire.Advert) bool { return a.Peer == other.ID() })
+}
+
+// loses has a peer take another one for lost.
+func (p *virtualPeer) loses(other *virtualPeer) {
+	if r, err := p.running(); err == nil {
+		r.gone(other.ID())
+	}
 }
 
 // meets reports whether a peer is connected to another one, be that one silent or not.
@@ -80,6 +111,9 @@ func nowhere(c *Config) { c.Listen, c.DHT = nil, false }
 
 func alone(c *Config) { c.DHT = false }
 
+// oneNeighbour is a peer that is content with the one that it has dialled.
+func oneNeighbour(c *Config) { c.DHT, c.PeersLow, c.PeersHigh = false, 1, 8 }
+
 // TestNextOnTheRingIsFoundDeadFirst has a hub with many neighbours that know nobody else. Those that come
 // next on the ring of identities die one after another, each found out before its turn among all would be.
 func TestNextOnTheRingIsFoundDeadFirst(t *testing.T) {
@@ -97,9 +131,7 @@ func TestNextOnTheRingIsFoundDeadFirst(t *testing.T) {
 		for i := range 3 {
 			next := ring[(at+1+i)%len(ring)]
 			s.net.unplug(next.ip)
-			took := virtually(t, "it is forgotten", func() bool {
-				return !slices.ContainsFunc(hub.Adverts(), func(a *wire.Advert) bool { return a.Peer == next.ID() })
-			})
+			took := virtually(t, "it is forgotten", func() bool { return !hub.hears(next) })
 			if took > 4*time.Second {
 				t.Errorf("forgotten after %v", took)
 			}
@@ -108,10 +140,11 @@ func TestNextOnTheRingIsFoundDeadFirst(t *testing.T) {
 	})
 }
 
-// TestCutOffPeerDropsNobody cuts off a peer for some seconds: it does not take all others for dead.
-func TestCutOffPeerDropsNobody(t *testing.T) {
+// TestCutOffPeerDropsFew cuts off a peer for as long as it takes others for dead: it does so with those
+// alone that it asks before it finds that most are silent, the next on the ring and the one whose turn it is.
+func TestCutOffPeerDropsFew(t *testing.T) {
 	inVirtualTime(t, nil, func(t *testing.T, s *virtualSwarm) {
-		const n = 7
+		const n, few = 7, 2
 		for range n {
 			s.join(nil)
 		}
@@ -133,6 +166,70 @@ func TestCutOffPeerDropsNobody(t *testing.T) {
 			t.Errorf("%d of %d are taken for dead", dropped, n)
 		}
 		s.net.plug(p.ip)
+	})
+}
+
+// TestPeerThatLivesContradicts has a peer take another one wrongly for lost: that one says otherwise before
+// others believe it.
+func TestPeerThatLivesContradicts(t *testing.T) {
+	inVirtualTime(t, oneNeighbour, func(t *testing.T, s *virtualSwarm) {
+		s.chain(3)
+		errs, last := s.all[0], s.all[3]
+		seq := errs.table.seq(last.ID())
+		events, stop := s.all[1].Subscribe()
+		defer stop()
+		errs.loses(last)
+		if took := virtually(t, "a newer advert", func() bool { return errs.hears(last) && errs.table.seq(last.ID()) > seq }); took > refuteTime {
+			t.Errorf("it says so after %v", took)
+		}
+		time.Sleep(2 * refuteTime)
+		for len(events) > 0 {
+			if e, ok := (<-events).(EvtAdvertExpired); ok {
+				t.Errorf("advert of %s dropped", e.Peer)
+			}
+		}
+	})
+}
+
+// TestLossIsToldAgain has a peer be taken wrongly for lost while it is between two connections, and so
+// not hear of it.
+func TestLossIsToldAgain(t *testing.T) {
+	inVirtualTime(t, oneNeighbour, func(t *testing.T, s *virtualSwarm) {
+		s.chain(2)
+		errs, between, last := s.all[0], s.all[1], s.all[2]
+		s.net.part(errs.ip, last.ip, true) // they never meet
+		r, err := between.running()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.part(last.ID())
+		virtually(t, "they part", func() bool { return !between.meets(last) && !last.meets(between) })
+		errs.loses(last)
+		virtually(t, "it is told", func() bool { return r.rumours.told(last.ID(), r.table.seq(last.ID())) })
+		if err := last.Connect(t.Context(), between.Addrs()[0]); err != nil {
+			t.Fatal(err)
+		}
+		if took := virtually(t, "it is heard of again", func() bool { return errs.hears(last) }); took > 12*time.Second {
+			t.Errorf("it is heard of again after %v", took)
+		}
+	})
+}
+
+// TestWhoIsBackIsHeardOfByAll cuts off a peer until those that are not connected to it have forgotten it, too:
+// once it is back they hear of it, without a connection.
+func TestWhoIsBackIsHeardOfByAll(t *testing.T) {
+	inVirtualTime(t, oneNeighbour, func(t *testing.T, s *virtualSwarm) {
+		s.chain(2)
+		far, near, away := s.all[0], s.all[1], s.all[2]
+		s.net.part(far.ip, away.ip, true) // they never meet
+		s.net.part(near.ip, away.ip, true)
+		virtually(t, "it is forgotten", func() bool { return !far.hears(away) && !near.meets(away) && !away.meets(near) })
+		time.Sleep(20 * time.Second)
+		s.net.part(near.ip, away.ip, false)
+		virtually(t, "it is back", func() bool { return near.hears(away) })
+		if took := virtually(t, "it is heard of by all", func() bool { return far.hears(away) }); took > 12*time.Second {
+			t.Errorf("it is heard of by all after %v", took)
+		}
 	})
 }
 

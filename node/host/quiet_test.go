@@ -128,37 +128,6 @@ func TestLostPeerIsForgottenByAll(t *testing.T) {
 	}
 }
 
-// TestPeerThatLivesContradicts has a peer that says of another one, wrongly, that it is lost.
-func TestPeerThatLivesContradicts(t *testing.T) {
-	t.Parallel()
-	chain := chainOf(t, 4)
-	liar, last := chain[0], chain[3]
-	r, err := liar.running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	events, stop := chain[1].Subscribe()
-	defer stop()
-	var seq uint64
-	until(t, "told of the latest advert", func() bool { // a newer one may come just then
-		seq = liar.table.seq(last.ID())
-		l := &wire.Lost{Swarm: liar.Swarm(), By: liar.ID(), Peer: last.ID(), Seq: seq, Issued: time.Now().UnixMilli(), Membership: liar.creds.Membership}
-		data, err := wire.SignLost(liar.creds.Key, l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r.lostTopic.Publish(t.Context(), data) == nil
-	})
-	for _, p := range chain[:3] {
-		until(t, "a newer advert", func() bool { return p.table.seq(last.ID()) > seq && p.hasAdvert(last.ID()) })
-	}
-	for len(events) > 0 {
-		if e, ok := (<-events).(EvtAdvertExpired); ok {
-			t.Errorf("advert of %s dropped", e.Peer)
-		}
-	}
-}
-
 func TestRumoursAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -179,6 +148,11 @@ func TestRumoursAreBounded(t *testing.T) {
 		{"c", "x", 1, "h", now, false}, // has been told
 		{"c", "x", 2, "h", now, true},
 		{"a", "y", 1, "g", now, true},
+		{"a", "x", 2, "h", now.Add(toldApart / 2), false},
+		{"a", "x", 2, "h", now.Add(toldApart), true}, // a repeat
+		{"b", "x", 2, "i", now.Add(2 * toldApart), true},
+		{"b", "x", 2, "i", now.Add(3 * toldApart), true},
+		{"b", "x", 3, "i", now.Add(4 * toldApart), false}, // it has contradicted
 		{"a", "x", 3, "g", now.Add(rumourWindow + time.Second), true},
 	} {
 		if got := take(c.by, c.of, c.seq, c.grant, c.at); got != c.want {
@@ -186,6 +160,15 @@ func TestRumoursAreBounded(t *testing.T) {
 		}
 	}
 	taken := 0
+	for i := range time.Duration(2 * maxTold) {
+		if take("b", "z", 1, "g", now.Add(rumourWindow+(2+i)*toldApart)) {
+			taken++
+		}
+	}
+	if taken != maxTold {
+		t.Errorf("one is told to be lost %d times", taken)
+	}
+	taken = 0
 	for i := range 2 * maxRumours {
 		if take("liar", ID(rune('A'+i)), 1, "g", now.Add(rumourWindow+time.Second)) {
 			taken++

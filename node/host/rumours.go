@@ -21,21 +21,29 @@ const (
 	// refuteTime is how long a lost peer may take to advertise anew before those that are not
 	// connected to it believe that it is gone.
 	refuteTime = time.Second
-	// rumourWindow is for how long the peers of one invitation may name a peer once, and one peer
-	// may name maxRumours of them: liars cost no more probes and adverts than that.
+	// rumourWindow is for how long the peers of one invitation may name a peer up to one of its adverts,
+	// maxTold times, and one peer may name maxRumours: liars cost no more probes and adverts than that.
 	rumourWindow = time.Minute
+	maxTold      = 5
 	maxRumours   = 64
+	// toldApart is how much later word of a peer that was told to be lost is a repeat, and not of another
+	// one who has lost it, too.
+	toldApart = time.Second
 	// maxHeard bounds what is remembered of a window.
 	maxHeard = 8192
 )
 
+// lostAgain are the pauses after which it is told again that a peer is lost. Two neighbours have a link of
+// gossip's mesh a second or so after they have met: what is told before comes to its end there.
+var lostAgain = []time.Duration{2 * time.Second, 8 * time.Second}
+
 // rumours are the peers that others have told to be lost.
 type rumours struct {
 	mu     sync.Mutex
-	window time.Time           // when it began
-	heard  map[rumour]struct{} // in it
-	by     map[ID]int          // how many of whom
-	seqs   map[ID]uint64       // up to which advert of it a peer was told to be lost in it
+	window time.Time      // when it began
+	heard  map[rumour]int // in it, how often
+	by     map[ID]int     // how many of whom
+	last   map[ID]word    // of each peer that was told to be lost in it
 }
 
 // rumour is that the peers of an invitation have lost a peer.
@@ -44,20 +52,33 @@ type rumour struct {
 	peer  ID
 }
 
-// take notes what a peer tells and reports whether it is to be believed and passed on.
+// word is up to which advert of it a peer was told to be lost, and when.
+type word struct {
+	seq uint64
+	at  time.Time
+}
+
+// take notes what a peer tells and reports whether it is to be believed and passed on. What was told is so
+// again when it is repeated.
 func (u *rumours) take(l *wire.Lost, grant string, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.heard == nil || now.Sub(u.window) > rumourWindow {
-		u.window, u.heard, u.by, u.seqs = now, make(map[rumour]struct{}), make(map[ID]int), make(map[ID]uint64)
+		u.window, u.heard, u.by, u.last = now, make(map[rumour]int), make(map[ID]int), make(map[ID]word)
 	}
-	key := rumour{grant, l.Peer}
-	if _, again := u.heard[key]; again || len(u.heard) >= maxHeard || u.by[l.By] >= maxRumours || u.seqs[l.Peer] >= l.Seq {
+	key, last := rumour{grant, l.Peer}, u.last[l.Peer]
+	times := u.heard[key]
+	switch {
+	case u.by[l.By] >= maxRumours, times == 0 && len(u.heard) >= maxHeard:
+		return false
+	case l.Seq <= last.seq && now.Sub(last.at) < toldApart: // another one has lost it, too
+		return false
+	case times > 0 && (l.Seq > last.seq || times >= maxTold): // it has contradicted already
 		return false
 	}
-	u.heard[key] = struct{}{}
+	u.heard[key]++
 	u.by[l.By]++
-	u.seqs[l.Peer] = l.Seq
+	u.last[l.Peer] = word{max(l.Seq, last.seq), now}
 	return true
 }
 
@@ -65,7 +86,7 @@ func (u *rumours) take(l *wire.Lost, grant string, now time.Time) bool {
 func (u *rumours) told(id ID, seq uint64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.seqs[id] >= seq
+	return u.last[id].seq >= seq
 }
 
 // validateLost decides on what a peer tells of a lost one, as validate does on adverts.
@@ -115,15 +136,9 @@ func (r *running) suspect(l *wire.Lost) {
 		r.check(l.Peer)
 		r.probeAll() // others may have died with it
 	default:
+		seq := r.table.seq(l.Peer) // liars name one that is yet to come
 		r.tasks.start(func() {
-			t := time.NewTimer(refuteTime)
-			defer t.Stop()
-			select {
-			case <-t.C:
-			case <-r.ctx.Done():
-				return
-			}
-			if r.gate.get(l.Peer) == nil && r.table.seq(l.Peer) <= l.Seq && r.forsake(l.Peer) {
+			if sleep(r.ctx, refuteTime) && r.gate.get(l.Peer) == nil && r.table.seq(l.Peer) == seq && r.forsake(l.Peer) {
 				r.log.Info("peer lost, its advert is dropped", "peer", l.Peer, "by", l.By)
 				r.events.emit(EvtAdvertExpired{Peer: l.Peer})
 			}
@@ -131,32 +146,55 @@ func (r *running) suspect(l *wire.Lost) {
 	}
 }
 
-// contradict publishes this peer's advert anew.
+// contradict publishes this peer's advert anew, and once more for those that the first one did not reach,
+// unless it is at it.
 func (r *running) contradict() {
-	r.mu.Lock()
-	last := r.last
-	r.mu.Unlock()
-	if last == nil {
+	if !r.contradicts.CompareAndSwap(false, true) {
 		return
 	}
-	if err := r.PublishAdvert(r.ctx, *last); err != nil && r.ctx.Err() == nil {
-		r.log.Warn("advert not published", "err", err)
+	defer r.contradicts.Store(false)
+	for _, pause := range []time.Duration{0, lostAgain[0]} {
+		if !sleep(r.ctx, pause) {
+			return
+		}
+		r.mu.Lock()
+		last := r.last
+		r.mu.Unlock()
+		if last == nil {
+			return
+		}
+		if err := r.PublishAdvert(r.ctx, *last); err != nil && r.ctx.Err() == nil {
+			r.log.Warn("advert not published", "err", err)
+		}
 	}
 }
 
 // tellLost tells the others that a peer is lost, unless one of them does.
 func (r *running) tellLost(id ID, seq uint64) {
-	t := time.NewTimer(rand.N(rumourSpread))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-r.ctx.Done():
+	if !sleep(r.ctx, rand.N(rumourSpread)) || r.rumours.told(id, seq) || r.table.of(id, r.now()) != nil {
 		return
 	}
-	if r.rumours.told(id, seq) || r.table.of(id, r.now()) != nil || r.Membership().Over != nil {
+	r.publishLost(id, seq)
+	r.repeatLost(id, seq)
+}
+
+// repeatLost tells the others again that a peer was lost, while it has not contradicted. It may be back:
+// then it hears of it now.
+func (r *running) repeatLost(id ID, seq uint64) {
+	for _, pause := range lostAgain {
+		if !sleep(r.ctx, pause+rand.N(rumourSpread)) || r.table.seq(id) > seq {
+			return
+		}
+		r.publishLost(id, seq)
+	}
+}
+
+// publishLost gossips that a peer is lost.
+func (r *running) publishLost(id ID, seq uint64) {
+	if r.Membership().Over != nil {
 		return
 	}
-	l := &wire.Lost{Swarm: r.Swarm(), By: r.ID(), Peer: id, Seq: seq, Issued: r.now().UnixMilli()}
+	l := &wire.Lost{Swarm: r.Swarm(), By: r.ID(), Peer: id, Seq: seq, Issued: r.now().UnixMilli()} // so no two are equal, of which gossip drops the second
 	r.mu.Lock()
 	l.Membership = r.own.membership
 	r.mu.Unlock()

@@ -63,9 +63,10 @@ type running struct {
 	formers   formers
 	losses    losses
 
-	seen     sightings
-	relaying atomic.Bool // carries others' connections
-	taken    int         // the kept port, if another program had it at the start
+	seen        sightings
+	relaying    atomic.Bool // carries others' connections
+	contradicts atomic.Bool // that it is lost
+	taken       int         // the kept port, if another program had it at the start
 }
 
 // Run joins the network and blocks until ctx ends, which is no error. It may be called
