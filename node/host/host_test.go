@@ -175,13 +175,12 @@ func TestRestartReconnects(t *testing.T) {
 func TestBootstrapIsDialledUntilItAnswers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := startPeer(t, foundSwarm(t, dir), nil)
-	addr := a.Addrs()[0]
+	a := startPeer(t, foundSwarm(t, dir), keepsPort(dir))
 	creds := invited(t, a, t.TempDir(), Invitation{})
 	a.stop()
 	b := startPeer(t, creds, nil)
 	until(t, "a first dial failed", func() bool { b.book.mu.Lock(); defer b.book.mu.Unlock(); return b.book.peers[a.ID()].failures > 0 })
-	back := startPeer(t, foundSwarm(t, dir), func(c *Config) { c.Listen = []string{string(withoutPeer(addr))} })
+	back := startPeer(t, foundSwarm(t, dir), keepsPort(dir))
 	until(t, "joined", knows(b, back))
 }
 

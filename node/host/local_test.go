@@ -80,13 +80,13 @@ func TestHeardWhileDialling(t *testing.T) {
 func TestHeardAfterFailure(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := startPeer(t, foundSwarm(t, dir), nil)
+	a := startPeer(t, foundSwarm(t, dir), keepsPort(dir))
 	c := invited(t, a, t.TempDir(), Invitation{})
 	at := withoutPeer(a.Addrs()[0])
 	a.stop()
 	b := startPeer(t, c, func(cfg *Config) { cfg.Times.Backoff = time.Hour })
 	until(t, "unreachable", func() bool { return b.Path(a.ID()).State == PathUnreachable })
-	a = startPeer(t, a.creds, func(cfg *Config) { cfg.Dir, cfg.Listen = dir, []string{string(at)} })
+	a = startPeer(t, a.creds, keepsPort(dir))
 	r, err := b.running()
 	if err != nil {
 		t.Fatal(err)
@@ -303,9 +303,9 @@ func TestSleep(t *testing.T) {
 // is dialled at once, and not minutes later.
 func TestDialsAfterSleep(t *testing.T) {
 	t.Parallel()
-	clock := newClock()
+	clock, dir := newClock(), t.TempDir()
 	founder := startPeer(t, foundSwarm(t, t.TempDir()), nil)
-	a := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), nil)
+	a := startPeer(t, invited(t, founder, dir, Invitation{}), keepsPort(dir))
 	b := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), func(c *Config) {
 		c.Listen, c.Now, c.Times.Backoff = nil, clock.now, time.Hour
 	})
@@ -313,10 +313,9 @@ func TestDialsAfterSleep(t *testing.T) {
 	if err := b.Connect(t.Context(), a.Addrs()[0]); err != nil {
 		t.Fatal(err)
 	}
-	at := withoutPeer(a.Addrs()[0])
 	a.stop()
 	until(t, "given up", func() bool { return b.Path(a.ID()).State == PathUnreachable })
-	a = startPeer(t, a.creds, func(c *Config) { c.Listen = []string{string(at)} })
+	a = startPeer(t, a.creds, keepsPort(dir))
 	until(t, "it meets the founder", knows(a, founder))
 	until(t, "they meet", sleeping(clock, knows(b, a)))
 }

@@ -81,15 +81,12 @@ func TestPathFollowsThePeer(t *testing.T) {
 func TestPathOfBootstrap(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a := startPeer(t, foundSwarm(t, dir), nil)
+	a := startPeer(t, foundSwarm(t, dir), keepsPort(dir))
 	c := invited(t, a, t.TempDir(), Invitation{})
 	a.stop()
 	b := startPeer(t, c, nil)
 	until(t, "unreachable", func() bool { return b.Paths()[a.ID()].State == PathUnreachable })
-	startPeer(t, a.creds, func(cfg *Config) {
-		cfg.Dir = dir
-		cfg.Listen = []string{string(c.Bootstrap[0])[:strings.Index(string(c.Bootstrap[0]), "/p2p/")]}
-	})
+	startPeer(t, a.creds, keepsPort(dir))
 	until(t, "direct", func() bool { return b.Path(a.ID()).State == PathDirect })
 }
 

@@ -108,6 +108,10 @@ func startPeer(t *testing.T, c *Credentials, edit func(*Config)) *peerOf {
 	return p
 }
 
+// keepsPort has a peer listen at the port that it keeps in its directory, which is none that the system
+// gives to connections of others while the peer is away.
+func keepsPort(dir string) func(*Config) { return func(c *Config) { c.Dir = dir } }
+
 // until polls a condition that no event announces.
 func until(t *testing.T, what string, cond func() bool) {
 	t.Helper()
