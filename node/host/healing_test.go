@@ -154,16 +154,19 @@ func TestCutOffPeerDropsFew(t *testing.T) {
 		events, stop := p.Subscribe()
 		defer stop()
 		s.net.unplug(p.ip)
-		time.Sleep(3500 * time.Millisecond)
+		time.Sleep(silentDead - 500*time.Millisecond) // no connection has been closed
 		dropped := 0
 		for len(events) > 0 {
 			if _, ok := (<-events).(EvtAdvertExpired); ok {
 				dropped++
 			}
 		}
-		t.Logf("%d dropped", dropped)
-		if dropped > 2 { // that were asked before the others
-			t.Errorf("%d of %d are taken for dead", dropped, n)
+		t.Logf("%d of %d are taken for dead", dropped, n)
+		if dropped > few {
+			t.Errorf("%d of %d are taken for dead, at most %d", dropped, n, few)
+		}
+		if slices.ContainsFunc(s.all[:n], func(other *virtualPeer) bool { return !p.meets(other) }) {
+			t.Error("a connection has ended")
 		}
 		s.net.plug(p.ip)
 	})
