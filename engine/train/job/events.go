@@ -18,7 +18,8 @@ type Options struct {
 	// Now is the clock of rates and remaining time; nil is time.Now.
 	Now func() time.Time
 	// Sync ties the run to others; nil trains alone. With SyncEnds it is what ends the run,
-	// and the job may have neither steps nor epochs.
+	// and nothing else does: steps, epochs and patience of the job, which it may do without,
+	// do not.
 	Sync     Sync
 	SyncEnds bool
 	// Schema, if it is not nil, is what the data has to fit, in place of what it would decide

@@ -78,15 +78,17 @@ type runner struct {
 	notes    []string        // of what is not as it was meant to be, told at the start
 	history  *history
 
-	sync    Sync      // nil without
-	given   *Schema   // Options.Schema
-	values  int       // Options.Values
-	kept    Kept      // of the checkpoint that the run goes on from
-	resumed bool      // there was one
-	end     string    // why the Sync ends the run
-	last    bool      // the export is the last state, not the best
-	due     bool      // the Sync wants a checkpoint
-	stats   []float32 // running statistics before the gradient, with a Sync
+	sync    Sync    // nil without
+	given   *Schema // Options.Schema
+	values  int     // Options.Values
+	kept    Kept    // of the checkpoint that the run goes on from
+	resumed bool    // there was one
+	// together: the Sync alone ends the run, as others have to see the end alike.
+	together bool
+	end      string    // why the Sync ends the run
+	last     bool      // the export is the last state, not the best
+	due      bool      // the Sync wants a checkpoint
+	stats    []float32 // running statistics before the gradient, with a Sync
 }
 
 // Run runs a job to its end, or until ctx ends: then it saves a checkpoint and returns a
@@ -96,7 +98,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if err := j.validate(o.Sync != nil && o.SyncEnds); err != nil {
 		return nil, err
 	}
-	r := &runner{job: j, events: o.Events, sync: o.Sync, given: o.Schema, values: o.Values, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	r := &runner{job: j, events: o.Events, sync: o.Sync, together: o.Sync != nil && o.SyncEnds, given: o.Schema, values: o.Values, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -173,7 +175,9 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := r.openStreams(least); err != nil {
 		return err
 	}
-	r.steps = cmp.Or(t.Steps, t.Epochs*r.streams[0].loader.Batches(), j.Swarm.steps())
+	if r.steps = cmp.Or(t.Steps, t.Epochs*r.streams[0].loader.Batches(), j.Swarm.steps()); r.together {
+		r.steps = cmp.Or(j.Swarm.steps(), t.Steps) // the same for all, whatever data they have
+	}
 	if err := checkServable(model); err != nil {
 		return err
 	}
@@ -286,7 +290,7 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 		return "", r.stepped(ctx)
 	}
 	t, step := &r.job.Train, r.trainer.Steps()
-	last := r.end != "" || t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs
+	last := r.end != "" || !r.together && (t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs)
 	if r.validationDue(step, last) {
 		if err := r.validate(ctx); err != nil {
 			return "", err
@@ -297,7 +301,7 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 		return r.end, nil
 	case last:
 		return EndDone, nil
-	case t.Patience > 0 && r.at.Stale >= t.Patience:
+	case !r.together && t.Patience > 0 && r.at.Stale >= t.Patience:
 		return EndEarly, nil
 	case r.checkpointDue(step):
 		if err := r.checkpoint(); err != nil {

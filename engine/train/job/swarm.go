@@ -47,9 +47,9 @@ type Swarm struct {
 	Peers      []string `toml:"peers"`       // identities of those who may join; all of the swarm if empty
 	Outer      Outer    `toml:"outer"`       // of diloco
 
-	Target       float64  `toml:"target"`        // of the metric, the mean of what members measured: reached, it ends the job; 0: none
+	Target       float64  `toml:"target"`        // of the metric, the median of what members measured: reached, it ends the job; 0: none
 	Patience     int      `toml:"patience"`      // rounds in a row without a better loss of validation that end the job; 0: none
-	PublishEvery int      `toml:"publish_every"` // rounds after which the model can be served meanwhile; 0: at the end
+	PublishEvery int      `toml:"publish_every"` // rounds after which the model is served meanwhile; 0: at the end
 	Privacy      *Privacy `toml:"privacy"`       // nil: none
 }
 
@@ -133,7 +133,7 @@ func (j *Job) CheckSwarm(codec, rule, peer func(name string) error) error {
 }
 
 // word is what names of codecs and rules look like.
-var word = regexp.MustCompile(`^[a-z0-9][a-z0-9.:+-]{0,63}$`)
+var word = regexp.MustCompile(`^[a-z0-9][a-z0-9.:+%-]{0,63}$`)
 
 // swarm checks section swarm.
 func (c *check) swarm() {
@@ -146,7 +146,7 @@ func (c *check) swarm() {
 	c.oneOf(at+".quorum", s.Quorum, QuorumMajority, QuorumTwoThirds)
 	for _, w := range []struct{ name, v string }{{"codec", s.Codec}, {"rule", s.Rule}} {
 		if w.v != "" && !word.MatchString(w.v) {
-			c.add(at+"."+w.name, "is %.80q, want a name of small letters, digits and .:+-", w.v)
+			c.add(at+"."+w.name, "is %.80q, want a name of small letters, digits and .:+%%-", w.v)
 		}
 	}
 	c.in(at+".rounds", s.Rounds, 0, maxInner)

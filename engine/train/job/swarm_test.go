@@ -22,6 +22,7 @@ func TestSwarm(t *testing.T) {
 		want          []string
 	}{
 		{"rounds", "rounds = 10", nil},
+		{"a share of liars", "rounds = 10\nrule = \"nnm:10%+trimmed:25%\"", nil},
 		{"all of it", `mode = "diloco"
 rounds = 20
 inner_time = 30

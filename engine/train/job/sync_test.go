@@ -452,6 +452,33 @@ func TestSyncVerdicts(t *testing.T) {
 	}
 }
 
+// TestSyncAloneEnds has steps, epochs and patience that are over before the Sync ends the run: with
+// SyncEnds they end nothing, for other members would reach them at another time.
+func TestSyncAloneEnds(t *testing.T) {
+	t.Parallel()
+	for name, bound := range map[string]func(t *job.Train){
+		"steps":    func(t *job.Train) { t.Steps, t.Epochs = 2, 0 },
+		"epochs":   func(t *job.Train) { t.Steps, t.Epochs = 0, 1 },
+		"patience": func(t *job.Train) { t.Steps, t.Epochs, t.Patience, t.ValidateEvery, t.Optimizer.LR = 0, 1, 1, 1, 1e-30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := work(t, fmt.Sprintf(textJob, true, false, "split = 0.1", 60))
+			bound(&j.Train)
+			j.Train.Schedule = (job.Train{}).Schedule
+			h := &hook{stepped: func(_ context.Context, _ *job.Running, s job.Step) (job.Verdict, error) {
+				if s.Epoch == 3 && s.Step > 4 {
+					return job.Verdict{End: "certified"}, nil
+				}
+				return job.Verdict{}, nil
+			}}
+			if res := run(t, j, job.Options{Sync: h, SyncEnds: true}); res.End != "certified" {
+				t.Errorf("after step %d: %s", res.Step, res.End)
+			}
+		})
+	}
+}
+
 // TestSyncExport ends a run whose last step made the model worse: what is exported is the best
 // of the run, or the last if the Sync says so, and what it exports itself is what there is.
 func TestSyncExport(t *testing.T) {

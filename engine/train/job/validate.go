@@ -150,7 +150,7 @@ func (c *check) train() {
 	case t.Epochs != 0 && t.Steps != 0:
 		c.add("train.steps", "is %d and epochs is %d, want one of them", t.Steps, t.Epochs)
 	}
-	if k := t.Schedule.Kind; t.Epochs == 0 && t.Steps == 0 && t.Schedule.Steps == 0 && c.endless && c.job.Swarm.steps() == 0 && (k == train.Cosine || k == train.Linear) {
+	if k := t.Schedule.Kind; t.Steps == 0 && t.Schedule.Steps == 0 && c.endless && c.job.Swarm.steps() == 0 && (k == train.Cosine || k == train.Linear) {
 		c.add("train.schedule.steps", "is missing: kind %s ends at a step, and nothing else says how many there are", k)
 	}
 	c.in("train.epochs", t.Epochs, 0, 1<<30)
