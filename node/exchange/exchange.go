@@ -22,7 +22,8 @@ type Config struct {
 	Store *store.Store
 	// Open opens a stream to a peer; host.Host.Open is one. Required for Fetch.
 	Open func(ctx context.Context, id host.ID, protocol string) (host.Stream, error)
-	// UploadBytesPerSec is the owner's limit of what Serve sends to all peers together; 0
+	// UploadBytesPerSec is the owner's limit of what Serve, and who waits for its Turns,
+	// send to all peers together; 0
 	// is no limit.
 	UploadBytesPerSec int64
 	Log               *slog.Logger          // nil: discard

@@ -346,6 +346,33 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// TestTurns lets others send within the owner's limit: a burst at once, more only later. Without a
+// limit nobody waits.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	c := exchange.Config{Store: openStore(t, t.TempDir()), Open: func(context.Context, host.ID, string) (host.Stream, error) { return nil, errQuit }}
+	free, err := exchange.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if free.Turns() != nil {
+		t.Error("there are turns without a limit")
+	}
+	c.UploadBytesPerSec = 1000
+	e, err := exchange.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.Turns()(over, 64<<10); err != nil {
+		t.Errorf("a burst waits: %v", err)
+	}
+	if err := e.Turns()(over, 200<<10); err == nil {
+		t.Error("three minutes' worth of bytes may go at once")
+	}
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	st := openStore(t, t.TempDir())

@@ -38,6 +38,22 @@ func (w *paced) Write(p []byte) (int, error) {
 	return done, nil
 }
 
+// Turns returns what waits until n more bytes may be sent to others, by the owner's limit that Serve
+// keeps too; nil if there is none.
+func (e *Exchange) Turns() func(ctx context.Context, n int) error {
+	if e.upload == nil {
+		return nil
+	}
+	return func(ctx context.Context, n int) error {
+		for ; n > 0; n -= sliceBytes {
+			if delay := e.upload.ReserveN(time.Now(), min(sliceBytes, n)).Delay(); delay > 0 && !wait(ctx, delay, nil) {
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	}
+}
+
 // turn waits until n bytes may be sent.
 func (w *paced) turn(n int) error {
 	now, delay := time.Now(), time.Duration(0)
