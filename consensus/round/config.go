@@ -70,6 +70,8 @@ type Config struct {
 	SilentRounds uint64
 	// Limit is the most members; 0: protocol.MaxTrainMembers.
 	Limit int
+	// Initiator may stop the job, by its signed Stop; empty: nobody may.
+	Initiator wire.PeerID
 	// Sign seals a message of this member. The same message gives the same bytes.
 	Sign func(train.Body) *train.Sealed
 	// Admit says why a peer may not join; nil: every peer may. The signature is verified.
@@ -119,6 +121,8 @@ type Saved struct {
 	Gone Rounds
 	// Banned are the expelled, sorted.
 	Banned []wire.PeerID
+	// Stop is the initiator's, if it is known; or nil.
+	Stop *train.Sealed
 	// Leaving: this peer has said that it goes.
 	Leaving bool
 }
@@ -181,6 +185,14 @@ func Begin(c *train.Certificate) *Saved {
 		}
 	}
 	return s
+}
+
+// Follow makes c, which follows the last certificate and has been checked, the last one. Who goes
+// over all certificates from the first one on knows what the members know: who is expelled, who
+// has gone, and when who was heard.
+func (s *Saved) Follow(c *train.Certificate) {
+	s.Decided = c
+	s.next()
 }
 
 // clone copies what the machine changes in place.

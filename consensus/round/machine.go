@@ -68,7 +68,6 @@ type Machine struct {
 	behindAt int
 	chainAt  int
 
-	stop bool // the initiator has stopped the job
 	join *train.Join
 
 	headers, arrivals, results meter
@@ -300,6 +299,9 @@ func (m *Machine) repeat() {
 		j.Round, j.State = m.tip(), m.root
 		m.send("", m.cfg.Sign(&j))
 	}
+	if m.me < 0 && m.st.Stop != nil {
+		m.send("", m.st.Stop)
+	}
 	if m.me < 0 || m.st.Decided != nil {
 		return
 	}
@@ -312,6 +314,9 @@ func (m *Machine) repeat() {
 	}
 	if m.st.Leaving {
 		own = append(own, m.leave())
+	}
+	if m.st.Stop != nil {
+		own = append(own, m.st.Stop)
 	}
 	if len(own) > 0 {
 		m.send("", own...)
@@ -351,11 +356,17 @@ func (m *Machine) Leave() {
 	m.progress()
 }
 
-// Stop tells that the initiator has stopped the job: the next outcome may end it.
-func (m *Machine) Stop() {
-	m.stop = true
-	m.progress()
+// takeStop keeps the initiator's word that the job is to end, for the next outcome that this
+// member proposes, and tells the others with what it repeats.
+func (m *Machine) takeStop(s *train.Stop, sealed *train.Sealed) {
+	if m.stops(s) && m.st.Stop == nil && !m.over() {
+		m.st.Stop, m.dirty = sealed, true
+		m.sentAt = m.now - m.cfg.Times.Resend
+	}
 }
+
+// stops reports whether a Stop is of this job, by who may stop it.
+func (m *Machine) stops(s *train.Stop) bool { return s.Job == m.cfg.Job && s.Peer == m.cfg.Initiator }
 
 // leave signs that this peer goes, in this round.
 func (m *Machine) leave() *train.Sealed {

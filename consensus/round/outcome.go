@@ -56,34 +56,51 @@ func (m *Machine) full(o *train.Outcome, i int) bool {
 	return r != nil && r.From == o.Senders && r.Rejected == 0
 }
 
-// count sums up what the senders' headers say. All must be here.
+// count makes the figures of an outcome of what the senders' headers say. All must be here. What a
+// member says of its own numbers of samples is not checked, so it gives its word no more weight:
+// losses and metrics are medians of those who have any.
 func (m *Machine) count(o *train.Outcome) {
-	var measured float64
-	o.Samples, o.Loss, o.Measured = 0, 0, train.Measured{}
+	var losses, measured, metrics []float64
+	o.Samples, o.Measured.Samples = 0, 0
 	for i := range m.places {
 		if !o.Senders.Has(i) {
 			continue
 		}
 		h := m.places[i].update()
 		o.Samples = min(o.Samples+h.Samples, 1<<63-1)
-		o.Loss += float64(h.Loss * float64(h.Samples))
 		o.Measured.Samples = min(o.Measured.Samples+h.Measured.Samples, 1<<63-1)
-		o.Measured.Loss += float64(h.Measured.Loss * float64(h.Measured.Samples))
-		measured += float64(h.Measured.Metric * float64(h.Measured.Samples))
+		if h.Samples > 0 {
+			losses = append(losses, h.Loss)
+		}
+		if h.Measured.Samples > 0 {
+			measured, metrics = append(measured, h.Measured.Loss), append(metrics, h.Measured.Metric)
+		}
 	}
-	if o.Samples > 0 {
-		o.Loss /= float64(o.Samples)
+	o.Loss, o.Measured.Loss, o.Measured.Metric = middle(losses), middle(measured), middle(metrics)
+	o.Best, o.Stale = best(&m.st.Last.Outcome, o.Measured)
+}
+
+// best returns the best that was measured until a round, and for how many rounds it has been that,
+// from the outcome of the round before. A round in which nobody measured changes nothing.
+func best(last *train.Outcome, now train.Measured) (train.Measured, uint64) {
+	switch {
+	case now.Samples == 0:
+		return last.Best, last.Stale
+	case last.Best.Samples == 0 || now.Loss < last.Best.Loss:
+		return now, 0
 	}
-	if n := o.Measured.Samples; n > 0 {
-		o.Measured.Loss /= float64(n)
-		o.Measured.Metric = measured / float64(n)
+	return last.Best, last.Stale + 1
+}
+
+// middle is the median, of an even number the mean of the two in the middle; 0 of none. Numbers
+// of fewer than half of the members leave it among those of the others.
+func middle(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
 	}
-	if o.Loss-o.Loss != 0 { // headers with numbers near the largest one
-		o.Loss = 0
-	}
-	if o.Measured.Loss-o.Measured.Loss != 0 || o.Measured.Metric-o.Measured.Metric != 0 {
-		o.Measured = train.Measured{}
-	}
+	slices.Sort(list)
+	n := len(list)
+	return list[(n-1)/2]/2 + list[n/2]/2
 }
 
 // change sets the members of the next round, and why they are other ones.
@@ -172,8 +189,11 @@ func (m *Machine) judge(o *train.Outcome, backed bool) verdict {
 	if !m.judgeMembers(o, backed) {
 		return no
 	}
-	if o.End == train.EndStopped && !m.stop && !backed {
-		return wait
+	if o.End == train.EndStopped {
+		s, ok := opened[*train.Stop](&o.Stopped[0])
+		if !ok || !m.stops(s) {
+			return no
+		}
 	}
 	t := m.try(o)
 	switch {
@@ -219,6 +239,9 @@ func (m *Machine) judgeData(o *train.Outcome, backed bool) verdict {
 	want.Senders = o.Senders
 	m.count(&want)
 	if !doubtful && !backed && (want.Samples != o.Samples || want.Loss != o.Loss || want.Measured != o.Measured) {
+		return no
+	}
+	if b, stale := best(&m.st.Last.Outcome, o.Measured); b != o.Best || stale != o.Stale {
 		return no
 	}
 	return yes
@@ -283,7 +306,7 @@ func opened[B train.Body](s *train.Sealed) (B, bool) {
 // key names the question what an outcome makes of the state: State and End are the answer.
 func key(o *train.Outcome) (train.Hash, *train.Outcome) {
 	q := *o
-	q.State, q.End = q.Base, train.EndNone
+	q.State, q.End, q.Stopped = q.Base, train.EndNone, nil
 	id, err := q.ID()
 	if err != nil {
 		panic("round: a valid outcome that does not encode: " + err.Error())
@@ -329,8 +352,8 @@ func (m *Machine) propose() bool {
 		return false
 	}
 	m.own = nil
-	if o.State, o.End = t.root, t.end; m.stop && o.End == train.EndNone {
-		o.End = train.EndStopped
+	if o.State, o.End = t.root, t.end; m.st.Stop != nil && o.End == train.EndNone {
+		o.End, o.Stopped = train.EndStopped, []train.Sealed{*m.st.Stop}
 	}
 	view := m.asked
 	m.asked = -1

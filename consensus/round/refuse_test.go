@@ -24,19 +24,32 @@ func TestProposalsAreRefused(t *testing.T) {
 		return seal(key, &train.Header{Job: job, Round: 1, Peer: peerOf(keys[key]), Base: w.genesis.Outcome.State, Steps: steps, Slices: []train.Hash{h, h, h, h}})
 	}
 	for name, c := range map[string]proposal{
-		"unchanged":              {change: func(*world, *train.Outcome) {}, good: true},
-		"another state":          {change: func(_ *world, o *train.Outcome) { o.State = train.HashOf(nil) }},
-		"another base":           {change: func(_ *world, o *train.Outcome) { o.Base = train.HashOf(nil) }},
-		"another parent":         {change: func(_ *world, o *train.Outcome) { o.Parent = train.HashOf(nil) }},
-		"another result":         {change: func(_ *world, o *train.Outcome) { o.Slices[2] = train.HashOf(nil) }},
-		"a slice too many":       {change: func(_ *world, o *train.Outcome) { o.Slices = append(o.Slices, train.Hash{}) }},
-		"a sender less":          {change: func(_ *world, o *train.Outcome) { o.Senders = o.Senders.Without(3) }},
-		"too few senders":        {change: func(_ *world, o *train.Outcome) { o.Senders, o.Slices = 0, make([]train.Hash, 4) }},
-		"more samples":           {change: func(_ *world, o *train.Outcome) { o.Samples++ }},
-		"a better loss":          {change: func(_ *world, o *train.Outcome) { o.Loss /= 2 }},
-		"a better measurement":   {change: func(_ *world, o *train.Outcome) { o.Measured.Metric = 1 }},
-		"an early end":           {change: func(_ *world, o *train.Outcome) { o.End = train.EndRounds }},
-		"a stop of nobody":       {change: func(_ *world, o *train.Outcome) { o.End = train.EndStopped }},
+		"unchanged":            {change: func(*world, *train.Outcome) {}, good: true},
+		"another state":        {change: func(_ *world, o *train.Outcome) { o.State = train.HashOf(nil) }},
+		"another base":         {change: func(_ *world, o *train.Outcome) { o.Base = train.HashOf(nil) }},
+		"another parent":       {change: func(_ *world, o *train.Outcome) { o.Parent = train.HashOf(nil) }},
+		"another result":       {change: func(_ *world, o *train.Outcome) { o.Slices[2] = train.HashOf(nil) }},
+		"a slice too many":     {change: func(_ *world, o *train.Outcome) { o.Slices = append(o.Slices, train.Hash{}) }},
+		"a sender less":        {change: func(_ *world, o *train.Outcome) { o.Senders = o.Senders.Without(3) }},
+		"too few senders":      {change: func(_ *world, o *train.Outcome) { o.Senders, o.Slices = 0, make([]train.Hash, 4) }},
+		"more samples":         {change: func(_ *world, o *train.Outcome) { o.Samples++ }},
+		"a better loss":        {change: func(_ *world, o *train.Outcome) { o.Loss /= 2 }},
+		"a better measurement": {change: func(_ *world, o *train.Outcome) { o.Measured.Metric = 1 }},
+		"a better past":        {change: func(_ *world, o *train.Outcome) { o.Best.Loss-- }},
+		"a longer wait":        {change: func(_ *world, o *train.Outcome) { o.Stale++ }},
+		"an early end":         {change: func(_ *world, o *train.Outcome) { o.End = train.EndRounds }},
+		"a stop of a member": {change: func(_ *world, o *train.Outcome) {
+			o.End, o.Stopped = train.EndStopped, []train.Sealed{seal(1, &train.Stop{Job: job, Peer: peerOf(keys[1])})}
+		}},
+		"a stop of another job": {change: func(_ *world, o *train.Outcome) {
+			o.End, o.Stopped = train.EndStopped, []train.Sealed{seal(0, &train.Stop{Job: train.HashOf(nil), Peer: peerOf(keys[0])})}
+		}},
+		"a leave as a stop": {change: func(_ *world, o *train.Outcome) {
+			o.End, o.Stopped = train.EndStopped, []train.Sealed{seal(0, &train.Leave{Job: job, Peer: peerOf(keys[0])})}
+		}},
+		"the initiator's stop": {good: true, change: func(_ *world, o *train.Outcome) {
+			o.End, o.Stopped = train.EndStopped, []train.Sealed{seal(0, &train.Stop{Job: job, Peer: peerOf(keys[0])})}
+		}},
 		"a member that is heard": {heard: true, change: func(_ *world, o *train.Outcome) { o.Members = o.Members[:3] }},
 		"a member less":          {change: func(_ *world, o *train.Outcome) { o.Members = o.Members[:3] }},
 		"a stranger": {change: func(_ *world, o *train.Outcome) {

@@ -131,16 +131,23 @@ func command(w *world, c script.Cmd) error {
 		w.add(key, tuned(c)).joining = true
 		who = []int{len(w.nodes) - 1}
 		fallthrough
-	case "halt": // the initiator has stopped the job, and these know it
-		for _, i := range who {
-			w.nodes[i].m.Stop()
-			w.pump(w.nodes[i])
-		}
-		return nil
 	case "join":
 		for _, i := range who {
 			w.nodes[i].joining = true
 			w.nodes[i].m.Join(1, membership)
+		}
+		return nil
+	case "halt": // these hear that a peer, the initiator if none is named, stops the job
+		by, err := c.Int("by", 0)
+		if err != nil {
+			return err
+		}
+		stop := w.open(sign(by, &train.Stop{Job: job, Peer: peerOf(keys[by])}))
+		for _, i := range who {
+			if err := w.nodes[i].m.Step(stop); err != nil {
+				return err
+			}
+			w.pump(w.nodes[i])
 		}
 		return nil
 	}

@@ -55,6 +55,8 @@ func (m *Machine) step(msg Message, with []Message) error {
 				m.joins[v.Peer] = &msg
 			}
 		}
+	case *train.Stop:
+		m.takeStop(v, msg.Sealed)
 	case *train.Leave:
 		if v.Job == m.cfg.Job && m.place(v.Peer) >= 0 && v.Round <= m.Round() && v.Round+1 >= m.Round() {
 			m.leaves[v.Peer] = &msg

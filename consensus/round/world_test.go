@@ -57,8 +57,9 @@ type node struct {
 	work     int             // ticks that its own work takes
 	mute     map[string]bool // what it never does: header, reveal, reduce
 	joining  bool
-	odd      bool // its arithmetic gives other bits
-	workAt   int  // tick at which its update of workOf is ready
+	odd      bool                  // its arithmetic gives other bits
+	claim    func(u *round.Update) // changes what it says of its work
+	workAt   int                   // tick at which its update of workOf is ready
 	workOf   uint64
 	reveal   map[wire.PeerID]train.Hash // own slices to be delivered
 	revealOf uint64
@@ -123,7 +124,7 @@ func (w *world) add(key int, tune func(*round.Config)) *node {
 		}
 	}
 	nd.cfg = round.Config{
-		Job: job, Me: nd.peer, Quorum: train.Majority,
+		Job: job, Me: nd.peer, Quorum: train.Majority, Initiator: peerOf(keys[0]),
 		Sign: func(b train.Body) *train.Sealed {
 			s := sign(key, b)
 			w.opened[string(s.Signature)] = round.Message{Sealed: s, Body: b}
@@ -685,6 +686,9 @@ func (w *world) train(nd *node) {
 	u := round.Update{Samples: uint64(10 + nd.id), Steps: 1, Loss: 1 / float64(r), Measured: train.Measured{Loss: 2, Metric: 0.5, Samples: 3}}
 	for i := range nd.m.Members() {
 		u.Slices = append(u.Slices, train.HashOf(fmt.Append(nil, "slice", r, i, nd.id, nd.disk.nonce)))
+	}
+	if nd.claim != nil {
+		nd.claim(&u)
 	}
 	if err := nd.m.Update(r, u); err == nil {
 		nd.disk.updates[r] = u.Slices

@@ -32,20 +32,23 @@ type Expelled struct {
 // Outcome is what a round decided.
 type Outcome struct {
 	Job      Hash          `cbor:"1,keyasint"`
-	Round    uint64        `cbor:"2,keyasint"` // 0: before the first
-	Base     Hash          `cbor:"3,keyasint"` // root of the state before; none for round 0
-	Parent   Hash          `cbor:"4,keyasint"` // id of the outcome of the round before; none for round 0
-	State    Hash          `cbor:"5,keyasint"` // root of the state after
-	Members  []wire.PeerID `cbor:"6,keyasint"` // of the next round, sorted
-	Slices   []Hash        `cbor:"7,keyasint"` // result of each slice; none: unchanged
-	Senders  Set           `cbor:"8,keyasint"` // members of the round whose headers counted
-	Samples  uint64        `cbor:"9,keyasint"` // of all of them
-	Loss     float64       `cbor:"10,keyasint"`
-	Measured Measured      `cbor:"11,keyasint,omitempty"` // mean of what the members measured of Base
+	Round    uint64        `cbor:"2,keyasint"`            // 0: before the first
+	Base     Hash          `cbor:"3,keyasint"`            // root of the state before; none for round 0
+	Parent   Hash          `cbor:"4,keyasint"`            // id of the outcome of the round before; none for round 0
+	State    Hash          `cbor:"5,keyasint"`            // root of the state after
+	Members  []wire.PeerID `cbor:"6,keyasint"`            // of the next round, sorted
+	Slices   []Hash        `cbor:"7,keyasint"`            // result of each slice; none: unchanged
+	Senders  Set           `cbor:"8,keyasint"`            // members of the round whose headers counted
+	Samples  uint64        `cbor:"9,keyasint"`            // of all of them
+	Loss     float64       `cbor:"10,keyasint"`           // median of theirs
+	Measured Measured      `cbor:"11,keyasint,omitempty"` // medians of what the members measured of Base
 	Joined   []Sealed      `cbor:"12,keyasint,omitempty"` // a Join for each new member
 	Left     []Sealed      `cbor:"13,keyasint,omitempty"` // a Leave for each member that went by itself
 	Expelled []Expelled    `cbor:"14,keyasint,omitempty"`
 	End      End           `cbor:"15,keyasint,omitempty"`
+	Stopped  []Sealed      `cbor:"16,keyasint,omitempty"` // with EndStopped: the initiator's Stop
+	Best     Measured      `cbor:"17,keyasint,omitempty"` // the Measured with the least loss of all rounds until this one
+	Stale    uint64        `cbor:"18,keyasint,omitempty"` // rounds since then that measured no better one
 }
 
 // Validate checks form: not whether the outcome follows from the round.
@@ -57,12 +60,15 @@ func (o *Outcome) Validate() error {
 		return invalid("outcome of round %d and what was before", o.Round)
 	case len(o.Members) == 0 || len(o.Slices) > protocol.MaxTrainMembers || len(o.Slices) == 0 != (o.Round == 0):
 		return invalid("outcome of %d slices and %d members", len(o.Slices), len(o.Members))
-	case !finite(o.Loss) || !o.Measured.valid() || o.Samples > math.MaxInt64 || o.End > EndStopped || !o.Senders.Within(len(o.Slices)):
+	case !finite(o.Loss) || !o.Measured.valid() || !o.Best.valid() || o.Stale > protocol.MaxTrainRounds || o.Samples > math.MaxInt64 || o.End > EndStopped || !o.Senders.Within(len(o.Slices)):
 		return invalid("outcome with loss %v of %d samples, end %d", o.Loss, o.Samples, o.End)
 	case len(o.Joined) > protocol.MaxTrainChanges || len(o.Left) > protocol.MaxTrainMembers || len(o.Expelled) > protocol.MaxTrainChanges:
 		return invalid("outcome with %d joined, %d left, %d expelled", len(o.Joined), len(o.Left), len(o.Expelled))
 	}
-	for _, list := range [][]Sealed{o.Joined, o.Left} {
+	if stops := len(o.Stopped); stops > 1 || (stops == 1) != (o.End == EndStopped) {
+		return invalid("outcome of end %d with %d words of the initiator", o.End, stops)
+	}
+	for _, list := range [][]Sealed{o.Joined, o.Left, o.Stopped} {
 		for i := range list {
 			if err := list[i].Validate(); err != nil {
 				return err

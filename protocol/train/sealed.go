@@ -22,6 +22,7 @@ const (
 	KindProposal    Kind = 7
 	KindVote        Kind = 8
 	KindCertificate Kind = 9
+	KindStop        Kind = 10
 )
 
 // Body is a message that is signed by one peer.
@@ -47,6 +48,7 @@ var kinds = map[Kind]struct {
 	KindProposal:    {func() Body { return new(Proposal) }, protocol.MaxTrainOutcome},
 	KindVote:        {func() Body { return new(Vote) }, protocol.MaxTrainSmall},
 	KindCertificate: {func() Body { return new(Certificate) }, protocol.MaxTrainOutcome},
+	KindStop:        {func() Body { return new(Stop) }, protocol.MaxTrainSmall},
 }
 
 // Sealed is a signed message as it is sent and kept: kind, canonical bytes, and the

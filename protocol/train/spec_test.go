@@ -166,6 +166,7 @@ func specVectors(t *testing.T) map[string][]byte {
 		"Announce of peer A, whole message":                        encode(seal(t, c.announce)),
 		"Join of peer A, bytes that are signed":                    encode(c.join),
 		"Leave of peer B in round 2, whole frame of a tell":        whole(train.TypeTell, encode(&train.Bundle{Messages: []train.Sealed{*seal(t, c.leave)}, Seq: 1})),
+		"Stop of the job by peer A, whole message":                 encode(seal(t, &train.Stop{Job: c.jobID, Peer: c.job.Initiator})),
 		"Certificate of round 0, bytes that are signed":            encode(c.first),
 		"Header of peer A in round 1, bytes that are signed":       encode(c.header),
 		"Header of peer A in round 1, signature":                   seal(t, c.header).Signature,
@@ -274,6 +275,11 @@ func TestSpecVectorsDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	opens("announce", announce)
+	stop := new(train.Sealed)
+	if err := wire.Decode(page("Stop of the job by peer A, whole message"), stop); err != nil {
+		t.Fatal(err)
+	}
+	opens("stop", stop)
 	payload := func(name string, limits frame.Limits) []byte {
 		_, p, err := frame.NewReader(bytes.NewReader(page(name)), limits).Next()
 		if err != nil {

@@ -72,6 +72,7 @@ func bodies(t testing.TB) []train.Body {
 		&train.Announce{Swarm: wire.SwarmID{1}, Peer: id(1), Job: hash(1), Initiator: id(1), Name: "letters", Issued: 5, Phase: train.PhaseRunning, Round: 3, Members: 2, Membership: membership(t, 1)},
 		&train.Join{Job: hash(1), Peer: id(1), Round: 2, State: hash(2), Samples: 5, Membership: membership(t, 1)},
 		&train.Leave{Job: hash(1), Peer: id(1), Round: 2},
+		&train.Stop{Job: hash(1), Peer: id(1)},
 		&train.Header{Job: hash(1), Round: 1, Peer: id(1), Base: hash(2), Samples: 32, Steps: 4, Millis: 100, Loss: 2.5, Slices: []train.Hash{hash(3), hash(4)}},
 		&train.Reduced{Job: hash(1), Round: 1, Peer: id(1), Slice: 1, Result: hash(9), Bytes: 10, From: 3},
 		&train.Proposal{Job: hash(1), Round: 1, View: 2, ValidView: -1, Peer: id(1), Outcome: outcome(1, list)},

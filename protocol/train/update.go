@@ -61,6 +61,30 @@ func (l *Leave) Validate() error {
 	return nil
 }
 
+// Stop ends a job for all its members, with the outcome of the round that they are in or the next
+// one. Its initiator alone may sign it.
+type Stop struct {
+	Job  Hash        `cbor:"1,keyasint"`
+	Peer wire.PeerID `cbor:"2,keyasint"` // signs
+}
+
+// Kind implements Body.
+func (*Stop) Kind() Kind { return KindStop }
+
+// Signer implements Body.
+func (s *Stop) Signer() wire.PeerID { return s.Peer }
+
+// Validate checks form.
+func (s *Stop) Validate() error {
+	if err := s.Peer.Validate(); err != nil {
+		return err
+	}
+	if s.Job.IsZero() {
+		return invalid("stop of no job")
+	}
+	return nil
+}
+
 // Header tells what a member has learned in a round, before it shows it: the hash of each
 // slice as it will be sent. In the gossip mode it brings the update itself, or says where it is.
 type Header struct {
