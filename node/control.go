@@ -49,6 +49,7 @@ var controlRoutes = []struct {
 	{"GET /covey/v1/jobs", (*running).getJobs},
 	{"POST /covey/v1/jobs", (*running).postJob},
 	{"GET /covey/v1/swarm/jobs", (*running).getSwarmJobs},
+	{"DELETE /covey/v1/swarm/jobs/{name}", (*running).deleteSwarmJob},
 	{"GET /covey/v1/jobs/{id}", (*running).getJob},
 	{"GET /covey/v1/jobs/{id}/events", (*running).getJobEvents},
 	{"DELETE /covey/v1/jobs/{id}", (*running).deleteJob},

@@ -25,6 +25,14 @@ func (r *running) getSwarmJobs(w http.ResponseWriter, req *http.Request) error {
 	return answer(w, r.trainer.Jobs(req.Context()))
 }
 
+// deleteSwarmJob stops a job that this peer began for all its members.
+func (r *running) deleteSwarmJob(w http.ResponseWriter, req *http.Request) error {
+	if err := r.trainer.StopAll(req.Context(), req.PathValue("name")); err != nil {
+		return err
+	}
+	return answer(w, struct{}{})
+}
+
 func (r *running) getJob(w http.ResponseWriter, req *http.Request) error {
 	run, err := r.trainer.Get(req.PathValue("id"))
 	if err != nil {
@@ -100,6 +108,25 @@ func (r *running) getJobEvents(w http.ResponseWriter, req *http.Request) error {
 			return nil
 		}
 	}
+}
+
+// retract stops serving a model that publish has brought here, and removes it.
+func (r *running) retract(ctx context.Context, model string) error {
+	id, ok := r.ours(model)
+	if !ok {
+		return nil
+	}
+	if _, err := r.hosting.Drop(id); err != nil {
+		return err
+	}
+	err := r.catalog.Remove(id)
+	r.changes()
+	if err != nil {
+		return err
+	}
+	_, err = r.store.GC(ctx)
+	r.announced(ctx)
+	return err
 }
 
 // publish imports a model that was trained here and serves it to the swarm.

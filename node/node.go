@@ -378,7 +378,7 @@ func (r *running) openServing() (err error) {
 	if err != nil {
 		return err
 	}
-	training := trainer.Config{Threads: r.cfg.Limits.Cores, Memory: r.memory, Busy: func() bool { return r.worker.Sessions() > 0 }, Publish: r.publish, Log: r.part("trainer"), Now: time.Now}
+	training := trainer.Config{Threads: r.cfg.Limits.Cores, Memory: r.memory, Busy: func() bool { return r.worker.Sessions() > 0 }, Publish: r.publish, Retract: r.retract, Log: r.part("trainer"), Now: time.Now}
 	if !r.cfg.Offline {
 		training.Net = &trainer.Network{Host: r.host, Exchange: r.exchange, Store: r.store, Key: r.creds.Key, Name: r.host.Name}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,14 +214,12 @@ func TestSwarmRefused(t *testing.T) {
 	t.Parallel()
 	c := start(t, t.TempDir(), online(""))
 	for _, x := range []struct{ train, swarm, want string }{
-		{"epochs = 3", "", "set rounds, or target"},
+		{"epochs = 3", "", "set rounds, target or patience"},
 		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\n", "swarm.mode"},
-		{"", "[swarm]\nrounds = 2\nrule = \"clip\"\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nrule = \"gossip\"\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nrule = \"krum:1\"\nmin_peers = 2\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nmin_peers = 257\n", "swarm.min_peers"},
-		{"", "[swarm]\npatience = 2\n", "swarm.patience"},
-		{"", "[swarm]\nrounds = 2\npublish_every = 1\n", "swarm.publish_every"},
+		{"", "[swarm]\nrounds = 2\npublish_every = 1\n", "--publish NAME"},
 		{"", "[swarm]\nrounds = 2\nprivacy = {clip = 1.0, noise = 1.0}\n", "swarm.privacy"},
 	} {
 		err := c.Post(t.Context(), "/covey/v1/jobs", trainer.Request{Path: swarmJob(t, t.TempDir(), x.train, x.swarm), Swarm: true}, nil)
@@ -228,5 +227,116 @@ func TestSwarmRefused(t *testing.T) {
 		if !errors.As(err, &status) || status.Status != http.StatusBadRequest || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s%s: got %v, want %q", x.train, x.swarm, err, x.want)
 		}
+	}
+}
+
+// TestPatienceEndsForAll has members whose losses no longer get better: all end with the same round
+// and the same bits, long before their rounds are over.
+func TestPatienceEndsForAll(t *testing.T) {
+	t.Parallel()
+	list := crew(t, 2)
+	results := trainTogether(t, list, "[swarm]\nrounds = 1000\ninner_steps = 2\npatience = 2\nouter = {lr = 1e-30, momentum = 0.0}\n")
+	for i, r := range results {
+		if r.End != job.EndEarly || r.Step != 6 || !bytes.Equal(weights(t, r), weights(t, results[0])) {
+			t.Errorf("member %d ends after step %d: %s", i, r.Step, r.End)
+		}
+	}
+}
+
+// TestPublishOnTheWay serves the certified model of every other round in place of the one before, and
+// the last one under the job's name alone.
+func TestPublishOnTheWay(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), online(""))
+	id := submit(t, c, trainer.Request{Path: swarmJob(t, t.TempDir(), "", "[swarm]\nrounds = 9\ninner_steps = 2\npublish_every = 2\n"), Swarm: true, Publish: "fox"})
+	if r := finished(t, c, id); r.End != job.EndDone {
+		t.Fatalf("ends as %s", r.End)
+	}
+	var names, problems []string
+	watchEvents(t, c, id, func(e trainer.Event) bool {
+		if p := e.Published; p != nil {
+			names, problems = append(names, p.Name), append(problems, p.Error)
+		}
+		return true
+	})
+	if len(names) < 2 || names[0] != "fox:r2" || names[len(names)-1] != "fox" || strings.Join(problems, "") != "" {
+		t.Errorf("published %q, problems %q", names, problems)
+	}
+	var here []api.Model
+	if err := c.Get(t.Context(), "/covey/v1/models", nil, &here); err != nil {
+		t.Fatal(err)
+	}
+	here = slices.DeleteFunc(here, func(m api.Model) bool { return m.Builtin })
+	if len(here) != 1 || here[0].Name != "fox" {
+		t.Errorf("models here: %+v", here)
+	}
+}
+
+// stopped asks a node to stop a job for all.
+func stopped(t *testing.T, c *api.Client, name string) error {
+	t.Helper()
+	return c.Delete(t.Context(), "/covey/v1/swarm/jobs/"+name, nil)
+}
+
+// TestStopForAll stops a job that goes on and on: its initiator alone can, and all members end with
+// the same certified model.
+func TestStopForAll(t *testing.T) {
+	t.Parallel()
+	list := crew(t, 2)
+	dir := t.TempDir()
+	path := swarmJob(t, dir, "", "[swarm]\nrounds = 1000000\ninner_steps = 2\n")
+	ids := []string{submit(t, list[0], trainer.Request{Path: path, Swarm: true, MinPeers: 2, Of: 2})}
+	heard(t, list[1], "fox")
+	ids = append(ids, submit(t, list[1], trainer.Request{
+		Join: "fox", Local: job.Local{Data: filepath.Join(dir, "a.txt")}, Folder: filepath.Join(dir, "two"), Threads: 1, Rank: 1, Of: 2,
+	}))
+	for i, c := range list {
+		watchEvents(t, c, ids[i], func(e trainer.Event) bool { return e.Swarm == nil || e.Swarm.Round < 3 })
+	}
+	var status *api.StatusError
+	if err := stopped(t, list[1], "fox"); !errors.As(err, &status) || status.Status != http.StatusBadRequest || !strings.Contains(err.Error(), "who alone can stop it") {
+		t.Errorf("stopped by another member: %v", err)
+	}
+	if err := stopped(t, list[1], "wolf"); !errors.As(err, &status) || status.Status != http.StatusNotFound {
+		t.Errorf("a job of which nobody has heard: %v", err)
+	}
+	if err := stopped(t, list[0], "fox"); err != nil {
+		t.Fatal(err)
+	}
+	var results []*job.Result
+	for i, c := range list {
+		r := finished(t, c, ids[i])
+		if results = append(results, r); r.End != "stopped by its initiator" || !bytes.Equal(weights(t, r), weights(t, results[0])) {
+			t.Errorf("member %d ends after step %d: %s", i, r.Step, r.End)
+		}
+	}
+	until(t, "heard of the stop", func() bool {
+		var jobs []trainer.Posted
+		if err := list[1].Get(t.Context(), "/covey/v1/swarm/jobs", nil, &jobs); err != nil {
+			t.Fatal(err)
+		}
+		return len(jobs) == 1 && jobs[0].Phase == "stopped"
+	})
+}
+
+// TestStopBeforeTheFirstRound stops a job that still waits for members: who wanted to join gives up.
+func TestStopBeforeTheFirstRound(t *testing.T) {
+	t.Parallel()
+	list := crew(t, 2)
+	dir := t.TempDir()
+	first := submit(t, list[0], trainer.Request{Path: swarmJob(t, dir, "", "[swarm]\nrounds = 3\n"), Swarm: true, MinPeers: 3})
+	heard(t, list[1], "fox")
+	second := submit(t, list[1], trainer.Request{Join: "fox", Local: job.Local{Data: filepath.Join(dir, "a.txt")}, Folder: filepath.Join(dir, "two"), Threads: 1})
+	watchEvents(t, list[0], first, func(e trainer.Event) bool { return e.Swarm == nil || e.Swarm.Members < 2 })
+	if err := stopped(t, list[0], "fox"); err != nil {
+		t.Fatal(err)
+	}
+	if r := finished(t, list[0], first); r.End != job.EndInterrupted {
+		t.Errorf("the initiator's run ends as %s", r.End)
+	}
+	var end *trainer.End
+	watchEvents(t, list[1], second, func(e trainer.Event) bool { end = e.End; return true })
+	if end == nil || !strings.Contains(end.Error, "stopped by its initiator") {
+		t.Errorf("the other one's ends as %+v", end)
 	}
 }

@@ -40,6 +40,7 @@ type trainProgress struct {
 	round    uint64  // of a job of the swarm, told last
 	waiting  int     // peers that were here before its first round, told last
 	over     bool    // the job is over: its model is what the members have in common
+	missed   string  // members that are not reached from here, told last
 }
 
 func newTrainProgress(out, w io.Writer, asJSON bool, metric string) *trainProgress {

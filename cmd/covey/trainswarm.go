@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -226,12 +228,22 @@ func trainShowCommand(o *options) *cobra.Command {
 }
 
 func trainStopCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	all := false
+	c := &cobra.Command{
 		Use: "stop TRAINING", Short: "Stop a training of this node: it saves, and can go on later", Args: args(1, 1, "a training"),
+		Long: `Stop a training of this node, by its id or name: it saves, and can go on later. The other members of a job of the swarm go on.
+With --all a job that this node began, by its name or the beginning of its hash, ends for all its members: with the round that they are
+in, or the next one, when they have certified that. Each has the model then.`,
 		RunE: func(c *cobra.Command, a []string) error {
 			client, err := o.needRunning(c.Context())
 			if err != nil {
 				return err
+			}
+			if all {
+				if err := client.Delete(c.Context(), "/covey/v1/swarm/jobs/"+url.PathEscape(a[0]), nil); err != nil {
+					return err
+				}
+				return o.report(c, map[string]any{"job": a[0], "all": true}, "stopping %s for all its members\n", a[0])
 			}
 			run, err := findRun(c.Context(), client, a[0])
 			if err != nil {
@@ -243,6 +255,8 @@ func trainStopCommand(o *options) *cobra.Command {
 			return o.report(c, run, "stopping %s (%s)\n", run.Name, run.ID)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "stop a job that this node began for all its members")
+	return c
 }
 
 // swarm shows where the members of a job stand.
@@ -250,6 +264,19 @@ func (p *trainProgress) swarm(s *trainer.Swarm) {
 	if p.json {
 		p.object("swarm", map[string]any{"job": s.Job, "round": s.Round, "rounds": s.Rounds, "phase": s.Phase, "members": s.Members, "want": s.Want, "heard": s.Heard, "quorum": s.Quorum, "loss": s.Loss, "samples": s.Samples, "peers": s.Peers})
 		return
+	}
+	var missed []string
+	for _, m := range s.Peers {
+		if m.Missed {
+			missed = append(missed, cmp.Or(m.Name, m.Peer.String()))
+		}
+	}
+	if list := strings.Join(missed, ", "); list != p.missed {
+		if p.missed = list; list == "" {
+			p.say("all members are reached again")
+		} else {
+			p.say("not reached from here: %s: what is learned there and here is not shared while that is so (covey peers, covey doctor)", list)
+		}
 	}
 	switch {
 	case s.Phase == "over":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/covey-network/covey/consensus/codec"
-	"github.com/covey-network/covey/consensus/robust"
 	engine "github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/graph"
 	"github.com/covey-network/covey/engine/train/job"
@@ -70,7 +69,7 @@ func (c *Averaging) settings() (*train.Settings, error) {
 	if _, err := codec.New(c.Codec, codec.Flat(1<<20)); err != nil {
 		return nil, err
 	}
-	if _, err := robust.Parse(c.Rule); err != nil {
+	if _, err := ruleOf(c.Rule); err != nil {
 		return nil, err
 	}
 	s := &train.Settings{
@@ -105,7 +104,7 @@ func (t *Trainer) openAveraging(ctx context.Context, cfg *Averaging, set *train.
 	if j.Initiator == s.me {
 		err = s.initiate(ctx, func(int, int) {})
 	} else {
-		err = s.join(ctx, 1, func() {}, func() []wire.PeerID { return []wire.PeerID{j.Initiator} })
+		err = s.join(ctx, 1, func() bool { return false }, func() []wire.PeerID { return []wire.PeerID{j.Initiator} })
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close(s))

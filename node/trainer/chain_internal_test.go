@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,6 +58,71 @@ func TestChainIsServedWhole(t *testing.T) {
 	}
 	if page, err := tr.Chain("", &train.Chain{Job: c.id, From: n}); err != nil || len(page) != 0 {
 		t.Errorf("%d certificates after the last: %v", len(page), err)
+	}
+}
+
+// TestChainIsExtendedAtOnce takes in what a peer gives: those certificates that follow the end of the
+// chain, up to one that does not, and no more when the job is over.
+func TestChainIsExtendedAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newTestChain(t, 6)
+	end := newTestChain(t, 0)
+	end.add(t, c.all[1].Outcome.State, func(o *train.Outcome) { o.End = train.EndRounds })
+	end.add(t, c.all[2].Outcome.State, nil)
+	for name, tt := range map[string]struct {
+		of    *testChain
+		give  []int
+		want  []uint64
+		fails bool
+	}{
+		"those that follow":     {c, []int{2, 3, 4, 5, 6}, []uint64{0, 1, 2, 3, 4, 5, 6}, false},
+		"some are here already": {c, []int{0, 1, 2, 3}, []uint64{0, 1, 2, 3}, false},
+		"a gap":                 {c, []int{2, 4, 5}, []uint64{0, 1, 2}, true},
+		"nothing new":           {c, []int{0, 1}, []uint64{0, 1}, false},
+		"too late":              {c, []int{4, 5}, []uint64{0, 1}, true},
+		"none":                  {c, nil, []uint64{0, 1}, false},
+		"after the end":         {end, []int{2}, []uint64{0, 1}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := tt.of.session(t, dir)
+			for _, cert := range tt.of.all[:2] {
+				if err := s.note(cert); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var sealed []*train.Sealed
+			var list []*train.Certificate
+			for _, i := range tt.give {
+				sealed, list = append(sealed, s.passedOn(tt.of.all[i])), append(list, tt.of.all[i])
+			}
+			next, follows, err := s.extend(sealed, list)
+			if err != nil || (follows != nil) != tt.fails || len(next) != len(tt.want)-2 {
+				t.Errorf("%d certificates are new, %v, %v", len(next), follows, err)
+			}
+			if got := rounds(t, dir); !slices.Equal(got, tt.want) || s.tip.Outcome.Round != tt.want[len(tt.want)-1] {
+				t.Errorf("rounds %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// BenchmarkExtendChain takes in one page of certificates, as a member that was away does.
+func BenchmarkExtendChain(b *testing.B) {
+	c := newTestChain(b, protocol.MaxTrainChain)
+	for b.Loop() {
+		s := c.session(b, b.TempDir())
+		if err := s.note(c.all[0]); err != nil {
+			b.Fatal(err)
+		}
+		var sealed []*train.Sealed
+		for _, cert := range c.all[1:] {
+			sealed = append(sealed, s.passedOn(cert))
+		}
+		if _, follows, err := s.extend(sealed, c.all[1:]); follows != nil || err != nil {
+			b.Fatal(follows, err)
+		}
 	}
 }
 

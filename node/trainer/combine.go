@@ -27,6 +27,8 @@ type sums struct {
 	places  []int
 	slices  [][]byte
 	weights []float64
+	// reference is what the rule starts from, if it has to: the result of the round before.
+	reference []float32
 }
 
 // combine applies the job's rule to the slices of some members.
@@ -50,6 +52,9 @@ func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]
 		}
 	}
 	d.mu.Unlock()
+	if ref := s.reference(); ref != nil {
+		sum.reference = ref[lo:hi]
+	}
 	out := make([]float32, hi-lo)
 	bad, err := sum.combine(out)
 	if err != nil {
@@ -113,7 +118,7 @@ func (s *sums) parts(out []float32) (report robust.Report, failed []bool, err er
 			if !ok {
 				return
 			}
-			r, e := s.rule.Aggregate(part, views, s.weights, nil)
+			r, e := s.rule.Aggregate(part, views, s.weights, s.reference)
 			if i == 0 { // all parts have the same one
 				report, err = r, e
 			}

@@ -1,12 +1,16 @@
 package trainer
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/covey-network/covey/consensus/codec"
 	"github.com/covey-network/covey/consensus/robust"
+	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/protocol/train"
+	"github.com/covey-network/covey/protocol/wire"
 )
 
 func normal(n int, seed uint64) []float32 {
@@ -83,6 +87,53 @@ func TestCombine(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestClipStartsFromTheLastResult combines slices by a rule that needs a reference: the last certified
+// result, as far as it is finite, and zeros before there is one.
+func TestClipStartsFromTheLastResult(t *testing.T) {
+	t.Parallel()
+	rule, err := ruleOf("clip:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{rule: rule, job: &train.Job{Values: 4}, id: train.HashOf([]byte("job")), threads: 1}
+	if s.codecs, err = newCodecs("f32", codec.Flat(4)); err != nil {
+		t.Fatal(err)
+	}
+	members := []wire.PeerID{"a", "b"}
+	headers := map[wire.PeerID]*train.Header{"a": {Samples: 1}, "b": {Samples: 1}}
+	slice, err := s.codecs.update.Encoder(false).Encode(nil, 0, []float32{16, 0}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	combine := func() float32 {
+		t.Helper()
+		d := &roundData{round: 1, members: members, me: 0, slices: map[wire.PeerID][]byte{"a": slice, "b": slice}}
+		b, _, err := s.combine(d, round.Reduce{Round: 1, From: train.All(2)}, headers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := make([]float32, 2)
+		if err := s.codecs.result.Decode(out, 0, b); err != nil || out[1] != 0 {
+			t.Fatal(out, err)
+		}
+		return out[0]
+	}
+	if got := combine(); got != 3 { // three times a step of length 1
+		t.Errorf("from zeros: %v, want 3", got)
+	}
+	s.refer([]float32{10, 0, 7, 7}, []span{{0, 2}})
+	if got := combine(); got != 13 {
+		t.Errorf("from 10: %v, want 13", got)
+	}
+	s.refer([]float32{float32(math.NaN()), 0, 7, 7}, []span{{0, 2}, {2, 4}})
+	if got := combine(); got != 13 {
+		t.Errorf("after a result that is not finite: %v, want 13", got)
+	}
+	if _, err := ruleOf("gossip"); err == nil {
+		t.Error("the rule of another mode is taken")
 	}
 }
 

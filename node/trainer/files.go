@@ -343,17 +343,24 @@ func (f files) readUpdate(h *train.Header) ([][]byte, error) {
 	return parts, nil
 }
 
-// appendCertificate adds a certificate to the chain, durably.
-func (f files) appendCertificate(s *train.Sealed) error {
-	b, err := wire.Encode(s)
-	if err != nil {
-		return err
+// appendCertificates adds certificates to the chain, durably: all of them with one write to the disk.
+func (f files) appendCertificates(list []*train.Sealed) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var all []byte
+	for _, s := range list {
+		b, err := wire.Encode(s)
+		if err != nil {
+			return err
+		}
+		all = append(binary.LittleEndian.AppendUint32(all, uint32(len(b))), b...)
 	}
 	file, err := os.OpenFile(filepath.Join(f.dir, chainFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err = file.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(len(b))), b...)); err == nil {
+	if _, err = file.Write(all); err == nil {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())

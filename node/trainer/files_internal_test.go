@@ -3,6 +3,7 @@ package trainer
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -122,7 +123,7 @@ type testChain struct {
 	all []*train.Certificate
 }
 
-func newTestChain(t *testing.T, rounds int) *testChain {
+func newTestChain(t testing.TB, rounds int) *testChain {
 	t.Helper()
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 	c := &testChain{key: key, me: wire.PeerIDOf(key.Public().(ed25519.PublicKey)), id: train.HashOf([]byte("job"))}
@@ -130,29 +131,39 @@ func newTestChain(t *testing.T, rounds int) *testChain {
 	o := train.Outcome{Job: c.id, State: c.job.Genesis, Members: []wire.PeerID{c.me}}
 	c.all = append(c.all, &train.Certificate{Peer: c.me, Outcome: o})
 	for i := range rounds {
-		parent, err := o.ID()
-		if err != nil {
-			t.Fatal(err)
-		}
-		o = train.Outcome{
-			Job: c.id, Round: o.Round + 1, Base: o.State, Parent: parent, State: train.HashOf([]byte{byte(i)}), Members: o.Members,
-			Slices: make([]train.Hash, 1), Senders: train.All(1),
-		}
-		id, err := o.ID()
-		if err != nil {
-			t.Fatal(err)
-		}
-		vote, err := train.Seal(key, &train.Vote{Job: c.id, Round: o.Round, Step: train.Precommit, Outcome: id, Peer: c.me})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.all = append(c.all, &train.Certificate{Peer: c.me, Outcome: o, Signers: train.All(1), Signatures: [][]byte{vote.Signature}})
+		c.add(t, train.HashOf([]byte{byte(i)}), nil)
 	}
 	return c
 }
 
+// add certifies one more round, after which the state has a root.
+func (c *testChain) add(t testing.TB, state train.Hash, change func(o *train.Outcome)) {
+	t.Helper()
+	last := &c.all[len(c.all)-1].Outcome
+	parent, err := last.ID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := train.Outcome{
+		Job: c.id, Round: last.Round + 1, Base: last.State, Parent: parent, State: state, Members: last.Members,
+		Slices: make([]train.Hash, 1), Senders: train.All(1),
+	}
+	if change != nil {
+		change(&o)
+	}
+	id, err := o.ID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	vote, err := train.Seal(c.key, &train.Vote{Job: c.id, Round: o.Round, Step: train.Precommit, Outcome: id, Peer: c.me})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.all = append(c.all, &train.Certificate{Peer: c.me, Outcome: o, Signers: train.All(1), Signatures: [][]byte{vote.Signature}})
+}
+
 // session makes one on a folder, as a process does when it begins.
-func (c *testChain) session(t *testing.T, dir string) *session {
+func (c *testChain) session(t testing.TB, dir string) *session {
 	t.Helper()
 	s := &session{
 		net: &network{key: c.key}, log: slog.New(slog.DiscardHandler), me: c.me, job: c.job, id: c.id, files: files{dir},
@@ -231,7 +242,7 @@ func TestChainStaysWhole(t *testing.T) {
 		}, []uint64{4, 5}},
 		"one twice on disk": {func(t *testing.T, s *session, dir string) {
 			persist(t, s, c.all[0], c.all[1])
-			if err := s.files.appendCertificate(s.passedOn(c.all[1])); err != nil {
+			if err := s.files.appendCertificates([]*train.Sealed{s.passedOn(c.all[1])}); err != nil {
 				t.Fatal(err)
 			}
 			persist(t, c.session(t, dir), c.all[1], c.all[2])
@@ -252,6 +263,81 @@ func TestChainStaysWhole(t *testing.T) {
 	}
 }
 
+// TestCandidateIsTakenUp kills a member between the certificate of a state that it has as the
+// candidate, and putting that in place: wherever the certificate is, the next process has the state.
+func TestCandidateIsTakenUp(t *testing.T) {
+	t.Parallel()
+	states := [][][]float32{{{1, 2}, {}}, {{3, 4}, {}}, {{5, 6}, {}}}
+	layout := checkpoint.LayoutOf(states[0])
+	var roots []train.Hash
+	for _, s := range states {
+		root, _ := checkpoint.Hash(s, 1)
+		roots = append(roots, root)
+	}
+	c := newTestChain(t, 0)
+	c.all[0].Outcome.State, c.job.Genesis = roots[0], roots[0]
+	c.add(t, roots[1], nil)
+	c.add(t, roots[2], nil)
+	for name, tt := range map[string]struct {
+		last, decided, noted    int // certificates: of the saved round, decided in it, the last one of the chain
+		state, candidate, taken int
+	}{
+		"certificate in the chain only":  {0, -1, 1, 0, 1, 1},
+		"in the saved round, too":        {0, 1, 1, 0, 1, 1},
+		"the others are further":         {0, -1, 2, 0, 1, 1},
+		"no certificate":                 {0, -1, 0, 0, 1, 0},
+		"candidate of a round long over": {2, -1, 2, 2, 1, 2},
+		"no saved round":                 {-1, -1, 1, 0, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := c.session(t, dir)
+			for _, cert := range c.all[:tt.noted+1] {
+				if err := s.note(cert); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.last >= 0 {
+				saved := round.Begin(c.all[tt.last])
+				if tt.decided >= 0 {
+					saved.Decided = c.all[tt.decided]
+				}
+				if err := s.files.writeRound(saved); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(s.files.writeState(stateFile, states[tt.state]), s.files.writeState(candidateFile, states[tt.candidate])); err != nil {
+				t.Fatal(err)
+			}
+			s = c.session(t, dir)
+			s.layout = layout
+			l := &learner{s: s, mode: newDiLoCo(newNumbers(make([]float32, 2)), 1, 0)}
+			if root, err := l.restore(roots[0]); err != nil || root != roots[tt.taken] || !same(l.mode.kept(), states[tt.taken]) {
+				t.Errorf("state %v, %v; want %v", l.mode.kept(), err, states[tt.taken])
+			}
+		})
+	}
+}
+
+// TestOwnCandidateIsNotFetched needs a state that this member has as the candidate: nobody is asked.
+func TestOwnCandidateIsNotFetched(t *testing.T) {
+	t.Parallel()
+	state := [][]float32{{1, 2}, {}}
+	s := newTestChain(t, 0).session(t, t.TempDir())
+	s.layout = checkpoint.LayoutOf(state)
+	if err := s.files.writeState(candidateFile, state); err != nil {
+		t.Fatal(err)
+	}
+	root, _ := checkpoint.Hash(state, 1)
+	if got, err := s.download(t.Context(), round.FetchState{Root: root}); err != nil || !same(got, state) {
+		t.Errorf("state %v, %v", got, err)
+	}
+	if _, err := s.download(t.Context(), round.FetchState{Root: train.HashOf(nil)}); err == nil {
+		t.Error("another state is taken for it")
+	}
+}
+
 // TestExpelledEnds has the members expel this peer: it says so, and does not ask again.
 func TestExpelledEnds(t *testing.T) {
 	t.Parallel()
@@ -260,6 +346,39 @@ func TestExpelledEnds(t *testing.T) {
 	saved.Banned = []wire.PeerID{c.me}
 	if err := c.session(t, t.TempDir()).persisted(saved); err == nil {
 		t.Error("an expelled member goes on")
+	}
+}
+
+// TestExpelledAreKnownFromTheChain begins with the chain alone, as a peer that comes does: it knows
+// whom the members have expelled since the first round, and who has gone, as they do.
+func TestExpelledAreKnownFromTheChain(t *testing.T) {
+	t.Parallel()
+	c := newTestChain(t, 1)
+	peer := func(i byte) wire.PeerID {
+		return wire.PeerIDOf(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{i}, ed25519.SeedSize)).Public().(ed25519.PublicKey))
+	}
+	leave, err := train.Seal(c.key, &train.Leave{Job: c.id, Peer: c.me, Round: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []byte{20, 21} {
+		c.add(t, c.job.Genesis, func(o *train.Outcome) { o.Expelled = []train.Expelled{{Peer: peer(i), First: *leave, Second: *leave}} })
+	}
+	c.add(t, c.job.Genesis, nil)
+	s := c.session(t, t.TempDir())
+	for _, cert := range c.all {
+		if err := s.note(cert); err != nil {
+			t.Fatal(err)
+		}
+	}
+	saved, err := c.session(t, s.files.dir).begins()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []wire.PeerID{peer(20), peer(21)}
+	slices.Sort(want)
+	if !slices.Equal(saved.Banned, want) || saved.Seen[c.me] != 4 || saved.Last.Outcome.Round != 4 {
+		t.Errorf("round %d, expelled %v, seen %v; want 4, %v", saved.Last.Outcome.Round, saved.Banned, saved.Seen, want)
 	}
 }
 

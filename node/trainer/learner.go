@@ -31,6 +31,9 @@ type learner struct {
 	leaving func() bool
 	left    func()
 	now     func() time.Time
+	// publish serves the state after a round as a model, which export writes to a folder.
+	publish func(round uint64, export func(dir string) error)
+	export  func(dir string) error
 	s       *session // after Begin
 
 	model   model
@@ -43,6 +46,7 @@ type learner struct {
 	root    train.Hash // of the state in place
 	seen    bool       // a gradient, since the run began
 	vector  []float32  // an update, or a result
+	changed []span     // what the result that was applied last has of vector
 	fresh   bool       // a state was put in place since the work began
 	valid   *job.Validation
 }
@@ -65,7 +69,7 @@ func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error
 	if _, err := l.wait.Begin(ctx, r); err != nil {
 		return job.Verdict{}, err
 	}
-	l.held, l.resumed = r.Validation, r.Resumed
+	l.held, l.resumed, l.export = r.Validation, r.Resumed, r.Export
 	return l.enter(ctx, r.Trainer, uint64(r.Samples), func(n int, genesis train.Hash) (*session, error) { return l.open(ctx, r, n, genesis) })
 }
 
@@ -147,21 +151,32 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 	return root, nil
 }
 
-// promote makes the candidate the state if it is what was decided: the last process was killed
-// between the two.
+// promote makes the candidate the state if a certificate says that it follows the state in place:
+// the last process was killed between the two.
 func (l *learner) promote() error {
-	saved := l.s.saved
-	if saved == nil || saved.Decided == nil {
-		return nil
-	}
-	vectors, err := l.s.files.readState(candidateFile, l.s.layout)
-	if err != nil || vectors == nil {
+	candidate, err := l.rootOf(candidateFile)
+	if err != nil || candidate.IsZero() {
 		return err
 	}
-	if root, _ := checkpoint.Hash(vectors, l.s.workers()); root != saved.Decided.Outcome.State {
-		return nil
+	state, err := l.rootOf(stateFile)
+	if err != nil {
+		return err
+	}
+	follows, err := l.s.certified(state, candidate)
+	if err != nil || !follows {
+		return err
 	}
 	return l.s.files.promote()
+}
+
+// rootOf returns the root of a state on disk; none if there is no such file.
+func (l *learner) rootOf(name string) (root train.Hash, err error) {
+	vectors, err := l.s.files.readState(name, l.s.layout)
+	if err != nil || vectors == nil {
+		return root, err
+	}
+	root, _ = checkpoint.Hash(vectors, l.s.workers())
+	return root, nil
 }
 
 // begin begins the work of a round.
@@ -214,16 +229,26 @@ func (l *learner) Stepped(ctx context.Context, st job.Step) (job.Verdict, error)
 	l.work.samples += uint64(st.Samples)
 	l.work.loss += st.Loss
 	l.applied = train.Hash{}
-	if err := l.do(); err != nil {
+	overtaken, err := l.attend()
+	if err == nil && !overtaken && !l.done() && !l.leaving() {
+		if err = l.wait.wait(ctx, func() (over bool, err error) { overtaken, err = l.attend(); return overtaken, err }); err == nil && !overtaken {
+			return job.Verdict{}, nil
+		}
+	}
+	if err != nil {
 		return job.Verdict{}, err
 	}
-	if v := l.s.now(); l.fresh || v.over || v.err != nil || !v.member {
-		return l.exchange(ctx, false)
+	return l.exchange(ctx, !overtaken)
+}
+
+// attend does what the others wait for, votes above all, and reports whether the round that the
+// run works for is over for it.
+func (l *learner) attend() (overtaken bool, err error) {
+	if err := l.do(); err != nil {
+		return false, err
 	}
-	if !l.done() && !l.leaving() {
-		return l.wait.Stepped(ctx, st)
-	}
-	return l.exchange(ctx, true)
+	v := l.s.now()
+	return l.fresh || v.over || v.err != nil || !v.member, nil
 }
 
 // done reports whether the work of the round is done.
@@ -424,7 +449,7 @@ func (l *learner) set(o *train.Outcome) error {
 	}
 	n := len(d.members)
 	_, back := l.s.codecs.of(n)
-	var changed []span
+	l.changed = nil
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if n == 1 {
@@ -444,7 +469,7 @@ func (l *learner) set(o *train.Outcome) error {
 		if d.results[h] == nil {
 			return errCannot
 		}
-		changed = append(changed, span{bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))})
+		l.changed = append(l.changed, span{bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))})
 	}
 	share(l.s.workers(), n, func(each func(func(int))) {
 		each(func(i int) {
@@ -458,7 +483,7 @@ func (l *learner) set(o *train.Outcome) error {
 			}
 		})
 	})
-	return l.mode.apply(l.vector, changed)
+	return l.mode.apply(l.vector, l.changed)
 }
 
 // commit puts a certified state in place.
@@ -482,12 +507,23 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 	if err := l.s.files.promote(); err != nil {
 		return err
 	}
+	l.s.refer(l.vector, l.changed)
 	l.root = certified.State
 	l.s.stateMu.Lock()
 	l.mode.commit()
 	l.s.stateMu.Unlock()
 	l.applied, l.fresh = train.Hash{}, true
 	return nil
+}
+
+// show serves the certified state, if it is time and that is what the trainer has. At the end of a
+// job the run does.
+func (l *learner) show(o *train.Outcome) {
+	every := l.settings.PublishEvery
+	if every == 0 || l.settings.PublishAs == "" || o.Round%every != 0 || o.End != train.EndNone || !l.fresh || l.root != o.State {
+		return
+	}
+	l.publish(o.Round, l.export)
 }
 
 // take puts a state that came from others in place.

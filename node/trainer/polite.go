@@ -36,8 +36,7 @@ func (*polite) Gradient(context.Context, job.Step) error { return nil }
 
 // Stepped implements job.Sync: it waits.
 func (p *polite) Stepped(ctx context.Context, _ job.Step) (job.Verdict, error) {
-	err := p.wait(ctx)
-	return job.Verdict{}, err
+	return job.Verdict{}, p.wait(ctx, nil)
 }
 
 // Validated implements job.Sync.
@@ -48,7 +47,9 @@ func (*polite) Validated(context.Context, job.Validation) (job.Verdict, error) {
 // Save implements job.Sync.
 func (*polite) Save() (job.Kept, error) { return job.Kept{}, nil }
 
-func (p *polite) wait(ctx context.Context) error {
+// wait holds the run up while the node answers requests. Meanwhile it calls, if it is not nil, what
+// cannot wait for so long, which may end the wait.
+func (p *polite) wait(ctx context.Context, meanwhile func() (over bool, err error)) error {
 	start := p.now()
 	took := start.Sub(p.last)
 	defer func() { p.last = p.now() }()
@@ -63,6 +64,12 @@ func (p *polite) wait(ctx context.Context) error {
 		case <-look.C:
 		case <-ctx.Done():
 			return nil // the run sees it before its next step
+		}
+		if meanwhile == nil {
+			continue
+		}
+		if over, err := meanwhile(); over || err != nil {
+			return err
 		}
 	}
 	return nil

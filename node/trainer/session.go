@@ -16,6 +16,7 @@ import (
 	"github.com/covey-network/covey/consensus/codec"
 	"github.com/covey-network/covey/consensus/robust"
 	"github.com/covey-network/covey/consensus/round"
+	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/store"
@@ -53,6 +54,7 @@ type Network struct {
 type network struct {
 	host     *host.Host
 	client   *transfer.Client
+	turn     transfer.Turn // the owner's limit of what slices and results send; nil: none
 	exchange *exchange.Exchange
 	store    *store.Store
 	key      ed25519.PrivateKey
@@ -72,6 +74,9 @@ type session struct {
 	rule    robust.Rule
 	codecs  codecs
 	encoder *codec.Encoder // owned by the goroutine of the run
+	// result is the last one that is certified, whole, for rules that start from it; nil: zeros. It
+	// is replaced and never changed.
+	result  atomic.Pointer[[]float32]
 	topic   *host.Topic
 	threads int
 	layout  checkpoint.Layout
@@ -84,6 +89,7 @@ type session struct {
 	samples uint64               // of this member, for training
 	others  func() []wire.PeerID // who is said to train the job
 	saved   *round.Saved         // what the last process has left, or nil; until start
+	past    *round.Saved         // what the chain says of the rounds; until start
 
 	machine *round.Machine     // owned by loop
 	tip     *train.Certificate // the last one of the chain; owned by loop once there is one
@@ -95,6 +101,7 @@ type session struct {
 
 	stateMu sync.RWMutex
 	kept    func() [][]float32 // the state in place; read under stateMu, as it is written
+	making  chan struct{}      // size 1: one state at a time is made ready for others
 
 	mu      sync.Mutex
 	view    view
@@ -104,10 +111,13 @@ type session struct {
 	chain   []*train.Sealed // the last certificates, the oldest first
 	first   uint64          // round of the first certificate in the file of the chain
 	starts  []int64         // where each begins in it, and where the next one will
-	serving map[train.Hash]*served
+	serving map[train.Hash]*shelved
+	waiting map[wire.PeerID]bool        // for a state
 	spare   [][]byte                    // slices of an update that nobody reads any more: memory for the next one
 	wishes  map[wire.PeerID]*train.Join // who wants to be a first member
 	retired time.Time                   // when the job was over; zero before
+	stopped atomic.Bool                 // by its initiator, this peer, before the first round
+	missed  map[wire.PeerID]int         // members that were not reached: how often in a row
 }
 
 // view is what others see of the machine.
@@ -445,7 +455,8 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 }
 
 // heeds reports whether a bundle of so many messages is worth more work, by its first one, whose
-// signature has been checked: outsiders ask to be taken in or show a certificate, one at a time.
+// signature has been checked: outsiders ask to be taken in, show a certificate or, the initiator,
+// stop the job, one at a time.
 func (s *session) heeds(first train.Body, messages int, started bool) bool {
 	kind, v := first.Kind(), s.now()
 	switch {
@@ -454,7 +465,7 @@ func (s *session) heeds(first train.Body, messages int, started bool) bool {
 	case !v.member || train.Place(v.members, first.Signer()) >= 0:
 		return true
 	}
-	return messages == 1 && (kind == train.KindJoin || kind == train.KindCertificate)
+	return messages == 1 && (kind == train.KindJoin || kind == train.KindCertificate || kind == train.KindStop)
 }
 
 // apart splits messages so that each certificate comes alone: the machine may go on to the next
@@ -517,6 +528,30 @@ func (s *session) persist(ctx context.Context, n uint64, f func(ctx context.Cont
 			return
 		}
 	}
+}
+
+// reference returns what the job's rule starts from, nil if that is nothing or zeros.
+func (s *session) reference() []float32 {
+	if ref := s.result.Load(); ref != nil {
+		return *ref
+	}
+	return nil
+}
+
+// refer keeps what changed of the last result as the rule's reference. Numbers that are not finite
+// are never part of it: the rule would not get rid of them.
+func (s *session) refer(result []float32, changed []span) {
+	if !s.rule.Referenced() {
+		return
+	}
+	next := make([]float32, len(result))
+	copy(next, s.reference())
+	for _, c := range changed {
+		if part := result[c.lo:c.hi]; vec.Finite(part) {
+			copy(next[c.lo:c.hi], part)
+		}
+	}
+	s.result.Store(&next)
 }
 
 // takeSpare returns memory for the slices of an update, if there is some.
@@ -640,33 +675,8 @@ func (s *session) commit(c round.Commit) {
 		if err := l.commit(c.Draft, draft, o); err != nil {
 			return err
 		}
+		l.show(o)
 		return s.call(s.ctx, func() { s.machine.Committed(o.Round) })
-	})
-}
-
-// fetchChain gets certificates that this member lacks.
-func (s *session) fetchChain(c round.Chain) {
-	s.task(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		_, list, err := s.net.client.Chain(ctx, c.Peer, train.Chain{Job: s.id, From: c.From})
-		if err != nil {
-			s.log.Debug("certificates not fetched", "peer", c.Peer, "err", err)
-			return
-		}
-		for _, cert := range list { // one at a time: each is noted
-			ok := false
-			err := s.call(ctx, func() {
-				if err := s.machine.Learn(cert); err != nil {
-					s.log.Warn("certificate that does not hold", "peer", c.Peer, "round", cert.Outcome.Round, "err", err)
-					return
-				}
-				ok = true
-			})
-			if err != nil || !ok {
-				return
-			}
-		}
 	})
 }
 
@@ -683,6 +693,8 @@ func (s *session) endOf(o *train.Outcome, steps uint64) train.End {
 		return train.EndRounds
 	case set.Target > 0 && m.Samples > 0 && reached(m.Metric, set.Target, set.Higher):
 		return train.EndTarget
+	case set.Patience > 0 && o.Stale >= set.Patience:
+		return train.EndPatience
 	}
 	return train.EndNone
 }

@@ -17,7 +17,7 @@ var _ transfer.Source = (*Trainer)(nil)
 
 // Serve answers on a stream of protocol.Train.
 func (t *Trainer) Serve(ctx context.Context, s host.Stream) {
-	if err := transfer.Serve(ctx, s, t); err != nil {
+	if err := transfer.Serve(ctx, s, t, t.net.turn); err != nil {
 		t.cfg.Log.Debug("serving of training ended", "peer", s.Peer(), "err", err)
 	}
 }
@@ -212,15 +212,17 @@ func jobOf(sealed *train.Sealed) (job train.Hash, ok bool) {
 		return v.Job, true
 	case *train.Certificate:
 		return v.Outcome.Job, true
+	case *train.Stop:
+		return v.Job, true
 	}
 	return job, false
 }
 
 // State implements transfer.Source.
-func (t *Trainer) State(ctx context.Context, _ host.ID, q *train.State) ([]train.Hash, error) {
+func (t *Trainer) State(ctx context.Context, from host.ID, q *train.State) ([]train.Hash, error) {
 	s, err := t.session(q.Job)
 	if err != nil {
 		return nil, err
 	}
-	return s.state(ctx, q.Root)
+	return s.state(ctx, from, q.Root)
 }

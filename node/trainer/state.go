@@ -19,23 +19,42 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// served is a state whose blocks are in the store because somebody asked for it.
-type served struct {
+// shelved is a state whose blocks are in the store because somebody asked for it.
+type shelved struct {
+	root   train.Hash
 	leaves []train.Hash
 	hold   *store.Draft
 	until  time.Time
 }
 
+const (
+	// maxStates bounds the states whose blocks are in the store for others at once.
+	maxStates = 4
+	// maxStateAsks bounds the peers that wait for a state at once. Each may ask for one.
+	maxStateAsks = 8
+)
+
 // state puts the blocks of the certified state into the store, where the blocks protocol finds
-// them for a while, and returns their hashes.
-func (s *session) state(ctx context.Context, root train.Hash) ([]train.Hash, error) {
-	s.mu.Lock()
-	if v := s.serving[root]; v != nil {
-		v.until = time.Now().Add(protocol.TrainStateLife)
-		s.mu.Unlock()
-		return v.leaves, nil
+// them for a while, and returns their hashes. One state is made ready at a time, for all who ask.
+func (s *session) state(ctx context.Context, from host.ID, root train.Hash) ([]train.Hash, error) {
+	if leaves := s.served(root); leaves != nil {
+		return leaves, nil
 	}
-	s.mu.Unlock()
+	if !s.waits(from) {
+		busy := wire.Errorf(wire.CodeBusy, "others, or another request of the same peer, wait for a state")
+		busy.RetryAfterMs = 500
+		return nil, busy
+	}
+	defer s.waited(from)
+	select {
+	case s.making <- struct{}{}:
+		defer func() { <-s.making }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if leaves := s.served(root); leaves != nil { // by now
+		return leaves, nil
+	}
 	if last := s.now().last; last == nil || last.Outcome.State != root {
 		return nil, wire.Errorf(wire.CodeNotHosting, "state %s is not the one that is certified here", root.Short())
 	}
@@ -43,14 +62,54 @@ func (s *session) state(ctx context.Context, root train.Hash) ([]train.Hash, err
 	if err != nil {
 		return nil, err
 	}
-	_, leaves := checkpoint.Hash(vectors, s.workers())
+	return s.shelve(ctx, root, vectors)
+}
+
+// waits notes that a peer waits for a state, unless it does already or too many do.
+func (s *session) waits(p host.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[p] || len(s.waiting) >= maxStateAsks {
+		return false
+	}
+	s.waiting[p] = true
+	return true
+}
+
+func (s *session) waited(p host.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, p)
+}
+
+// served returns the leaves of a state whose blocks are in the store, which stay there from now on
+// for a while; nil if they are not.
+func (s *session) served(root train.Hash) []train.Hash {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.serving[root]
+	if v == nil {
+		return nil
+	}
+	v.until = time.Now().Add(protocol.TrainStateLife)
+	return v.leaves
+}
+
+// shelve puts the blocks of a state into the store.
+func (s *session) shelve(ctx context.Context, root train.Hash, vectors [][]float32) (leaves []train.Hash, err error) {
+	_, leaves = checkpoint.Hash(vectors, s.workers())
 	draft, err := s.net.store.Draft()
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, draft.Discard(context.WithoutCancel(ctx)))
+		}
+	}()
 	for i := range leaves {
 		if ctx.Err() != nil {
-			return nil, errors.Join(ctx.Err(), draft.Discard(s.ctx))
+			return nil, context.Cause(ctx)
 		}
 		b, err := store.NewBlock(checkpoint.Block(vectors, i))
 		if err == nil {
@@ -60,16 +119,33 @@ func (s *session) state(ctx context.Context, root train.Hash) ([]train.Hash, err
 			_, err = s.net.store.Put(ctx, b.Data())
 		}
 		if err != nil {
-			return nil, errors.Join(err, draft.Discard(s.ctx))
+			return nil, err
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if other := s.serving[root]; other != nil {
-		return other.leaves, draft.Discard(ctx)
+	var over *shelved
+	if len(s.serving) >= maxStates {
+		over = s.oldestLocked()
 	}
-	s.serving[root] = &served{leaves: leaves, hold: draft, until: time.Now().Add(protocol.TrainStateLife)}
+	s.serving[root] = &shelved{root: root, leaves: leaves, hold: draft, until: time.Now().Add(protocol.TrainStateLife)}
+	s.mu.Unlock()
+	if over != nil {
+		if err := over.hold.Discard(context.WithoutCancel(ctx)); err != nil {
+			s.log.Debug("blocks of a state not removed", "err", err)
+		}
+	}
 	return leaves, nil
+}
+
+// oldestLocked takes out the state that nobody has asked for the longest. s.mu is held.
+func (s *session) oldestLocked() (over *shelved) {
+	for _, v := range s.serving {
+		if over == nil || v.until.Before(over.until) {
+			over = v
+		}
+	}
+	delete(s.serving, over.root)
+	return over
 }
 
 // snapshot copies the state in place if it has a root.
@@ -92,7 +168,7 @@ func (s *session) snapshot(root train.Hash) ([][]float32, error) {
 // unserve takes states out of the store that nobody has asked for lately, or all of them.
 func (s *session) unserve(ctx context.Context, all bool) {
 	s.mu.Lock()
-	var over []*served
+	var over []*shelved
 	for root, v := range s.serving {
 		if all || time.Now().After(v.until) {
 			over = append(over, v)
@@ -147,9 +223,14 @@ func (s *session) wanted(root train.Hash) (yes bool) {
 	return err == nil && yes
 }
 
-// download fetches a state.
+// download fetches a state. It may be the candidate that this member has.
 func (s *session) download(ctx context.Context, f round.FetchState) ([][]float32, error) {
 	layout := s.layout
+	if own, err := s.files.readState(candidateFile, layout); err == nil && own != nil {
+		if root, _ := checkpoint.Hash(own, s.workers()); root == f.Root {
+			return own, nil
+		}
+	}
 	var leaves []train.Hash
 	var from []host.ID
 	var errs error

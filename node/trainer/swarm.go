@@ -39,6 +39,8 @@ const (
 	retiredLife = 30 * time.Minute
 	// houseTime is how often a session looks after its connections.
 	houseTime = 5 * time.Second
+	// missedOften is how often in a row a member is not reached before that is told.
+	missedOften = 2
 )
 
 // newSession makes a session; start begins its rounds.
@@ -47,9 +49,9 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	if err != nil {
 		return nil, err
 	}
-	rule, err := robust.Parse(j.Settings.Rule)
+	rule, err := ruleOf(j.Settings.Rule)
 	if err != nil {
-		return nil, fmt.Errorf("rule of the job: %w", err)
+		return nil, err
 	}
 	folder := files{dir}
 	if err := folder.make(); err != nil {
@@ -61,7 +63,7 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	s := &session{
 		net: t.net, log: t.cfg.Log.With("job", id.Short()), job: j, id: id, sealed: sealed, me: t.net.host.ID(), files: folder, rule: rule,
 		threads: threads, calls: make(chan func(), maxCalls), drafts: map[train.Hash]*train.Outcome{}, changed: make(chan struct{}),
-		data: map[uint64]*roundData{}, serving: map[train.Hash]*served{}, wishes: map[wire.PeerID]*train.Join{},
+		data: map[uint64]*roundData{}, serving: map[train.Hash]*shelved{}, waiting: map[wire.PeerID]bool{}, making: make(chan struct{}, 1), missed: map[wire.PeerID]int{}, wishes: map[wire.PeerID]*train.Join{},
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	s.others = func() []wire.PeerID { return t.board.peers(id, j.Initiator) }
@@ -97,100 +99,6 @@ func (f files) isOf(id train.Hash) error {
 		}
 	}
 	return fmt.Errorf("%w: %s is of another job: remove it, or take another folder", job.ErrExists, f.dir)
-}
-
-// load reads what the last process of this member has left: the chain of certificates, as far as
-// each follows the one before, and the state of the rounds. The chain has those of that state.
-func (s *session) load() error {
-	chain, err := s.files.readChain()
-	if err != nil {
-		return err
-	}
-	if s.saved, err = s.files.readRound(); err != nil {
-		return err
-	}
-	if s.saved != nil && s.saved.Last.Outcome.Job != s.id {
-		return fmt.Errorf("%w: %s is of another job", job.ErrExists, s.files.dir)
-	}
-	whole := s.cut(chain)
-	if whole < len(chain) || !s.holds() {
-		s.log.Warn("chain of certificates mended", "certificates", len(chain), "whole", whole)
-		if err := s.files.writeChain(s.chain); err != nil {
-			return err
-		}
-	}
-	return s.index(s.chain)
-}
-
-// index notes where the file has certificates that were just written to it, and keeps the last
-// ones in memory.
-func (s *session) index(list []*train.Sealed) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, sealed := range list {
-		if len(s.starts) == 0 {
-			b, err := sealed.Open()
-			if err != nil {
-				return err
-			}
-			s.first, s.starts = b.(*train.Certificate).Outcome.Round, []int64{0}
-		}
-		n, err := sizeOf(sealed)
-		if err != nil {
-			return err
-		}
-		s.starts = append(s.starts, s.starts[len(s.starts)-1]+n)
-	}
-	s.chain = s.chain[max(0, len(s.chain)-keptChain):]
-	return nil
-}
-
-// cut takes the certificates up to the first that does not follow the one before, and returns how
-// many. What this peer itself kept beyond a gap begins after round 0: then the oldest one is trusted.
-func (s *session) cut(chain []*train.Sealed) int {
-	for i, sealed := range chain {
-		b, err := sealed.Open()
-		c, ok := b.(*train.Certificate)
-		if err != nil || !ok || c.Outcome.Job != s.id {
-			return i
-		}
-		if own := s.tip == nil && c.Outcome.Round > 0 && c.Peer == s.me; !own && s.follows(s.tip, c) != nil {
-			return i
-		}
-		s.chain, s.tip = append(s.chain, sealed), c
-	}
-	return len(chain)
-}
-
-// holds reports whether the chain has the certificates of the saved state; else it gets them.
-func (s *session) holds() bool {
-	if s.saved == nil || s.tip != nil && s.tip.Outcome.Round >= s.saved.Last.Outcome.Round {
-		return true
-	}
-	if s.tip == nil || s.follows(s.tip, s.saved.Last) != nil {
-		s.chain = nil // with a gap in it nobody could follow
-	}
-	s.chain, s.tip = append(s.chain, s.passedOn(s.saved.Last)), s.saved.Last
-	return false
-}
-
-// passedOn seals a certificate as one that this peer passes on.
-func (s *session) passedOn(c *train.Certificate) *train.Sealed {
-	own := *c
-	own.Peer = s.me
-	return s.sign(&own)
-}
-
-// note adds a certificate to the chain if it is the next one. Only the loop calls it.
-func (s *session) note(c *train.Certificate) error {
-	if c == nil || s.tip != nil && c.Outcome.Round <= s.tip.Outcome.Round {
-		return nil
-	}
-	if err := s.addChain(s.passedOn(c)); err != nil {
-		return err
-	}
-	s.tip = c
-	return nil
 }
 
 // close ends a session: all its tasks have ended when it returns. One whose job is over answers
@@ -284,13 +192,10 @@ func (s *session) started() bool {
 }
 
 // start begins or goes on with the rounds. root is that of the state in place.
-func (s *session) start(root train.Hash, samples uint64) (err error) {
-	saved := s.saved
-	if saved == nil {
-		if s.tip == nil {
-			return errors.New("no certificate to begin with")
-		}
-		saved = round.Begin(s.tip)
+func (s *session) start(root train.Hash, samples uint64) error {
+	saved, err := s.begins()
+	if err != nil {
+		return err
 	}
 	s.samples, saved.Leaving = samples, false
 	if len(saved.Last.Outcome.Members) == 1 && saved.Decided == nil {
@@ -300,7 +205,7 @@ func (s *session) start(root train.Hash, samples uint64) (err error) {
 	set := &s.job.Settings
 	s.machine, err = round.New(round.Config{
 		Job: s.id, Me: s.me, Quorum: set.Quorum, Whole: set.Mode == train.AllReduce, SilentRounds: set.SilentRounds,
-		Limit: int(min(set.Group, protocol.MaxTrainMembers)), Sign: s.sign, Admit: s.admit, Times: times(set),
+		Limit: int(min(set.Group, protocol.MaxTrainMembers)), Initiator: s.job.Initiator, Sign: s.sign, Admit: s.admit, Times: times(set),
 	}, saved, root)
 	if err != nil {
 		return err
@@ -325,6 +230,18 @@ func (s *session) start(root train.Hash, samples uint64) (err error) {
 	return nil
 }
 
+// begins returns what the rounds begin with: what the last process has left, or what the chain says.
+func (s *session) begins() (*round.Saved, error) {
+	saved := s.saved
+	if saved == nil {
+		saved = s.past
+	}
+	if s.past = nil; saved == nil {
+		return nil, errors.New("no certificate to begin with")
+	}
+	return saved, nil
+}
+
 // relearn shows the machine the certificates that were kept before it could note them.
 func (s *session) relearn() error {
 	for _, sealed := range s.chain {
@@ -342,25 +259,6 @@ func (s *session) relearn() error {
 		}
 	}
 	return nil
-}
-
-// follows reports whether a certificate is the first one of the job, which its initiator alone
-// signs, or follows another. The signature of who passes it on has been checked.
-func (s *session) follows(last, c *train.Certificate) error {
-	if last == nil {
-		if o := &c.Outcome; o.Round != 0 || c.Peer != s.job.Initiator || o.State != s.job.Genesis || o.End != train.EndNone {
-			return errors.New("not the first one, by the job's initiator")
-		}
-		return nil
-	}
-	parent, err := last.Outcome.ID()
-	if err != nil {
-		return err
-	}
-	if c.Outcome.Round != last.Outcome.Round+1 || c.Outcome.Base != last.Outcome.State || c.Outcome.Parent != parent {
-		return errors.New("does not follow the one before")
-	}
-	return c.Verify(last.Outcome.Members, s.job.Settings.Quorum)
 }
 
 // admit says why a peer may not join.
@@ -419,6 +317,9 @@ func (s *session) keepHouse(ctx context.Context) {
 		for p := range protected {
 			if !now[p] {
 				s.net.host.Unprotect(p, tag)
+				s.mu.Lock()
+				delete(s.missed, p)
+				s.mu.Unlock()
 			}
 		}
 		protected = now
@@ -445,15 +346,39 @@ func (s *session) seek(v *view, turn int) {
 	}
 }
 
-// reach connects to a member: gossip goes over connections that stand.
+// reach connects to a member, at what the host knows of where it is: gossip goes over connections
+// that stand, and a member that is not reached gets no slice from here.
 func (s *session) reach(ctx context.Context, p wire.PeerID) {
 	if slices.Contains(s.topic.Peers(), p) {
+		s.reached(p, nil)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if st, err := s.net.host.Open(ctx, p, protocol.Train); err == nil {
+	st, err := s.net.host.Open(short, p, protocol.Train)
+	if err == nil {
 		_ = st.Close()
+	}
+	if ctx.Err() == nil {
+		s.reached(p, err)
+	}
+}
+
+// reached notes whether a member was reached, and tells once that it is not, and that it is again.
+func (s *session) reached(p wire.PeerID, err error) {
+	s.mu.Lock()
+	before := s.missed[p]
+	if err == nil {
+		delete(s.missed, p)
+	} else {
+		s.missed[p] = before + 1
+	}
+	s.mu.Unlock()
+	switch {
+	case err != nil && before+1 == missedOften:
+		s.log.Warn("a member is not reached: slices for it and from it are lost while that is so", "peer", p, "err", err)
+	case err == nil && before >= missedOften:
+		s.log.Info("a member is reached again", "peer", p)
 	}
 }
 
@@ -509,12 +434,6 @@ func cut(members []wire.PeerID, me wire.PeerID, n int) []wire.PeerID {
 	return out
 }
 
-func (s *session) hasChain() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.chain) > 0
-}
-
 // certifyFirst signs the certificate of round 0.
 func (s *session) certifyFirst(members []wire.PeerID) error {
 	c := &train.Certificate{Peer: s.me, Outcome: train.Outcome{Job: s.id, State: s.job.Genesis, Members: members}}
@@ -522,28 +441,18 @@ func (s *session) certifyFirst(members []wire.PeerID) error {
 	if err != nil {
 		return err
 	}
-	s.tip = c
+	s.pass(c)
 	return s.addChain(sealed)
 }
 
-func (s *session) addChain(sealed ...*train.Sealed) error {
-	for _, x := range sealed {
-		if err := s.files.appendCertificate(x); err != nil {
-			return err
-		}
-	}
-	s.mu.Lock()
-	s.chain = append(s.chain, sealed...)
-	s.mu.Unlock()
-	return s.index(sealed)
-}
-
 // join asks to be taken in until there is a certificate of the job, and gets those there are.
-func (s *session) join(ctx context.Context, samples uint64, tell func(), peers func() []wire.PeerID) error {
+func (s *session) join(ctx context.Context, samples uint64, stopped func() bool, peers func() []wire.PeerID) error {
 	t := time.NewTicker(askAgain)
 	defer t.Stop()
 	for !s.hasChain() {
-		tell()
+		if stopped() {
+			return errStopped
+		}
 		b := train.Bundle{Messages: []train.Sealed{*s.sign(&train.Join{Job: s.id, Peer: s.me, Samples: samples, Membership: s.net.host.Proof()})}, Seq: uint64(time.Now().UnixNano())}
 		for _, p := range peers() {
 			if err := s.firstContact(ctx, p, &b); err != nil {
@@ -582,23 +491,6 @@ func (s *session) firstContact(ctx context.Context, p wire.PeerID, b *train.Bund
 	return s.net.client.Tell(ctx, p, b)
 }
 
-// nextPage gets certificates from a round on from a peer, up to the first that does not follow.
-func (s *session) nextPage(ctx context.Context, p wire.PeerID, from uint64) ([]*train.Sealed, error) {
-	ctx, cancel := context.WithTimeout(ctx, contactTime)
-	defer cancel()
-	sealed, got, err := s.net.client.Chain(ctx, p, train.Chain{Job: s.id, From: from})
-	if err != nil {
-		return nil, err
-	}
-	for i, c := range got {
-		if err := s.follows(s.tip, c); err != nil {
-			return sealed[:i], fmt.Errorf("certificate of round %d: %w", c.Outcome.Round, err)
-		}
-		s.tip = c
-	}
-	return sealed, nil
-}
-
 // settingsOf makes the settings of a job from its file.
 func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	w := job.Swarm{}
@@ -634,10 +526,6 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 		return s, errors.New("swarm.privacy: not possible yet")
 	case w.Mode == job.ModeGossip:
 		return s, fmt.Errorf("swarm.mode: %q is not possible yet, %q and %q are", w.Mode, job.ModeDiLoCo, job.ModeAllReduce)
-	case w.Patience > 0:
-		return s, errors.New("swarm.patience: not possible yet: rounds or a target end the job")
-	case w.PublishEvery > 0:
-		return s, errors.New("swarm.publish_every: not possible yet: the model is there at the end")
 	}
 	for _, p := range w.Peers {
 		id, err := host.ParseID(p)
@@ -665,21 +553,20 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if s.Rounds == 0 && s.InnerSteps > 0 && j.Train.Steps > 0 {
 		s.Rounds = (uint64(j.Train.Steps) + s.InnerSteps - 1) / s.InnerSteps
 	}
-	if s.Rounds == 0 && s.Target == 0 {
-		return s, errors.New("swarm: the job has no end that all members see alike: set rounds, or target (epochs are as long as each member's own data)")
+	if s.Rounds == 0 && s.Target == 0 && s.Patience == 0 {
+		return s, errors.New("swarm: the job has no end that all members see alike: set rounds, target or patience (epochs are as long as each member's own data)")
 	}
 	return s, s.Validate()
 }
 
-// ruleOf parses a rule and refuses those that cannot combine updates yet, as they need more than
-// the updates of one round.
+// ruleOf parses a rule and refuses the one of mode gossip, which each member uses for itself.
 func ruleOf(name string) (robust.Rule, error) {
 	rule, err := robust.Parse(name)
 	if err != nil {
 		return rule, fmt.Errorf("swarm.rule: %w", err)
 	}
-	if rule.Referenced() {
-		return rule, fmt.Errorf("swarm.rule: %q is not possible yet: it starts from a reference, which rounds do not keep", name)
+	if rule.Weighted() && rule.Referenced() {
+		return rule, fmt.Errorf("swarm.rule: %q mixes a member's own numbers with those of its neighbours, which rounds have none of: want another rule", name)
 	}
 	return rule, nil
 }

@@ -53,11 +53,12 @@ type together struct {
 }
 
 // runTogether runs a job with other peers.
-func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.Options) (res *job.Result, err error) {
+func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.Options, p *publisher) (res *job.Result, err error) {
 	var s *session
 	run, end := context.WithCancel(context.WithoutCancel(ctx)) // it goes on until the others know that this member goes
 	defer end()
 	l := &learner{settings: &r.swarm.settings, wait: alone, now: t.cfg.Now, leaving: func() bool { return ctx.Err() != nil }, left: end}
+	l.publish = func(round uint64, export func(dir string) error) { p.onTheWay(ctx, round, export) }
 	l.open = func(ctx context.Context, run *job.Running, values int, genesis train.Hash) (*session, error) {
 		s, err = t.openSession(ctx, r, run, values, genesis)
 		return s, err
@@ -111,7 +112,7 @@ func (t *Trainer) openSession(ctx context.Context, r *Run, run *job.Running, val
 			r.record.add(Event{Swarm: &Swarm{Job: s.id.String(), Phase: "waiting", Members: have, Want: want}})
 		})
 	} else {
-		err = s.join(ctx, uint64(run.Samples), func() {}, func() []wire.PeerID { return t.board.peers(s.id, j.Initiator) })
+		err = s.join(ctx, uint64(run.Samples), func() bool { return t.board.stopped(s.id, j.Initiator) }, func() []wire.PeerID { return t.board.peers(s.id, j.Initiator) })
 	}
 	if ctx.Err() != nil {
 		return nil, t.close(s)
@@ -319,7 +320,7 @@ type Swarm struct {
 	Want    int      `json:"want,omitempty"` // members before the first round
 	Heard   int      `json:"heard,omitempty"`
 	Quorum  int      `json:"quorum,omitempty"`
-	Loss    float64  `json:"loss,omitempty"` // of the last round, the mean of all members
+	Loss    float64  `json:"loss,omitempty"` // of the last round, the median of its members
 	Samples uint64   `json:"samples,omitempty"`
 	Peers   []Member `json:"peers,omitempty"`
 }
@@ -332,6 +333,7 @@ type Member struct {
 	Samples uint64      `json:"samples,omitempty"`
 	Rate    float64     `json:"rate,omitempty"` // samples per second
 	Loss    float64     `json:"loss,omitempty"`
+	Missed  bool        `json:"missed,omitempty"` // it is not reached from here: slices are lost
 }
 
 // tell adds to the record where the swarm stands, and announces the job.
@@ -373,7 +375,7 @@ func (t *Trainer) describe(s *session, v *view) *Swarm {
 	defer s.mu.Unlock()
 	d, before := s.data[v.status.Round], s.data[v.status.Round-1]
 	for _, p := range v.members {
-		m := Member{Peer: p, Name: t.cfg.Net.Name(p)}
+		m := Member{Peer: p, Name: t.cfg.Net.Name(p), Missed: s.missed[p] >= missedOften}
 		h := (*train.Header)(nil)
 		if d != nil && d.headers[p] != nil {
 			h, m.Sent = d.headers[p], true
@@ -403,6 +405,9 @@ func (t *Trainer) announce(ctx context.Context, s *session) {
 		if v.over {
 			a.Phase = train.PhaseDone
 		}
+	}
+	if s.me == s.job.Initiator && (s.stopped.Load() && v.last == nil || v.over && v.last.Outcome.End == train.EndStopped) {
+		a.Phase = train.PhaseStopped
 	}
 	sealed, err := train.Seal(s.net.key, a)
 	if err != nil {
@@ -573,6 +578,14 @@ func (b *board) peers(job train.Hash, initiator wire.PeerID) []wire.PeerID {
 		return append([]wire.PeerID{initiator}, out...)
 	}
 	return append(out, initiator)
+}
+
+// stopped reports whether a job's initiator tells that it has stopped it.
+func (b *board) stopped(job train.Hash, initiator wire.PeerID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.list[boardKey{job, initiator}]
+	return p != nil && p.Phase == train.PhaseStopped && b.now().Sub(p.at) <= announced
 }
 
 // means reports whether a name, or the beginning of a hash, is that of a job.

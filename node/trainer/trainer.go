@@ -47,6 +47,8 @@ type Config struct {
 	// Publish imports the model in a folder under a name and serves it to the swarm, and returns
 	// its identifier. Nil: nothing is published.
 	Publish func(ctx context.Context, dir, name string) (model string, err error)
+	// Retract stops serving a model that Publish gave, and removes it. Nil: it stays.
+	Retract func(ctx context.Context, model string) error
 	// Net is what training together needs; nil: trainings are alone.
 	Net *Network
 	Log *slog.Logger
@@ -78,7 +80,8 @@ func New(cfg Config) (*Trainer, error) {
 	}
 	t := &Trainer{cfg: cfg, queued: make(chan struct{}, 1), sessions: map[train.Hash]*session{}, board: newBoard(cfg.Now)}
 	if n := cfg.Net; n != nil {
-		t.net = &network{host: n.Host, client: transfer.NewClient(n.Host.Open), exchange: n.Exchange, store: n.Store, key: n.Key}
+		t.net = &network{host: n.Host, exchange: n.Exchange, store: n.Store, key: n.Key, turn: n.Exchange.Turns()}
+		t.net.client = transfer.NewClient(n.Host.Open, t.net.turn)
 	}
 	return t, nil
 }
@@ -163,6 +166,9 @@ func (t *Trainer) Submit(ctx context.Context, req Request) (*Run, error) {
 		settings, err := settingsOf(r.job, req.MinPeers)
 		if err != nil {
 			return nil, asked{err}
+		}
+		if settings.PublishEvery > 0 && req.Publish == "" {
+			return nil, fmt.Errorf("%w: swarm.publish_every is %d and the model has no name to be served under: covey train --publish NAME", ErrUsage, settings.PublishEvery)
 		}
 		if settings.PublishAs = req.Publish; settings.Validate() != nil {
 			return nil, fmt.Errorf("%w: the name %.80q is none for a model", ErrUsage, req.Publish)
@@ -346,27 +352,15 @@ func (t *Trainer) run(ctx context.Context, r *Run) {
 		o.Sync = alone
 		res, err = job.Run(ctx, r.job, o)
 	} else {
-		res, err = t.runTogether(ctx, r, alone, o)
+		p := &publisher{t: t, run: r}
+		res, err = t.runTogether(ctx, r, alone, o, p)
+		p.tasks.Wait()
 		if name := r.swarm.settings.PublishAs; err == nil && res.Model != "" && name != "" {
-			t.publish(ctx, r, res.Model, name)
+			p.serve(ctx, res.Model, name)
 		}
 	}
 	r.finish(res, err)
 	t.cfg.Log.Info("training ended", "run", r.id, "job", r.path, "state", r.State(), "err", err)
-}
-
-// publish serves the model of a run. A name that is taken here leaves the model in its folder.
-func (t *Trainer) publish(ctx context.Context, r *Run, dir, name string) {
-	if t.cfg.Publish == nil {
-		return
-	}
-	p := &Published{Name: name}
-	var err error
-	if p.Model, err = t.cfg.Publish(ctx, dir, name); err != nil {
-		p.Error = err.Error()
-		t.cfg.Log.Warn("model not published", "run", r.id, "name", name, "err", err)
-	}
-	r.record.add(Event{Published: p})
 }
 
 // ID returns the name of the run in this node.

@@ -28,18 +28,22 @@ var ErrHash = errors.New("data with another hash than was committed to")
 // Open opens a stream to a peer; host.Host.Open is one.
 type Open func(ctx context.Context, id host.ID, protocol string) (host.Stream, error)
 
+// Turn waits until n more bytes may be sent to others; exchange.Exchange.Turns gives one.
+type Turn func(ctx context.Context, n int) error
+
 // Client asks other peers. It is safe for concurrent use. Close ends its streams.
 type Client struct {
 	open Open
+	turn Turn
 
 	mu     sync.Mutex
 	idle   map[host.ID][]*link
 	closed bool
 }
 
-// NewClient returns a Client. It opens nothing.
-func NewClient(open Open) *Client {
-	return &Client{open: open, idle: map[host.ID][]*link{}}
+// NewClient returns a Client. It opens nothing. turn may be nil: nothing has to wait.
+func NewClient(open Open, turn Turn) *Client {
+	return &Client{open: open, turn: turn, idle: map[host.ID][]*link{}}
 }
 
 // link is a stream between two requests.
@@ -176,7 +180,7 @@ func (c *Client) Put(ctx context.Context, id host.ID, p train.Put, data []byte) 
 		if err := l.w.Write(train.TypePut, b); err != nil {
 			return err
 		}
-		if err := writeData(l.w, data); err != nil {
+		if err := writeData(ctx, l.w, c.turn, data); err != nil {
 			return err
 		}
 		_, err = l.next(train.TypeTaken)
@@ -332,10 +336,23 @@ func (l *link) rest(want frame.Type, take func(b []byte) error) error {
 	}
 }
 
-// writeData writes data in frames and flushes.
-func writeData(w *frame.Writer, data []byte) error {
-	for at := 0; at < len(data); at += protocol.MaxTrainData {
-		if err := w.Write(train.TypeData, data[at:min(at+protocol.MaxTrainData, len(data))]); err != nil {
+// turnBytes is how many bytes are sent at a time where there is a limit.
+const turnBytes = 64 << 10
+
+// writeData writes data in frames, each when it is its turn, and flushes.
+func writeData(ctx context.Context, w *frame.Writer, turn Turn, data []byte) error {
+	size := protocol.MaxTrainData
+	if turn != nil {
+		size = turnBytes
+	}
+	for at := 0; at < len(data); at += size {
+		part := data[at:min(at+size, len(data))]
+		if turn != nil {
+			if err := errors.Join(w.Flush(), turn(ctx, len(part))); err != nil {
+				return err
+			}
+		}
+		if err := w.Write(train.TypeData, part); err != nil {
 			return err
 		}
 	}

@@ -39,11 +39,11 @@ type Source interface {
 }
 
 // Serve answers on a stream until the other side ends it or ctx ends. It closes or resets the
-// stream.
-func Serve(ctx context.Context, s host.Stream, src Source) error {
+// stream. turn may be nil: results have to wait for nothing.
+func Serve(ctx context.Context, s host.Stream, src Source, turn Turn) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	v := &server{s: s, src: src, r: frame.NewReader(s, train.ServerLimits()), w: frame.NewWriter(s)}
+	v := &server{s: s, src: src, turn: turn, r: frame.NewReader(s, train.ServerLimits()), w: frame.NewWriter(s)}
 	for {
 		if err := s.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 			return errors.Join(err, s.Reset())
@@ -65,10 +65,11 @@ func Serve(ctx context.Context, s host.Stream, src Source) error {
 }
 
 type server struct {
-	s   host.Stream
-	src Source
-	r   *frame.Reader
-	w   *frame.Writer
+	s    host.Stream
+	src  Source
+	turn Turn
+	r    *frame.Reader
+	w    *frame.Writer
 }
 
 // answer reads a request and answers it. An error is one of the stream or of its form.
@@ -94,7 +95,7 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 		if err != nil {
 			return v.refuse(err)
 		}
-		return writeData(v.w, data)
+		return writeData(ctx, v.w, v.turn, data)
 	case train.TypeChain, train.TypeJob:
 		c := new(train.Chain)
 		if err := wire.Decode(b, c); err != nil {

@@ -51,7 +51,7 @@ func start(t *testing.T, c *host.Credentials) *host.Host {
 
 // pair returns two connected hosts, the second of which answers from src, and a client of
 // the first.
-func pair(t *testing.T, src transfer.Source) (client *transfer.Client, asks, answers *host.Host) {
+func pair(t *testing.T, src transfer.Source, turn transfer.Turn) (client *transfer.Client, asks, answers *host.Host) {
 	t.Helper()
 	owner, err := host.OpenCredentials(t.TempDir(), nil, time.Now())
 	if err != nil {
@@ -68,14 +68,14 @@ func pair(t *testing.T, src transfer.Source) (client *transfer.Client, asks, ans
 	}
 	asks = start(t, guest)
 	answers.Handle(protocol.Train, func(ctx context.Context, s host.Stream) {
-		if err := transfer.Serve(ctx, s, src); err != nil && ctx.Err() == nil {
+		if err := transfer.Serve(ctx, s, src, turn); err != nil && ctx.Err() == nil {
 			t.Logf("stream ended: %v", err)
 		}
 	})
 	if err := asks.Connect(t.Context(), answers.Addrs()[0]); err != nil {
 		t.Fatal(err)
 	}
-	client = transfer.NewClient(asks.Open)
+	client = transfer.NewClient(asks.Open, turn)
 	t.Cleanup(client.Close)
 	return client, asks, answers
 }
@@ -155,7 +155,7 @@ func TestSlices(t *testing.T) {
 	t.Parallel()
 	large := bytes.Repeat([]byte{1, 2, 3}, protocol.MaxTrainData)
 	src := &shelf{limit: uint64(len(large)), result: large, taken: map[train.Put][]byte{}}
-	c, _, to := pair(t, src)
+	c, _, to := pair(t, src, nil)
 	ctx := t.Context()
 	for i, data := range [][]byte{{7}, large, large[:protocol.MaxTrainData], bytes.Repeat(large, 2)} {
 		p := train.Put{Job: hash(1), Round: 1, Slice: uint64(i)}
@@ -187,6 +187,71 @@ func TestSlices(t *testing.T) {
 	}
 }
 
+// TestTurns holds up slices and results until they may be sent: each byte of them waits for its turn,
+// and none of it goes before.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	large := bytes.Repeat([]byte{1, 2, 3}, protocol.MaxTrainData/2)
+	src := &shelf{limit: uint64(len(large)), result: large, taken: map[train.Put][]byte{}}
+	waits, may := make(chan int), make(chan struct{})
+	c, _, to := pair(t, src, func(ctx context.Context, n int) error {
+		for _, err := range []error{send(ctx, waits, n), send(ctx, may, struct{}{})} {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ctx := t.Context()
+	p := train.Put{Job: hash(1), Round: 1}
+	for what, ask := range map[string]func() error{
+		"slice": func() error { return c.Put(ctx, to.ID(), p, large) },
+		"result": func() error {
+			got, err := c.Get(ctx, to.ID(), train.Get{Job: hash(1), Round: 1, Result: train.HashOf(large)}, len(large))
+			return errors.Join(err, wrong(!bytes.Equal(got, large)))
+		},
+	} {
+		done := make(chan error, 1) // 1: the only one
+		go func() { done <- ask() }()
+		for left := len(large); left > 0; {
+			select {
+			case n := <-waits:
+				left -= n
+				src.mu.Lock()
+				if len(src.taken) > 0 && what == "slice" {
+					t.Errorf("%s: there before its turn", what)
+				}
+				src.mu.Unlock()
+				<-may
+			case err := <-done:
+				t.Fatalf("%s: over with %d bytes that have not waited: %v", what, left, err)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		clear(src.taken)
+	}
+}
+
+// wrong is an error if what was got is.
+func wrong(it bool) error {
+	if it {
+		return errors.New("something else came")
+	}
+	return nil
+}
+
+// send sends on a channel unless ctx ends.
+func send[T any](ctx context.Context, to chan<- T, v T) error {
+	select {
+	case to <- v:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // TestLists asks for certificates, jobs and leaves.
 func TestLists(t *testing.T) {
 	t.Parallel()
@@ -215,7 +280,7 @@ func TestLists(t *testing.T) {
 	for i := range protocol.MaxTrainData/32 + 5 {
 		src.leaves = append(src.leaves, train.HashOf([]byte{byte(i), byte(i >> 8)}))
 	}
-	c, _, to := pair(t, src)
+	c, _, to := pair(t, src, nil)
 	ctx := t.Context()
 	if sealed, list, err := c.Chain(ctx, to.ID(), train.Chain{Job: id}); err != nil || len(list) != protocol.MaxTrainChain || len(sealed) != len(list) {
 		t.Errorf("%d certificates: %v", len(list), err)
@@ -250,14 +315,14 @@ func TestLists(t *testing.T) {
 func TestEndedStream(t *testing.T) {
 	t.Parallel()
 	src := &shelf{result: []byte{1}, taken: map[train.Put][]byte{}, limit: 9}
-	c, asks, to := pair(t, src)
+	c, asks, to := pair(t, src, nil)
 	var streams []host.Stream
 	var mu sync.Mutex
 	to.Handle(protocol.Train, func(ctx context.Context, s host.Stream) {
 		mu.Lock()
 		streams = append(streams, s)
 		mu.Unlock()
-		_ = transfer.Serve(ctx, s, src)
+		_ = transfer.Serve(ctx, s, src, nil)
 	})
 	p := train.Put{Job: hash(1), Round: 1}
 	if err := c.Put(t.Context(), to.ID(), p, []byte{1}); err != nil {
