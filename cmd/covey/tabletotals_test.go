@@ -46,7 +46,7 @@ func TestTotalRow(t *testing.T) {
 	}
 	for _, want := range []string{
 		"offers.csv:62 is left out: its 2 numbers are the sums of their columns: is it a total?\n", "48 samples, 12 for validation",
-		"columns: Nr ignore, Ort category of 3, Fläche number, Zimmer number, Preis number\n1 files or rows left out\nwarning: ",
+		"columns: Nr ignore, Ort category of 3, Fläche number, Zimmer number, Preis number\n1 file, row or sample was left out\nwarning: ",
 		"warning: offers.csv: line 62: its 2 numbers are the sums of their columns: is it a total? The row is left out", `warning: offers.csv: column "Nr" counts the rows, from 1000 to 1059: it is left out`,
 		`column "Fläche": 60 values have m²`, `column "Preis": 60 values have €`,
 	} {

@@ -390,6 +390,20 @@ model in m, curve in ` + filepath.Join(folder, job.CurveFile) + "\n"
 	}
 }
 
+// TestTrainListRows lists a training that was refused, one that waits and one that goes on.
+func TestTrainListRows(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]trainer.Info{
+		"houses\tab12\tfailed\t-\t-\ttable a.csv: column \"a\": its values": {Name: "houses", ID: "ab12", State: trainer.Failed, Folder: "/houses.run", Problem: "table a.csv: column \"a\": its values\ncolumn \"b\": its values"},
+		"houses\tab12\tqueued\t-\t-\t/houses.run":                           {Name: "houses", ID: "ab12", State: trainer.Queued, Folder: "/houses.run"},
+		"houses\tab12\trunning\t7\t0.2500\t/houses.run":                     {Name: "houses", ID: "ab12", State: trainer.Running, Step: 7, Loss: 0.25, Folder: "/houses.run"},
+	} {
+		if got := runRow(&r); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestJoinWaits joins a job of which its node hears at the third try, and one of which it never does.
 func TestJoinWaits(t *testing.T) {
 	t.Parallel()

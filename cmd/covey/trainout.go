@@ -84,7 +84,7 @@ func (p *trainProgress) start(s job.Start) {
 		text += fmt.Sprintf("\ngoing on after step %d", s.Step)
 	}
 	if s.Bad > 0 {
-		text += fmt.Sprintf("\n%d files or rows left out", s.Bad)
+		text += "\n" + strings.TrimSuffix(p.leftText(), "\n")
 	}
 	p.say("%s", text)
 	for _, warning := range s.Warnings { // last, where they are seen
@@ -210,6 +210,9 @@ func (p *trainProgress) left(b data.Bad) {
 func (p *trainProgress) leftText() string {
 	if p.bad == 0 {
 		return ""
+	}
+	if p.bad == 1 {
+		return "1 file, row or sample was left out\n"
 	}
 	return fmt.Sprintf("%d files, rows or samples were left out\n", p.bad)
 }

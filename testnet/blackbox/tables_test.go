@@ -414,7 +414,7 @@ func TestExportedTable(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"train", job, "--publish", "rents"}, "a model called rents is here: give the new one another name (--publish rents:2)"},
+		{[]string{"train", job, "--publish", "rents"}, "a model called rents is here: give the new one another name (covey train " + job + " --publish rents:2 --data "},
 		{[]string{"run", "rents", other, path}, "give one file at a time"},
 		{[]string{"run", "Rents", other}, "did you mean rents?"},
 		{[]string{"run", "rents", "a text"}, "model rents is for tables and takes a file"},
