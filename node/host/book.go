@@ -263,7 +263,15 @@ func (b *book) clocks(id ID, ahead time.Duration) {
 	}
 }
 
-// hasten makes the next dial of a peer due within a time if others may be found through it, see onNeed.
+// share puts off the next dial of a peer that others dial as well, at most for a time, see onShare.
+func (b *book) share(id ID, most time.Duration, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.apply(onShare(most), id, now)
+}
+
+// hasten makes the next dial of a peer due within a time if others may be found through it, see onNeed; of
+// all such peers if none is given.
 func (b *book) hasten(id ID, within time.Duration, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -160,22 +160,32 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 			why = reasonRefused
 		}
 		if r.gate.get(id) == nil { // else it has come by itself
-			r.book.failed(id, why, r.table.of(id, r.now()) != nil, r.now())
+			alive := r.table.of(id, r.now()) != nil
+			r.book.failed(id, why, alive, r.now())
 			if ahead, _ := ClocksApart(err); why != "" {
 				r.book.clocks(id, ahead)
 			}
-			switch n := len(r.gate.members()); {
-			case n == 0:
-				r.book.hasten(id, aloneBackoff, r.now())
-			case n < r.cfg.PeersLow:
-				r.book.hasten(id, firstBackoff, r.now())
+			if n := len(r.gate.members()); n >= r.cfg.PeersLow && !alive {
+				r.book.share(id, MaxBackoff*time.Duration(n)/time.Duration(r.cfg.PeersLow), r.now())
 			}
+			r.hasten(id)
 		}
 		r.log.Debug("peer not reached", "peer", id, "err", detail(err))
 		return err
 	}
 	r.metrics.dials.WithLabelValues("ok").Inc()
 	return nil
+}
+
+// hasten makes the next dial of a peer due soon if others may be found over it while there are few; of all
+// such peers if none is given.
+func (r *running) hasten(id ID) {
+	switch n := len(r.gate.members()); {
+	case n == 0:
+		r.book.hasten(id, aloneBackoff, r.now())
+	case n < r.cfg.PeersLow:
+		r.book.hasten(id, firstBackoff, r.now())
+	}
 }
 
 // gone takes a peer that does not answer to be dead: nothing is planned with it. Others may have

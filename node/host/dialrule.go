@@ -64,13 +64,22 @@ func onFailure(backoff, most time.Duration, why string) dialRule {
 	}
 }
 
-// onNeed is for a peer over which others may be found, while there are few: it was named by a token, or
-// was met and has a public address. If it has been away for long it waits for a twentieth of that, as
+// onShare is for a peer dialled in vain that nobody has heard of since, while there are enough others: they
+// dial it, too, and tell when it is back, so that each may take its time. That is sharedBackoff at first, each
+// time twice as long, at most most.
+func onShare(most time.Duration) dialRule {
+	return dialRule{within: func(k *known, _ time.Time) (time.Duration, time.Duration) {
+		return halfTo(min(sharedBackoff<<min(max(k.failures-1, 0), 20), most))
+	}}
+}
+
+// onNeed is for a peer dialled in vain over which others may be found, while there are few: it was named by a
+// token, or was met and has a public address. If it has been away for long it waits for a twentieth of that, as
 // dials in vain are not free.
 func onNeed(limit time.Duration) dialRule {
 	return dialRule{
 		of: func(k *known) bool {
-			return k.sticky || !k.seen.IsZero() && slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) })
+			return failing(k) && (k.sticky || !k.seen.IsZero() && slices.ContainsFunc(addrsOf(k.addrs), func(a multiaddr.Multiaddr) bool { return !isRelayed(a) && manet.IsPublicAddr(a) }))
 		},
 		within: func(k *known, now time.Time) (time.Duration, time.Duration) {
 			return halfTo(min(max(limit, now.Sub(k.failing)/hastenShare), MaxBackoff))

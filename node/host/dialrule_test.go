@@ -40,6 +40,22 @@ func TestNextDial(t *testing.T) {
 		{"met", failed, func(b *book) { b.verified(id, nil, now) }, atOnce},
 		{"needed", failed, func(b *book) { b.hasten(id, backoff/5, now) }, later(backoff / 5)},
 		{"needed later than it is due", failed, func(b *book) { b.hasten(id, time.Minute, now) }, later(backoff)},
+		{"needed after parting", parted, func(b *book) { b.hasten("", backoff/5, now) }, aside},
+		{"dialled by others, too", failed, func(b *book) { b.share(id, time.Hour, now) }, later(sharedBackoff)},
+		{"again", failed, func(b *book) {
+			failed(b)
+			b.share(id, time.Hour, now)
+		}, later(2 * sharedBackoff)},
+		{"often", failed, func(b *book) {
+			for range 20 {
+				failed(b)
+			}
+			b.share(id, time.Hour, now)
+		}, later(time.Hour)},
+		{"dialled by others, who leave", failed, func(b *book) {
+			b.share(id, time.Hour, now)
+			b.hasten("", backoff/5, now)
+		}, later(backoff / 5)},
 		{"revived", failed, func(b *book) { b.revive("", now) }, [2]time.Duration{0, heardSpread}},
 		{"revived when it has parted", parted, func(b *book) { b.revive("", now) }, aside},
 		{"alone", failed, (*book).unpart, later(backoff)},

@@ -37,14 +37,21 @@ func inVirtualTime(t *testing.T, founder func(*Config), f func(*testing.T, *virt
 // run starts a peer in the swarm. Its address is one of a private network.
 func (s *virtualSwarm) run(c *Credentials, edit func(*Config)) *virtualPeer {
 	s.t.Helper()
-	p := runVirtual(s.t, s.net, netip.AddrFrom4([4]byte{10, 77, 0, byte(len(s.all) + 1)}), c, edit, func(ctx context.Context, h *Host) error {
+	p := s.runAt(netip.AddrFrom4([4]byte{10, 77, 0, byte(len(s.all) + 1)}), c, edit)
+	s.all = append(s.all, p)
+	return p
+}
+
+// runAt starts a peer at an address.
+func (s *virtualSwarm) runAt(ip netip.Addr, c *Credentials, edit func(*Config)) *virtualPeer {
+	s.t.Helper()
+	p := runVirtual(s.t, s.net, ip, c, edit, func(ctx context.Context, h *Host) error {
 		<-h.Ready()
 		a := capacity()
 		a.TTLSec = 600
 		return h.PublishAdvert(ctx, a)
 	})
 	<-p.Ready()
-	s.all = append(s.all, p)
 	return p
 }
 
@@ -247,6 +254,43 @@ func TestNeededPeerIsDialledAgainSoon(t *testing.T) {
 		if took := virtually(t, "they meet again", func() bool { return p.meets(founder) }); took > 30*time.Second {
 			t.Errorf("they meet again after %v", took)
 		}
+	})
+}
+
+// TestDeadFounderIsDialledSeldom has a founder be away whom nobody needs any more. It comes back without
+// the addresses of the others.
+func TestDeadFounderIsDialledSeldom(t *testing.T) {
+	inVirtualTime(t, alone, func(t *testing.T, s *virtualSwarm) {
+		n := Default().PeersLow + 1
+		for range n {
+			s.join(alone)
+		}
+		founder, others := s.all[0], s.all[1:]
+		all := func(holds func(*virtualPeer) bool) bool {
+			return !slices.ContainsFunc(others, func(p *virtualPeer) bool { return !holds(p) })
+		}
+		virtually(t, "all meet all", func() bool { return all(func(p *virtualPeer) bool { return len(p.Peers()) == n }) })
+		s.net.unplug(founder.ip)
+		virtually(t, "the founder is away", func() bool { return all(func(p *virtualPeer) bool { return !p.meets(founder) }) })
+		for _, c := range []struct {
+			after time.Duration
+			most  int
+		}{{75 * time.Second, 3}, {15 * time.Minute, 7}} {
+			time.Sleep(c.after)
+			dials := 0
+			for _, p := range others {
+				dials += p.vain(founder)
+			}
+			t.Logf("%.1f dials of each after %v", float64(dials)/float64(n), c.after)
+			if dials > c.most*n {
+				t.Errorf("%d dials of %d peers after %v", dials, n, c.after)
+			}
+		}
+		founder.stop()
+		s.net.plug(founder.ip)
+		back := s.runAt(founder.ip, founder.cfg.Credentials, alone)
+		s.all[0] = back
+		virtually(t, "the swarm is whole", func() bool { return all(func(p *virtualPeer) bool { return p.meets(back) }) })
 	})
 }
 

@@ -52,6 +52,8 @@ const (
 	// aloneBackoff while there are none at all. A dial in vain over QUIC takes some 20 KB.
 	firstBackoff = 20 * time.Second
 	aloneBackoff = 10 * time.Second
+	// sharedBackoff is the first wait after a dial in vain of a peer that many others dial as well.
+	sharedBackoff = time.Minute
 	// hastenShare is which part of the time that such a peer has been away its next dial may wait.
 	hastenShare = 20
 	// heardSpread is within what time a peer is dialled that others have heard of again.

@@ -383,6 +383,7 @@ func (r *running) left(id ID) {
 	r.table.untell(id)
 	r.tasks.start(func() { r.prober.forget(id); r.circuits.forget(id) })
 	r.metrics.peers.Dec()
+	r.hasten("")
 	r.log.Info("peer left", "peer", id)
 	r.events.emit(EvtPeerLeft{Peer: id})
 }
