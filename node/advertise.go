@@ -14,10 +14,11 @@ import (
 )
 
 // maxProviders bounds the peers that are asked for blocks at once, findTimeout a search in
-// the routing table.
+// the routing table. lostLook is how often it is looked whether a lost peer is back.
 const (
 	maxProviders = 16
 	findTimeout  = 5 * time.Second
+	lostLook     = 50 * time.Millisecond
 )
 
 // changes asks for a new advert soon.
@@ -209,13 +210,13 @@ func (r *running) adverts() []*wire.Advert {
 }
 
 // providers lists the peers that may have blocks of a model: those who advertise it first,
-// then those who are connected, and if that is nobody those the routing table knows.
+// then those who are connected, and if that is nobody those the routing table knows. Where one was
+// lost a moment ago that has what the others lack it waits until that one is back or gone, at most for
+// patience.
 func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
-	var out []host.ID
-	for _, a := range r.host.Adverts() {
-		if has(a, id) && r.mayReach(a.Peer) {
-			out = append(out, a.Peer)
-		}
+	out, lost := r.advertisers(id)
+	for end := time.Now().Add(patience); lost && time.Now().Before(end) && sleep(ctx, lostLook); {
+		out, lost = r.advertisers(id)
 	}
 	for _, p := range r.host.Peers() {
 		if len(out) >= maxProviders {
@@ -235,6 +236,34 @@ func (r *running) providers(ctx context.Context, id cid.Cid) []host.ID {
 		r.log.Debug("routing table not asked", "model", id, "err", err)
 	}
 	return slices.DeleteFunc(found, func(p host.ID) bool { return !r.mayReach(p) })
+}
+
+// advertisers lists the peers that advertise a model and are connected, or may be once they are dialled,
+// and reports whether another one was lost a moment ago that has what they lack.
+func (r *running) advertisers(id cid.Cid) (reached []host.ID, lost bool) {
+	var held, lacking []wire.Range
+	for _, a := range r.host.Adverts() {
+		i := slices.IndexFunc(a.Models, func(m wire.ModelAdvert) bool { return m.Model == id })
+		if i < 0 {
+			continue
+		}
+		switch r.host.Path(a.Peer).State {
+		case host.PathUnreachable:
+		case host.PathLost:
+			lacking = append(lacking, a.Models[i].Held...)
+		default:
+			reached = append(reached, a.Peer)
+			held = append(held, a.Models[i].Held...)
+		}
+	}
+	return reached, slices.ContainsFunc(lacking, func(r wire.Range) bool {
+		return !slices.ContainsFunc(held, func(h wire.Range) bool { return covers(h, r) })
+	})
+}
+
+// covers reports whether a range has all of another one.
+func covers(r, of wire.Range) bool {
+	return r.First <= of.First && of.Last <= r.Last && (r.Embed || !of.Embed) && (r.Head || !of.Head)
 }
 
 // mayReach reports whether a peer is connected, or may be once it is dialled.
