@@ -68,7 +68,9 @@ func (r *runner) openStreams(least int) error {
 	r.streams, r.at.More = make([]stream, n), make([]place, n-1)
 	cfg := data.LoaderConfig{Batch: t.Batch, Least: least, Shuffle: true, Seed: t.Seed, Of: r.of * n, OnBad: r.bad}
 	if n == 1 { // others may have to go on when the first is at its end
-		cfg.Epochs = t.Epochs
+		if cfg.Epochs = t.Epochs; r.together {
+			cfg.Epochs = 0
+		}
 	}
 	for i := range r.streams {
 		var err error
