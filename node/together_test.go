@@ -310,6 +310,9 @@ func TestStopForAll(t *testing.T) {
 			t.Errorf("member %d ends after step %d: %s", i, r.Step, r.End)
 		}
 	}
+	if err := stopped(t, list[0], "fox"); !errors.As(err, &status) || status.Status != http.StatusNotFound {
+		t.Errorf("stopped when it is over: %v", err)
+	}
 	until(t, "heard of the stop", func() bool {
 		var jobs []trainer.Posted
 		if err := list[1].Get(t.Context(), "/covey/v1/swarm/jobs", nil, &jobs); err != nil {

@@ -39,7 +39,10 @@ func (t *Trainer) StopAll(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if own != nil && !own.now().over {
+	if own != nil && own.now().over {
+		return fmt.Errorf("%w: job %s is over", ErrNoRun, j.Name)
+	}
+	if own != nil {
 		return t.stopOwn(ctx, own, sealed)
 	}
 	var told bool
