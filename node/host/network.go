@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -213,13 +214,23 @@ type Contact struct {
 	Inside bool        // it tells addresses within other houses alone
 }
 
-// Contacts lists the peers that Paths knows, with their addresses: those within other houses,
-// and of this machine itself, only if there are no others.
+// contactsMet is how many of the peers that were met Contacts lists, the latest first.
+const contactsMet = 16
+
+// Contacts lists the peers that Paths knows, and some that were met before, with their addresses:
+// those within other houses only if there are no others, and those of this machine if there are
+// neither.
 func (h *Host) Contacts() (out []Contact) {
 	own, mine := subnets(), ownAddrs()
-	for id := range h.Paths() {
+	ids := slices.Collect(maps.Keys(h.Paths()))
+	for _, id := range h.book.lastMet(contactsMet) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range ids {
 		c := Contact{ID: id, First: h.book.first(id)}
-		var last []wire.Addr
+		var last, here []wire.Addr
 		inside := false
 		known := addrsOf(h.book.addrs(id))
 		if r, err := h.running(); err == nil {
@@ -227,23 +238,36 @@ func (h *Host) Contacts() (out []Contact) {
 		}
 		for _, a := range known {
 			text := wire.Addr(a.String())
-			if slices.Contains(c.Addrs, text) || slices.Contains(last, text) {
+			if slices.Contains(c.Addrs, text) || slices.Contains(last, text) || slices.Contains(here, text) {
 				continue
 			}
-			if ip, err := manet.ToIP(a); isRelayed(a) || foreign(a, own) || err == nil && slices.ContainsFunc(mine, ip.Equal) {
+			ip, err := manet.ToIP(a)
+			switch {
+			case isRelayed(a) || foreign(a, own):
 				last = append(last, text)
 				inside = inside || foreign(a, own)
-			} else {
+			case err == nil && slices.ContainsFunc(mine, ip.Equal):
+				here = append(here, text)
+			default:
 				c.Addrs = append(c.Addrs, text)
 			}
 		}
 		if len(c.Addrs) == 0 {
-			c.Addrs, c.Inside = last, inside
+			if c.Addrs, c.Inside = last, inside; !inside { // it may run on this machine
+				c.Addrs = append(c.Addrs, here...)
+			}
 		}
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b Contact) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out
+}
+
+// IsPublic reports whether an address can be reached from the whole internet, as far as its number
+// tells: it is none of a local network, of a provider's shared ones, or of those that examples use.
+func IsPublic(ip net.IP) bool {
+	a, err := manet.FromIP(ip)
+	return err == nil && manet.IsPublicAddr(a)
 }
 
 // ownAddrs returns the addresses of this machine's interfaces.

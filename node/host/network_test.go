@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,44 @@ func TestNetwork(t *testing.T) {
 	owner.stop()
 	if n := owner.Network(); len(n.Listen) > 0 {
 		t.Errorf("after its end: %+v", n)
+	}
+}
+
+// TestContactsOfAnotherHouse lists no address of this machine for a peer that tells addresses of another
+// network: nobody else's loopback leads there.
+func TestContactsOfAnotherHouse(t *testing.T) {
+	t.Parallel()
+	const away, loop = "/ip4/172.31.254.9/tcp/24001", "/ip4/127.0.0.1/tcp/24001"
+	for _, c := range []struct {
+		name   string
+		told   []wire.Addr
+		want   []wire.Addr
+		inside bool
+	}{
+		{"of another network", []wire.Addr{loop, away}, []wire.Addr{away}, true},
+		{"of this machine alone", []wire.Addr{loop}, []wire.Addr{loop}, false},
+		{"with a public one", []wire.Addr{loop, away, "/ip4/11.0.0.1/tcp/1"}, []wire.Addr{"/ip4/11.0.0.1/tcp/1"}, false},
+	} {
+		h := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+		h.book.add(foundSwarm(t, t.TempDir()).ID, c.told, true)
+		got := h.Contacts()
+		if len(got) != 1 || !slices.Equal(got[0].Addrs, c.want) || got[0].Inside != c.inside {
+			t.Errorf("%s: %+v, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestIsPublic tells addresses of the internet from others.
+func TestIsPublic(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"11.0.0.1": true, "2a0e::1": true,
+		"127.0.0.1": false, "10.1.2.3": false, "192.168.1.2": false, "100.64.0.1": false, "169.254.1.2": false, "192.0.2.2": false, "203.0.113.7": false,
+		"::1": false, "fd00::2": false, "fe80::1": false, "2001:db8::1": false, "": false,
+	} {
+		if got := IsPublic(net.ParseIP(text)); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 

@@ -229,6 +229,22 @@ func (b *book) missed(now time.Time) []ID {
 	return out
 }
 
+// lastMet returns the peers that were met last, at most n, the latest first.
+func (b *book) lastMet(n int) []ID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []ID
+	for id, k := range b.peers {
+		if !k.seen.IsZero() {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, func(x, y ID) int {
+		return cmp.Or(b.peers[y].seen.Compare(b.peers[x].seen), cmp.Compare(x, y))
+	})
+	return out[:min(len(out), n)]
+}
+
 // pathCollector counts paths when metrics are asked for.
 type pathCollector struct {
 	h    *Host
