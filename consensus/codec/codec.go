@@ -152,13 +152,8 @@ func (c *Codec) Unit() int {
 // unless the part is the last one. An encoding of which all parts decode does, and to the same.
 // Errors are those of [Codec.Decode]; those that are not in this part do not count.
 func (c *Codec) DecodePart(dst []float32, lo, n, off int, b []byte) error {
-	err := c.check(lo, n)
-	unit := c.Unit()
-	switch {
-	case err != nil:
-	case unit == 0 || off < 0 || off > n-len(dst) || off%unit != 0 || len(dst)%unit != 0 && off+len(dst) != n:
-		err = fmt.Errorf("%w: %d values from %d on are no part of %d", ErrRange, len(dst), off, n)
-	default:
+	err := c.checkPart(lo, n, off, len(dst))
+	if err == nil {
 		err = c.form(lo, n, b)
 	}
 	if err == nil {
@@ -169,6 +164,15 @@ func (c *Codec) DecodePart(dst []float32, lo, n, off int, b []byte) error {
 		return fmt.Errorf("decode %s: %w", c.name, err)
 	}
 	return nil
+}
+
+// checkPart checks that size values from off on are a part of the n values from lo on.
+func (c *Codec) checkPart(lo, n, off, size int) error {
+	err := c.check(lo, n)
+	if unit := c.Unit(); err == nil && (unit == 0 || off < 0 || off > n-size || off%unit != 0 || size%unit != 0 && off+size != n) {
+		err = fmt.Errorf("%w: %d values from %d on are no part of %d", ErrRange, size, off, n)
+	}
+	return err
 }
 
 // form checks length and kind of an encoding.

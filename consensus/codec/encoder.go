@@ -32,6 +32,9 @@ func (c *Codec) Encoder(feedback bool) *Encoder {
 	return e
 }
 
+// Codec returns the codec of the encodings.
+func (e *Encoder) Codec() *Codec { return e.codec }
+
 // State returns the state for reading; its length depends on the codec and on feedback alone.
 // It is the encoder's own memory, which changes with the next [Encoder.Encode].
 func (e *Encoder) State() []float32 { return e.state }
@@ -62,10 +65,8 @@ func (e *Encoder) Encode(dst []byte, lo int, x []float32, seed uint64) ([]byte, 
 	if err := c.check(lo, len(x)); err != nil {
 		return dst, fmt.Errorf("encode %s: %w", c.name, err)
 	}
-	var lost []float32
 	if e.lost != nil {
-		lost = e.lost[lo : lo+len(x)]
-		if at, ok := addFinite(x, lost); !ok {
+		if at, ok := addFinite(x, e.lost[lo:lo+len(x)]); !ok {
 			return dst, fmt.Errorf("encode %s: values from %d on, with what was lost before: %w", c.name, lo+at, ErrNotFinite)
 		}
 	}
@@ -76,19 +77,62 @@ func (e *Encoder) Encode(dst []byte, lo int, x []float32, seed uint64) ([]byte, 
 	for off := 0; off < len(x); off += c.piece {
 		part := x[off:min(off+c.piece, len(x))]
 		n := c.scheme.size(lo+off, len(part))
-		if lost != nil {
-			copy(lost[off:], part)
-		}
-		at := place{lo: lo + off, off: off, seed: seed, warm: e.warm}
-		if err := c.scheme.encode(out[:n], part, at); err != nil {
-			return dst, fmt.Errorf("encode %s: values from %d on: %w", c.name, lo+off, err)
-		}
-		if lost != nil {
-			vec.SubFrom(lost[off:off+len(part)], part)
+		if err := e.piece(out[:n], part, place{lo: lo + off, off: off, seed: seed}); err != nil {
+			return dst, err
 		}
 		out = out[n:]
 	}
 	return b, nil
+}
+
+// EncodePart writes a part of the encoding of n values from lo on, into its place in dst, which has
+// the size of the whole encoding, and returns where the part ends in it. x are the values of the part
+// and off is where they begin, as for [Codec.DecodePart]; all parts together write what
+// [Encoder.Encode] does. On an error the state is as it was before the part.
+func (e *Encoder) EncodePart(dst []byte, lo, n, off int, x []float32, seed uint64) (end int, err error) {
+	c := e.codec
+	if err := c.checkPart(lo, n, off, len(x)); err != nil {
+		return 0, fmt.Errorf("encode %s: %w", c.name, err)
+	}
+	if size := c.Size(lo, n); len(dst) != size {
+		panic(fmt.Sprintf("codec: encode: room of %d bytes for %d", len(dst), size))
+	}
+	if e.lost != nil {
+		if _, ok := addFinite(x, e.lost[lo+off:lo+off+len(x)]); !ok {
+			return 0, fmt.Errorf("encode %s: values from %d on, with what was lost before: %w", c.name, lo+off, ErrNotFinite)
+		}
+	}
+	if off == 0 {
+		dst[0] = c.kind
+	}
+	end = 1 + c.scheme.size(lo, off)
+	for at := off; len(x) > 0; {
+		part := x[:min(c.piece, len(x))]
+		from := end
+		end += c.scheme.size(lo+at, len(part))
+		if err := e.piece(dst[from:end], part, place{lo: lo + at, off: at, seed: seed}); err != nil {
+			return 0, err
+		}
+		at, x = at+len(part), x[len(part):]
+	}
+	return end, nil
+}
+
+// piece encodes x, to which what was lost before has been added, and keeps what is lost of it now.
+func (e *Encoder) piece(dst []byte, x []float32, at place) error {
+	var lost []float32
+	if e.lost != nil {
+		lost = e.lost[at.lo : at.lo+len(x)]
+		copy(lost, x)
+	}
+	at.warm = e.warm
+	if err := e.codec.scheme.encode(dst, x, at); err != nil {
+		return fmt.Errorf("encode %s: values from %d on: %w", e.codec.name, at.lo, err)
+	}
+	if lost != nil {
+		vec.SubFrom(lost, x)
+	}
+	return nil
 }
 
 // addFinite adds y to x. If a sum is not finite it says in which piece.
