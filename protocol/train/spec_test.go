@@ -181,6 +181,7 @@ func specVectors(t *testing.T) map[string][]byte {
 		"Chain from round 1 on, whole frame":                       whole(train.TypeChain, encode(&train.Chain{Job: c.jobID, From: 1})),
 		"State, whole frame":                                       whole(train.TypeState, encode(&train.State{Job: c.jobID, Root: hash(5)})),
 		"Root of the state of the vectors (1, -2.5), () and (0.5)": stateRoot([]float32{1, -2.5}, nil, []float32{0.5}),
+		"Data hash of 65,538 bytes, each of them 7":                dataHash(bytes.Repeat([]byte{7}, 65538)),
 	}
 }
 
@@ -199,6 +200,17 @@ func stateRoot(vectors ...[]float32) []byte {
 		}
 	}
 	root := sha256.Sum256(append(head, leaves...))
+	return root[:]
+}
+
+// dataHash follows the page's words.
+func dataHash(data []byte) []byte {
+	b := binary.LittleEndian.AppendUint64([]byte("covey/train/data/1\x00"), uint64(len(data)))
+	for piece := range slices.Chunk(data, 65536) {
+		hash := sha256.Sum256(piece)
+		b = append(b, hash[:]...)
+	}
+	root := sha256.Sum256(b)
 	return root[:]
 }
 
