@@ -161,7 +161,18 @@ func (m *Machine) gather() {
 	}
 	if m.complete && m.agree != nil {
 		m.agree.Start()
+		m.expect()
 	}
+}
+
+// expect asks, once a round, for what this member's own draft makes of the state, whoever proposes:
+// most likely it is what will be proposed.
+func (m *Machine) expect() {
+	if m.expected || !m.level() || m.senders.Len() < m.quorum() {
+		return
+	}
+	m.expected = true
+	m.try(m.draft())
 }
 
 // close ends the phase of headers: all are here, or a quorum's and it is late. Those who have

@@ -49,6 +49,7 @@ type Machine struct {
 	held       map[train.Hash]bool // results by hash
 	fetching   map[train.Hash]bool
 	complete   bool // all results are here, or their deadline has passed
+	expected   bool // the own draft has been tried
 
 	agree    *agree.Machine
 	asked    int                            // view in which this member is to propose; -1: none
@@ -146,7 +147,7 @@ func (m *Machine) over() bool { return m.st.Last.Outcome.End != train.EndNone }
 func (m *Machine) begin() error {
 	n := len(m.Members())
 	m.began, m.me, m.places = m.now, m.place(m.cfg.Me), make([]member, n)
-	m.closedAt, m.senders, m.reducing, m.complete = -1, 0, false, false
+	m.closedAt, m.senders, m.reducing, m.complete, m.expected = -1, 0, false, false, false
 	m.held, m.fetching = map[train.Hash]bool{}, map[train.Hash]bool{}
 	m.agree, m.asked, m.own, m.ending, m.endingAt = nil, -1, nil, false, m.now
 	m.pending, m.drafts, m.helpedAt = map[question]*train.Outcome{}, map[train.Hash]*tried{}, map[wire.PeerID]int{}
