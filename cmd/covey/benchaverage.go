@@ -99,10 +99,10 @@ func printAverage(c *cobra.Command, r bench.Result) error {
 		same = "PEERS HOLD DIFFERENT BITS"
 	}
 	rows := [][]string{
-		{"PEERS", "PARAMETERS", "CODEC", "RULE", "S A ROUND", "MIN", "MAX", "MB SENT BY A PEER", "ERROR"},
+		{"PEERS", "PARAMETERS", "CODEC", "RULE", "S A ROUND", "MIN", "MAX", "S OF CPU", "MB SENT BY A PEER", "ERROR"},
 		{
 			fmt.Sprint(r.Peers), fmt.Sprint(r.Params), r.Codec, r.Rule, fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.3f", r.Min), fmt.Sprintf("%.3f", r.Max),
-			fmt.Sprintf("%.1f", r.Out/1e6), fmt.Sprintf("%.2g", r.Error),
+			fmt.Sprintf("%.2f", r.CPU), fmt.Sprintf("%.1f", r.Out/1e6), fmt.Sprintf("%.2g", r.Error),
 		},
 	}
 	if err := table(c.OutOrStdout(), rows); err != nil {

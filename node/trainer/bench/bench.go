@@ -81,16 +81,18 @@ type Result struct {
 	Median  float64 `json:"median_seconds"`
 	Min     float64 `json:"min_seconds"`
 	Max     float64 `json:"max_seconds"`
-	Out     float64 `json:"bytes_out"`  // of one peer in a round, the mean
-	Error   float64 `json:"error"`      // the largest of all rounds
-	SameBit bool    `json:"same_state"` // all members certified the same state in every round
+	CPU     float64 `json:"cpu_seconds"` // of all peers in a round, the mean
+	Out     float64 `json:"bytes_out"`   // of one peer in a round, the mean
+	Error   float64 `json:"error"`       // the largest of all rounds
+	SameBit bool    `json:"same_state"`  // all members certified the same state in every round
 }
 
 // Round is one timed round.
 type Round struct {
-	Seconds float64 `json:"seconds"`   // from the call of the slowest peer to its certified mean
-	Out     float64 `json:"bytes_out"` // that a peer sent, the mean
-	Error   float64 `json:"error"`     // root of the mean squared difference from the mean of what was brought, in units of the latter's own
+	Seconds float64 `json:"seconds"`     // from the call of the slowest peer to its certified mean
+	CPU     float64 `json:"cpu_seconds"` // of all peers together
+	Out     float64 `json:"bytes_out"`   // that a peer sent, the mean
+	Error   float64 `json:"error"`       // root of the mean squared difference from the mean of what was brought, in units of the latter's own
 }
 
 // order is what a member is told; answer what it says then.
@@ -111,6 +113,7 @@ type answer struct {
 	Job     train.Hash
 	State   train.Hash
 	Seconds float64
+	CPU     float64
 	Out     float64
 	Square  float64 // of the difference from the true mean, and
 	Mean    float64 // of the true mean, over the numbers that were looked at
@@ -270,6 +273,7 @@ func (r *Result) round(list []*process, n int, say func(string)) error {
 		for i := range answers {
 			a := &answers[i]
 			out.Seconds, out.Out = max(out.Seconds, a.Seconds), out.Out+a.Out/float64(len(answers))
+			out.CPU += a.CPU
 			out.Error = max(out.Error, a.Square/a.Mean)
 			r.SameBit = r.SameBit && a.State == answers[0].State
 		}
@@ -278,7 +282,7 @@ func (r *Result) round(list []*process, n int, say func(string)) error {
 			r.Rounds = append(r.Rounds, out)
 			what = fmt.Sprintf("round %d", n-warmup+1)
 		}
-		say(fmt.Sprintf("%s: %.3f s, each peer sent %.1f MB", what, out.Seconds, out.Out/1e6))
+		say(fmt.Sprintf("%s: %.3f s, %.2f s of CPU, each peer sent %.1f MB", what, out.Seconds, out.CPU, out.Out/1e6))
 	}
 	return nil
 }
@@ -288,6 +292,7 @@ func (r *Result) sum() {
 	var seconds []float64
 	for _, x := range r.Rounds {
 		seconds = append(seconds, x.Seconds)
+		r.CPU += x.CPU / float64(len(r.Rounds))
 		r.Out += x.Out / float64(len(r.Rounds))
 		r.Error = max(r.Error, x.Error)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	system "github.com/shirou/gopsutil/v4/process"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/covey-network/covey/node/exchange"
@@ -243,13 +244,21 @@ func (m *member) round(ctx context.Context, averager *trainer.Averager, n int) (
 	if err != nil {
 		return a, err
 	}
+	before, err := cpu()
+	if err != nil {
+		return a, err
+	}
 	t := time.Now()
 	if a.State, err = averager.Round(ctx); err != nil {
 		return a, err
 	}
 	a.Did, a.Seconds = "averaged", time.Since(t).Seconds()
+	used, err := cpu()
+	if err != nil {
+		return a, err
+	}
 	now, err := m.sent()
-	a.Out = now - sent
+	a.CPU, a.Out = used-before, now-sent
 	for k, before := range m.before {
 		mean := 0.0
 		for i := range m.first.Config.Peers {
@@ -260,6 +269,19 @@ func (m *member) round(ctx context.Context, averager *trainer.Averager, n int) (
 	}
 	a.Square, a.Mean = math.Sqrt(a.Square), math.Sqrt(a.Mean)
 	return a, err
+}
+
+// cpu returns how many seconds this process has had of all cores so far.
+func cpu() (float64, error) {
+	p, err := system.NewProcess(int32(os.Getpid()))
+	if err != nil {
+		return 0, err
+	}
+	t, err := p.Times()
+	if err != nil {
+		return 0, err
+	}
+	return t.User + t.System, nil
 }
 
 func (m *member) profiled() {
