@@ -23,7 +23,7 @@ type sums struct {
 	rule    robust.Rule
 	codec   *codec.Codec
 	workers int
-	lo      int // where the slice begins in the vector
+	lo, n   int // where the slice begins in the vector, and how many numbers it has
 	places  []int
 	slices  [][]byte
 	weights []float64
@@ -36,7 +36,7 @@ func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]
 	n := len(d.members)
 	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
 	update, back := s.codecs.of(n)
-	sum := &sums{rule: s.rule, codec: update, workers: s.workers(), lo: lo}
+	sum := &sums{rule: s.rule, codec: update, workers: s.workers(), lo: lo, n: hi - lo}
 	d.mu.Lock()
 	for i, p := range d.members {
 		data := d.slices[p]
@@ -55,23 +55,40 @@ func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]
 	if ref := s.reference(); ref != nil {
 		sum.reference = ref[lo:hi]
 	}
-	out := make([]float32, hi-lo)
-	bad, err := sum.combine(out)
-	if err != nil {
-		return nil, 0, err
-	}
+	result, bad, err := sum.result(s.room.get(back.Size(lo, hi-lo)), back, seedOf(s.id, d.round, d.me))
 	for _, i := range bad {
 		rejected = rejected.With(i)
 	}
-	result, err = back.Encoder(false).Encode(nil, lo, out, seedOf(s.id, d.round, d.me))
 	return result, rejected, err
 }
 
-// combine writes the result, and returns the places of those who have no part in it. A slice that
-// does not decode is left out whole, as if it had not come.
-func (s *sums) combine(out []float32) (bad []int, err error) {
+// result combines and encodes into dst, which has the size of the result; part after part, while it
+// is in the cache, where it is made so.
+func (s *sums) result(dst []byte, back *codec.Codec, seed uint64) (result []byte, bad []int, err error) {
+	encoder := back.Encoder(false)
+	if s.inParts() && back.Unit() > 0 {
+		bad, err = s.combine(nil, func(off int, part []float32) error {
+			_, err := encoder.EncodePart(dst, s.lo, s.n, off, part, seed)
+			return err
+		})
+		return dst, bad, err
+	}
+	out := make([]float32, s.n)
+	if bad, err = s.combine(out, nil); err == nil {
+		result, err = encoder.Encode(dst[:0], s.lo, out, seed)
+	}
+	return result, bad, err
+}
+
+// inParts reports whether rule and codec have parts.
+func (s *sums) inParts() bool { return s.codec.Unit() > 0 && s.rule.Separable() }
+
+// combine writes the result to out or, if that is nil, hands it to take part by part, and returns the
+// places of those who have no part in it. A slice that does not decode is left out whole, as if it
+// had not come: then take gets all parts again.
+func (s *sums) combine(out []float32, take func(off int, part []float32) error) (bad []int, err error) {
 	for {
-		report, failed, err := s.parts(out)
+		report, failed, err := s.parts(out, take)
 		if !slices.Contains(failed, true) {
 			for _, o := range report.Out {
 				bad = append(bad, s.places[o.Sender])
@@ -93,24 +110,33 @@ func (s *sums) combine(out []float32) (bad []int, err error) {
 
 // parts decodes and combines part after part, on several cores, where rule and codec have parts,
 // else the whole. failed tells which slices do not decode: then out is undefined.
-func (s *sums) parts(out []float32) (report robust.Report, failed []bool, err error) {
-	size := max(1, len(out))
-	if unit := s.codec.Unit(); unit > 0 && s.rule.Separable() {
-		size = partUnits * unit
+func (s *sums) parts(out []float32, take func(off int, part []float32) error) (report robust.Report, failed []bool, err error) {
+	size := max(1, s.n)
+	if s.inParts() {
+		size = partUnits * s.codec.Unit()
 	}
-	count := max(1, (len(out)+size-1)/size)
+	count := max(1, (s.n+size-1)/size)
 	wrong := make([]atomic.Bool, len(s.slices))
+	var mu sync.Mutex
 	share(s.workers, count, func(each func(f func(i int))) {
 		rows, views := make([][]float32, len(s.slices)), make([][]float32, len(s.slices))
 		for k := range rows {
-			rows[k] = make([]float32, min(size, len(out)))
+			rows[k] = make([]float32, min(size, s.n))
+		}
+		var room []float32
+		if out == nil {
+			room = make([]float32, min(size, s.n))
 		}
 		each(func(i int) {
-			part := out[i*size : min((i+1)*size, len(out))]
+			off := i * size
+			part := room[:min(size, s.n-off, len(room))]
+			if out != nil {
+				part = out[off:min(off+size, s.n)]
+			}
 			ok := true
 			for k, data := range s.slices {
 				views[k] = rows[k][:len(part)]
-				if s.decode(views[k], len(out), i*size, data) != nil {
+				if s.decode(views[k], off, data) != nil {
 					wrong[k].Store(true)
 					ok = false
 				}
@@ -119,8 +145,16 @@ func (s *sums) parts(out []float32) (report robust.Report, failed []bool, err er
 				return
 			}
 			r, e := s.rule.Aggregate(part, views, s.weights, s.reference)
+			if e == nil && take != nil {
+				e = take(off, part)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				err = e
+			}
 			if i == 0 { // all parts have the same one
-				report, err = r, e
+				report = r
 			}
 		})
 	})
@@ -131,11 +165,11 @@ func (s *sums) parts(out []float32) (report robust.Report, failed []bool, err er
 	return report, failed, err
 }
 
-func (s *sums) decode(dst []float32, n, off int, data []byte) error {
-	if len(dst) == n {
+func (s *sums) decode(dst []float32, off int, data []byte) error {
+	if len(dst) == s.n {
 		return s.codec.Decode(dst, s.lo, data)
 	}
-	return s.codec.DecodePart(dst, s.lo, n, off, data)
+	return s.codec.DecodePart(dst, s.lo, s.n, off, data)
 }
 
 // share does count tasks on up to workers goroutines, which have ended when it returns. Each

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"bytes"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -70,11 +71,19 @@ func TestCombine(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				codecs, err := newCodecs(name, codec.Flat(lo+n+99))
+				if err != nil {
+					t.Fatal(err)
+				}
+				back := codecs.result
+				encodedWant, err := back.Encoder(false).Encode(nil, lo, want, 7)
+				if err != nil {
+					t.Fatal(err)
+				}
 				for workers := 1; workers <= 3; workers++ {
-					s := &sums{rule: rule, codec: c, workers: workers, lo: lo, places: slices.Clone(places), slices: slices.Clone(list), weights: slices.Clone(weights)}
-					got := make([]float32, n)
-					out, err := s.combine(got)
-					if err != nil || !slices.Equal(got, want) {
+					s := &sums{rule: rule, codec: c, workers: workers, lo: lo, n: n, places: slices.Clone(places), slices: slices.Clone(list), weights: slices.Clone(weights)}
+					got, out, err := s.result(make([]byte, back.Size(lo, n)), back, 7)
+					if err != nil || !bytes.Equal(got, encodedWant) {
 						t.Errorf("%s %s, %d workers, broken %v: not the bits of the whole; %v", name, ruleName, workers, bad, err)
 					}
 					left := len(report.Out)
@@ -148,8 +157,8 @@ func TestCombineNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &sums{rule: rule, codec: c, places: []int{4}, slices: [][]byte{{1}}, weights: []float64{1}}
-	if bad, err := s.combine(make([]float32, 9)); err == nil || !slices.Equal(bad, []int{4}) {
+	s := &sums{rule: rule, codec: c, n: 9, places: []int{4}, slices: [][]byte{{1}}, weights: []float64{1}}
+	if _, bad, err := s.result(make([]byte, c.Size(0, 9)), c, 7); err == nil || !slices.Equal(bad, []int{4}) {
 		t.Errorf("left out %v, error %v", bad, err)
 	}
 }
@@ -174,7 +183,7 @@ func TestOuterStepWithGaps(t *testing.T) {
 				m.params.Values[i] += v
 			}
 			update := make([]float32, n)
-			d.update(update)
+			d.update(update, 0)
 			if i := 77; update[i] != want[i]-m.params.Values[i] {
 				t.Fatalf("update %v, want %v", update[i], want[i]-m.params.Values[i])
 			}

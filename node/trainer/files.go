@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/consensus/vec"
 	"github.com/covey-network/covey/protocol/train"
@@ -34,6 +35,9 @@ const (
 // tmpSuffix ends the names of files that are not whole yet.
 const tmpSuffix = ".tmp"
 
+// usedSuffix ends the names of results that are over.
+const usedSuffix = ".used"
+
 // files keeps what a member must find again after a kill.
 type files struct{ dir string }
 
@@ -56,24 +60,61 @@ func (f files) make() error {
 // results are the files of the results of a round.
 func (f files) results() files { return files{filepath.Join(f.dir, resultsDir)} }
 
-// writeResult keeps a result.
+// writeResult keeps a result, durably. It writes over the file of one that is of no use any more, if
+// there is one.
 func (f files) writeResult(hash train.Hash, data []byte) error {
-	return f.results().writeAtomic(hash.String(), func(w io.Writer) error {
-		_, err := w.Write(data)
+	r := f.results()
+	tmp := filepath.Join(r.dir, hash.String()+tmpSuffix)
+	used, err := filepath.Glob(filepath.Join(r.dir, "*"+usedSuffix))
+	if err != nil {
 		return err
-	})
+	}
+	for _, path := range used {
+		if os.Rename(path, tmp) == nil { // else another one is written over it
+			break
+		}
+	}
+	if err := overwrite(tmp, true, data); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, filepath.Join(r.dir, hash.String())); err != nil {
+		return err
+	}
+	return r.syncDir()
+}
+
+// overwrite makes parts the content of a file, old or new: in its place, as that has room already.
+func overwrite(path string, sync bool, parts ...[]byte) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	size := int64(0)
+	for _, b := range parts {
+		if err == nil {
+			_, err = file.Write(b)
+			size += int64(len(b))
+		}
+	}
+	if err == nil {
+		err = file.Truncate(size)
+	}
+	if err == nil && sync {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
 }
 
 // readResult returns a result, nil if it is not here.
 func (f files) readResult(hash train.Hash) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(f.dir, resultsDir, hash.String()))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && train.HashOf(b) != hash {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && digest.Root(b) != hash {
 		return nil, nil
 	}
 	return b, err
 }
 
-// dropResults removes the results of a round that is over.
+// dropResults takes away the results of a round that is over. Their files are there for new ones.
 func (f files) dropResults() error {
 	list, err := os.ReadDir(f.results().dir)
 	if err != nil {
@@ -81,8 +122,11 @@ func (f files) dropResults() error {
 	}
 	var errs error
 	for _, e := range list {
-		if filepath.Ext(e.Name()) != tmpSuffix {
-			errs = errors.Join(errs, os.Remove(filepath.Join(f.results().dir, e.Name())))
+		path := filepath.Join(f.results().dir, e.Name())
+		if ext := filepath.Ext(path); ext == usedSuffix { // more than the last round needed
+			errs = errors.Join(errs, os.Remove(path))
+		} else if ext != tmpSuffix {
+			errs = errors.Join(errs, os.Rename(path, path+usedSuffix))
 		}
 	}
 	return errs
@@ -290,33 +334,15 @@ func (f files) readJob() (*train.Sealed, error) {
 }
 
 // writeUpdate keeps the slices of the own update of a round, over those of the round before, which
-// is over. If a kill comes in between they have other hashes than the header says.
+// is over. If a kill comes in between they have other hashes than the header says. They outlive the
+// process, and need not outlive the machine: then the round goes on as if they had been lost on
+// their way.
 func (f files) writeUpdate(round uint64, parts [][]byte) error {
-	file, err := os.OpenFile(filepath.Join(f.dir, updateFile), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
 	head := binary.LittleEndian.AppendUint64(nil, round)
 	for _, p := range parts {
 		head = binary.LittleEndian.AppendUint64(head, uint64(len(p)))
 	}
-	size := int64(0)
-	for _, b := range append([][]byte{head}, parts...) {
-		if err == nil {
-			_, err = file.Write(b)
-			size += int64(len(b))
-		}
-	}
-	if err == nil {
-		err = file.Truncate(size)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return f.syncDir()
+	return overwrite(filepath.Join(f.dir, updateFile), false, append([][]byte{head}, parts...)...)
 }
 
 // readUpdate returns the slices that a header commits to; nil if they are not here.
@@ -335,10 +361,10 @@ func (f files) readUpdate(h *train.Header) ([][]byte, error) {
 	parts, rest := make([][]byte, n), b[8*(n+1):]
 	for i := range parts {
 		size := binary.LittleEndian.Uint64(b[8*(i+1):])
-		if size > uint64(len(rest)) || train.HashOf(rest[:size]) != h.Slices[i] {
+		if size > uint64(len(rest)) || digest.Root(rest[:size]) != h.Slices[i] {
 			return nil, nil
 		}
-		parts[i], rest = rest[:size], rest[size:]
+		parts[i], rest = rest[:size:size], rest[size:]
 	}
 	return parts, nil
 }

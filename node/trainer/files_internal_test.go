@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/protocol/train"
 	"github.com/covey-network/covey/protocol/wire"
@@ -61,7 +62,7 @@ func TestUpdateIsWhatWasCommitted(t *testing.T) {
 	}
 	h := &train.Header{Round: 7}
 	for _, p := range parts {
-		h.Slices = append(h.Slices, train.HashOf(p))
+		h.Slices = append(h.Slices, digest.Root(p))
 	}
 	got, err := f.readUpdate(h)
 	if err != nil || !slices.EqualFunc(got, parts, bytes.Equal) {
@@ -88,10 +89,13 @@ func TestResultsOutliveAKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &session{files: f}
-	d := &roundData{results: map[train.Hash][]byte{}}
+	d := &roundData{results: map[train.Hash][]byte{}, written: map[train.Hash]*writing{}}
 	data := []byte("a slice")
-	hash := train.HashOf(data)
+	hash := train.Hash(digest.Root(data))
 	if err := s.hold(d, hash, data); err != nil || !bytes.Equal(d.results[hash], data) {
+		t.Fatal(err)
+	}
+	if err := d.durable([]train.Hash{{}, hash}); err != nil { // as before a vote
 		t.Fatal(err)
 	}
 	if err := f.make(); err != nil { // as the next process does
@@ -109,8 +113,23 @@ func TestResultsOutliveAKill(t *testing.T) {
 	if err := f.dropResults(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(f.results().dir); len(left) > 0 || err != nil {
-		t.Errorf("%d results are left, %v", len(left), err)
+	if got, err := f.readResult(hash); got != nil || err != nil {
+		t.Errorf("a result of a round that is over is read as %q, %v", got, err)
+	}
+	for _, other := range []string{"longer than the one before", "c"} { // over its file
+		hash := train.Hash(digest.Root([]byte(other)))
+		if err := f.writeResult(hash, []byte(other)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.readResult(hash); err != nil || string(got) != other {
+			t.Errorf("result %q, %v, want %q", got, err, other)
+		}
+		if err := f.dropResults(); err != nil {
+			t.Fatal(err)
+		}
+		if left, err := os.ReadDir(f.results().dir); len(left) != 1 || err != nil {
+			t.Errorf("%d files are left, %v", len(left), err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
@@ -42,6 +43,7 @@ type learner struct {
 	mode    mode
 	work    work
 	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
+	tried   attempt    // what they are then
 	given   bool       // the work is done and given
 	root    train.Hash // of the state in place
 	seen    bool       // a gradient, since the run began
@@ -59,6 +61,13 @@ type work struct {
 	steps   uint64
 	samples uint64
 	loss    float64 // sum over steps
+}
+
+// attempt is the state that an outcome makes. It depends on the results alone.
+type attempt struct {
+	slices []train.Hash
+	root   train.Hash
+	steps  int
 }
 
 var _ job.Sync = (*learner)(nil)
@@ -99,6 +108,7 @@ func (l *learner) enter(ctx context.Context, m model, samples uint64, open func(
 		return job.Verdict{}, err
 	}
 	s.encoder = s.codecs.update.Encoder(true)
+	s.room.limit = roomUpdates * s.codecs.update.Size(0, n)
 	s.layout = checkpoint.LayoutOf(l.mode.kept())
 	s.stateMu.Lock()
 	s.kept = l.mode.kept
@@ -298,7 +308,6 @@ func (l *learner) give(ctx context.Context) error {
 		return nil
 	}
 	n := len(d.members)
-	l.mode.update(l.vector)
 	u := round.Update{
 		Samples: l.work.samples, Steps: l.work.steps, Millis: uint64(l.now().Sub(l.work.started).Milliseconds()),
 		Loss: l.work.loss / float64(max(l.work.steps, 1)),
@@ -313,29 +322,20 @@ func (l *learner) give(ctx context.Context) error {
 	if n == 1 {
 		encoder = s.codecs.lone.Encoder(false)
 	}
-	own, err := l.encode(encoder, d)
+	own, hashes, err := l.encode(encoder, d)
 	if err != nil {
 		// Numbers that are not finite: this member has nothing to give in this round.
 		s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
-		own, u.Samples = make([][]byte, n), 0
-	}
-	written := make(chan error, 1) // 1: the only one
-	go func() {
-		var err error
-		if n > 1 { // what it commits to it has to have after a kill, too
-			err = s.files.writeUpdate(d.round, own)
+		own, hashes, u.Samples = make([][]byte, n), make([]train.Hash, n), 0
+		for i := range hashes {
+			hashes[i] = digest.Root(nil)
 		}
-		written <- err
-	}()
-	u.Slices = make([]train.Hash, n)
-	share(s.workers(), (n+1)/2, func(each func(func(int))) {
-		each(func(i int) {
-			last := min(2*i+1, n-1)
-			u.Slices[2*i], u.Slices[last] = digest.Pair(own[2*i], own[last])
-		})
-	})
-	if err := <-written; err != nil {
-		return err
+	}
+	u.Slices = hashes
+	if n > 1 { // what it commits to it has to have after a kill, too
+		if err := s.files.writeUpdate(d.round, own); err != nil {
+			return err
+		}
 	}
 	d.mu.Lock()
 	d.own, d.lone = own, n == 1
@@ -347,22 +347,43 @@ func (l *learner) give(ctx context.Context) error {
 	})
 }
 
-// encode makes the slices of the update for the members of a round.
-func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, error) {
+// encode makes the slices of the update for the members of a round, and their hashes: part after
+// part, which is computed, encoded and hashed while it is in the cache.
+func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, []train.Hash, error) {
 	n := len(d.members)
-	own, errs := make([][]byte, n), make([]error, n)
-	copy(own, l.s.takeSpare())
-	workers := l.s.workers()
+	own, hashes, errs := make([][]byte, n), make([]train.Hash, n), make([]error, n)
+	c := encoder.Codec()
+	unit, workers := c.Unit(), l.s.workers()
 	if !encoder.Separate() {
 		workers = 1
 	}
 	share(workers, n, func(each func(func(int))) {
+		values := make([]float32, unit)
 		each(func(i int) {
-			lo, hi := bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
-			own[i], errs[i] = encoder.Encode(own[i][:0], lo, l.vector[lo:hi], seedOf(l.s.id, d.round, d.me*train64+i))
+			lo, hi := bound(i, n, c.Len()), bound(i+1, n, c.Len())
+			own[i] = l.s.room.get(c.Size(lo, hi-lo))
+			seed := seedOf(l.s.id, d.round, d.me*train64+i)
+			if unit == 0 {
+				whole := make([]float32, hi-lo)
+				l.mode.update(whole, lo)
+				if own[i], errs[i] = encoder.Encode(own[i][:0], lo, whole, seed); errs[i] == nil {
+					hashes[i] = digest.Root(own[i])
+				}
+				return
+			}
+			var tree digest.Tree
+			for off, end := 0, 0; off < hi-lo || off == 0; off += unit {
+				part := values[:min(unit, hi-lo-off)]
+				l.mode.update(part, lo+off)
+				if end, errs[i] = encoder.EncodePart(own[i], lo, hi-lo, off, part, seed); errs[i] != nil {
+					return
+				}
+				tree.Add(own[i][:end])
+			}
+			hashes[i] = tree.Root(own[i])
 		})
 	})
-	return own, errors.Join(errs...)
+	return own, hashes, errors.Join(errs...)
 }
 
 // train64 keeps the seeds of a member's slices apart from those of the others.
@@ -421,6 +442,10 @@ func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, step
 	if o.Base != l.root {
 		return train.Hash{}, 0, errCannot // another state is in place by now
 	}
+	if !l.applied.IsZero() && slices.Equal(l.tried.slices, o.Slices) { // another member's draft
+		l.applied = draft
+		return l.tried.root, l.tried.steps, nil
+	}
 	if !l.given && !l.fresh {
 		work := l.mode.work()
 		defer func() {
@@ -431,12 +456,15 @@ func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, step
 	if err := l.set(o); err != nil {
 		return train.Hash{}, 0, err
 	}
-	l.applied = draft
 	vectors := l.mode.vectors()
 	written := make(chan error, 1) // 1: the only one
-	go func() { written <- l.s.files.writeState(candidateFile, vectors) }()
+	go func() { written <- errors.Join(l.s.files.writeState(candidateFile, vectors), l.s.durable(o)) }()
 	root, _ = checkpoint.Hash(vectors, l.s.workers())
-	return root, l.model.Steps(), <-written
+	l.applied, l.tried = draft, attempt{slices: o.Slices, root: root, steps: l.model.Steps()}
+	if err := <-written; err != nil {
+		return train.Hash{}, 0, err
+	}
+	return root, l.tried.steps, nil
 }
 
 // set applies an outcome to the state that the round began with.

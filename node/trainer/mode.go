@@ -23,8 +23,9 @@ type mode interface {
 	begin()
 	// gradient is called when a gradient is there that has not been applied.
 	gradient()
-	// update writes what was learned since begin.
-	update(dst []float32)
+	// update writes what was learned since begin: the numbers of the update from lo on. Several
+	// goroutines may call it at once.
+	update(dst []float32, lo int)
 	// apply sets the trainer to the state that a result makes of that of begin. What is not in
 	// one of the ranges, ascending, stays as it was.
 	apply(result []float32, changed []span) error
@@ -124,10 +125,14 @@ func (d *dilocoMode) begin() {
 
 func (*dilocoMode) gradient() {}
 
-func (d *dilocoMode) update(dst []float32) {
-	n := d.params()
-	difference(dst[:n], d.base[:n], d.t.Params().Values)
-	difference(dst[n:], d.base[n:], d.t.Stats())
+func (d *dilocoMode) update(dst []float32, lo int) {
+	n, part := d.params(), span{lo, lo + len(dst)}
+	if p := part.within(0, n); p.lo < p.hi {
+		difference(dst[:p.hi-p.lo], d.base[p.lo:p.hi], d.t.Params().Values[p.lo:p.hi])
+	}
+	if q := part.within(n, len(d.base)); q.lo < q.hi {
+		difference(dst[len(dst)-(q.hi-q.lo):], d.base[n+q.lo:n+q.hi], d.t.Stats()[q.lo:q.hi])
+	}
 }
 
 // inCache is how many numbers are worked on at a time where it takes more than one pass.
@@ -254,9 +259,14 @@ func (a *allReduceMode) gradient() {
 	copy(a.stats, a.t.Stats())
 }
 
-func (a *allReduceMode) update(dst []float32) {
-	n := copy(dst, a.grads)
-	copy(dst[n:], a.stats)
+func (a *allReduceMode) update(dst []float32, lo int) {
+	n, part := len(a.grads), span{lo, lo + len(dst)}
+	if p := part.within(0, n); p.lo < p.hi {
+		copy(dst, a.grads[p.lo:p.hi])
+	}
+	if q := part.within(n, n+len(a.stats)); q.lo < q.hi {
+		copy(dst[len(dst)-(q.hi-q.lo):], a.stats[q.lo:q.hi])
+	}
 }
 
 func (a *allReduceMode) apply(result []float32, changed []span) error {

@@ -57,7 +57,7 @@ func TestOuterStep(t *testing.T) {
 		}
 		stats[0] += 2
 		update := make([]float32, len(values)+len(stats))
-		d.update(update)
+		d.update(update, 0)
 		for i, w := range tt.way { // what was learned is the way from the beginning, but for its rounding
 			if math.Abs(float64(update[i]-w)) > 1e-6 || update[len(values)] != then[0]-stats[0] {
 				t.Fatalf("round %d: update %v", round, update)

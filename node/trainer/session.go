@@ -14,6 +14,7 @@ import (
 
 	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/consensus/codec"
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/consensus/robust"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/consensus/vec"
@@ -29,7 +30,10 @@ const (
 	// tick is the unit in which the machine of rounds waits.
 	tick = 50 * time.Millisecond
 	// keptRounds is for how many rounds results stay where late readers find them.
-	keptRounds = 4
+	keptRounds = 1
+	// roomUpdates is how many updates may wait to be written over: the own one, what comes of the
+	// others', and the results of two rounds.
+	roomUpdates = 4
 	// keptChain is how many certificates are kept in memory.
 	keptChain = 4096
 	// maxCalls bounds what waits for the loop of a session.
@@ -74,6 +78,7 @@ type session struct {
 	rule    robust.Rule
 	codecs  codecs
 	encoder *codec.Encoder // owned by the goroutine of the run
+	room    room
 	// result is the last one that is certified, whole, for rules that start from it; nil: zeros. It
 	// is replaced and never changed.
 	result  atomic.Pointer[[]float32]
@@ -113,7 +118,6 @@ type session struct {
 	starts  []int64         // where each begins in it, and where the next one will
 	serving map[train.Hash]*shelved
 	waiting map[wire.PeerID]bool        // for a state
-	spare   [][]byte                    // slices of an update that nobody reads any more: memory for the next one
 	wishes  map[wire.PeerID]*train.Join // who wants to be a first member
 	retired time.Time                   // when the job was over; zero before
 	stopped atomic.Bool                 // by its initiator, this peer, before the first round
@@ -141,8 +145,80 @@ type roundData struct {
 	own     [][]byte               // slices of the own update, by owner
 	users   atomic.Int32           // tasks that read own; only the loop begins them, in the running round
 	lone    bool                   // the own update is the result: nobody else is there
-	slices  map[wire.PeerID][]byte // of others, for this member
-	results map[train.Hash][]byte
+	slices  map[wire.PeerID][]byte // of others, for this member; nil: the round is over
+	reduced bool                   // the slices have been used, and have no bytes any more
+	results map[train.Hash][]byte  // nil: nobody gets them any more
+	readers int                    // of results
+	written map[train.Hash]*writing
+}
+
+// writing is a result on its way to the disk.
+type writing struct {
+	done chan struct{} // closed in the end
+	err  error         // then
+}
+
+// gone takes the place of a slice that was used.
+var gone = []byte{}
+
+// used takes the slices that the result was made of, which nobody reads any more.
+func (d *roundData) used() (free [][]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reduced = true
+	for p, b := range d.slices {
+		free, d.slices[p] = append(free, b), gone
+	}
+	return free
+}
+
+// take keeps a slice of another member. It reports whether that is news, and whether data is kept.
+func (d *roundData) take(from wire.PeerID, data []byte) (news, kept bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.slices == nil || d.slices[from] != nil {
+		return false, false
+	}
+	if d.slices[from] = data; d.reduced {
+		d.slices[from] = gone
+	}
+	return true, !d.reduced
+}
+
+// durable returns when results are on the disk, as far as they are here.
+func (d *roundData) durable(results []train.Hash) error {
+	for _, h := range results {
+		d.mu.Lock()
+		w := d.written[h]
+		d.mu.Unlock()
+		if w == nil {
+			continue
+		}
+		if <-w.done; w.err != nil {
+			return w.err
+		}
+	}
+	return nil
+}
+
+// over takes all memory of a round's slices, and of its results if they are dropped, and returns what
+// nobody reads any more.
+func (d *roundData) over(drop bool) (free [][]byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.users.Load() == 0 {
+		free = append(free, d.own...)
+	}
+	d.own, d.slices = nil, nil
+	if drop {
+		if d.readers == 0 && d.users.Load() == 0 {
+			for _, b := range d.results {
+				free = append(free, b)
+			}
+		}
+		d.results = nil
+	}
+	return free
 }
 
 // codecs encode updates, and what owners make of them.
@@ -318,19 +394,15 @@ func (s *session) open() error {
 		members := s.machine.Members()
 		d = &roundData{
 			round: n, members: members, me: train.Place(members, s.me), headers: map[wire.PeerID]*train.Header{},
-			slices: map[wire.PeerID][]byte{}, results: map[train.Hash][]byte{},
+			slices: map[wire.PeerID][]byte{}, results: map[train.Hash][]byte{}, written: map[train.Hash]*writing{},
 		}
 		s.data[n] = d
 		for r, old := range s.data {
+			if r < n {
+				s.room.put(old.over(r+keptRounds < n)...)
+			}
 			if r+keptRounds < n {
 				delete(s.data, r)
-			} else if r < n {
-				old.mu.Lock()
-				if old.users.Load() == 0 && old.own != nil {
-					s.spare = old.own
-				}
-				old.own, old.slices = nil, nil
-				old.mu.Unlock()
 			}
 		}
 	}
@@ -554,15 +626,6 @@ func (s *session) refer(result []float32, changed []span) {
 	s.result.Store(&next)
 }
 
-// takeSpare returns memory for the slices of an update, if there is some.
-func (s *session) takeSpare() [][]byte {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	spare := s.spare
-	s.spare = nil
-	return spare
-}
-
 // running returns the data of the machine's round. Only the loop calls it.
 func (s *session) running() *roundData {
 	s.mu.Lock()
@@ -581,13 +644,13 @@ func (s *session) reduce(r round.Reduce) {
 	s.task(func(context.Context) {
 		defer d.users.Add(-1)
 		result, rejected, err := s.combine(d, r, headers)
+		s.room.put(d.used()...)
 		if err != nil {
 			s.log.Warn("slice not reduced", "round", d.round, "err", err)
 			return
 		}
-		hash := train.HashOf(result)
-		if err := s.hold(d, hash, result); err != nil {
-			s.log.Warn("result not kept", "round", d.round, "err", err)
+		hash := train.Hash(digest.Root(result))
+		if s.hold(d, hash, result) != nil { // the round is over
 			return
 		}
 		_ = s.call(s.ctx, func() {
@@ -598,16 +661,44 @@ func (s *session) reduce(r round.Reduce) {
 	})
 }
 
-// hold keeps a result, durably: when all members are killed those who voted for it, and are
-// bound to it, must find it again.
+// hold keeps a result and begins to write it to the disk: when all members are killed those who
+// voted for it, and are bound to it, must find it again. Who votes waits for that, see durable.
 func (s *session) hold(d *roundData, hash train.Hash, data []byte) error {
-	if err := s.files.writeResult(hash, data); err != nil {
-		return err
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.results[hash] = data
+	if d.results == nil {
+		return round.ErrOver
+	}
+	if d.results[hash] != nil {
+		return nil
+	}
+	w := &writing{done: make(chan struct{})}
+	d.results[hash], d.written[hash] = data, w
+	d.readers++
+	s.task(func(context.Context) {
+		w.err = s.files.writeResult(hash, data)
+		close(w.done)
+		d.read()
+	})
 	return nil
+}
+
+// durable returns when the results of an outcome are on the disk, as far as they are here.
+func (s *session) durable(o *train.Outcome) error {
+	s.mu.Lock()
+	d := s.data[o.Round]
+	s.mu.Unlock()
+	if d == nil {
+		return errCannot
+	}
+	return d.durable(o.Slices)
+}
+
+// read ends the reading of a result.
+func (d *roundData) read() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.readers--
 }
 
 // fetch gets a result from its owner or any other member.
@@ -637,7 +728,8 @@ func (s *session) fetch(f round.Fetch) {
 				}
 				ctx, cancel := context.WithTimeout(ctx, sliceTime)
 				defer cancel()
-				if data, err = s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, size); err != nil {
+				data = s.room.get(size)
+				if err := s.net.client.Get(ctx, p, train.Get{Job: s.id, Round: f.Round, Slice: uint64(f.Slice), Result: f.Result}, data); err != nil {
 					return err
 				}
 			}

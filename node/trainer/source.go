@@ -56,37 +56,37 @@ func (t *Trainer) unregister(s *session) {
 const headerTime = 2 * time.Second
 
 // Accept implements transfer.Source.
-func (t *Trainer) Accept(ctx context.Context, from host.ID, p *train.Put) (func([]byte, train.Hash) error, error) {
+func (t *Trainer) Accept(ctx context.Context, from host.ID, p *train.Put) (into []byte, take func(train.Hash) error, err error) {
 	s, err := t.session(p.Job)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.ctx.Err() != nil {
-		return nil, wire.Errorf(wire.CodeNotHosting, "job %s is over here", p.Job.Short())
+		return nil, nil, wire.Errorf(wire.CodeNotHosting, "job %s is over here", p.Job.Short())
 	}
 	d, h := s.committed(ctx, from, p.Round)
 	if h == nil || d.me != int(p.Slice) || d.me >= len(h.Slices) {
 		busy := wire.Errorf(wire.CodeBusy, "slice %d of round %d is not expected here now", p.Slice, p.Round)
 		busy.RetryAfterMs = 100
-		return nil, busy
+		return nil, nil, busy
 	}
 	n := len(d.members)
 	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
 	update, _ := s.codecs.of(n)
 	if int(p.Bytes) != update.Size(lo, hi-lo) {
-		return nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes, want %d", p.Bytes, update.Size(lo, hi-lo))
+		return nil, nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes, want %d", p.Bytes, update.Size(lo, hi-lo))
 	}
-	return func(data []byte, hash train.Hash) error {
+	into = s.room.get(int(p.Bytes))
+	return into, func(hash train.Hash) error {
 		if hash != h.Slices[d.me] {
+			s.room.put(into)
 			return wire.Errorf(wire.CodeBadRequest, "slice with another hash than was committed to")
 		}
-		d.mu.Lock()
-		late := d.slices == nil || d.slices[from] != nil
-		if !late {
-			d.slices[from] = data
+		news, kept := d.take(from, into)
+		if !kept {
+			s.room.put(into)
 		}
-		d.mu.Unlock()
-		if late { // the round is over, or it is here already
+		if !news { // the round is over, or it is here already
 			return nil
 		}
 		return s.call(s.ctx, func() { s.machine.Slice(p.Round, from) })
@@ -122,10 +122,10 @@ func (s *session) committed(ctx context.Context, from host.ID, n uint64) (*round
 }
 
 // Result implements transfer.Source.
-func (t *Trainer) Result(_ context.Context, _ host.ID, g *train.Get) ([]byte, error) {
+func (t *Trainer) Result(_ context.Context, _ host.ID, g *train.Get) (data []byte, read func(), err error) {
 	s, err := t.session(g.Job)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.mu.Lock()
 	d := s.data[g.Round]
@@ -134,10 +134,11 @@ func (t *Trainer) Result(_ context.Context, _ host.ID, g *train.Get) ([]byte, er
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if data := d.results[g.Result]; data != nil {
-			return data, nil
+			d.readers++
+			return data, d.read, nil
 		}
 	}
-	return nil, wire.Errorf(wire.CodeNotHosting, "result of slice %d of round %d is not here", g.Slice, g.Round)
+	return nil, nil, wire.Errorf(wire.CodeNotHosting, "result of slice %d of round %d is not here", g.Slice, g.Round)
 }
 
 // Chain implements transfer.Source.

@@ -2,12 +2,12 @@ package transfer
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
 
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/frame"
@@ -20,7 +20,7 @@ const maxIdle = 4
 
 // hashAtOnce is how many bytes that came are hashed at a time, while they are in the cache and more
 // is on its way.
-const hashAtOnce = 128 << 10
+const hashAtOnce = 2 * digest.PieceBytes
 
 // ErrHash is the error of data that is not what a peer committed to.
 var ErrHash = errors.New("data with another hash than was committed to")
@@ -199,9 +199,9 @@ func (c *Client) Tell(ctx context.Context, id host.ID, b *train.Bundle) error {
 	})
 }
 
-// Get fetches the result of a slice, of so many bytes, and checks its hash.
-func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, size int) (data []byte, err error) {
-	err = c.ask(ctx, id, func(l *link) error {
+// Get fetches the result of a slice, of the size of data, and checks its hash.
+func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, data []byte) error {
+	return c.ask(ctx, id, func(l *link) error {
 		if err := l.send(train.TypeGet, &g); err != nil {
 			return err
 		}
@@ -209,13 +209,12 @@ func (c *Client) Get(ctx context.Context, id host.ID, g train.Get, size int) (da
 		if err != nil {
 			return err
 		}
-		var hash train.Hash
-		if data, hash, err = readData(l.r, n, size); err == nil && hash != g.Result {
+		hash, err := readData(l.r, n, data)
+		if err == nil && hash != g.Result {
 			err = ErrHash
 		}
 		return err
 	})
-	return data, err
 }
 
 // Chain fetches certificates from a round on, as their senders signed them and opened. Their
@@ -359,31 +358,31 @@ func writeData(ctx context.Context, w *frame.Writer, turn Turn, data []byte) err
 	return w.Flush()
 }
 
-// readData reads data of a size, of which the header of the first frame, of n bytes, has been
-// read, and hashes it as it comes.
-func readData(r *frame.Reader, n, size int) ([]byte, train.Hash, error) {
-	data, sum := make([]byte, size), sha256.New()
+// readData fills data from frames, of which the header of the first one, of n bytes, has been read,
+// and hashes it as it comes.
+func readData(r *frame.Reader, n int, data []byte) (train.Hash, error) {
+	var tree digest.Tree
 	for at := 0; ; {
-		if n == 0 || n > size-at {
-			return nil, train.Hash{}, fmt.Errorf("frame of %d bytes after %d of %d", n, at, size)
+		if n == 0 || n > len(data)-at {
+			return train.Hash{}, fmt.Errorf("frame of %d bytes after %d of %d", n, at, len(data))
 		}
-		for part := data[at : at+n]; len(part) > 0; {
-			next := part[:min(hashAtOnce, len(part))]
-			if err := r.Payload(next); err != nil {
-				return nil, train.Hash{}, err
+		for end := at + n; at < end; {
+			next := min(hashAtOnce, end-at)
+			if err := r.Payload(data[at : at+next]); err != nil {
+				return train.Hash{}, err
 			}
-			sum.Write(next)
-			part = part[len(next):]
+			at += next
+			tree.Add(data[:at])
 		}
-		if at += n; at == size {
-			return data, train.Hash(sum.Sum(nil)), nil
+		if at == len(data) {
+			return tree.Root(data), nil
 		}
 		t, m, err := r.Header()
 		if err != nil {
-			return nil, train.Hash{}, ended(err)
+			return train.Hash{}, ended(err)
 		}
 		if t != train.TypeData {
-			return nil, train.Hash{}, fmt.Errorf("frame of type %d among data", t)
+			return train.Hash{}, fmt.Errorf("frame of type %d among data", t)
 		}
 		n = m
 	}

@@ -21,11 +21,12 @@ const idleTimeout = 10 * time.Minute
 // streams. An error that is a *wire.Error is sent as it is; another one is told as internal.
 type Source interface {
 	// Accept decides on a slice that a peer brings, before its p.Bytes are read and memory is
-	// taken for them; it may wait until that is possible. take gets them with their hash, and may
-	// keep them.
-	Accept(ctx context.Context, from host.ID, p *train.Put) (take func(data []byte, hash train.Hash) error, err error)
-	// Result returns the result of a slice, waiting until it is there or will not be.
-	Result(ctx context.Context, from host.ID, g *train.Get) ([]byte, error)
+	// taken for them; it may wait until that is possible. They are read into the memory that it
+	// returns, and take is told their hash when all are there.
+	Accept(ctx context.Context, from host.ID, p *train.Put) (into []byte, take func(hash train.Hash) error, err error)
+	// Result returns the result of a slice, waiting until it is there or will not be. read is called
+	// once when it is no longer used.
+	Result(ctx context.Context, from host.ID, g *train.Get) (data []byte, read func(), err error)
 	// Chain returns signed certificates from a round on, the oldest first.
 	Chain(from host.ID, c *train.Chain) ([]*train.Sealed, error)
 	// Job returns a signed job.
@@ -91,10 +92,11 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 		if err := wire.Decode(b, g); err != nil {
 			return err
 		}
-		data, err := v.src.Result(ctx, from, g)
+		data, read, err := v.src.Result(ctx, from, g)
 		if err != nil {
 			return v.refuse(err)
 		}
+		defer read()
 		return writeData(ctx, v.w, v.turn, data)
 	case train.TypeChain, train.TypeJob:
 		c := new(train.Chain)
@@ -131,7 +133,7 @@ func (v *server) answer(ctx context.Context, t frame.Type, n int) error {
 // take reads what a Put brings. The sender has sent it all before it reads an answer, so that
 // what is refused is read too, without being kept.
 func (v *server) take(ctx context.Context, from host.ID, p *train.Put) error {
-	take, refused := v.src.Accept(ctx, from, p)
+	into, take, refused := v.src.Accept(ctx, from, p)
 	t, n, err := v.r.Header()
 	if err != nil {
 		return ended(err)
@@ -145,11 +147,11 @@ func (v *server) take(ctx context.Context, from host.ID, p *train.Put) error {
 		}
 		return v.refuse(refused)
 	}
-	data, hash, err := readData(v.r, n, int(p.Bytes))
+	hash, err := readData(v.r, n, into)
 	if err != nil {
 		return err
 	}
-	if err := take(data, hash); err != nil {
+	if err := take(hash); err != nil {
 		return v.refuse(err)
 	}
 	return errors.Join(v.w.Write(train.TypeTaken), v.w.Flush())

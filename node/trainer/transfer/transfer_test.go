@@ -6,12 +6,15 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/covey-network/covey/consensus/digest"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/trainer/transfer"
 	"github.com/covey-network/covey/protocol"
@@ -88,17 +91,20 @@ type shelf struct {
 	job    *train.Sealed
 	leaves []train.Hash
 
+	reading atomic.Int32 // who has a result
+
 	mu    sync.Mutex
 	taken map[train.Put][]byte
 	told  []*train.Bundle
 }
 
-func (s *shelf) Accept(_ context.Context, _ host.ID, p *train.Put) (func([]byte, train.Hash) error, error) {
+func (s *shelf) Accept(_ context.Context, _ host.ID, p *train.Put) ([]byte, func(train.Hash) error, error) {
 	if p.Bytes > s.limit {
-		return nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes", p.Bytes)
+		return nil, nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes", p.Bytes)
 	}
-	return func(data []byte, hash train.Hash) error {
-		if hash != train.HashOf(data) {
+	data := make([]byte, p.Bytes)
+	return data, func(hash train.Hash) error {
+		if hash != digest.Root(data) {
 			return errors.New("the hash is of something else")
 		}
 		if data[0] == 0xff {
@@ -111,15 +117,16 @@ func (s *shelf) Accept(_ context.Context, _ host.ID, p *train.Put) (func([]byte,
 	}, nil
 }
 
-func (s *shelf) Result(ctx context.Context, _ host.ID, g *train.Get) ([]byte, error) {
+func (s *shelf) Result(ctx context.Context, _ host.ID, g *train.Get) ([]byte, func(), error) {
 	if g.Round == 9 { // never there
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 	if g.Slice > 0 {
-		return nil, wire.Errorf(wire.CodeNotHosting, "no slice %d", g.Slice)
+		return nil, nil, wire.Errorf(wire.CodeNotHosting, "no slice %d", g.Slice)
 	}
-	return s.result, nil
+	s.reading.Add(1)
+	return s.result, func() { s.reading.Add(-1) }, nil
 }
 
 func (s *shelf) Chain(host.ID, *train.Chain) ([]*train.Sealed, error) { return s.chain, nil }
@@ -170,20 +177,23 @@ func TestSlices(t *testing.T) {
 		}
 	}
 	wantCode(t, "not what was committed to", c.Put(ctx, to.ID(), train.Put{Job: hash(1), Round: 1}, []byte{0xff}), wire.CodeInternal)
-	g := train.Get{Job: hash(1), Round: 1, Result: train.HashOf(large)}
-	if got, err := c.Get(ctx, to.ID(), g, len(large)); err != nil || !bytes.Equal(got, large) {
+	g := train.Get{Job: hash(1), Round: 1, Result: digest.Root(large)}
+	got := make([]byte, len(large))
+	if err := c.Get(ctx, to.ID(), g, got); err != nil || !bytes.Equal(got, large) {
 		t.Errorf("result: %v", err)
 	}
 	g.Slice = 1
-	_, err := c.Get(ctx, to.ID(), g, len(large))
-	wantCode(t, "no such result", err, wire.CodeNotHosting)
+	wantCode(t, "no such result", c.Get(ctx, to.ID(), g, got), wire.CodeNotHosting)
 	g.Slice, g.Result = 0, hash(3)
-	if _, err := c.Get(ctx, to.ID(), g, len(large)); !errors.Is(err, transfer.ErrHash) {
+	if err := c.Get(ctx, to.ID(), g, got); !errors.Is(err, transfer.ErrHash) {
 		t.Errorf("another result than was asked for: %v", err)
 	}
-	g.Result = train.HashOf(large)
-	if _, err := c.Get(ctx, to.ID(), g, len(large)-1); err == nil {
+	g.Result = digest.Root(large)
+	if err := c.Get(ctx, to.ID(), g, got[1:]); err == nil {
 		t.Error("more bytes than were told are taken")
+	}
+	for src.reading.Load() > 0 { // the server ends its reading when all has been sent
+		runtime.Gosched()
 	}
 }
 
@@ -207,7 +217,8 @@ func TestTurns(t *testing.T) {
 	for what, ask := range map[string]func() error{
 		"slice": func() error { return c.Put(ctx, to.ID(), p, large) },
 		"result": func() error {
-			got, err := c.Get(ctx, to.ID(), train.Get{Job: hash(1), Round: 1, Result: train.HashOf(large)}, len(large))
+			got := make([]byte, len(large))
+			err := c.Get(ctx, to.ID(), train.Get{Job: hash(1), Round: 1, Result: digest.Root(large)}, got)
 			return errors.Join(err, wrong(!bytes.Equal(got, large)))
 		},
 	} {
@@ -339,8 +350,7 @@ func TestEndedStream(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.Get(ctx, to.ID(), train.Get{Job: hash(1), Round: 9, Result: hash(1)}, 1)
-		done <- err
+		done <- c.Get(ctx, to.ID(), train.Get{Job: hash(1), Round: 9, Result: hash(1)}, make([]byte, 1))
 	}()
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
