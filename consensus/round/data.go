@@ -166,9 +166,9 @@ func (m *Machine) gather() {
 }
 
 // expect asks, once a round, for what this member's own draft makes of the state, whoever proposes:
-// most likely it is what will be proposed.
+// most likely it is what will be proposed. One alone proposes at once.
 func (m *Machine) expect() {
-	if m.expected || !m.level() || m.senders.Len() < m.quorum() {
+	if m.expected || len(m.places) == 1 || !m.level() || m.senders.Len() < m.quorum() {
 		return
 	}
 	m.expected = true
