@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,6 +165,21 @@ func TestTrainTogether(t *testing.T) {
 	}
 }
 
+// TestGossipTogether has three nodes learn from disjoint parts in mode gossip: the model that they
+// certify at the end is the same at all, and has learned.
+func TestGossipTogether(t *testing.T) {
+	t.Parallel()
+	results := trainTogether(t, crew(t, 3), "[swarm]\nmode = \"gossip\"\nrounds = 12\ninner_steps = 8\n")
+	for i, r := range results {
+		if r.End != job.EndDone || !bytes.Equal(weights(t, r), weights(t, results[0])) {
+			t.Errorf("member %d ends after step %d with another model: %s", i, r.Step, r.End)
+		}
+		if first := math.Log(256); !(r.Last.Loss < 0.8*first) {
+			t.Errorf("member %d: the model's loss is %.3f", i, r.Last.Loss)
+		}
+	}
+}
+
 // TestAllReduceIsOneProcess compares three nodes that average the gradients of each step with
 // one process that takes three batches for each: the members are in the order of their
 // identities, so the parts of the data are given to them in that order.
@@ -198,7 +214,7 @@ func TestSwarmOfOne(t *testing.T) {
 	t.Parallel()
 	c := start(t, t.TempDir(), online(""))
 	alone := finished(t, c, submit(t, c, trainer.Request{Path: swarmJob(t, t.TempDir(), "steps = 12", "")}))
-	for _, mode := range []string{"mode = \"diloco\"\nrounds = 3\ninner_steps = 4", "mode = \"allreduce\"\nrounds = 12"} {
+	for _, mode := range []string{"mode = \"diloco\"\nrounds = 3\ninner_steps = 4", "mode = \"allreduce\"\nrounds = 12", "mode = \"gossip\"\nrounds = 6\ninner_steps = 2"} {
 		began := time.Now()
 		r := finished(t, c, submit(t, c, trainer.Request{Path: swarmJob(t, t.TempDir(), "", "[swarm]\n"+mode+"\n"), Swarm: true}))
 		if r.Step != 12 || !bytes.Equal(weights(t, r), weights(t, alone)) {
@@ -215,7 +231,8 @@ func TestSwarmRefused(t *testing.T) {
 	c := start(t, t.TempDir(), online(""))
 	for _, x := range []struct{ train, swarm, want string }{
 		{"epochs = 3", "", "set rounds, target or patience"},
-		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\n", "swarm.mode"},
+		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\nrule = \"mean\"\n", "swarm.rule"},
+		{"", "[swarm]\nmode = \"gossip\"\nrounds = 2\ncodec = \"topk:0.1:4\"\n", "swarm.codec"},
 		{"", "[swarm]\nrounds = 2\nrule = \"gossip\"\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nrule = \"krum:1\"\nmin_peers = 2\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nmin_peers = 257\n", "swarm.min_peers"},

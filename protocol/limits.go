@@ -135,11 +135,11 @@ const (
 	MaxTrainJob    = MaxBlock
 	// MaxTrainSmall bounds the small messages: with a membership in them, or hashes.
 	MaxTrainSmall = MaxHello
-	// MaxTrainInline is the largest update that goes with its header, MaxTrainMessage a header
-	// with it. A larger one is MaxTrainParts blocks.
+	// MaxTrainInline is the largest vector of a member of gossip that goes in a message,
+	// MaxTrainMessage bounds messages on a topic or told a peer: a vector, or a proposal and what
+	// it rests on.
 	MaxTrainInline  = 256 << 10
-	MaxTrainParts   = 4096
-	MaxTrainMessage = MaxTrainInline + MaxTrainParts*44 + MaxHello
+	MaxTrainMessage = 436 << 10
 	// MaxTrainChanges bounds the members that come, or are expelled, in one round.
 	MaxTrainChanges = 16
 	// MaxTrainEvidence bounds one message that proves a lie, MaxTrainOutcome an outcome.

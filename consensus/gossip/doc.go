@@ -17,8 +17,9 @@
 // # What is safe, and what is not
 //
 // The rule is self-centred clipping (He et al., arXiv 2202.01545) with Metropolis weights: no
-// neighbour moves a member farther than the middle one would, or than the radius that the
-// rule names. Vectors of another length or with values that are not finite, of a turn that is
+// neighbour moves a member farther than the radius that the rule names or, if it names none, than
+// the middle one of those that were heard last would; nobody moves it before half of its neighbours
+// were heard. Vectors of another length or with values that are not finite, of a turn that is
 // too far away, and of a turn of the sender that was already seen, are left out. At most
 // 2*Degree vectors wait at a time. Who finds all others far ahead, as after a long stop, takes
 // the median of their vectors in the place of its own, as a newcomer does.

@@ -86,6 +86,7 @@ type Machine struct {
 	seen    map[wire.PeerID]uint64 // of members: their last turn that was taken, and 1
 	waiting map[wire.PeerID]Update
 	ahead   map[wire.PeerID]uint64 // turns, of who is too far ahead
+	last    []distance             // of members: how far away each was when it was mixed last, the oldest first; at most 2*Degree
 	fresh   bool
 	middle  robust.Rule
 }
@@ -129,6 +130,7 @@ func (m *Machine) Members(list []wire.PeerID) {
 	maps.DeleteFunc(m.seen, func(p wire.PeerID, _ uint64) bool { return !known(p) })
 	maps.DeleteFunc(m.waiting, func(p wire.PeerID, _ Update) bool { return !known(p) })
 	maps.DeleteFunc(m.ahead, func(p wire.PeerID, _ uint64) bool { return !known(p) })
+	m.last = slices.DeleteFunc(m.last, func(d distance) bool { return !known(d.peer) })
 }
 
 // count is how many members there are, the own one included.
@@ -155,30 +157,39 @@ func (m *Machine) To() []wire.PeerID {
 	return m.to
 }
 
-// Step takes a neighbour's vector, or says why it is not used.
-func (m *Machine) Step(u Update) error {
-	_, waits := m.waiting[u.Peer]
+// Want says why a neighbour's vector of a turn would not be used, before it is fetched or decoded.
+func (m *Machine) Want(p wire.PeerID, turn uint64) error {
+	_, waits := m.waiting[p]
 	known := slack * float64(m.cfg.Degree)
 	switch {
-	case u.Peer == m.cfg.Me || train.Place(m.members, u.Peer) < 0:
+	case p == m.cfg.Me || train.Place(m.members, p) < 0:
 		return ErrStranger
-	case u.Turn > protocol.MaxTrainRounds:
+	case turn > protocol.MaxTrainRounds:
 		return ErrMalformed
-	case u.Turn < m.seen[u.Peer]:
+	case turn < m.seen[p]:
 		return ErrRepeated
-	case m.turn > m.cfg.Window && u.Turn < m.turn-m.cfg.Window:
+	case m.turn > m.cfg.Window && turn < m.turn-m.cfg.Window:
 		return ErrStale
-	case !group.Drawn(m.cfg.Job, u.Turn, u.Peer, m.cfg.Me, m.count(), known):
+	case !group.Drawn(m.cfg.Job, turn, p, m.cfg.Me, m.count(), known):
 		return ErrEdge
-	case u.Turn > m.turn+m.cfg.Window:
-		if _, is := m.ahead[u.Peer]; is || len(m.ahead) < 2*m.cfg.Degree {
-			m.ahead[u.Peer] = u.Turn
+	case turn > m.turn+m.cfg.Window:
+		if _, is := m.ahead[p]; is || len(m.ahead) < 2*m.cfg.Degree {
+			m.ahead[p] = turn
 		}
 		return ErrStale
-	case len(u.Values) != m.cfg.Values || !vec.Finite(u.Values):
-		return ErrMalformed
 	case !waits && len(m.waiting) >= 2*m.cfg.Degree:
 		return ErrFull
+	}
+	return nil
+}
+
+// Step takes a neighbour's vector, or says why it is not used.
+func (m *Machine) Step(u Update) error {
+	if err := m.Want(u.Peer, u.Turn); err != nil {
+		return err
+	}
+	if len(u.Values) != m.cfg.Values || !vec.Finite(u.Values) {
+		return ErrMalformed
 	}
 	m.seen[u.Peer] = u.Turn + 1
 	m.waiting[u.Peer] = u
@@ -203,8 +214,15 @@ func (m *Machine) Mix(dst, own []float32) ([]wire.PeerID, error) {
 		rows[i], degrees[i] = m.waiting[p].Values, min(m.cfg.Degree, m.count()-1)
 	}
 	rule := m.cfg.Rule
-	if m.fresh {
+	switch {
+	case m.fresh:
 		rule = m.middle
+	case rule.Radius() == 0:
+		radius := m.radius(robust.Distances(own, rows), used)
+		if radius == 0 {
+			used, rows, degrees = nil, nil, nil
+		}
+		rule = rule.WithRadius(radius)
 	}
 	if _, err := rule.Aggregate(dst, rows, robust.Metropolis(min(m.cfg.Degree, m.count()-1), degrees), own); err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
@@ -212,6 +230,33 @@ func (m *Machine) Mix(dst, own []float32) ([]wire.PeerID, error) {
 	m.fresh = false
 	m.end()
 	return used, nil
+}
+
+// distance is how far away a member was.
+type distance struct {
+	peer wire.PeerID
+	away float64
+}
+
+// radius is how far a neighbour may move a member where the rule names no radius: the middle of the
+// distances of those that were heard last, as few come in one turn, and those may be liars. Who was
+// not heard yet counts as here, as far as Degree of the others: so the first one to come does not
+// move a member as far as it likes.
+func (m *Machine) radius(away []float64, of []wire.PeerID) float64 {
+	for i, p := range of {
+		m.last = slices.DeleteFunc(m.last, func(d distance) bool { return d.peer == p })
+		m.last = append(m.last, distance{p, away[i]})
+	}
+	m.last = m.last[max(0, len(m.last)-2*m.cfg.Degree):]
+	list := make([]float64, max(len(m.last), min(m.count()-1, m.cfg.Degree)))
+	for i, d := range m.last {
+		list[i] = d.away
+	}
+	slices.Sort(list)
+	if len(list) == 0 {
+		return 0
+	}
+	return list[(len(list)-1)/2]
 }
 
 // end begins the next turn. Where nobody near was heard and others are far ahead, it is theirs,

@@ -101,7 +101,7 @@ func TestIgnores(t *testing.T) {
 	t.Parallel()
 	members := peers(40)
 	me := members[7]
-	cfg := gossip.Config{Me: me, Values: 2, Rule: rule(t, "gossip"), Degree: 4, Window: 3}
+	cfg := gossip.Config{Me: me, Values: 2, Rule: rule(t, "gossip:9"), Degree: 4, Window: 3}
 	ok := []float32{1, 2}
 	near := sender(me, members, 10, 4, true)
 	for _, c := range []struct {
@@ -173,6 +173,47 @@ func TestBounded(t *testing.T) {
 			t.Fatalf("moved by %v, the radius is 0.5", d)
 		}
 		own = dst
+	}
+}
+
+// TestFirstToCome has a liar far away that is heard first: it does not move a member before others
+// were heard, and then no farther than they do. Of two members each trusts the other one.
+func TestFirstToCome(t *testing.T) {
+	t.Parallel()
+	members := peers(5)
+	m := machine(t, gossip.Config{Me: members[0], Values: 1, Rule: rule(t, "gossip")}, 0, members)
+	own := float32(0)
+	mix := func(values map[int]float32) float64 {
+		t.Helper()
+		for i, v := range values {
+			if err := m.Step(gossip.Update{Peer: members[i], Turn: m.Turn(), Values: []float32{v}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dst := make([]float32, 1)
+		if _, err := m.Mix(dst, []float32{own}); err != nil {
+			t.Fatal(err)
+		}
+		moved := math.Abs(float64(dst[0] - own))
+		own = dst[0]
+		return moved
+	}
+	for turn, c := range []struct {
+		values map[int]float32
+		least  float64
+		most   float64
+	}{{map[int]float32{1: 1e6}, 0, 0}, {map[int]float32{1: 1e6, 2: 1}, 0, 0}, {map[int]float32{1: 1e6, 3: 1}, 0.1, 1}, {map[int]float32{1: -1e6}, 0.1, 1}} {
+		if moved := mix(c.values); moved < c.least || moved > c.most {
+			t.Errorf("turn %d: moved by %v, want %v to %v", turn, moved, c.least, c.most)
+		}
+	}
+	pair := machine(t, gossip.Config{Me: members[0], Values: 1, Rule: rule(t, "gossip")}, 0, members[:2])
+	if err := pair.Step(gossip.Update{Peer: members[1], Values: []float32{8}}); err != nil {
+		t.Fatal(err)
+	}
+	dst := make([]float32, 1)
+	if _, err := pair.Mix(dst, []float32{0}); err != nil || dst[0] != 4 {
+		t.Errorf("of two, one is moved to %v: %v", dst[0], err)
 	}
 }
 

@@ -15,6 +15,11 @@ const (
 	geoMedianFloor = 1e-6
 )
 
+// Distances returns those of vectors from one of the same length.
+func Distances(from []float32, rows [][]float32) []float64 {
+	return newPoints(rows, len(from)).distances(from)
+}
+
 // middleOf returns the middle number, the lower one of two: with fewer than half of liars one
 // of the honest has as much or more.
 func middleOf(d []float64) float64 {

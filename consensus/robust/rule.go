@@ -222,6 +222,15 @@ func (r Rule) Weighted() bool { return r.kind == weighted || r.kind == gossip }
 // vector; for clip the last result, or nil at the start, which stands for zeros.
 func (r Rule) Referenced() bool { return r.kind == clip || r.kind == gossip }
 
+// Radius returns the radius that the rule names; 0: the median distance.
+func (r Rule) Radius() float64 { return r.radius }
+
+// WithRadius returns a rule of kind clip or gossip with another radius.
+func (r Rule) WithRadius(radius float64) Rule {
+	r.radius = radius
+	return r
+}
+
 // Separable reports whether each number of a result rests on the updates' numbers in the same
 // place alone: then parts of the vectors give the same bits as the whole, and may be combined at
 // once. All parts need the same updates: one that is not finite anywhere is to be left out of all.

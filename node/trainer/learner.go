@@ -46,6 +46,7 @@ type learner struct {
 	tried   attempt    // what they are then
 	given   bool       // the work is done and given
 	root    train.Hash // of the state in place
+	before  train.Hash // of the one before
 	seen    bool       // a gradient, since the run began
 	vector  []float32  // an update, or a result
 	changed []span     // what the result that was applied last has of vector
@@ -536,7 +537,7 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 		return err
 	}
 	l.s.refer(l.vector, l.changed)
-	l.root = certified.State
+	l.before, l.root = l.root, certified.State
 	l.s.stateMu.Lock()
 	l.mode.commit()
 	l.s.stateMu.Unlock()
@@ -564,7 +565,7 @@ func (l *learner) take(vectors [][]float32, root train.Hash) error {
 	if err := l.mode.take(vectors); err != nil {
 		return err
 	}
-	l.applied, l.fresh, l.root = train.Hash{}, true, root
+	l.applied, l.fresh, l.before, l.root = train.Hash{}, true, l.root, root
 	return nil
 }
 

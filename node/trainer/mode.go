@@ -86,8 +86,10 @@ func newMode(s *proto.Settings, t model) (mode, error) {
 		return newDiLoCo(t, float32(s.OuterLR), float32(s.OuterMomentum)), nil
 	case proto.AllReduce:
 		return newAllReduce(t), nil
+	case proto.Gossip:
+		return newGossipMode(t), nil
 	}
-	return nil, fmt.Errorf("training in mode %q is not possible yet: diloco and allreduce are", s.Mode)
+	return nil, fmt.Errorf("training in mode %q is not possible with this version", s.Mode)
 }
 
 // dilocoMode: each member does steps of its own. The mean of the ways that they went is the

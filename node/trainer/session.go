@@ -103,6 +103,7 @@ type session struct {
 	stating train.Hash         // root of the state that is fetched; owned by loop
 	seq     uint64             // of bundles; owned by loop
 	drafts  map[train.Hash]*train.Outcome
+	mixer   atomic.Pointer[mixer] // in mode gossip, once the work has begun
 
 	stateMu sync.RWMutex
 	kept    func() [][]float32 // the state in place; read under stateMu, as it is written
@@ -497,6 +498,12 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 	if s.ctx.Err() != nil || !s.heeds(first, len(b.Messages), started) {
 		return host.Ignore
 	}
+	if v, ok := first.(*train.Vector); ok {
+		if x := s.mixer.Load(); x != nil {
+			x.take(v)
+		}
+		return host.Ignore // it is for this member alone
+	}
 	msgs := []round.Message{head}
 	for i := 1; i < len(b.Messages); i++ {
 		m, err := round.Open(&b.Messages[i])
@@ -779,6 +786,9 @@ func (s *session) endOf(o *train.Outcome, steps uint64) train.End {
 	done := o.Round
 	if set.Mode == train.AllReduce { // a round that came to nothing is no step
 		done = steps
+	}
+	if set.Mode == train.Gossip {
+		done *= snapshotTurns
 	}
 	switch m := o.Measured; {
 	case set.Rounds > 0 && done >= set.Rounds:

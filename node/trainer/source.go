@@ -138,6 +138,11 @@ func (t *Trainer) Result(_ context.Context, _ host.ID, g *train.Get) (data []byt
 			return data, d.read, nil
 		}
 	}
+	if x := s.mixer.Load(); x != nil {
+		if data := x.find(g.Result); data != nil {
+			return data, func() {}, nil
+		}
+	}
 	return nil, nil, wire.Errorf(wire.CodeNotHosting, "result of slice %d of round %d is not here", g.Slice, g.Round)
 }
 
@@ -214,6 +219,8 @@ func jobOf(sealed *train.Sealed) (job train.Hash, ok bool) {
 	case *train.Certificate:
 		return v.Outcome.Job, true
 	case *train.Stop:
+		return v.Job, true
+	case *train.Vector:
 		return v.Job, true
 	}
 	return job, false

@@ -49,7 +49,7 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	if err != nil {
 		return nil, err
 	}
-	rule, err := ruleOf(j.Settings.Rule)
+	rule, err := roundRule(&j.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (s *session) start(root train.Hash, samples uint64) error {
 	set := &s.job.Settings
 	s.machine, err = round.New(round.Config{
 		Job: s.id, Me: s.me, Quorum: set.Quorum, Whole: set.Mode == train.AllReduce, SilentRounds: set.SilentRounds,
-		Limit: int(min(set.Group, protocol.MaxTrainMembers)), Initiator: s.job.Initiator, Sign: s.sign, Admit: s.admit, Times: times(set),
+		Limit: mostMembers(set), Initiator: s.job.Initiator, Sign: s.sign, Admit: s.admit, Times: times(set),
 	}, saved, root)
 	if err != nil {
 		return err
@@ -398,7 +398,7 @@ func (s *session) initiate(ctx context.Context, tell func(waiting, want int)) er
 		}
 		changed := s.changed
 		s.mu.Unlock()
-		most := int(min(s.job.Settings.Group, protocol.MaxTrainMembers))
+		most := mostMembers(&s.job.Settings)
 		want := int(s.job.Settings.MinPeers)
 		tell(len(members), want)
 		wait := time.Hour
@@ -521,11 +521,8 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if w.Outer.Momentum != nil {
 		s.OuterMomentum = *w.Outer.Momentum
 	}
-	switch {
-	case w.Privacy != nil:
+	if w.Privacy != nil {
 		return s, errors.New("swarm.privacy: not possible yet")
-	case w.Mode == job.ModeGossip:
-		return s, fmt.Errorf("swarm.mode: %q is not possible yet, %q and %q are", w.Mode, job.ModeDiLoCo, job.ModeAllReduce)
 	}
 	for _, p := range w.Peers {
 		id, err := host.ParseID(p)
@@ -538,7 +535,7 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if _, err := codec.New(s.Codec, codec.Flat(1<<20)); err != nil {
 		return s, err
 	}
-	rule, err := ruleOf(s.Rule)
+	rule, err := roundRule(&s)
 	if err != nil {
 		return s, err
 	}
@@ -546,7 +543,7 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 		return s, fmt.Errorf("swarm.min_peers: %d, at most %d", w.MinPeers, maxMinPeers)
 	}
 	if minPeers > 0 || j.Swarm != nil && j.Swarm.MinPeers > 0 {
-		if err := rule.Check(int(min(s.MinPeers, s.Group))); err != nil {
+		if err := rule.Check(min(int(s.MinPeers), mostMembers(&s))); err != nil {
 			return s, fmt.Errorf("swarm.rule: with swarm.min_peers = %d: %w", w.MinPeers, err)
 		}
 	}
@@ -566,9 +563,28 @@ func ruleOf(name string) (robust.Rule, error) {
 		return rule, fmt.Errorf("swarm.rule: %w", err)
 	}
 	if rule.Weighted() && rule.Referenced() {
-		return rule, fmt.Errorf("swarm.rule: %q mixes a member's own numbers with those of its neighbours, which rounds have none of: want another rule", name)
+		return rule, fmt.Errorf("swarm.rule: %q mixes a member's own numbers with those of its neighbours, which rounds have none of: want another rule, or mode gossip", name)
 	}
 	return rule, nil
+}
+
+// roundRule is the rule that combines the updates of a round.
+func roundRule(s *train.Settings) (robust.Rule, error) {
+	if s.Mode != train.Gossip {
+		return ruleOf(s.Rule)
+	}
+	if err := gossipSettings(s); err != nil {
+		return robust.Rule{}, err
+	}
+	return ruleOf(snapshotRule)
+}
+
+// mostMembers is how many members a job has at most.
+func mostMembers(s *train.Settings) int {
+	if s.Mode == train.Gossip { // each sends to a few
+		return protocol.MaxTrainMembers
+	}
+	return int(min(s.Group, protocol.MaxTrainMembers))
 }
 
 // swarmFolder is where a run keeps what it must find again as a member.

@@ -73,6 +73,9 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 		}
 	}()
 	o.Sync, o.SyncEnds, o.Schema = l, true, r.swarm.schema
+	if l.settings.Mode == train.Gossip {
+		o.Sync = &gossiper{learner: l}
+	}
 	if j := r.swarm.job; j != nil {
 		o.Values = int(j.Values)
 	}
@@ -186,10 +189,10 @@ func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *trai
 	if j.Swarm != t.cfg.Net.Host.Swarm() {
 		return fmt.Errorf("%w: the job is of another swarm", ErrUsage)
 	}
-	if need := bytesPerValue * j.Values; t.cfg.Memory > 0 && need > uint64(t.cfg.Memory) {
+	if need := bytesOf(&j.Settings) * j.Values; t.cfg.Memory > 0 && need > uint64(t.cfg.Memory) {
 		return fmt.Errorf("%w: the job's model needs about %d MiB to train, and this node lends %d MiB: raise limits.memory (covey up --memory)", ErrUsage, need>>20, t.cfg.Memory>>20)
 	}
-	if _, err := ruleOf(j.Settings.Rule); err != nil {
+	if _, err := roundRule(&j.Settings); err != nil {
 		return asked{err}
 	}
 	schema, err := job.ParseSchema(j.Schema)
@@ -208,6 +211,22 @@ func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *trai
 	r.path = j.Name
 	r.swarm = &together{settings: j.Settings, job: j, sealed: sealed, schema: schema}
 	return t.enqueue(r)
+}
+
+// bytesOf is about what a number of the model takes in a mode.
+func bytesOf(s *train.Settings) uint64 {
+	if s.Mode == train.Gossip { // what comes from neighbours waits, and is decoded to be mixed
+		return bytesPerValue + 2*mixDegree*(4+4)
+	}
+	return bytesPerValue
+}
+
+// roundsOf is how many rounds a job has, 0 if its end is another one.
+func roundsOf(s *train.Settings) uint64 {
+	if s.Mode == train.Gossip {
+		return snapshots(s.Rounds)
+	}
+	return s.Rounds
 }
 
 // client returns the client of all sessions.
@@ -368,7 +387,7 @@ func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
 func (t *Trainer) describe(s *session, v *view) *Swarm {
 	o := &v.last.Outcome
 	out := &Swarm{
-		Job: s.id.String(), Round: v.status.Round, Rounds: s.job.Settings.Rounds, Phase: string(v.status.Phase), Members: v.status.Members,
+		Job: s.id.String(), Round: v.status.Round, Rounds: roundsOf(&s.job.Settings), Phase: string(v.status.Phase), Members: v.status.Members,
 		Heard: v.status.Heard, Quorum: v.status.Quorum, Loss: o.Loss, Samples: o.Samples,
 	}
 	s.mu.Lock()

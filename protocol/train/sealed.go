@@ -23,6 +23,7 @@ const (
 	KindVote        Kind = 8
 	KindCertificate Kind = 9
 	KindStop        Kind = 10
+	KindVector      Kind = 11
 )
 
 // Body is a message that is signed by one peer.
@@ -43,12 +44,13 @@ var kinds = map[Kind]struct {
 	KindAnnounce:    {func() Body { return new(Announce) }, protocol.MaxTrainSmall},
 	KindJoin:        {func() Body { return new(Join) }, protocol.MaxTrainSmall},
 	KindLeave:       {func() Body { return new(Leave) }, protocol.MaxTrainSmall},
-	KindHeader:      {func() Body { return new(Header) }, protocol.MaxTrainMessage},
+	KindHeader:      {func() Body { return new(Header) }, protocol.MaxTrainSmall},
 	KindReduced:     {func() Body { return new(Reduced) }, protocol.MaxTrainSmall},
 	KindProposal:    {func() Body { return new(Proposal) }, protocol.MaxTrainOutcome},
 	KindVote:        {func() Body { return new(Vote) }, protocol.MaxTrainSmall},
 	KindCertificate: {func() Body { return new(Certificate) }, protocol.MaxTrainOutcome},
 	KindStop:        {func() Body { return new(Stop) }, protocol.MaxTrainSmall},
+	KindVector:      {func() Body { return new(Vector) }, protocol.MaxTrainInline + protocol.MaxTrainSmall},
 }
 
 // Sealed is a signed message as it is sent and kept: kind, canonical bytes, and the

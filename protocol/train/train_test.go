@@ -78,6 +78,7 @@ func bodies(t testing.TB) []train.Body {
 		&train.Proposal{Job: hash(1), Round: 1, View: 2, ValidView: -1, Peer: id(1), Outcome: outcome(1, list)},
 		&train.Vote{Job: hash(1), Round: 1, View: 2, Step: train.Prevote, Peer: id(1)},
 		&train.Certificate{Peer: id(1), Outcome: outcome(0, list)},
+		&train.Vector{Job: hash(1), Turn: 4, Peer: id(1), Base: hash(2), Samples: 32, Loss: 2.5, Data: []byte{1, 2}},
 	}
 }
 
@@ -114,7 +115,7 @@ func TestSealed(t *testing.T) {
 			t.Errorf("%T with a changed signature: %v", b, err)
 		}
 		back.Signature[5] ^= 1
-		for k := train.KindJob; k <= train.KindCertificate; k++ {
+		for k := train.KindJob; k <= train.KindVector; k++ {
 			if other := *back; k != back.Kind {
 				other.Kind = k
 				if _, err := other.Open(); err == nil {

@@ -3,8 +3,6 @@ package train
 import (
 	"math"
 
-	cid "github.com/ipfs/go-cid"
-
 	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -86,7 +84,7 @@ func (s *Stop) Validate() error {
 }
 
 // Header tells what a member has learned in a round, before it shows it: the hash of each
-// slice as it will be sent. In the gossip mode it brings the update itself, or says where it is.
+// slice as it will be sent.
 type Header struct {
 	Job     Hash        `cbor:"1,keyasint"`
 	Round   uint64      `cbor:"2,keyasint"`
@@ -97,8 +95,6 @@ type Header struct {
 	Millis  uint64      `cbor:"7,keyasint"` // that they took
 	Loss    float64     `cbor:"8,keyasint"` // mean of the steps
 	Slices  []Hash      `cbor:"9,keyasint"` // commitments, one for each member of the round in their order
-	Data    []byte      `cbor:"10,keyasint,omitempty"`
-	Parts   []cid.Cid   `cbor:"11,keyasint,omitempty"` // blocks that make up the update, when it is too large for Data
 	// Measured is the loss on the member's own held-out data of the state that the round began
 	// with, and how many samples that were; none without such data.
 	Measured Measured `cbor:"12,keyasint,omitempty"`
@@ -133,17 +129,10 @@ func (h *Header) Validate() error {
 		return invalid("header of %d steps, %d samples", h.Steps, h.Samples)
 	case len(h.Slices) > protocol.MaxTrainMembers:
 		return invalid("header of %d slices", len(h.Slices))
-	case len(h.Data) > protocol.MaxTrainInline || len(h.Parts) > protocol.MaxTrainParts || len(h.Data) > 0 && len(h.Parts) > 0:
-		return invalid("header with %d bytes and %d blocks", len(h.Data), len(h.Parts))
 	}
 	for i, s := range h.Slices {
 		if s.IsZero() {
 			return invalid("header without slice %d", i)
-		}
-	}
-	for _, c := range h.Parts {
-		if err := wire.ValidCID(c); err != nil {
-			return err
 		}
 	}
 	return nil

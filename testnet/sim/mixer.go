@@ -20,10 +20,10 @@ type mixer struct {
 	known  []wire.PeerID
 }
 
-// vector is what neighbours send: a signed header with the parameters in it.
+// vector is what neighbours send, signed: the parameters as they differ from the first ones.
 type vector struct {
 	sealed *train.Sealed
-	header *train.Header
+	body   *train.Vector
 }
 
 func newMixer(l learner, first bool) *mixer {
@@ -93,13 +93,11 @@ func (m *mixer) send() {
 	if err != nil {
 		b = make([]byte, m.codec.Size(0, len(out)))
 	}
-	h := &train.Header{
-		Job: jobOf(w.cfg.Seed), Round: m.m.Turn() + 1, Peer: m.n.peer, Base: train.HashOf([]byte("gossip")), Samples: uint64(w.cfg.Inner * batchSize), Steps: uint64(w.cfg.Inner), Data: b,
-	}
-	s := m.n.sign(h)
+	body := &train.Vector{Job: jobOf(w.cfg.Seed), Turn: m.m.Turn(), Peer: m.n.peer, Base: train.HashOf([]byte("gossip")), Samples: uint64(w.cfg.Inner * batchSize), Data: b}
+	s := m.n.sign(body)
 	delete(w.opened, string(s.Signature)) // it is large, and nobody asks for it again
 	for _, p := range to {
-		w.sendVector(m.n, p, len(s.Payload)-len(b)+len(s.Signature), len(b), vector{s, h})
+		w.sendVector(m.n, p, len(s.Payload)-len(b)+len(s.Signature), len(b), vector{s, body})
 	}
 }
 
@@ -108,10 +106,10 @@ func (m *mixer) tick() {}
 func (m *mixer) receive(_ *node, msg any) {
 	v := msg.(vector)
 	values := make([]float32, toy.Params)
-	if v.header.Round == 0 || m.codec.Decode(values, 0, v.header.Data) != nil {
+	if m.codec.Decode(values, 0, v.body.Data) != nil {
 		return
 	}
-	if err := m.m.Step(gossip.Update{Peer: v.header.Peer, Turn: v.header.Round - 1, Values: values}); err != nil {
+	if err := m.m.Step(gossip.Update{Peer: v.body.Peer, Turn: v.body.Turn, Values: values}); err != nil {
 		m.n.w.report.Behind++
 	}
 }

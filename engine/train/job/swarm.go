@@ -21,7 +21,9 @@ const (
 const (
 	DefaultCodec         = "int8"
 	DefaultRule          = ruleMean
+	DefaultGossipRule    = "gossip"
 	DefaultInnerSteps    = 128 // of diloco: with int8 a 512th of the bytes of gradients of each step
+	DefaultGossipSteps   = 16  // of gossip: its members drift apart in between
 	DefaultOuterLR       = 0.7 // arXiv 2311.08105, section 3
 	DefaultOuterMomentum = 0.9
 	DefaultDelta         = 1e-5
@@ -76,12 +78,18 @@ func (s Swarm) WithDefaults() Swarm {
 	}
 	fill(&s.Mode, ModeDiLoCo)
 	fill(&s.Codec, DefaultCodec)
+	if s.Mode == ModeGossip {
+		fill(&s.Rule, DefaultGossipRule)
+	}
 	fill(&s.Rule, DefaultRule)
 	fill(&s.Quorum, QuorumMajority)
 	s.MinPeers = max(s.MinPeers, 1)
 	if s.InnerSteps == 0 && s.InnerTime == 0 {
-		if s.InnerSteps = 1; s.Mode == ModeDiLoCo {
+		switch s.InnerSteps = 1; s.Mode {
+		case ModeDiLoCo:
 			s.InnerSteps = DefaultInnerSteps
+		case ModeGossip:
+			s.InnerSteps = DefaultGossipSteps
 		}
 	}
 	if s.Mode == ModeDiLoCo {

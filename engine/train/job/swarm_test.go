@@ -87,7 +87,7 @@ func TestSwarmDefaults(t *testing.T) {
 		{
 			"privacy",
 			job.Swarm{Mode: "gossip", Privacy: &job.Privacy{Clip: 1, Noise: 2}},
-			job.Swarm{Mode: "gossip", InnerSteps: 1, Codec: "int8", Rule: "mean", Quorum: "majority", MinPeers: 1, Privacy: &job.Privacy{Clip: 1, Noise: 2, Delta: 1e-5}},
+			job.Swarm{Mode: "gossip", InnerSteps: 16, Codec: "int8", Rule: "gossip", Quorum: "majority", MinPeers: 1, Privacy: &job.Privacy{Clip: 1, Noise: 2, Delta: 1e-5}},
 		},
 		{
 			"all said",
