@@ -49,11 +49,14 @@ func (r *running) finding(id ID, err error) string {
 func finding(err error) string {
 	var refused *wire.Error
 	var dial *swarm.DialError
+	var clocks *clockError
 	switch {
 	case errors.As(err, &refused):
 		return clip("it turned this peer away: " + refused.Message)
 	case errors.As(err, &dial):
 		return dialFinding(dial, subnets())
+	case errors.As(err, &clocks): // whose words are for the peer
+		return clip(fmt.Sprintf("it answers, but is no member: %v: %s", clocks.err, clocks.clock.seenFromHere()))
 	case errors.Is(err, wire.ErrForeign), errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet), errors.Is(err, wire.ErrRevoked), errors.Is(err, wire.ErrPeerRevoked):
 		return clip(fmt.Sprintf("it answers, but is no member: %v", err))
 	case errors.Is(err, ErrUnverified):

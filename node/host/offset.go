@@ -44,6 +44,15 @@ func (o offset) String() string {
 	return wordsClock + o.by.Abs().Round(time.Second).String() + way
 }
 
+// seenFromHere tells the offset to the owner of this machine.
+func (o offset) seenFromHere() string {
+	way := "ahead of"
+	if o.by < 0 {
+		way = "behind"
+	}
+	return fmt.Sprintf("its clock is %s %s this machine's", o.by.Abs().Round(time.Second), way)
+}
+
 // toldOffset reads what String tells. It is the offset of the peer that said so.
 func toldOffset(message string) offset {
 	_, text, said := strings.Cut(message, wordsClock)

@@ -105,3 +105,14 @@ func TestRefusalForClocksIsUnderstood(t *testing.T) {
 		}
 	}
 }
+
+// TestFindingOfClocks tells the owner of this machine whose clock is ahead, in words that are not meant
+// for the peer.
+func TestFindingOfClocks(t *testing.T) {
+	t.Parallel()
+	for by, want := range map[time.Duration]string{3 * time.Hour: "its clock is 3h0m0s ahead of this machine's", -time.Hour: "its clock is 1h0m0s behind this machine's"} {
+		if got := finding(offset{by, true}.explain(wire.ErrNotYet)); got != "it answers, but is no member: grant not valid yet: "+want {
+			t.Errorf("%s: %s", by, got)
+		}
+	}
+}
