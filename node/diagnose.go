@@ -63,7 +63,7 @@ func (r *running) facts(ctx context.Context, speed bool) (*doctor.Facts, error) 
 	m := r.membership()
 	lent, used := r.worker.Memory()
 	f := &doctor.Facts{
-		Running: true, Now: now, Membership: &m, Data: doctor.Data{Dir: r.cfg.DataDir, PID: pid()},
+		Running: true, Now: now, Membership: &m, Data: doctor.Data{Dir: r.cfg.DataDir, Flag: DataFlag(r.cfg.DataDir), PID: pid()},
 		Memory: memoryFacts(lent, used), CPU: cpuFacts(), Network: r.network(), Ports: r.ports(),
 	}
 	if s := r.second.Load(); s != nil && now.Sub(s.at) < secondShown {
@@ -139,7 +139,7 @@ func (r *running) network() doctor.Network {
 		out.Relays = append(out.Relays, r.called(id))
 	}
 	for _, s := range n.Seen {
-		out.Seen = append(out.Seen, doctor.Seen{Proto: s.Proto, Local: s.Local, As: s.As, Peer: r.called(s.Peer), At: s.At})
+		out.Seen = append(out.Seen, doctor.Seen{Proto: s.Proto, Local: s.Local, As: s.As, Public: isPublic(s.As), Peer: r.called(s.Peer), At: s.At})
 	}
 	return out
 }
@@ -159,16 +159,21 @@ func localNetwork(cfg *Config) doctor.Network {
 		switch four := n.IP.To4() != nil; {
 		case four:
 			out.Addrs4 = append(out.Addrs4, n.IP.String())
-			out.Public4 = out.Public4 || !n.IP.IsPrivate() && !sharedNet.Contains(n.IP)
-		case !n.IP.IsPrivate():
+			if out.Public4 == "" && host.IsPublic(n.IP) {
+				out.Public4 = n.IP.String()
+			}
+		case host.IsPublic(n.IP):
 			out.Addrs6 = append(out.Addrs6, n.IP.String())
 		}
 	}
 	return out
 }
 
-// sharedNet is what providers give to homes that have no public address, RFC 6598.
-var sharedNet = net.IPNet{IP: net.IPv4(100, 64, 0, 0), Mask: net.CIDRMask(10, 32)}
+// isPublic reports whether HOST:PORT is at a public address.
+func isPublic(at string) bool {
+	text, _, err := net.SplitHostPort(at)
+	return err == nil && host.IsPublic(net.ParseIP(text))
+}
 
 // peerFacts describes the known peers and probes the addresses of some.
 func (r *running) peerFacts(ctx context.Context, speed bool) []doctor.Peer {

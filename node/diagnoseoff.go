@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func Diagnose(ctx context.Context, cfg *Config, token *wire.Token) (*api.Diagnos
 }
 
 func dataFacts(dir string) doctor.Data {
-	d := doctor.Data{Dir: dir}
+	d := doctor.Data{Dir: dir, Flag: DataFlag(dir)}
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -181,7 +182,7 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	contacts := h.Contacts()
 	found := make([]doctor.Peer, len(contacts))
 	for i, c := range contacts {
-		found[i] = doctor.Peer{Name: c.ID.String(), First: c.First, Inside: c.Inside}
+		found[i] = doctor.Peer{Name: cmp.Or(h.Name(c.ID), c.ID.String()), First: c.First, Inside: c.Inside}
 	}
 	probe(ctx, contacts, found)
 	settled(ctx, h, contacts)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/covey-network/covey/node"
 	"github.com/covey-network/covey/node/api"
-	"github.com/covey-network/covey/node/shell"
 	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/testnet/demo"
 )
@@ -124,12 +123,7 @@ func (o *options) running(ctx context.Context) (*api.Client, error) {
 }
 
 // dataFlag is what a command to paste needs to use the same data directory.
-func (o *options) dataFlag() string {
-	if o.data == defaultDataDir() {
-		return ""
-	}
-	return " --data " + shell.Quote(o.data)
-}
+func (o *options) dataFlag() string { return node.DataFlag(o.data) }
 
 // needRunning is starting with advice.
 func (o *options) needRunning(ctx context.Context) (*api.Client, error) {

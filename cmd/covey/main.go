@@ -172,7 +172,7 @@ func rootCommand(o *options) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.PersistentFlags().StringVar(&o.data, "data", defaultDataDir(), "data directory (environment: COVEY_DATA)")
+	root.PersistentFlags().StringVar(&o.data, "data", node.DefaultDataDir(), "data directory (environment: COVEY_DATA)")
 	root.PersistentFlags().BoolVar(&o.json, "json", false, "print JSON")
 	root.AddCommand(
 		upCommand(o), inviteCommand(o), peersCommand(o), statusCommand(o), doctorCommand(o), modelCommand(o), hostCommand(o), routeCommand(o),
@@ -190,17 +190,6 @@ func args(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-func defaultDataDir() string {
-	if dir := os.Getenv("COVEY_DATA"); dir != "" {
-		return dir
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ".covey"
-	}
-	return home + string(os.PathSeparator) + ".covey"
 }
 
 // programVersion is the version of the build, or of the module's commit.

@@ -25,6 +25,7 @@ type Facts struct {
 // Data is the data directory.
 type Data struct {
 	Dir     string
+	Flag    string // that a command to paste needs to use it, after a space; "" if it needs none
 	Missing bool   // it is not there yet
 	Err     string // why it cannot be used
 	PID     int    // of the node that runs on it
@@ -71,7 +72,7 @@ type Network struct {
 	Off          bool // the node talks to nobody
 	Addrs4       []string
 	Addrs6       []string // public ones
-	Public4      bool     // one of Addrs4 is public
+	Public4      string   // the one of Addrs4 that is public; "": none
 	Seen         []Seen
 	Reachable    []string // own addresses that others have reached
 	Unreachable  []string // that they have tried in vain
@@ -91,6 +92,7 @@ type Seen struct {
 	Proto    string // tcp, udp
 	Local    string // host and port that the connection left from
 	As       string // host and port that the peer sees
+	Public   bool   // As is an address that the whole internet may reach
 	Peer, At string // the peer and its host
 }
 
@@ -146,6 +148,8 @@ type Probe struct {
 	Says   string // what another program said, or the error
 	After  time.Duration
 	MTU    int // bytes of the largest packet that was answered; 0: not measured
+	// Narrow tells of a node that answers over TCP, but nothing that fills a packet of wideBytes.
+	Narrow bool
 }
 
 // came reports whether anything came back.

@@ -28,17 +28,9 @@ func checkData(f *Facts) []api.Finding {
 	case d.Held:
 		return one(check, api.FindingWarn, fmt.Sprintf("another covey command uses %s: a node starts there when it has ended", d.Dir), "let it end, or give this node another --data")
 	case d.Missing:
-		return one(check, api.FindingWarn, d.Dir+" is not there yet, and no node runs on it", "start one with covey up, and --join with a token to join a swarm; or say --data")
+		return one(check, api.FindingWarn, d.Dir+" is not there yet, and no node runs on it", "start one with covey up"+d.Flag+", and --join TOKEN to join a swarm; or name another directory with --data")
 	}
-	return one(check, api.FindingWarn, "no node runs on "+d.Dir+": what follows was found from outside", "start it with covey up")
-}
-
-// revokedCode tells which revocation it is, as far as that is known.
-func revokedCode(m *api.Membership) string {
-	if m.Trouble.Is(api.TroublePeerRevoked) {
-		return api.TroublePeerRevoked
-	}
-	return api.TroubleRevoked
+	return one(check, api.FindingWarn, "no node runs on "+d.Dir+": what follows was found from outside", "start it with covey up"+d.Flag)
 }
 
 // soon is how long before its end a membership that is not renewed is worth a word.
@@ -46,7 +38,8 @@ const soon = 7 * 24 * time.Hour
 
 func checkMembership(f *Facts) []api.Finding {
 	const check = "membership"
-	const token = "ask the founder or a deputy for a token of covey invite, and start with covey up --join TOKEN"
+	join := "covey up" + f.Data.Flag + " --join TOKEN"
+	token := "ask the founder or a deputy for a token of covey invite, and start with " + join
 	date := func(t time.Time) string { return t.Local().Format(time.DateTime) }
 	m := f.Membership
 	if t := f.Token; t != nil && t.Other {
@@ -59,10 +52,13 @@ func checkMembership(f *Facts) []api.Finding {
 	case m == nil && f.Token != nil:
 		return ok(check, "the token is good until %s, and not used yet", date(f.Token.Expires))
 	case m == nil:
-		return unknown(check, "this machine is of no swarm yet: covey up founds one, covey up --join TOKEN joins one")
+		return unknown(check, "this machine is of no swarm yet: covey up%s founds one, %s joins one", f.Data.Flag, join)
+	case m.State == "revoked" && m.Trouble.Is(api.TroublePeerRevoked):
+		return coded(api.TroublePeerRevoked, one(check, api.FindingFail, "the membership was revoked: the founder has taken this machine off the swarm; other peers do not talk to it, and a new token does not change that",
+			"ask the founder to take it back with covey peers --unrevoke and the identity that covey status"+f.Data.Flag+" tells here; or join as a new peer with another --data"))
 	case m.State == "revoked":
-		return coded(revokedCode(m), one(check, api.FindingFail, "the membership was revoked: the founder has taken this machine, or the invitation it came with, off the swarm, and other peers do not talk to it",
-			"ask the founder for a new token and start with covey up --join TOKEN; if that is refused too, covey peers --unrevoke at the founder's, or another --data here"))
+		return coded(api.TroubleRevoked, one(check, api.FindingFail, "the membership was revoked: the founder has taken this machine, or the invitation it came with, off the swarm, and other peers do not talk to it",
+			"ask the founder for a new token and start with "+join+"; if that is refused too, covey peers --unrevoke at the founder's, or another --data here"))
 	case m.State == "over" && m.Expires.After(f.Now):
 		return coded(api.TroubleNotBegun, one(check, api.FindingFail, fmt.Sprintf("the membership has not begun by this machine's clock, which says %s", date(f.Now)), "set the clock"))
 	case m.State == "over":
@@ -148,7 +144,7 @@ func checkDisk(f *Facts) []api.Finding {
 	free := fmt.Sprintf("%s of %s free, of which %s must stay free", store.BytesText(d.Free), store.BytesText(d.Total), store.BytesText(d.Margin))
 	lent, room := "no limit", "make room: delete other files of this disk, or start the node with --data on another"
 	if d.Models > 0 {
-		room = "make room: covey model rm MODEL works on a full disk too; or delete other files"
+		room = fmt.Sprintf("make room: covey model rm MODEL%s works on a full disk too; or delete other files", f.Data.Flag)
 	}
 	if d.Limit > 0 {
 		room += ", or lend more with --disk"
@@ -163,7 +159,7 @@ func checkDisk(f *Facts) []api.Finding {
 		return one(check, api.FindingFail, fmt.Sprintf("the disk is full for models, and the node is read-only: %s (%s; %s)", d.Full, free, use), room)
 	case d.Damaged > 0:
 		return one(check, api.FindingWarn, fmt.Sprintf("%s were found and are not fetched again yet: %s; %s", count(d.Damaged, "damaged block"), free, use),
-			"look at the disk's health; covey model pull MODEL fetches what is missing")
+			fmt.Sprintf("look at the disk's health; covey model pull MODEL%s fetches what is missing", f.Data.Flag))
 	case d.Free < 2*d.Margin:
 		return one(check, api.FindingWarn, free+"; "+use, room)
 	}

@@ -30,7 +30,7 @@ func (n *Network) natKind() (kind string, behind bool, why string) {
 			continue
 		}
 		if slices.Contains(n.Addrs4, host) || net.ParseIP(host).IsLoopback() {
-			if ip := net.ParseIP(host); port == localPort && kind == natUnknown && !ip.IsPrivate() && !ip.IsLoopback() {
+			if port == localPort && kind == natUnknown && s.Public {
 				kind, why = natNone, s.As+" as this machine and "+s.Peer+" see it"
 			}
 			continue // on this network
@@ -69,13 +69,34 @@ func checkNAT(f *Facts) []api.Finding {
 		return ok(check, "endpoint-independent, one address for all destinations: %s; holes can be punched", why)
 	case kind == natSymmetric:
 		return one(check, api.FindingWarn, "symmetric, another port for each destination: "+why+"; holes to other such routers cannot be punched",
-			"forward a port in the router and say covey up --announce, or turn on UPnP there; else this machine needs a relay")
+			"forward a port in the router and start this node with --announce ADDRESS, or turn on UPnP there; else this machine needs a relay")
 	case behind:
 		return unknown(check, "a router translates addresses, of which kind is not known: %s", why)
 	case len(f.Network.Seen) == 0:
-		return unknown(check, "no peer is connected that tells how it sees this machine")
+		return unknown(check, "whether a router is before this machine is not known: %s", unseen(f))
 	}
 	return ok(check, "none between this machine and its peers")
+}
+
+// unseen tells why it is not known whether a router is before this machine.
+func unseen(f *Facts) string {
+	switch {
+	case !f.Running:
+		return "peers tell that to a node that runs"
+	case connected(f) == 0:
+		return "no peer is connected that tells how it sees this machine"
+	}
+	return "the other side made all connections, and only peers that this node connects to tell how they see it"
+}
+
+// connected counts the connected peers.
+func connected(f *Facts) (n int) {
+	for i := range f.Peers {
+		if f.Peers[i].Connected() {
+			n++
+		}
+	}
+	return n
 }
 
 func checkMapping(f *Facts) []api.Finding {
@@ -91,7 +112,7 @@ func checkMapping(f *Facts) []api.Finding {
 	case n.Gateway:
 		return one(check, api.FindingWarn, "a router that maps ports (UPnP or NAT-PMP) was found, and maps none to this node", "look in the router whether it lets machines map ports")
 	case len(n.Seen) == 0:
-		return unknown(check, "no router that maps ports (UPnP or NAT-PMP) answers; whether a router is before this machine is not known, as no peer is connected")
+		return unknown(check, "no router that maps ports (UPnP or NAT-PMP) answers; whether one is there is not known, see nat")
 	case !behind:
 		return ok(check, "no router that maps ports (UPnP or NAT-PMP) was found; none is needed as far as peers tell")
 	}
@@ -101,10 +122,11 @@ func checkMapping(f *Facts) []api.Finding {
 // checkUDP says whether QUIC passes, by the peers that answer over TCP.
 func checkUDP(f *Facts) []api.Finding {
 	const check = "udp"
-	var works, blocked, tried []string
+	var works, blocked, narrow, tried, untold []string // names
 	for i := range f.Peers {
 		p := &f.Peers[i]
-		tcp, udp, silent := p.State == Direct && !p.QUIC, p.State == Direct && p.QUIC, 0
+		tcp, udp, silent, away := p.State == Direct && !p.QUIC, p.State == Direct && p.QUIC, 0, 0
+		small := p.narrow() != nil
 		for _, r := range p.Probes {
 			switch {
 			case r.Guess:
@@ -114,15 +136,21 @@ func checkUDP(f *Facts) []api.Finding {
 				udp = true
 			case r.Result == Silent:
 				silent++
+			default:
+				away++
 			}
 		}
 		switch {
 		case udp:
 			works = append(works, p.Name)
+		case small && silent > 0:
+			narrow = append(narrow, p.Name)
 		case tcp && silent > 0:
 			blocked = append(blocked, p.Name)
-		case silent > 0:
+		case silent+away > 0:
 			tried = append(tried, p.Name)
+		default:
+			untold = append(untold, p.Name)
 		}
 	}
 	switch {
@@ -133,10 +161,14 @@ func checkUDP(f *Facts) []api.Finding {
 	case len(blocked) > 0:
 		return one(check, api.FindingFail, fmt.Sprintf("UDP is blocked: no answer over QUIC from %s, which answer over TCP: a firewall or router drops UDP", list(blocked)),
 			"let UDP out (and answers in) in the firewall of this machine and its router; without it TCP is used, holes are punched less often, and a relay is needed more often")
+	case len(narrow) > 0:
+		return unknown(check, "no answer over UDP from %s, where large packets vanish over TCP too: see mtu", list(narrow))
 	case len(tried) > 0:
-		return unknown(check, "no answer over UDP from %s, nor over TCP: see reach", list(tried))
+		return unknown(check, "no answer over UDP from %s: see reach", list(tried))
+	case len(untold) > 0:
+		return unknown(check, "no UDP address of %s is known to try", list(untold))
 	}
-	return unknown(check, "no peer with a UDP address is known to try")
+	return unknown(check, "no other peer is known to try it with")
 }
 
 func answer(names []string) []string {
@@ -170,16 +202,23 @@ func checkFamily(f *Facts, check string, own []string, mark string) []api.Findin
 	var seen []string
 	for _, s := range n.Seen {
 		host, _, err := net.SplitHostPort(s.As)
-		if ip := net.ParseIP(host); err == nil && strings.Contains(host, mark) && !ip.IsPrivate() && !ip.IsLoopback() && !slices.Contains(own, host) && !slices.Contains(seen, host) {
+		if err == nil && s.Public && strings.Contains(host, mark) && !slices.Contains(own, host) && !slices.Contains(seen, host) {
 			seen = append(seen, host)
 		}
 	}
-	text := list(own)
 	switch {
 	case len(own) == 0 && mark == ":":
 		return ok(check, "no public address: IPv4 alone is used")
 	case len(own) == 0:
 		return one(check, api.FindingWarn, "no address but loopback", "connect this machine to a network")
+	}
+	text := list(own)
+	switch {
+	case mark == ":":
+	case n.Public4 == "":
+		text += " (of the local network)"
+	default:
+		text += " (" + n.Public4 + " is public)"
 	}
 	if len(seen) > 0 {
 		text += ", " + list(seen) + " to peers outside"
@@ -191,17 +230,38 @@ func checkFamily(f *Facts, check string, own []string, mark string) []api.Findin
 		text += "; others have tried in vain to reach " + list(vain)
 	case n.Private:
 		text += "; others do not reach this machine from outside"
+	case connected(f) == 0:
+		text += "; no peer is connected that could tell whether others reach this machine from outside"
 	default:
-		text += "; nobody has told yet whether it is reached from outside"
+		text += "; no peer has told yet whether others reach this machine from outside"
 	}
 	return ok(check, "%s", text)
+}
+
+// narrow returns the probe of a node that answers over TCP, but no large packets; nil: there is none,
+// or some other address lets them pass.
+func (p *Peer) narrow() (found *Probe) {
+	for i := range p.Probes {
+		switch r := &p.Probes[i]; {
+		case r.Narrow:
+			found = r
+		case r.Result == Answers && (r.Proto == "tcp" || r.MTU >= wideBytes):
+			return nil
+		}
+	}
+	return found
 }
 
 // checkMTU tells the largest packets that peers answer.
 func checkMTU(f *Facts) []api.Finding {
 	const check = "mtu"
 	least, to := 0, ""
-	for _, p := range f.Peers {
+	for i := range f.Peers {
+		p := &f.Peers[i]
+		if r := p.narrow(); r != nil && !p.Connected() {
+			return one(check, api.FindingFail, fmt.Sprintf("black hole for large packets: %s answers small ones at %s, and none of %d bytes: a tunnel, VPN or router on the way is narrow, and swallows what is larger without a word", p.Name, r, wideBytes),
+				"lower the MTU of this machine's interface, or of its router: to 1280, and if that does not help, less; or mend that tunnel or VPN")
+		}
 		best := 0
 		for _, r := range p.Probes {
 			best = max(best, r.MTU)
@@ -244,15 +304,13 @@ func checkRelay(f *Facts) []api.Finding {
 	const check = "relay"
 	n := &f.Network
 	kind, behind, why := n.natKind()
-	serves := "; carries no connections of others"
+	serves := "; it relays for no others"
 	if n.Relaying {
-		serves = "; carries connections of others"
+		serves = "; it relays for others"
 	}
-	connected, away := 0, 0
+	connected, away := connected(f), 0
 	for i := range f.Peers {
-		if p := &f.Peers[i]; p.Connected() {
-			connected++
-		} else if p.State == Unreachable && p.Inside {
+		if p := &f.Peers[i]; p.State == Unreachable && p.Inside {
 			away++
 		}
 	}
@@ -260,16 +318,20 @@ func checkRelay(f *Facts) []api.Finding {
 	if n.RelayOffered > 0 {
 		offered = fmt.Sprintf("%d relay, where this one has no place yet", n.RelayOffered)
 	}
-	const do = "let a machine that all can reach run covey up --relay on (see docs/reach.md), or forward a port in this router and say covey up --announce"
+	const do = "let a machine that all can reach run covey up --relay on (see docs/reach.md), or forward a port in this router and start this node with --announce ADDRESS"
 	switch {
 	case !f.Running:
 		return unknown(check, "not looked for without a node")
 	case len(n.Relays) > 0:
 		return ok(check, "reserved at %s: others reach this machine through it%s", list(n.Relays), serves)
-	case connected == 0 && n.Public4 && !n.Private:
-		return ok(check, "none needed: this machine has a public address%s", serves)
-	case len(n.Reachable) > 0 || len(n.Mapped) > 0 || n.Public4 && !n.Private || connected > 0 && !behind:
-		return ok(check, "none needed as far as peers tell%s", serves)
+	case len(n.Reachable) > 0:
+		return ok(check, "none needed: others reach this machine at %s%s", n.Reachable[0], serves)
+	case len(n.Mapped) > 0:
+		return ok(check, "none needed: the router maps %s here%s", n.Mapped[0], serves)
+	case n.Public4 != "" && !n.Private:
+		return ok(check, "none needed: %s of this machine is a public address%s", n.Public4, serves)
+	case connected > 0 && !behind:
+		return ok(check, "none needed for the connected peers: no router between them and this machine is known of%s", serves)
 	case connected == 0:
 		return unknown(check, "no peer is connected that could relay")
 	case !n.NAT:

@@ -143,10 +143,36 @@ func probeTCP(ctx context.Context, t Target) Probe {
 	p.Result = Other             // also if it says nothing, or hangs up
 	if string(said[:n]) == hello {
 		p.Result = Answers
+		p.Narrow = isNarrow(c, sayLimit+4*p.After)
 	} else {
 		p.Says = printable(said[:n])
 	}
 	return p
+}
+
+// wideBytes is the size of a packet that all of Ethernet, PPPoE and common tunnels let pass.
+const wideBytes = 1400
+
+// refusal is what the network library answers to a protocol that it does not have.
+const refusal = "\x03na\n"
+
+// isNarrow reports whether a node that has said hello answers nothing that fills a packet of
+// wideBytes within a time. The packet proposes two protocols that no node has.
+func isNarrow(c net.Conn, limit time.Duration) bool {
+	const each = (wideBytes - 40) / 2 // 40: the headers of IP and TCP
+	proposal := binary.AppendUvarint(nil, each-2)
+	proposal = append(proposal, "/covey/none/"...)
+	for len(proposal) < each-1 {
+		proposal = append(proposal, '0')
+	}
+	proposal = append(proposal, '\n')
+	_ = c.SetDeadline(time.Now().Add(limit)) // an error shows at the read
+	if _, err := c.Write(slices.Concat(proposal, proposal)); err != nil {
+		return false
+	}
+	said := make([]byte, len(refusal))
+	_, err := io.ReadFull(c, said)
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // printable is the start of what a program said, for people.

@@ -101,18 +101,19 @@ func TestProbe(t *testing.T) {
 		port        int
 		want        doctor.Result
 		says        string
-		mtu         bool
+		mtu, narrow bool
 	}{
-		{"a node", "tcp", listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "\x13/multistream/1.0.0\n") }), doctor.Answers, "", false},
-		{"a web server", "tcp", webPort, doctor.Other, "HTTP/1.1 400 Bad Req", false},
-		{"who greets", "tcp", listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-Test\r\n"); c.Close() }), doctor.Other, "SSH-2.0-Test", false},
-		{"who is mute", "tcp", listen(t, func(net.Conn) {}), doctor.Other, "", false},
-		{"who hangs up", "tcp", closed, doctor.Other, "", false},
-		{"nobody", "tcp", freePort(t), doctor.Refused, "", false},
-		{"a node over QUIC", "udp", udpServer(t, versions), doctor.Answers, "", true},
-		{"another server of UDP", "udp", udpServer(t, func([]byte) []byte { return []byte("what?") }), doctor.Other, "", false},
-		{"a silent server of UDP", "udp", udpServer(t, func([]byte) []byte { return nil }), doctor.Silent, "", false},
-		{"nobody over UDP", "udp", freePort(t), doctor.Refused, "", false},
+		{"a node", "tcp", listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "\x13/multistream/1.0.0\n\x03na\n") }), doctor.Answers, "", false, false},
+		{"a node that no large packets reach", "tcp", listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "\x13/multistream/1.0.0\n") }), doctor.Answers, "", false, true},
+		{"a web server", "tcp", webPort, doctor.Other, "HTTP/1.1 400 Bad Req", false, false},
+		{"who greets", "tcp", listen(t, func(c net.Conn) { _, _ = io.WriteString(c, "SSH-2.0-Test\r\n"); c.Close() }), doctor.Other, "SSH-2.0-Test", false, false},
+		{"who is mute", "tcp", listen(t, func(net.Conn) {}), doctor.Other, "", false, false},
+		{"who hangs up", "tcp", closed, doctor.Other, "", false, false},
+		{"nobody", "tcp", freePort(t), doctor.Refused, "", false, false},
+		{"a node over QUIC", "udp", udpServer(t, versions), doctor.Answers, "", true, false},
+		{"another server of UDP", "udp", udpServer(t, func([]byte) []byte { return []byte("what?") }), doctor.Other, "", false, false},
+		{"a silent server of UDP", "udp", udpServer(t, func([]byte) []byte { return nil }), doctor.Silent, "", false, false},
+		{"nobody over UDP", "udp", freePort(t), doctor.Refused, "", false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +122,7 @@ func TestProbe(t *testing.T) {
 				t.Fatalf("got %+v", found)
 			}
 			got := found[1][0]
-			if got.Result != c.want || got.Says != c.says || got.Guess || (got.MTU != 0) != (c.mtu && runtime.GOOS == "linux") {
+			if got.Result != c.want || got.Says != c.says || got.Guess || got.Narrow != c.narrow || (got.MTU != 0) != (c.mtu && runtime.GOOS == "linux") {
 				t.Errorf("got %+v, want %s, %q", got, c.want, c.says)
 			}
 		})

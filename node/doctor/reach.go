@@ -118,9 +118,9 @@ func nobody(f *Facts) []api.Finding {
 	m := f.Membership
 	switch {
 	case m != nil && m.State == "founder":
-		return ok(check, "no other peer is known yet: covey invite makes a token, covey up --join TOKEN joins with it on another machine")
+		return ok(check, "no other peer has joined yet: covey invite%s makes a token, covey up --join TOKEN joins with it on another machine", f.Data.Flag)
 	case f.Token != nil && f.Token.Addrs == 0, m != nil:
-		return one(check, api.FindingFail, "no address of any peer is known: the token has none", "make a token with covey invite --addr, or covey up --announce, and start with covey up --join TOKEN; or --bootstrap ADDRESS")
+		return one(check, api.FindingFail, "no address of any peer is known: the token has none", "have a token made with covey invite --addr, and start with covey up"+f.Data.Flag+" --join TOKEN; or name a peer with --bootstrap ADDRESS")
 	}
 	return unknown(check, "no peer is known yet")
 }
@@ -186,6 +186,13 @@ func unreached(f *Facts, p *Peer) []api.Finding {
 	var what, do string
 	switch why {
 	case causeTurned:
+		if !p.First && p.State == Untried {
+			return nil
+		}
+		if p.narrow() != nil {
+			what, do = fmt.Sprintf("%s: a covey node answers at %s, but only what fits into small packets", who, probe), "see mtu"
+			break
+		}
 		what = fmt.Sprintf("%s: a covey node answers at %s, but no connection stands", who, probe)
 		if p.Reason != "" {
 			what += ": " + p.Reason

@@ -92,7 +92,7 @@ func invitation(t *testing.T, dir string) string {
 }
 
 // TestDoctorOfAHealthySwarm has nothing to find fault with: two nodes, a machine before it joins, and
-// one after its node has ended.
+// each after its node has ended, of which the founder still knows who has joined.
 func TestDoctorOfAHealthySwarm(t *testing.T) {
 	t.Parallel()
 	one, two := t.TempDir(), t.TempDir()
@@ -109,8 +109,15 @@ func TestDoctorOfAHealthySwarm(t *testing.T) {
 			t.Errorf("in %s fails %q", dir, others)
 		}
 	}
+	founder.stop()
+	if said, others := doctor(t, one, "reach", api.FindingOK); len(others) > 0 || !strings.Contains(said, "1 of 1 known peer connected") {
+		t.Errorf("without its node the founder says %q, and fails %q", said, others)
+	}
+	founder = up(t, one, "--name", "attic")
+	founder.see("covey is up")
+	member.see("peer joined")
 	member.stop()
-	if said, others := doctor(t, two, "data", api.FindingWarn); len(others) > 0 || !strings.Contains(said, "no node runs on "+two) {
+	if said, others := doctor(t, two, "data", api.FindingWarn); len(others) > 0 || !strings.Contains(said, "no node runs on "+two) || !strings.HasSuffix(said, " → start it with covey up --data "+two) {
 		t.Errorf("without its node it says %q, and fails %q", said, others)
 	}
 	out, messages, code := covey(t, two, "", "doctor")
