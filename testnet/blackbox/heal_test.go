@@ -166,35 +166,45 @@ func TestDamagedStoreHeals(t *testing.T) {
 }
 
 // TestAnswersAloneAtOnce kills the peer that serves half of a model of which all is on the
-// asking node, while it answers. The node itself goes on with the same tokens, and gives the next
-// answer.
+// asking node, while it answers or just before it is first asked. The node itself goes on with the same
+// tokens, and gives the next answer.
 func TestAnswersAloneAtOnce(t *testing.T) {
 	t.Parallel()
-	s := swarm(t, &runner.Manifest{
-		Nodes: nodes("other", "owner"),
-		Model: []runner.Model{{Name: "demo", Quantize: "q8_0", On: "owner", Hosts: []runner.Host{{Node: "owner", Blocks: "2-3"}}}},
-	})
-	host(t, s, "other", "0-1")
-	const length = 60
-	ask := func(each func(int)) ([]string, error) {
-		return complete(t.Context(), s.Node("owner").API(), "demo", length, each)
-	}
-	chain(t, s, "owner", "other", "owner")
-	want, err := ask(func(int) {})
-	if err != nil || len(want) != length {
-		t.Fatalf("%d tokens, %v", len(want), err)
-	}
-	got, err := ask(func(n int) {
-		if n == 2 {
-			if err := s.Node("other").Kill(); err != nil {
-				t.Error(err)
+	for _, tc := range []struct {
+		name  string
+		after int // tokens of the answer
+	}{{"while it answers", 2}, {"before its first answer", 0}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := swarm(t, &runner.Manifest{
+				Nodes: nodes("other", "owner"),
+				Model: []runner.Model{{Name: "demo", Quantize: "q8_0", On: "owner", Hosts: []runner.Host{{Node: "owner", Blocks: "2-3"}}}},
+			})
+			host(t, s, "other", "0-1")
+			const length = 60
+			ask := func(node string, each func(int)) ([]string, error) {
+				return complete(t.Context(), s.Node(node).API(), "demo", length, each)
 			}
-		}
-	})
-	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("with the whole model here it says %q, %v; want %q", got, err, want)
-	}
-	if got, err := ask(func(int) {}); err != nil || !slices.Equal(got, want) {
-		t.Errorf("after that it says %q, %v; want %q", got, err, want)
+			chain(t, s, "other", "other", "owner")
+			chain(t, s, "owner", "other", "owner")
+			want, err := ask("other", func(int) {})
+			if err != nil || len(want) != length {
+				t.Fatalf("%d tokens, %v", len(want), err)
+			}
+			kill := func(n int) {
+				if n == tc.after {
+					if err := s.Node("other").Kill(); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			kill(0)
+			if got, err := ask("owner", kill); err != nil || !slices.Equal(got, want) {
+				t.Errorf("with the whole model here it says %q, %v; want %q", got, err, want)
+			}
+			if got, err := ask("owner", func(int) {}); err != nil || !slices.Equal(got, want) {
+				t.Errorf("after that it says %q, %v; want %q", got, err, want)
+			}
+		})
 	}
 }
