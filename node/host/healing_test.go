@@ -269,6 +269,13 @@ func TestDeadFounderIsDialledSeldom(t *testing.T) {
 		all := func(holds func(*virtualPeer) bool) bool {
 			return !slices.ContainsFunc(others, func(p *virtualPeer) bool { return !holds(p) })
 		}
+		for i, p := range others {
+			for _, other := range others[:i] {
+				if err := p.Connect(t.Context(), other.Addrs()[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		virtually(t, "all meet all", func() bool { return all(func(p *virtualPeer) bool { return len(p.Peers()) == n }) })
 		s.net.unplug(founder.ip)
 		virtually(t, "the founder is away", func() bool { return all(func(p *virtualPeer) bool { return !p.meets(founder) }) })
