@@ -149,8 +149,22 @@ func (s *fakeSocket) ReadFrom(p []byte) (int, net.Addr, error) {
 	case <-overdue:
 		return 0, nil, os.ErrDeadlineExceeded
 	case got := <-s.in:
-		time.Sleep(time.Until(got.due))
+		return s.deliver(p, got, overdue)
+	}
+}
+
+// deliver waits until a packet is due. The end of reads ends that, too: who closes a connection may hold a
+// mutex meanwhile, and virtual time stands still while another one waits for that.
+func (s *fakeSocket) deliver(p []byte, got fakePacket, overdue <-chan struct{}) (int, net.Addr, error) {
+	t := time.NewTimer(time.Until(got.due))
+	defer t.Stop()
+	select {
+	case <-t.C:
 		return copy(p, got.data), net.UDPAddrFromAddrPort(got.from), nil
+	case <-s.closed:
+		return 0, nil, net.ErrClosed
+	case <-overdue:
+		return 0, nil, os.ErrDeadlineExceeded
 	}
 }
 
