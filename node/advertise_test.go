@@ -16,15 +16,15 @@ import (
 	"github.com/covey-network/covey/node/api"
 )
 
-// door is the only way to a node. While it is shut nothing passes, and who comes hears nothing.
+// door is the only way to a node. While it is shut who comes hears nothing, and passes when it is open again.
 type door struct {
 	net.Listener
 	to   string // HOST:PORT
 	side sync.WaitGroup
 
 	mu    sync.Mutex
-	shut  bool
-	conns []net.Conn
+	open  chan struct{} // closed while it is
+	conns []net.Conn    // that pass
 }
 
 // newDoor opens one that leads nowhere yet.
@@ -34,22 +34,28 @@ func newDoor(t *testing.T) *door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{Listener: l}
+	d := &door{Listener: l, open: make(chan struct{})}
+	close(d.open)
+	t.Cleanup(func() {
+		l.Close()
+		d.shut()() // ends what passes
+		d.side.Wait()
+	})
+	return d
+}
+
+// lead lets others pass to HOST:PORT from now on.
+func (d *door) lead(to string) {
+	d.to = to
 	d.side.Go(func() {
 		for {
-			c, err := l.Accept()
+			c, err := d.Accept()
 			if err != nil {
 				return
 			}
 			d.side.Go(func() { d.pass(c) })
 		}
 	})
-	t.Cleanup(func() {
-		l.Close()
-		d.turn(true)
-		d.side.Wait()
-	})
-	return d
 }
 
 // addr is where others find the node.
@@ -57,32 +63,42 @@ func (d *door) addr() string {
 	return "/ip4/127.0.0.1/tcp/" + strconv.Itoa(d.Addr().(*net.TCPAddr).Port)
 }
 
-// turn shuts the door or opens it. All connections end.
-func (d *door) turn(shut bool) {
+// shut ends all connections that pass and lets no others, until what it returns is called.
+func (d *door) shut() (open func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range d.conns {
 		c.Close()
 	}
-	d.shut, d.conns = shut, nil
+	d.open, d.conns = make(chan struct{}), nil
+	return sync.OnceFunc(func() { close(d.open) })
 }
 
-// enter reports whether a connection may pass.
-func (d *door) enter(conns ...net.Conn) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.conns = append(d.conns, conns...)
-	return !d.shut
+// enter waits until the door is open and notes who passes.
+func (d *door) enter(conns ...net.Conn) {
+	for {
+		d.mu.Lock()
+		select {
+		case <-d.open:
+			d.conns = append(d.conns, conns...)
+			d.mu.Unlock()
+			return
+		default:
+		}
+		open := d.open
+		d.mu.Unlock()
+		<-open
+	}
 }
 
 func (d *door) pass(near net.Conn) {
-	if !d.enter(near) {
-		return // turn ends it
-	}
+	d.enter(near)
 	far, err := net.Dial("tcp", d.to)
-	if err != nil || !d.enter(far) {
+	if err != nil {
+		near.Close()
 		return
 	}
+	d.enter(far)
 	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 		d.side.Go(func() {
 			_, _ = io.Copy(way[0], way[1])
@@ -105,7 +121,7 @@ func TestPullAwaitsALostPeer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	way.to = "127.0.0.1:" + strings.TrimSpace(string(port))
+	way.lead("127.0.0.1:" + strings.TrimSpace(string(port)))
 	importAs(t, owner, "demo", "q8_0")
 	id := known(t, owner)["demo"].CID
 	other := start(t, t.TempDir(), func(c *node.Config) {
@@ -113,7 +129,8 @@ func TestPullAwaitsALostPeer(t *testing.T) {
 		c.Network.Listen, c.Builtin = nil, nil
 	})
 	until(t, "the model is heard of", func() bool { return known(t, other)["demo"].CID == id })
-	way.turn(true)
+	open := way.shut()
+	defer open()
 	until(t, "the peer is lost", func() bool {
 		p := peersOf(t, other, url.Values{"all": {"true"}})
 		return len(p) == 1 && p[0].Path.State == "lost"
@@ -128,7 +145,7 @@ func TestPullAwaitsALostPeer(t *testing.T) {
 		t.Fatalf("ended while the peer was lost: %v", err)
 	case <-time.After(500 * time.Millisecond): // of the four seconds for which it is looked for
 	}
-	way.turn(false)
+	open()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
