@@ -123,7 +123,7 @@ type pupil struct {
 	turns int
 }
 
-const goalRate = 0.05
+const goalRate = 0.1
 
 // learn takes part in a job until it ends.
 func (p *pupil) learn(ctx context.Context, set *train.Settings) error {
@@ -145,7 +145,8 @@ func (p *pupil) learn(ctx context.Context, set *train.Settings) error {
 		p.came(g)
 	}
 	p.busy.Add(1)
-	defer p.busy.Add(-1)
+	idle := sync.OnceFunc(func() { p.busy.Add(-1) })
+	defer idle()
 	if p.all != nil {
 		p.all.Done()
 		p.all.Wait()
@@ -169,6 +170,9 @@ func (p *pupil) learn(ctx context.Context, set *train.Settings) error {
 			return err
 		}
 		turn := g.mixer.turn()
+		if turn+1 >= set.Rounds {
+			idle() // it is about to be done
+		}
 		v, err := g.Stepped(ctx, job.Step{Samples: 1, Loss: loss})
 		if err != nil {
 			return err
@@ -190,17 +194,18 @@ func (p *pupil) learn(ctx context.Context, set *train.Settings) error {
 	}
 }
 
-// pace lets learning take about as long as a vector is on its way: it waits for one, but never long.
+// pace lets learning take about as long as vectors are on their way: it waits for some, but never
+// long.
 func (p *pupil) pace(ctx context.Context, x *mixer) {
 	look := time.NewTicker(time.Millisecond)
 	defer look.Stop()
-	late := time.NewTimer(300 * time.Millisecond)
+	late := time.NewTimer(500 * time.Millisecond)
 	defer late.Stop()
 	for p.busy.Load() > 1 {
 		x.mu.Lock()
 		n := len(x.waiting)
 		x.mu.Unlock()
-		if n > 0 && (p.slow == nil || !p.slow()) {
+		if n >= min(3, int(p.busy.Load())-1) && (p.slow == nil || !p.slow()) {
 			p.mix++
 			return
 		}
@@ -297,12 +302,12 @@ func (c *class) check(honest ...*pupil) {
 			c.t.Errorf("pupil %d does not have the model of the others at the end", i)
 			continue
 		}
-		// One alone ends nearly 1 away from the middle, and all began 3 away.
-		if d, e := away(p.own, middle), away(p.end, middle); !(d < 0.6) || !(e < 0.6) {
+		// One alone ends 0.9 away from the middle, and all began 3 away.
+		if d, e := away(p.own, middle), away(p.end, middle); !(d < 0.75) || !(e < 0.75) {
 			c.t.Errorf("pupil %d is %.2f away from the middle, the model %.2f; it mixed %d times", i, d, e, p.mix)
 		}
 		for _, o := range honest[:i] {
-			if d := away(p.own, o.own); !(d < 0.6) { // 1.4 are their goals apart
+			if d := away(p.own, o.own); !(d < 1) { // 1.4 are their goals apart
 				c.t.Errorf("two pupils are %.2f apart", d)
 			}
 		}
@@ -330,7 +335,7 @@ func TestGossip(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			class := newClass(t, 6, 6, 500, train.Settings{Rounds: 40, InnerSteps: 2, Codec: "f32"})
+			class := newClass(t, 6, 6, 500, train.Settings{Rounds: 60, InnerSteps: 2, Codec: "f32"})
 			liar := class.pupils[5]
 			liar.lie, liar.tell = c.lie, c.tell
 			class.run(class.pupils...)
@@ -360,7 +365,7 @@ func tellNaN(p *pupil, g *gossiper) {
 // TestGossipLarge has vectors that do not fit a message: they are fetched.
 func TestGossipLarge(t *testing.T) {
 	t.Parallel()
-	c := newClass(t, 3, 3, protocol.MaxTrainInline/4+1000, train.Settings{Rounds: 24, InnerSteps: 2, Codec: "f32"})
+	c := newClass(t, 3, 3, protocol.MaxTrainInline/4+1000, train.Settings{Rounds: 40, InnerSteps: 2, Codec: "f32"})
 	c.run(c.pupils...)
 	c.check(c.pupils...)
 }
@@ -369,7 +374,7 @@ func TestGossipLarge(t *testing.T) {
 // state.
 func TestGossipGoesOn(t *testing.T) {
 	t.Parallel()
-	c := newClass(t, 5, 4, 500, train.Settings{Rounds: 80, InnerSteps: 2, Codec: "int8"})
+	c := newClass(t, 5, 4, 500, train.Settings{Rounds: 48, InnerSteps: 2, Codec: "int8", SilentRounds: 1})
 	killed, late := c.pupils[3], c.pupils[4]
 	var in atomic.Bool // the job goes slowly until all are there
 	for _, p := range c.pupils[:3] {
