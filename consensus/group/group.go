@@ -46,10 +46,21 @@ func Of(job train.Hash, round uint64, members []wire.PeerID, size int) [][]wire.
 	}
 	sides := grid(n, size)
 	if sides == nil {
-		return deal(order(job, "deal", round, members), (n+size-1)/size)
+		return Dealt(job, round, members, size)
 	}
 	d := uint64(len(sides))
 	return lines(order(job, "grid", round/d, members), sides, int(round%d))
+}
+
+// Dealt returns as few groups of a round as there can be, dealt out anew in each round: for jobs in
+// which the results of all groups come together in the round, so that a grid would bring nothing.
+// All else is as for Of, and no group is smaller than half of size.
+func Dealt(job train.Hash, round uint64, members []wire.PeerID, size int) [][]wire.PeerID {
+	n := len(members)
+	if n <= size {
+		return [][]wire.PeerID{slices.Clone(members)}
+	}
+	return deal(order(job, "deal", round, members), (n+size-1)/size)
 }
 
 // Axes returns after how many rounds what one of n members knew has reached all others by

@@ -70,6 +70,10 @@ type Config struct {
 	SilentRounds uint64
 	// Limit is the most members; 0: protocol.MaxTrainMembers.
 	Limit int
+	// Group is the most members that average at once; 0: all. Where there are more, they stand in
+	// groups ([Machine.Groups]): slices go to the owners of the own group, an outcome has the results
+	// of all groups, and what comes of them together is the driver's.
+	Group int
 	// Initiator may stop the job, by its signed Stop; empty: nobody may.
 	Initiator wire.PeerID
 	// Sign seals a message of this member. The same message gives the same bytes.
@@ -89,6 +93,9 @@ func (c *Config) validate() error {
 	}
 	if c.Limit < 0 || c.Limit > protocol.MaxTrainMembers {
 		errs = append(errs, fmt.Errorf("limit of %d members, at most %d", c.Limit, protocol.MaxTrainMembers))
+	}
+	if c.Group < 0 || c.Group == 1 {
+		errs = append(errs, fmt.Errorf("groups of %d", c.Group))
 	}
 	if c.Sign == nil {
 		errs = append(errs, errors.New("nothing to sign with"))

@@ -17,7 +17,7 @@ type Update struct {
 	Samples, Steps, Millis uint64
 	Loss                   float64
 	Measured               train.Measured
-	Slices                 []train.Hash // one for each member in their order, as they will be sent
+	Slices                 []train.Hash // one for each member of the own group in their order, as they will be sent
 }
 
 // Update ends the work of a round. The driver has made durable what it will send, for the
@@ -30,8 +30,8 @@ func (m *Machine) Update(round uint64, u Update) error {
 		Job: m.cfg.Job, Round: round, Peer: m.cfg.Me, Base: m.root, Samples: u.Samples, Steps: u.Steps, Millis: u.Millis,
 		Loss: u.Loss, Slices: u.Slices, Measured: u.Measured,
 	}
-	if err := h.Validate(); err != nil || len(u.Slices) != len(m.Members()) {
-		return fmt.Errorf("update of %d slices for %d members: %w", len(u.Slices), len(m.Members()), errors.Join(err, wire.ErrInvalid))
+	if err, n := h.Validate(), m.group[m.me].Len(); err != nil || len(u.Slices) != n {
+		return fmt.Errorf("update of %d slices for %d members: %w", len(u.Slices), n, errors.Join(err, wire.ErrInvalid))
 	}
 	m.st.Header = m.cfg.Sign(h)
 	m.dirty = true
@@ -95,7 +95,7 @@ func (m *Machine) takeHeader(i int, msg Message) {
 		m.accuse(h.Peer, p.header.Sealed, msg.Sealed)
 		return
 	}
-	if h.Base != m.st.Last.Outcome.State || len(h.Slices) != len(m.places) {
+	if h.Base != m.st.Last.Outcome.State || len(h.Slices) != m.group[i].Len() {
 		return // of another state or other members: it does not count
 	}
 	p.header = &msg
@@ -105,7 +105,7 @@ func (m *Machine) takeHeader(i int, msg Message) {
 // takeReduced keeps the result of an owner, two if they contradict each other.
 func (m *Machine) takeReduced(i int, msg Message) {
 	r, p := msg.Body.(*train.Reduced), &m.places[i]
-	if int(r.Slice) != i || !r.From.Within(len(m.places)) || !r.Rejected.Within(len(m.places)) {
+	if int(r.Slice) != i || (r.From|r.Rejected)&^m.group[i] != 0 {
 		return
 	}
 	if len(p.reduced) > 0 {
@@ -198,7 +198,7 @@ func (m *Machine) close() {
 	}
 	m.places[m.me].slice = true
 	for i, p := range m.Members() {
-		if got.Has(i) && i != m.me {
+		if got.Has(i) && m.group[m.me].Has(i) && i != m.me {
 			m.out.Reveal = append(m.out.Reveal, p)
 		}
 	}
@@ -211,7 +211,7 @@ func (m *Machine) reduce() {
 	}
 	var here, want train.Set
 	for i := range m.places {
-		if _, liar := m.evidence[m.Members()[i]]; liar || !m.senders.Has(i) || m.places[i].update().Samples == 0 {
+		if _, liar := m.evidence[m.Members()[i]]; liar || !m.senders.Has(i) || !m.group[m.me].Has(i) || m.places[i].update().Samples == 0 {
 			continue
 		}
 		want = want.With(i)

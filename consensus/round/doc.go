@@ -28,6 +28,9 @@
 // agree). Commit: the driver puts the new state and the certificate in the place of the old
 // ones, in one step.
 //
+// More members than [Config.Group] average in groups: slices are those of the members of one's own
+// group, and results come from the owners of all groups.
+//
 // Who is silent is left out: the update of a member without a header in time does not count,
 // and the slice of an owner that has not given its result in time is not changed in that
 // round. With [Config.Whole] an outcome has all slices of all members, or none: it changes

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/covey-network/covey/consensus/agree"
+	"github.com/covey-network/covey/consensus/group"
 	"github.com/covey-network/covey/protocol/train"
 	"github.com/covey-network/covey/protocol/wire"
 )
@@ -43,7 +44,9 @@ type Machine struct {
 	now, began int
 	me         int // own place, -1: no member
 	places     []member
-	closedAt   int // when the headers were complete; -1: not yet
+	groups     [][]wire.PeerID
+	group      []train.Set // of each place: the places of its group
+	closedAt   int         // when the headers were complete; -1: not yet
 	senders    train.Set
 	reducing   bool
 	held       map[train.Hash]bool // results by hash
@@ -139,6 +142,10 @@ func (m *Machine) HeaderOf(p wire.PeerID) *train.Header {
 	return nil
 }
 
+// Groups are the members of the running round in the groups that average, each sorted. The caller
+// does not change them.
+func (m *Machine) Groups() [][]wire.PeerID { return m.groups }
+
 func (m *Machine) place(p wire.PeerID) int { return train.Place(m.Members(), p) }
 
 func (m *Machine) over() bool { return m.st.Last.Outcome.End != train.EndNone }
@@ -148,6 +155,7 @@ func (m *Machine) begin() error {
 	n := len(m.Members())
 	m.began, m.me, m.places = m.now, m.place(m.cfg.Me), make([]member, n)
 	m.closedAt, m.senders, m.reducing, m.complete, m.expected = -1, 0, false, false, false
+	m.gatherGroups()
 	m.held, m.fetching = map[train.Hash]bool{}, map[train.Hash]bool{}
 	m.agree, m.asked, m.own, m.ending, m.endingAt = nil, -1, nil, false, m.now
 	m.pending, m.drafts, m.helpedAt = map[question]*train.Outcome{}, map[train.Hash]*tried{}, map[wire.PeerID]int{}
@@ -184,6 +192,25 @@ func (m *Machine) begin() error {
 	}
 	m.agree = a
 	return nil
+}
+
+// gatherGroups finds who averages with whom in the round.
+func (m *Machine) gatherGroups() {
+	size := m.cfg.Group
+	if size == 0 {
+		size = len(m.places)
+	}
+	m.groups = group.Dealt(m.cfg.Job, m.Round(), m.Members(), size)
+	m.group = make([]train.Set, len(m.places))
+	for _, list := range m.groups {
+		var set train.Set
+		for _, p := range list {
+			set = set.With(m.place(p))
+		}
+		for _, p := range list {
+			m.group[m.place(p)] = set
+		}
+	}
 }
 
 // restore takes up own messages of the round, after a restart.

@@ -53,7 +53,7 @@ func (m *Machine) full(o *train.Outcome, i int) bool {
 		return false
 	}
 	r := m.result(i, o.Slices[i])
-	return r != nil && r.From == o.Senders && r.Rejected == 0
+	return r != nil && r.From == m.group[i] && r.Rejected == 0
 }
 
 // count makes the figures of an outcome of what the senders' headers say. All must be here. What a

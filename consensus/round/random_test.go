@@ -142,7 +142,8 @@ func schedule(t *testing.T, s uint64, seen map[string]int) {
 		quorum = train.TwoThirds
 		liars = rng.IntN(n - quorum.Of(n) + 1)
 	}
-	tune := func(c *round.Config) { c.Quorum, c.Whole = quorum, whole }
+	size := 2 * rng.IntN(2) * (1 + rng.IntN(2)) // of groups: 0, 2 or 4
+	tune := func(c *round.Config) { c.Quorum, c.Whole, c.Group = quorum, whole, size }
 	w := newWorld(n, tune)
 	w.verbose, w.fail = *seed != 0, t.Errorf
 	for i := range liars {
@@ -151,7 +152,7 @@ func schedule(t *testing.T, s uint64, seen map[string]int) {
 	for i := range rng.IntN(3) { // who come later
 		w.add(n+i, tune).joining = true
 	}
-	w.printf("%d members, quorum %s, %d liars, whole %v", n, quorum, liars, whole)
+	w.printf("%d members, quorum %s, %d liars, whole %v, groups of %d", n, quorum, liars, whole, size)
 	for _, nd := range w.nodes {
 		nd.work = rng.IntN(10)
 	}

@@ -79,7 +79,7 @@ type Ready struct {
 	Persist *Saved
 	Send    []Send
 	// Reveal names the owners to which slices of the own update may now go: to the member
-	// at place i slice i. The driver tries until they are there or the round is over.
+	// at place i of the own group slice i. The driver tries until they are there or the round is over.
 	Reveal     []wire.PeerID
 	Reduce     *Reduce     // answer: Reduced
 	Fetch      []Fetch     // answer: Fetched

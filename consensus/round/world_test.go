@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/covey-network/covey/consensus/agree"
+	"github.com/covey-network/covey/consensus/group"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/protocol/train"
 	"github.com/covey-network/covey/protocol/wire"
@@ -283,7 +284,7 @@ func (w *world) data(nd *node, r *round.Ready) {
 		}
 		nd.reveal, nd.revealOf = map[wire.PeerID]train.Hash{}, nd.m.Round()
 		for _, p := range r.Reveal {
-			nd.reveal[p] = nd.disk.updates[nd.revealOf][train.Place(nd.m.Members(), p)]
+			nd.reveal[p] = nd.disk.updates[nd.revealOf][slot(nd.m, p)]
 		}
 	}
 	if q := r.Reduce; q != nil && !nd.mute["reduce"] {
@@ -293,7 +294,7 @@ func (w *world) data(nd *node, r *round.Ready) {
 		var text []byte
 		for i, p := range nd.m.Members() {
 			if q.From.Has(i) {
-				text = append(text, nd.m.HeaderOf(p).Slices[q.Slice][:]...)
+				text = append(text, nd.m.HeaderOf(p).Slices[slot(nd.m, nd.peer)][:]...)
 			}
 		}
 		result := train.HashOf(fmt.Append(text, "result", q.Round, q.Slice, q.From))
@@ -632,7 +633,7 @@ func (w *world) labour(nd *node) {
 			if nd.m == nil || to.peer != p || to.m == nil || w.cut[[2]int{nd.id, to.id}] || to.m.Round() != nd.revealOf {
 				continue
 			}
-			if h := to.m.HeaderOf(nd.peer); h == nil || h.Slices[train.Place(to.m.Members(), p)] != nd.reveal[p] {
+			if h := to.m.HeaderOf(nd.peer); h == nil || h.Slices[slot(to.m, p)] != nd.reveal[p] {
 				continue // it has not committed to that there
 			}
 			to.m.Slice(nd.revealOf, nd.peer)
@@ -673,6 +674,9 @@ func (w *world) state(nd *node) {
 	}
 }
 
+// slot is the place of a member in its group.
+func slot(m *round.Machine, p wire.PeerID) int { return train.Place(group.Mine(m.Groups(), p), p) }
+
 // train makes the update of the round when its time has come.
 func (w *world) train(nd *node) {
 	r := nd.m.Round()
@@ -684,7 +688,7 @@ func (w *world) train(nd *node) {
 	}
 	nd.disk.nonce++ // training again gives another update
 	u := round.Update{Samples: uint64(10 + nd.id), Steps: 1, Loss: 1 / float64(r), Measured: train.Measured{Loss: 2, Metric: 0.5, Samples: 3}}
-	for i := range nd.m.Members() {
+	for i := range group.Mine(nd.m.Groups(), nd.peer) {
 		u.Slices = append(u.Slices, train.HashOf(fmt.Append(nil, "slice", r, i, nd.id, nd.disk.nonce)))
 	}
 	if nd.claim != nil {

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ type Averaging struct {
 	Values  []float32
 	Peers   int    // that take part, at most protocol.MaxTrainMembers
 	Rounds  int    // until the end
+	Group   int    // the most that average at once; 0: all
 	Codec   string // of package codec
 	Rule    string // of package robust
 	Dir     string // keeps what a member must find again; of this averaging alone
@@ -73,7 +75,7 @@ func (c *Averaging) settings() (*train.Settings, error) {
 		return nil, err
 	}
 	s := &train.Settings{
-		Mode: train.DiLoCo, Rounds: uint64(max(0, c.Rounds)), InnerSteps: 1, Codec: c.Codec, Rule: c.Rule, Group: uint64(max(0, c.Peers)),
+		Mode: train.DiLoCo, Rounds: uint64(max(0, c.Rounds)), InnerSteps: 1, Codec: c.Codec, Rule: c.Rule, Group: uint64(cmp.Or(max(0, c.Group), max(0, c.Peers))),
 		Quorum: train.Majority, MinPeers: uint64(max(0, c.Peers)), OuterLR: 1,
 	}
 	return s, s.Validate()

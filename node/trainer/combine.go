@@ -34,14 +34,14 @@ type sums struct {
 // combine applies the job's rule to the slices of some members.
 func (s *session) combine(d *roundData, r round.Reduce, headers map[wire.PeerID]*train.Header) (result []byte, rejected train.Set, err error) {
 	n := len(d.members)
-	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
+	lo, hi := d.span(d.me, int(s.job.Values))
 	update, back := s.codecs.of(n)
 	sum := &sums{rule: s.rule, codec: update, workers: s.workers(), lo: lo, n: hi - lo}
 	d.mu.Lock()
 	for i, p := range d.members {
 		data := d.slices[p]
 		if i == d.me && d.own != nil {
-			data = d.own[i]
+			data = d.own[d.lots[i].at]
 		}
 		switch {
 		case !r.From.Has(i):

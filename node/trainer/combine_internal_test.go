@@ -120,6 +120,7 @@ func TestClipStartsFromTheLastResult(t *testing.T) {
 	combine := func() float32 {
 		t.Helper()
 		d := &roundData{round: 1, members: members, me: 0, slices: map[wire.PeerID][]byte{"a": slice, "b": slice}}
+		d.deal([][]wire.PeerID{members})
 		b, _, err := s.combine(d, round.Reduce{Round: 1, From: train.All(2)}, headers)
 		if err != nil {
 			t.Fatal(err)

@@ -308,7 +308,7 @@ func (l *learner) give(ctx context.Context) error {
 	if d == nil || d.me < 0 {
 		return nil
 	}
-	n := len(d.members)
+	n := d.lots[d.me].n
 	u := round.Update{
 		Samples: l.work.samples, Steps: l.work.steps, Millis: uint64(l.now().Sub(l.work.started).Milliseconds()),
 		Loss: l.work.loss / float64(max(l.work.steps, 1)),
@@ -320,7 +320,7 @@ func (l *learner) give(ctx context.Context) error {
 		u.Measured = train.Measured{Loss: finite(l.valid.Loss), Metric: finite(l.valid.Metric), Samples: uint64(max(l.held, 0))}
 	}
 	encoder := s.encoder
-	if n == 1 {
+	if len(d.members) == 1 {
 		encoder = s.codecs.lone.Encoder(false)
 	}
 	own, hashes, err := l.encode(encoder, d)
@@ -333,13 +333,13 @@ func (l *learner) give(ctx context.Context) error {
 		}
 	}
 	u.Slices = hashes
-	if n > 1 { // what it commits to it has to have after a kill, too
+	if len(d.members) > 1 { // what it commits to it has to have after a kill, too
 		if err := s.files.writeUpdate(d.round, own); err != nil {
 			return err
 		}
 	}
 	d.mu.Lock()
-	d.own, d.lone = own, n == 1
+	d.own, d.lone = own, len(d.members) == 1
 	d.mu.Unlock()
 	return s.call(ctx, func() {
 		if err := s.machine.Update(d.round, u); err != nil && !errors.Is(err, round.ErrOver) {
@@ -351,7 +351,7 @@ func (l *learner) give(ctx context.Context) error {
 // encode makes the slices of the update for the members of a round, and their hashes: part after
 // part, which is computed, encoded and hashed while it is in the cache.
 func (l *learner) encode(encoder *codec.Encoder, d *roundData) ([][]byte, []train.Hash, error) {
-	n := len(d.members)
+	n := d.lots[d.me].n
 	own, hashes, errs := make([][]byte, n), make([]train.Hash, n), make([]error, n)
 	c := encoder.Codec()
 	unit, workers := c.Unit(), l.s.workers()
@@ -490,6 +490,14 @@ func (l *learner) set(o *train.Outcome) error {
 		}
 		l.mode.alone()
 		return nil
+	}
+	if len(d.groups) > 1 {
+		changed, err := l.merge(d, o, back)
+		if err != nil {
+			return err
+		}
+		l.changed = changed
+		return l.mode.apply(l.vector, changed)
 	}
 	for i, h := range o.Slices {
 		if h.IsZero() {

@@ -15,6 +15,8 @@ type roundData struct {
 	round   uint64
 	members []wire.PeerID
 	me      int // place of this peer, -1: none
+	groups  [][]wire.PeerID
+	lots    []lot // of each place
 	headers map[wire.PeerID]*train.Header
 
 	mu      sync.Mutex

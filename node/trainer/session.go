@@ -310,6 +310,7 @@ func (s *session) open() error {
 			round: n, members: members, me: train.Place(members, s.me), headers: map[wire.PeerID]*train.Header{},
 			slices: map[wire.PeerID][]byte{}, results: map[train.Hash][]byte{}, written: map[train.Hash]*writing{},
 		}
+		d.deal(s.machine.Groups())
 		s.data[n] = d
 		for r, old := range s.data {
 			if r < n {
@@ -484,8 +485,8 @@ func (s *session) reveal(owners []wire.PeerID) {
 		i := train.Place(d.members, p)
 		d.mu.Lock()
 		var data []byte
-		if i >= 0 && i < len(d.own) {
-			data = d.own[i]
+		if i >= 0 && d.lots[i].at < len(d.own) {
+			data = d.own[d.lots[i].at]
 		}
 		d.mu.Unlock()
 		if data == nil {
@@ -591,7 +592,7 @@ func (s *session) fetch(f round.Fetch) {
 	}
 	n := len(d.members)
 	_, back := s.codecs.of(n)
-	lo, hi := bound(f.Slice, n, int(s.job.Values)), bound(f.Slice+1, n, int(s.job.Values))
+	lo, hi := d.span(f.Slice, int(s.job.Values))
 	size := back.Size(lo, hi-lo)
 	from := append([]wire.PeerID{f.Owner}, d.members...)
 	s.task(func(ctx context.Context) {

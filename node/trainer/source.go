@@ -65,20 +65,19 @@ func (t *Trainer) Accept(ctx context.Context, from host.ID, p *train.Put) (into 
 		return nil, nil, wire.Errorf(wire.CodeNotHosting, "job %s is over here", p.Job.Short())
 	}
 	d, h := s.committed(ctx, from, p.Round)
-	if h == nil || d.me != int(p.Slice) || d.me >= len(h.Slices) {
+	if h == nil || d.me != int(p.Slice) || !d.together(from) || d.lots[d.me].at >= len(h.Slices) {
 		busy := wire.Errorf(wire.CodeBusy, "slice %d of round %d is not expected here now", p.Slice, p.Round)
 		busy.RetryAfterMs = 100
 		return nil, nil, busy
 	}
-	n := len(d.members)
-	lo, hi := bound(d.me, n, int(s.job.Values)), bound(d.me+1, n, int(s.job.Values))
-	update, _ := s.codecs.of(n)
+	lo, hi := d.span(d.me, int(s.job.Values))
+	update, _ := s.codecs.of(len(d.members))
 	if int(p.Bytes) != update.Size(lo, hi-lo) {
 		return nil, nil, wire.Errorf(wire.CodeBadRequest, "slice of %d bytes, want %d", p.Bytes, update.Size(lo, hi-lo))
 	}
 	into = s.room.get(int(p.Bytes))
 	return into, func(hash train.Hash) error {
-		if hash != h.Slices[d.me] {
+		if hash != h.Slices[d.lots[d.me].at] {
 			s.room.put(into)
 			return wire.Errorf(wire.CodeBadRequest, "slice with another hash than was committed to")
 		}

@@ -205,7 +205,7 @@ func (s *session) start(root train.Hash, samples uint64) error {
 	set := &s.job.Settings
 	s.machine, err = round.New(round.Config{
 		Job: s.id, Me: s.me, Quorum: set.Quorum, Whole: set.Mode == train.AllReduce, SilentRounds: set.SilentRounds,
-		Limit: mostMembers(set), Initiator: s.job.Initiator, Sign: s.sign, Admit: s.admit, Times: times(set),
+		Limit: protocol.MaxTrainMembers, Group: groupSize(set), Initiator: s.job.Initiator, Sign: s.sign, Admit: s.admit, Times: times(set),
 	}, saved, root)
 	if err != nil {
 		return err
@@ -398,7 +398,6 @@ func (s *session) initiate(ctx context.Context, tell func(waiting, want int)) er
 		}
 		changed := s.changed
 		s.mu.Unlock()
-		most := mostMembers(&s.job.Settings)
 		want := int(s.job.Settings.MinPeers)
 		tell(len(members), want)
 		wait := time.Hour
@@ -406,10 +405,10 @@ func (s *session) initiate(ctx context.Context, tell func(waiting, want int)) er
 			if enough.IsZero() {
 				enough = time.Now()
 			}
-			if wait = gatherTime - time.Since(enough); wait <= 0 || want == 1 || len(members) >= most {
+			if wait = gatherTime - time.Since(enough); wait <= 0 || want == 1 || len(members) >= max(want, int(s.job.Settings.Group)) {
 				slices.Sort(members)
-				if len(members) > most {
-					members = cut(members, s.me, most)
+				if len(members) > protocol.MaxTrainMembers {
+					members = cut(members, s.me, protocol.MaxTrainMembers)
 				}
 				return s.certifyFirst(members)
 			}
@@ -543,7 +542,7 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 		return s, fmt.Errorf("swarm.min_peers: %d, at most %d", w.MinPeers, maxMinPeers)
 	}
 	if minPeers > 0 || j.Swarm != nil && j.Swarm.MinPeers > 0 {
-		if err := rule.Check(min(int(s.MinPeers), mostMembers(&s))); err != nil {
+		if err := rule.Check(smallest(&s)); err != nil {
 			return s, fmt.Errorf("swarm.rule: with swarm.min_peers = %d: %w", w.MinPeers, err)
 		}
 	}
@@ -577,14 +576,6 @@ func roundRule(s *train.Settings) (robust.Rule, error) {
 		return robust.Rule{}, err
 	}
 	return ruleOf(snapshotRule)
-}
-
-// mostMembers is how many members a job has at most.
-func mostMembers(s *train.Settings) int {
-	if s.Mode == train.Gossip { // each sends to a few
-		return protocol.MaxTrainMembers
-	}
-	return int(min(s.Group, protocol.MaxTrainMembers))
 }
 
 // swarmFolder is where a run keeps what it must find again as a member.
