@@ -68,6 +68,7 @@ type cast struct {
 	precommit  *train.Vote
 	prevote    *train.Vote
 	second     *train.Certificate
+	vector     *train.Vector
 	membership wire.Membership
 }
 
@@ -115,6 +116,7 @@ func newCast(t *testing.T) *cast {
 	}
 	c.outcomeID = ident(c.outcome)
 	c.proposal = &train.Proposal{Job: c.jobID, Round: 1, ValidView: -1, Peer: specMembers[1], Outcome: *c.outcome} // place (1 + 0) mod 2
+	c.vector = &train.Vector{Job: c.jobID, Turn: 4, Peer: a, Base: hash(5), Samples: 723, Loss: 2.25, Data: []byte{1, 2, 3}}
 	c.precommit = &train.Vote{Job: c.jobID, Round: 1, Step: train.Precommit, Outcome: c.outcomeID, Peer: a}
 	c.prevote = &train.Vote{Job: c.jobID, Round: 1, View: 1, Step: train.Prevote, Peer: b}
 	c.second = &train.Certificate{Peer: b, Outcome: *c.outcome, Signers: train.Set(0).With(place(a)).With(place(b))}
@@ -176,6 +178,7 @@ func specVectors(t *testing.T) map[string][]byte {
 		"Precommit of peer A, bytes that are signed":               encode(c.precommit),
 		"Prevote of peer B against all, bytes that are signed":     encode(c.prevote),
 		"Certificate of round 1, passed on by peer B, whole frame": whole(train.TypeSealed, encode(seal(t, c.second))),
+		"Vector of peer A in turn 4, bytes that are signed":        encode(c.vector),
 		"Put of 3 bytes, two whole frames":                         append(whole(train.TypePut, encode(&train.Put{Job: c.jobID, Round: 1, Slice: 1, Bytes: 3})), whole(train.TypeData, []byte{1, 2, 3})...),
 		"Get, whole frame":                                         whole(train.TypeGet, encode(&train.Get{Job: c.jobID, Round: 1, Slice: 0, Result: hash(4)})),
 		"Chain from round 1 on, whole frame":                       whole(train.TypeChain, encode(&train.Chain{Job: c.jobID, From: 1})),
@@ -277,6 +280,7 @@ func TestSpecVectorsDecode(t *testing.T) {
 		"Proposal of round 1 and view 0, bytes that are signed":  new(train.Proposal),
 		"Precommit of peer A, bytes that are signed":             new(train.Vote),
 		"Prevote of peer B against all, bytes that are signed":   new(train.Vote),
+		"Vector of peer A in turn 4, bytes that are signed":      new(train.Vector),
 	} {
 		if err := wire.Decode(page(name), m); err != nil {
 			t.Errorf("%s: %v", name, err)
