@@ -108,21 +108,20 @@ func chosenSnapshot(repository string) (name, note string, err error) {
 	case !slices.ContainsFunc(all, func(s folder.Snapshot) bool { return s.Main }):
 		note += ", in which no revision is main"
 	default:
-		note += ", as that of main is not complete"
+		note += ", as that of main is not complete: " + folder.Complete(folder.Download(repository))
 	}
-	for i, other := range all[1:] {
+	for i, other := range others(all) {
 		if i == 0 {
 			note += "; to take another, name its folder:"
 		}
 		note += "\n  " + shell.Quote(other.Dir) + " of " + other.Written.Format("2006-01-02 15:04")
-		if other.Main {
-			note += ", main"
-		}
-		if !other.Complete {
-			note += ", not complete"
-		}
 	}
 	return onlyGGUF(s.Dir), note, nil
+}
+
+// others returns the snapshots that may be taken instead of the first: those that are complete.
+func others(all []folder.Snapshot) []folder.Snapshot {
+	return slices.DeleteFunc(slices.Clone(all[1:]), func(s folder.Snapshot) bool { return !s.Complete })
 }
 
 // firstOfSplit is the name of the first file of a split GGUF model.

@@ -174,7 +174,10 @@ func TestImportFromACacheByName(t *testing.T) {
 		}
 	}
 	check(run("run", "covey/Demo-1M", "hi"), "covey model import covey/Demo-1M, then covey run Demo-1M")
-	check(run("model", "import", "covey/Demo-1M"), "importing "+first+" of the cache of Hugging Face", filepath.Join(repository, "snapshots", "cut")+" of 20", "not complete", "imported Demo-1M: ")
+	check(run("model", "import", "covey/Demo-1M"), "importing "+first+" of the cache of Hugging Face", "imported Demo-1M: ")
+	if out := run("model", "import", "covey/Demo-1M"); strings.Contains(out, filepath.Join("snapshots", "cut")) {
+		t.Errorf("a snapshot that is not complete is offered: %q", out)
+	}
 	check(run("run", "covey/Demo-1M", "hi"), "did you mean Demo-1M?")
 	for _, args := range [][]string{{"model", "import", "covey/other"}, {"run", "covey/other"}, {"model", "import", "https://huggingface.co/covey/other"}} {
 		check(run(args...), "looked in "+hub, "hf download covey/other, then covey model import covey/other")
@@ -186,6 +189,19 @@ func TestImportFromACacheByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(run("model", "import", repository), first+" of the cache of Hugging Face, its revision main")
+	const download = "hf download covey/Demo-1M --cache-dir "
+	if err := os.WriteFile(filepath.Join(repository, "refs", "main"), []byte("cut"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(run("model", "import", "covey/Demo-1M"), first+" of the cache of Hugging Face, as that of main is not complete: complete it with "+download+hub, "huggingface-cli download covey/Demo-1M")
+	cut := filepath.Join(repository, "snapshots", "cut")
+	if err := os.Symlink(filepath.Join("..", "..", "blobs", "gone"), filepath.Join(cut, "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	check(run("model", "import", cut), "which is not there: the download is not complete, complete it with "+download+hub, "huggingface-cli download covey/Demo-1M")
+	if err := os.WriteFile(filepath.Join(repository, "refs", "main"), []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	blob, err := filepath.EvalSymlinks(filepath.Join(first, "config.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -61,7 +61,7 @@ func Snapshots(repository string) ([]Snapshot, error) {
 		out = append(out, Snapshot{Dir: f.Path(), Revision: e.Name(), Main: e.Name() == main, Complete: f.complete(), Written: info.ModTime()})
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("the cache has no files of the model: download it with %s (%w)", download(repository, ""), fs.ErrNotExist)
+		return nil, fmt.Errorf("the cache has no files of the model: download it with %s (%w)", Download(repository), fs.ErrNotExist)
 	}
 	slices.SortStableFunc(out, func(a, b Snapshot) int {
 		return cmp.Or(falseLast(a.Complete, b.Complete), falseLast(a.Main, b.Main), b.Written.Compare(a.Written), strings.Compare(a.Revision, b.Revision))
@@ -206,7 +206,24 @@ func (f *Folder) Download(file string) (command string, whole bool) {
 	return command, true
 }
 
-// download is the command that downloads into a cached repository.
+// Complete says how to complete the download of the folder.
+func (f *Folder) Complete() string {
+	command, whole := f.Download("")
+	if !whole {
+		return "run it again"
+	}
+	return Complete(command)
+}
+
+// Complete says with which command to complete a download, an older program of Hugging Face's included.
+func Complete(command string) string {
+	return fmt.Sprintf("complete it with %s (with an older huggingface_hub: huggingface-cli%s)", command, strings.TrimPrefix(command, "hf"))
+}
+
+// Download is the command that downloads a model into its cached repository.
+func Download(repository string) string { return download(repository, "") }
+
+// download is the command that downloads a file, or all if it is empty, into a cached repository.
 func download(repository, file string) string {
 	command := words("hf", "download", hubName(repository), file)
 	if cache := filepath.Dir(repository); filepath.Base(cache) != "hub" { // not as hf itself would choose it

@@ -131,7 +131,7 @@ func (f *Folder) explain(name string, err error) error {
 		switch _, statErr := f.root.Stat(at); {
 		case statErr == nil:
 		case errors.Is(statErr, fs.ErrNotExist):
-			return fmt.Errorf("%q is a link to %q, which is not there: the download is not complete, run it again", link, to)
+			return fmt.Errorf("%q is a link to %q, which is not there: the download is not complete, %s", link, to, f.Complete())
 		case f.leadsOut(at):
 			return fmt.Errorf("%q is a link to %q, which is not in %s: copy the files themselves to a new folder with cp -rL, look at them, and import that (%w)", link, to, f.path, err)
 		default:

@@ -219,7 +219,11 @@ func (s *Sentence) readPooling(in *folder.Folder, folder string) error {
 func openTensors(in *folder.Folder) (*safetensors.Set, error) {
 	index, err := in.Read("model.safetensors.index.json", maxIndex)
 	if err == nil {
-		return safetensors.OpenIndex(in, index)
+		s, err := safetensors.OpenIndex(in, index)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w; %s", err, in.Complete())
+		}
+		return s, err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -44,8 +44,7 @@ func noConfig(in *folder.Folder) error {
 	case in.Has("params.json"):
 		advice = "take the model in the layout of Hugging Face's transformers"
 	case repository != "":
-		command, _ := in.Download("")
-		advice = "the download is not complete, go on with it: " + command
+		advice = "the download is not complete, " + in.Complete()
 	default:
 		return ErrNoConfig
 	}

@@ -52,7 +52,7 @@ func OpenIndex(root Opener, index []byte) (*Set, error) {
 	names = slices.Compact(names)
 	s, err := OpenFiles(root, names)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: the download is not complete, run it again: %w", missing(root, names), err)
+		return nil, fmt.Errorf("%s: the download is not complete: %w", missing(root, names), err)
 	}
 	if err != nil {
 		return nil, err
