@@ -60,7 +60,8 @@ const tokenizerFile = "file"
 // Inspect opens the data of a job and returns its Schema. Of a table it reads all rows; means
 // and deviations are those of the rows for training, as a run of the job has them.
 func Inspect(ctx context.Context, j *Job) (*Schema, error) {
-	if err := j.validate(true); err != nil {
+	endless := j.Train.Epochs == 0 && j.Train.Steps == 0 // else it may be inspected to be trained alone
+	if err := j.validate(endless); err != nil {
 		return nil, err
 	}
 	d, err := j.open(ctx, func(data.Bad) {}, openOptions{inspect: true})
