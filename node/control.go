@@ -219,14 +219,11 @@ func (r *running) getStatus(w http.ResponseWriter, _ *http.Request) error {
 
 // diskFull tells why nothing can be stored now and what to do, "" if something can.
 func (r *running) diskFull() string {
-	why := r.store.Stat().Full
-	switch {
-	case why == "":
-		return ""
-	case len(r.catalog.List()) == 0:
-		return why + "; make room"
+	st := r.store.Stat()
+	if st.Mend == "" {
+		return st.Full
 	}
-	return why + "; remove models or make room"
+	return st.Full + "; " + st.Mend
 }
 
 func (r *running) getRoute(w http.ResponseWriter, req *http.Request) error {

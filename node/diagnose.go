@@ -74,7 +74,7 @@ func (r *running) facts(ctx context.Context, speed bool) (*doctor.Facts, error) 
 		return nil, err
 	}
 	stat := r.store.Stat()
-	d.Used, d.Room, d.Full, d.Damaged = stat.DiskBytes, stat.Free, stat.Full, stat.Quarantined
+	d.Used, d.Room, d.Full, d.Mend, d.Damaged = stat.DiskBytes, stat.Free, stat.Full, stat.Mend, stat.Quarantined
 	f.Disk = d
 	f.Peers = r.peerFacts(ctx, speed)
 	return f, nil
@@ -100,7 +100,7 @@ func diskFacts(cfg *Config) (*doctor.Disk, error) {
 	}
 	return &doctor.Disk{
 		Free: s.Free, Total: s.Total, Margin: s.Margin, Used: s.Used, Room: s.Room, Limit: int64(cfg.Limits.Disk),
-		Models: s.Models, Full: s.Full,
+		Models: s.Models, Full: s.Full, Mend: s.Mend,
 	}, nil
 }
 

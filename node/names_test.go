@@ -126,7 +126,7 @@ func TestFullStore(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != 507 || !strings.Contains(refused.Message, "raise the limit (covey up --disk") || strings.Contains(refused.Message, "covey model rm") {
 		t.Errorf("got %v", err)
 	}
-	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1.0 KiB") {
+	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1 MiB is used up; raise the limit (covey up --disk, or limits.disk in config.toml) by at least") {
 		t.Errorf("status says %q", st.DiskFull)
 	}
 }

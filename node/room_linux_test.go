@@ -14,7 +14,7 @@ import (
 // full and what to do.
 func TestStartWithoutRoom(t *testing.T) {
 	t.Parallel()
-	const mend = "; make room on the disk, or choose another directory with --data"
+	const mend = "or choose a directory on another disk (covey up --data)"
 	dir := t.TempDir()
 	blocks := filepath.Join(dir, "store", "blocks")
 	err := errors.Join(os.MkdirAll(blocks, 0o700), os.Symlink("/dev/full", filepath.Join(blocks, "MANIFEST-REWRITE")))
@@ -28,11 +28,11 @@ func TestStartWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = n.Run(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "no room for files of the store: the disk has ") && !strings.Contains(err.Error(), "the disk was full a moment ago") || !strings.HasSuffix(err.Error(), mend) {
+	if err == nil || !strings.HasSuffix(err.Error(), mend) && !strings.HasSuffix(err.Error(), ": try again") {
 		t.Errorf("the store has no room: %v", err)
 	}
 	err = noRoom(dir, fmt.Errorf("open credentials: %w", syscall.ENOSPC))
-	if want := "no room for files of the node: the disk of " + dir + " has "; !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), mend) || !errors.Is(err, syscall.ENOSPC) {
+	if want := "no room for files of the node in " + dir + ": the disk"; !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "another d") || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("the credentials have no room: %v", err)
 	}
 	if err := noRoom(dir, os.ErrPermission); err != os.ErrPermission {

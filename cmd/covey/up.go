@@ -210,12 +210,16 @@ func stopped(ended <-chan error) error {
 	return <-ended
 }
 
-// tellMembership says what is wrong with the node's membership, or else when no peer of the
+// tellMembership says that the disk is full, what is wrong with the node's membership, or else when no peer of the
 // swarm that a token leads to can be reached, why, and when one can then.
 func (u *upOptions) tellMembership(ctx context.Context, join string, at *node.Endpoint, out io.Writer) {
 	c := &api.Client{Base: at.URL, Key: at.Key}
 	var st api.Status
-	if err := c.Get(ctx, "/covey/v1/status", nil, &st); err == nil && st.Membership.Ended() {
+	err := c.Get(ctx, "/covey/v1/status", nil, &st)
+	if err == nil && st.DiskFull != "" {
+		fmt.Fprintln(out, "no model can be stored: "+st.DiskFull)
+	}
+	if err == nil && st.Membership.Ended() {
 		fmt.Fprintln(out, st.Membership.Problem)
 		return
 	}

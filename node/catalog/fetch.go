@@ -31,7 +31,7 @@ func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.
 		return here, ctx.Err()
 	}
 	if err := c.store.CheckModel(c.Missing(m, r)); err != nil {
-		return exchange.Stats{}, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), c.roomHint(err))
+		return exchange.Stats{}, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), err)
 	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
 	if err != nil {

@@ -64,7 +64,7 @@ func (c *Catalog) Import(ctx context.Context, ck *model.Checkpoint, name string,
 	name = CutLatest(name)
 	m, err := c.importAs(ctx, ck, name, p)
 	if err != nil {
-		return nil, fmt.Errorf("import model %q: %w", name, c.roomHint(err))
+		return nil, fmt.Errorf("import model %q: %w", name, err)
 	}
 	return m, nil
 }

@@ -2,8 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	cid "github.com/ipfs/go-cid"
@@ -81,22 +79,19 @@ func alike(a, b *wire.Manifest) bool {
 	return a.Bytes == b.Bytes && a.Quantization == b.Quantization && a.Arch == b.Arch && len(a.Parts) == len(b.Parts)
 }
 
-// roomHint adds what to do to an error of a full disk.
-func (c *Catalog) roomHint(err error) error {
-	var full *store.SpaceError
-	if !errors.As(err, &full) {
-		return err
+// Sharing returns the names of the other models that have blocks of a model.
+func (c *Catalog) Sharing(m *Model) (names []string) {
+	own := map[cid.Cid]bool{}
+	for _, b := range blocksOf(m.Manifest, m.Manifest.Whole()) {
+		own[b.id] = true
 	}
-	switch {
-	case full.Margin == 0 && len(c.List()) == 0:
-		return fmt.Errorf("%w; raise the limit (covey up --disk, or limits.disk in config.toml)", err)
-	case full.Margin == 0:
-		return fmt.Errorf("%w; remove a model (covey model ls, covey model rm MODEL) or raise the limit (covey up --disk, or limits.disk in config.toml)", err)
+	for _, other := range c.List() {
+		shares := func(b sized) bool { return own[b.id] }
+		if other.CID != m.CID && slices.ContainsFunc(blocksOf(other.Manifest, other.Manifest.Whole()), shares) {
+			names = append(names, other.Name)
+		}
 	}
-	if len(c.List()) == 0 {
-		return fmt.Errorf("%w; make room on the disk", err)
-	}
-	return fmt.Errorf("%w; make room on the disk, or remove a model (covey model ls, covey model rm MODEL)", err)
+	return names
 }
 
 // PartSizes returns what each part of a model takes, in their order: blocks of its own, and

@@ -150,7 +150,9 @@ var broken = []struct {
 	{"another clock wrong", func(f *doctor.Facts) {
 		f.Peers = append(f.Peers, doctor.Peer{Name: "x", State: doctor.Direct, Timed: true, Clock: time.Hour})
 	}, []string{"clock warn the clocks of 1 peer are wrong"}},
-	{"full disk", func(f *doctor.Facts) { f.Disk.Full = "the disk has 1 GiB free, and 5 GiB must stay free" }, []string{"disk fail the disk is full for models, and the node is read-only: the disk has 1 GiB"}},
+	{"full disk", func(f *doctor.Facts) {
+		f.Disk.Full, f.Disk.Mend = "the disk has 1024 MiB free, and 5120 MiB must stay free", "remove at least 4097 MiB"
+	}, []string{"disk fail the disk is full for models, and the node is read-only: the disk has 1024 MiB"}},
 	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk is full for models"}},
 	{"nearly full disk with a limit", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Limit = 9*gib, 20*gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
@@ -277,113 +279,118 @@ func TestExamine(t *testing.T) {
 }
 
 // TestExamineTells spoils a node that is named with --data, and looks what a finding says and advises.
+// alone takes away what is known of others.
+func alone(f *doctor.Facts) { f.Peers, f.Network.Seen, f.Network.Relays = nil, nil, nil }
+
+// told are the sentences of findings of facts that differ from healthy ones in one thing.
+var told = []struct {
+	name, check string
+	spoil       func(f *doctor.Facts)
+	want        string // WHAT → DO
+}{
+	{
+		"no node", "data",
+		func(f *doctor.Facts) { f.Running = false },
+		"no node runs on /d: what follows was found from outside → start it with covey up --data /d",
+	},
+	{
+		"no directory", "data",
+		func(f *doctor.Facts) { f.Running, f.Data.Missing = false, true },
+		"/d is not there yet, and no node runs on it → start one with covey up --data /d, and --join TOKEN to join a swarm; or name another directory with --data",
+	},
+	{
+		"no swarm", "membership",
+		func(f *doctor.Facts) { f.Running, f.Membership = false, nil },
+		"this machine is of no swarm yet: covey up --data /d founds one, covey up --data /d --join TOKEN joins one → ",
+	},
+	{
+		"an old token", "membership",
+		func(f *doctor.Facts) { f.Membership, f.Token = nil, &doctor.Token{Expires: now.Add(-time.Hour)} },
+		"the token expired on " + now.Add(-time.Hour).Local().Format(time.DateTime) + ", 1h ago, before a peer of the swarm accepted it from this machine → ask the founder or a deputy for a token of covey invite, and start with covey up --data /d --join TOKEN",
+	},
+	{
+		"a founder alone", "reach",
+		func(f *doctor.Facts) { alone(f); f.Membership.State = "founder" },
+		"no other peer has joined yet: covey invite --data /d makes a token, covey up --join TOKEN joins with it on another machine → ",
+	},
+	{
+		"a founder alone", "udp",
+		alone,
+		"no other peer is known to try it with → ",
+	},
+	{
+		"peers that tell no UDP address", "udp",
+		func(f *doctor.Facts) {
+			f.Peers = f.Peers[1:]
+			f.Peers[0].Probes = nil
+		},
+		"no UDP address of cellar is known to try → ",
+	},
+	{
+		"a peer that refuses", "udp",
+		func(f *doctor.Facts) {
+			f.Peers = f.Peers[:1]
+			away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Refused), udp("11.0.0.1", doctor.Refused))
+		},
+		"no answer over UDP from attic: see reach → ",
+	},
+	{
+		"called by peers alone", "nat",
+		func(f *doctor.Facts) { f.Network.Seen = nil },
+		"whether a router is before this machine is not known: the other side made all connections, and only peers that this node connects to tell how they see it → ",
+	},
+	{
+		"no node", "nat",
+		func(f *doctor.Facts) { f.Running, f.Network.Seen = false, nil },
+		"whether a router is before this machine is not known: peers tell that to a node that runs → ",
+	},
+	{
+		"a full disk", "disk",
+		func(f *doctor.Facts) { f.Disk.Full, f.Disk.Models = "it has none free", 1 },
+		"the disk is full for models, and the node is read-only: it has none free (models use 0 B and can use 0 B more, no limit) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files",
+	},
+	{
+		"a local address, nobody connected", "ipv4",
+		alone,
+		"192.168.1.2 (of the local network); no peer is connected that could tell whether others reach this machine from outside → ",
+	},
+	{
+		"a local address behind a router", "ipv4",
+		func(*doctor.Facts) {},
+		"192.168.1.2 (of the local network), 11.0.0.9 to peers outside; no peer has told yet whether others reach this machine from outside → ",
+	},
+	{
+		"an address of examples, as of containers", "nat",
+		func(f *doctor.Facts) {
+			f.Network.Addrs4, f.Network.Seen = []string{"192.0.2.2"}, []doctor.Seen{{Proto: "tcp", Local: "192.0.2.2:24001", As: "192.0.2.2:24001", Peer: "attic", At: "192.0.2.3"}}
+		},
+		"none between this machine and its peers → ",
+	},
+	{
+		"on one network with its peers", "relay",
+		func(f *doctor.Facts) { f.Network.Seen, f.Network.Relays = nil, nil },
+		"none needed for the connected peers: no router between them and this machine is known of; it relays for no others → ",
+	},
+	{
+		"a public address", "relay",
+		func(f *doctor.Facts) {
+			alone(f)
+			f.Network.Addrs4, f.Network.Public4 = []string{"11.0.0.9"}, "11.0.0.9"
+		},
+		"none needed: 11.0.0.9 of this machine is a public address; it relays for no others → ",
+	},
+	{
+		"reached", "relay",
+		func(f *doctor.Facts) {
+			f.Network.Relays, f.Network.Reachable, f.Network.Relaying = nil, []string{"tcp 11.0.0.9:24001"}, true
+		},
+		"none needed: others reach this machine at tcp 11.0.0.9:24001; it relays for others → ",
+	},
+}
+
 func TestExamineTells(t *testing.T) {
 	t.Parallel()
-	alone := func(f *doctor.Facts) { f.Peers, f.Network.Seen, f.Network.Relays = nil, nil, nil }
-	for _, c := range []struct {
-		name, check string
-		spoil       func(f *doctor.Facts)
-		want        string // WHAT → DO
-	}{
-		{
-			"no node", "data",
-			func(f *doctor.Facts) { f.Running = false },
-			"no node runs on /d: what follows was found from outside → start it with covey up --data /d",
-		},
-		{
-			"no directory", "data",
-			func(f *doctor.Facts) { f.Running, f.Data.Missing = false, true },
-			"/d is not there yet, and no node runs on it → start one with covey up --data /d, and --join TOKEN to join a swarm; or name another directory with --data",
-		},
-		{
-			"no swarm", "membership",
-			func(f *doctor.Facts) { f.Running, f.Membership = false, nil },
-			"this machine is of no swarm yet: covey up --data /d founds one, covey up --data /d --join TOKEN joins one → ",
-		},
-		{
-			"an old token", "membership",
-			func(f *doctor.Facts) { f.Membership, f.Token = nil, &doctor.Token{Expires: now.Add(-time.Hour)} },
-			"the token expired on " + now.Add(-time.Hour).Local().Format(time.DateTime) + ", 1h ago, before a peer of the swarm accepted it from this machine → ask the founder or a deputy for a token of covey invite, and start with covey up --data /d --join TOKEN",
-		},
-		{
-			"a founder alone", "reach",
-			func(f *doctor.Facts) { alone(f); f.Membership.State = "founder" },
-			"no other peer has joined yet: covey invite --data /d makes a token, covey up --join TOKEN joins with it on another machine → ",
-		},
-		{
-			"a founder alone", "udp",
-			alone,
-			"no other peer is known to try it with → ",
-		},
-		{
-			"peers that tell no UDP address", "udp",
-			func(f *doctor.Facts) {
-				f.Peers = f.Peers[1:]
-				f.Peers[0].Probes = nil
-			},
-			"no UDP address of cellar is known to try → ",
-		},
-		{
-			"a peer that refuses", "udp",
-			func(f *doctor.Facts) {
-				f.Peers = f.Peers[:1]
-				away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Refused), udp("11.0.0.1", doctor.Refused))
-			},
-			"no answer over UDP from attic: see reach → ",
-		},
-		{
-			"called by peers alone", "nat",
-			func(f *doctor.Facts) { f.Network.Seen = nil },
-			"whether a router is before this machine is not known: the other side made all connections, and only peers that this node connects to tell how they see it → ",
-		},
-		{
-			"no node", "nat",
-			func(f *doctor.Facts) { f.Running, f.Network.Seen = false, nil },
-			"whether a router is before this machine is not known: peers tell that to a node that runs → ",
-		},
-		{
-			"a full disk", "disk",
-			func(f *doctor.Facts) { f.Disk.Full, f.Disk.Models = "it has none free", 1 },
-			"the disk is full for models, and the node is read-only: it has none free (40.0 GiB of 100.0 GiB free, of which 5.0 GiB must stay free; models use 0 B and can use 0 B more, no limit) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files",
-		},
-		{
-			"a local address, nobody connected", "ipv4",
-			alone,
-			"192.168.1.2 (of the local network); no peer is connected that could tell whether others reach this machine from outside → ",
-		},
-		{
-			"a local address behind a router", "ipv4",
-			func(*doctor.Facts) {},
-			"192.168.1.2 (of the local network), 11.0.0.9 to peers outside; no peer has told yet whether others reach this machine from outside → ",
-		},
-		{
-			"an address of examples, as of containers", "nat",
-			func(f *doctor.Facts) {
-				f.Network.Addrs4, f.Network.Seen = []string{"192.0.2.2"}, []doctor.Seen{{Proto: "tcp", Local: "192.0.2.2:24001", As: "192.0.2.2:24001", Peer: "attic", At: "192.0.2.3"}}
-			},
-			"none between this machine and its peers → ",
-		},
-		{
-			"on one network with its peers", "relay",
-			func(f *doctor.Facts) { f.Network.Seen, f.Network.Relays = nil, nil },
-			"none needed for the connected peers: no router between them and this machine is known of; it relays for no others → ",
-		},
-		{
-			"a public address", "relay",
-			func(f *doctor.Facts) {
-				alone(f)
-				f.Network.Addrs4, f.Network.Public4 = []string{"11.0.0.9"}, "11.0.0.9"
-			},
-			"none needed: 11.0.0.9 of this machine is a public address; it relays for no others → ",
-		},
-		{
-			"reached", "relay",
-			func(f *doctor.Facts) {
-				f.Network.Relays, f.Network.Reachable, f.Network.Relaying = nil, []string{"tcp 11.0.0.9:24001"}, true
-			},
-			"none needed: others reach this machine at tcp 11.0.0.9:24001; it relays for others → ",
-		},
-	} {
+	for _, c := range told {
 		t.Run(c.name+", "+c.check, func(t *testing.T) {
 			t.Parallel()
 			f := healthy()

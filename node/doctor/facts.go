@@ -44,11 +44,11 @@ type Token struct {
 
 // Disk is the disk of the data directory.
 type Disk struct {
-	Free, Total, Margin int64 // of the disk; the margin must stay free
-	Used, Room, Limit   int64 // of the store; room: that models can take; limit 0: none
-	Models              int   // there are
-	Full                string
-	Damaged             int // blocks
+	Free, Total, Margin int64  // of the disk; the margin must stay free
+	Used, Room, Limit   int64  // of the store; room: that models can take; limit 0: none
+	Models              int    // there are
+	Full, Mend          string // why no model can be stored, and what to do
+	Damaged             int    // blocks
 }
 
 // Memory is the machine's.

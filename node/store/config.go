@@ -19,7 +19,7 @@ type Config struct {
 	Limit int64
 	// MarginBytes and MarginPercent say how much of the disk stays free whatever the
 	// limit: the greater of the two, and not less than the database needs for files of its
-	// own. Zero values mean 512 MiB and 5 %.
+	// own. Zero values mean 512 MiB, of a disk of less than 2 GiB a quarter (Linux), and 5 %.
 	MarginBytes   int64
 	MarginPercent float64
 	// Links returns what a block of structure refers to: further blocks of structure and
@@ -45,6 +45,7 @@ type Config struct {
 // The least that stays free on a disk, for its other users too.
 const (
 	defaultMarginBytes   = 512 << 20
+	smallDiskPart        = 4 // of a small disk not more than a quarter
 	defaultMarginPercent = 5
 	defaultEvery         = 10 * time.Minute
 )
@@ -68,9 +69,6 @@ func (c *Config) Validate() error {
 }
 
 func (c Config) withDefaults() Config {
-	if c.MarginBytes == 0 {
-		c.MarginBytes = defaultMarginBytes
-	}
 	if c.MarginPercent == 0 {
 		c.MarginPercent = defaultMarginPercent
 	}

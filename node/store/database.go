@@ -135,14 +135,14 @@ func (s *Store) openFitting() (*badger.DB, error) {
 		}
 		s.cfg.Log.Warn("database does not open for reading", "err", readErr)
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
-		return nil, opening(s.openBytes(), free, err)
+		return nil, s.lacks(s.openBytes(), free, err)
 	}
 	switch {
 	case err == nil:
 		openDatabases.Store(s.realDir(), true)
 	case isFull(err):
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
-		return nil, opening(s.openBytes(), free, err)
+		return nil, s.lacks(s.openBytes(), free, err)
 	}
 	return db, err
 }

@@ -72,24 +72,32 @@ func childOfDiskTest() {
 	case "true":
 		err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
 		if err == nil {
-			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskBytes))
+			err = syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", sizeOf(task)))
 		}
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(noMount)
 		}
 	case "false":
-		d.budget = store.NewBudget(dir, diskBytes)
+		d.budget = store.NewBudget(dir, sizeOf(task))
 	}
 	if err := map[string]func(*smallFS) error{
 		"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain,
 		"owed": owedOverRestart, "gives": givesBack, "few": fewWithoutRoom, "discard": discardOwed, "log": logWithoutRoom,
-		"takes": takesWhatItIs,
+		"takes": takesWhatItIs, "small": modelOnSmallDisk,
 	}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// sizeOf returns the size of the disk of a task.
+func sizeOf(task string) int64 {
+	if task == "small" {
+		return 400e6
+	}
+	return diskBytes
 }
 
 // smallFS is a small disk.

@@ -65,16 +65,21 @@ type SpaceError struct {
 	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
 	Extra  int64 // bytes for files that the store makes before what is to be written
 	Opens  bool  // Need is what the database takes to be opened for writing, and includes Margin
+	Owed   bool  // what was removed occupies its space until there is room
+	Limit  int64 // the owner's, in bytes
+	Models bool  // there are models that could be removed
+	Total  int64 // bytes of the disk
+	Least  int64 // bytes that a disk must have for this, if that is more than Total; else 0
 	Cause  error // of the operating system, if it was asked
 }
 
-// opening returns the error of a database that has no room for its own files.
-func opening(need, free int64, cause error) *SpaceError {
-	return &SpaceError{Need: need, Free: free, Margin: need, Opens: true, Cause: cause}
+// lacks returns the error of a database that has no room for its own files.
+func (s *Store) lacks(need, free int64, cause error) *SpaceError {
+	return s.advise(&SpaceError{Need: need, Free: free, Margin: need, Opens: true, Cause: cause})
 }
 
-// Error tells what is short: the disk or the owner's limit. Where that was so only for a moment,
-// it tells that.
+// Error tells what is short, the disk or the owner's limit, and what to do. Where it was so only
+// for a moment, it tells that.
 func (e *SpaceError) Error() string {
 	need := e.Need + e.Margin + e.Extra
 	if e.Opens {
@@ -82,17 +87,13 @@ func (e *SpaceError) Error() string {
 	}
 	switch {
 	case e.Free >= need && e.Margin > 0:
-		return fmt.Sprintf("the disk was full a moment ago, and has %s free now: try again", BytesText(e.Free))
+		return fmt.Sprintf("the disk was full a moment ago, and has %s free now: try again", haveText(e.Free))
 	case e.Margin == 0:
-		return fmt.Sprintf("no room for %s: %s are left of the disk limit", BytesText(e.Need), BytesText(e.Free))
+		return fmt.Sprintf("no room for %s: %s are left of the disk limit of %s; %s", needText(e.Need), haveText(e.Free), needText(e.Limit), e.mend())
 	case e.Opens:
-		return fmt.Sprintf("no room for files of the store: the disk has %s free, and they take %s", BytesText(e.Free), BytesText(e.Need))
+		return fmt.Sprintf("no room for files of the store: the disk has %s free, and they take %s; %s", haveText(e.Free), needText(e.Need), e.mend())
 	}
-	text := fmt.Sprintf("no room for %s: the disk has %s free, and %s must stay free", BytesText(e.Need), BytesText(e.Free), BytesText(e.Margin))
-	if e.Extra > 0 {
-		text += fmt.Sprintf(" beside %s for files of the store", BytesText(e.Extra))
-	}
-	return text
+	return fmt.Sprintf("no room for %s: %s; %s", needText(e.Need), e.disk(), e.mend())
 }
 
 // Unwrap returns the error of the operating system, if there was one.

@@ -278,7 +278,7 @@ func (s *Store) reopen() (*badger.DB, error) {
 		return db, nil
 	default:
 		free, _, _ := s.cfg.Space(s.cfg.Dir)
-		return nil, opening(s.openBytes(), free, errUnclosed)
+		return nil, s.lacks(s.openBytes(), free, errUnclosed)
 	}
 }
 

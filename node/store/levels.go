@@ -140,7 +140,7 @@ func (s *Store) checkTreeRoom() error {
 	need := max(0, s.treeBytes()-s.reserveForTables())
 	free, _, err := s.cfg.Space(s.cfg.Dir)
 	if err == nil && free < need {
-		return opening(need, free, nil)
+		return s.lacks(need, free, nil)
 	}
 	return err
 }
@@ -152,7 +152,7 @@ func (s *Store) lendRoom(need int64) (give func(), err error) {
 		return nil, err
 	}
 	if free < need {
-		return nil, opening(need, free, nil)
+		return nil, s.lacks(need, free, nil)
 	}
 	if !s.cfg.tuning.roomForMaps { // nothing would draw on it
 		return func() {}, nil
@@ -167,7 +167,7 @@ func (s *Store) lendRoom(need int64) (give func(), err error) {
 		give()
 		if isFull(err) {
 			free, _, _ = s.cfg.Space(s.cfg.Dir)
-			err = opening(need, free, nil)
+			err = s.lacks(need, free, nil)
 		}
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (s *Store) logless() bool {
 // noLog is the error of using a database that is logless.
 func (s *Store) noLog() error {
 	free, _, _ := s.cfg.Space(s.cfg.Dir)
-	return opening(s.openBytes(), free, nil)
+	return s.lacks(s.openBytes(), free, nil)
 }
 
 // openBytes is how much the database needs on the disk to open: a log of changes, a log file

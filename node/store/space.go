@@ -15,7 +15,7 @@ func (s *Store) diskRoom() (left, margin int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	margin = max(s.cfg.MarginBytes, int64(float64(total)*s.cfg.MarginPercent/100), s.openBytes())
+	margin = s.margin(total)
 	return free + s.roomKept() - margin, margin, nil
 }
 
@@ -86,7 +86,7 @@ func (s *Store) writableFor(size, extra int64) error {
 // noRoom is the error of what does not fit into what is left.
 func (s *Store) noRoom(size, left, margin, extra int64) error {
 	s.tell()
-	return &SpaceError{Need: size, Free: max(0, left+margin+extra), Margin: margin, Extra: extra}
+	return s.advise(&SpaceError{Need: size, Free: max(0, left+margin+extra), Margin: margin, Extra: extra})
 }
 
 // inAdvance returns how many bytes the file that is written to still takes, and how much of the
@@ -162,28 +162,28 @@ func (s *Store) free() int64 {
 	return s.modelRoom()
 }
 
-// full tells why nothing can be stored now, "" if something can.
-func (s *Store) full() string {
+// full tells why nothing can be stored now and what to do, "" if something can.
+func (s *Store) full() (why, mend string) {
 	left, margin, err := s.room()
-	files := s.filesMissing()
-	switch {
-	case err != nil:
-		return err.Error()
-	case left <= 0 && margin == 0:
-		return fmt.Sprintf("the disk limit of %s is used up", BytesText(s.cfg.Limit))
-	case left <= 0:
-		return fmt.Sprintf("the disk has %s free, and %s must stay free", BytesText(left+margin), BytesText(margin))
-	case margin > 0 && left <= files:
-		return fmt.Sprintf("the disk has %s free, and %s must stay free beside %s for files of the store", BytesText(left+margin), BytesText(margin), BytesText(files))
-	case s.away.Load():
-		return "the disk was full"
+	if err != nil {
+		return err.Error(), ""
 	}
-	return ""
+	e := &SpaceError{Need: 1, Free: max(0, left+margin), Margin: margin}
+	switch files := s.filesMissing(); {
+	case left <= 0 && margin == 0:
+		return fmt.Sprintf("the disk limit of %s is used up", needText(s.cfg.Limit)), s.advise(e).mend()
+	case margin > 0 && left <= files:
+		e.Extra = files
+		return e.disk(), s.advise(e).mend()
+	case s.away.Load():
+		return "the disk was full", "the store goes on by itself"
+	}
+	return "", ""
 }
 
 // tell logs when the store begins and ends to take no blocks for lack of room.
 func (s *Store) tell() {
-	why := s.full()
+	why, mend := s.full()
 	if left, margin, err := s.room(); why == "" && s.told.Load() && err == nil && margin > 0 && left < s.openBytes() {
 		return // not worth telling: the next block may be the last
 	}
@@ -191,7 +191,7 @@ func (s *Store) tell() {
 		return
 	}
 	if why != "" {
-		s.cfg.Log.Warn("no room: the store is read-only", "why", why)
+		s.cfg.Log.Warn("no room: the store is read-only", "why", why, "mend", mend)
 		return
 	}
 	s.cfg.Log.Info("there is room again: the store takes blocks")
@@ -257,12 +257,9 @@ func (s *Store) makeWritable(freeing bool) error {
 // noRoomToOpen is the error of a database that cannot be opened for writing. What was to be
 // freed is owed, see Run.
 func (s *Store) noRoomToOpen(need, free int64, freeing bool) error {
-	err := opening(need, free, nil)
-	if !freeing {
-		return err
-	}
-	return fmt.Errorf("%w; delete other files of %s or more, and the space of what was removed is given back by itself when a node runs, or by covey model gc",
-		err, BytesText(max(need-free, startBytes)))
+	err := s.lacks(need, free, nil)
+	err.Owed = freeing
+	return err
 }
 
 // wrote takes note of an error of writing: after one of a full disk the database must be
@@ -274,7 +271,7 @@ func (s *Store) wrote(err error) error {
 	s.stuck.Store(true)
 	s.tell()
 	free, _, _ := s.cfg.Space(s.cfg.Dir)
-	return opening(s.openBytes(), free, err)
+	return s.lacks(s.openBytes(), free, err)
 }
 
 // measure counts the bytes that the database occupies on disk. Of the files that it writes

@@ -90,8 +90,9 @@ type Stat struct {
 	Limit       int64 `json:"limit"`       // the owner's; 0 is none
 	Free        int64 `json:"free"`        // that a model may still take
 	Quarantined int   `json:"quarantined"` // blocks found damaged and not put again
-	// Full tells why nothing can be stored now; it is empty if something can.
+	// Full tells why nothing can be stored now; it is empty if something can. Mend tells what to do.
 	Full string `json:"full,omitempty"`
+	Mend string `json:"mend,omitempty"`
 }
 
 // Open opens the store in cfg.Dir, or makes one. If the database is damaged so that Badger
@@ -277,7 +278,7 @@ func (s *Store) Stat() Stat {
 	s.mu.RUnlock()
 	st.Limit, st.DiskBytes = s.cfg.Limit, s.used.Load()
 	st.Free = s.free()
-	st.Full = s.full()
+	st.Full, st.Mend = s.full()
 	return st
 }
 

@@ -16,7 +16,7 @@ type Survey struct {
 	Used        int64  // by the store, about
 	Room        int64  // that a model could take
 	Models      int    // what is pinned or named
-	Full        string // why nothing could be stored; empty if something could
+	Full, Mend  string // why nothing could be stored, and what to do; empty if something could
 	Held        bool   // a process has it open
 }
 
@@ -46,7 +46,8 @@ func Look(cfg Config) (*Survey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at store %q: %w", cfg.Dir, err)
 	}
-	out := &Survey{Free: left + margin, Margin: margin, Used: s.used.Load(), Room: s.free(), Models: modelsAt(cfg.Dir), Full: s.full(), Held: held}
+	out := &Survey{Free: left + margin, Margin: margin, Used: s.used.Load(), Room: s.free(), Models: modelsAt(cfg.Dir), Held: held}
+	out.Full, out.Mend = s.full()
 	if _, out.Total, err = s.cfg.Space(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("look at store %q: %w", cfg.Dir, err)
 	}

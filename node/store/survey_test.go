@@ -50,12 +50,12 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.free.Store(4 << 30)
-	if v := look(); v.Held || v.Used < 8<<20 || !strings.Contains(v.Full, "the disk has 4.0 GiB free, and 5.0 GiB must stay free") {
+	if v := look(); v.Held || v.Used < 8<<20 || !strings.Contains(v.Full, "the disk has 4096 MiB free, and 5120 MiB must stay free") {
 		t.Errorf("on a full disk: %+v", v)
 	}
 	d.free.Store(50 << 30)
 	cfg.Limit = 1 << 20
-	if v := look(); !strings.Contains(v.Full, "the disk limit of 1.0 MiB is used up") {
+	if v := look(); !strings.Contains(v.Full, "the disk limit of 1 MiB is used up") {
 		t.Errorf("beyond the limit: %+v", v)
 	}
 }
