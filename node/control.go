@@ -310,12 +310,12 @@ func (r *running) postGC(w http.ResponseWriter, req *http.Request) error {
 			return err
 		}
 	}
-	st, err := r.store.GC(context.WithoutCancel(req.Context()))
+	done, err := r.collect(context.WithoutCancel(req.Context()))
 	if errors.Is(err, store.ErrPinsLost) {
 		return statusError{http.StatusConflict, fmt.Errorf("%w: look at covey model ls, pin or import what is to stay, then run covey model gc --accept-lost-pins", err)}
 	}
 	if err != nil {
 		return err
 	}
-	return answer(w, api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed})
+	return answer(w, done)
 }

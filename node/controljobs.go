@@ -124,7 +124,7 @@ func (r *running) retract(ctx context.Context, model string) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.store.GC(ctx)
+	_, err = r.collect(ctx)
 	r.announced(ctx)
 	return err
 }

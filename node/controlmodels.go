@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,6 +27,7 @@ func (r *running) describe(m *catalog.Model) api.Model {
 	v := api.Model{
 		Name: m.Name, CID: m.CID.String(), Task: m.Config.Task(), Arch: m.Config.Arch, Quantization: m.Manifest.Quantization, License: m.Manifest.License,
 		Bytes: size, BytesHere: here, Blocks: m.Config.Blocks(), Context: m.Config.ContextLen(), Pinned: r.catalog.Pinned(m.CID),
+		Served: slices.Contains(r.hosted(), m.CID),
 	}
 	if m.Manifest.Created > 0 {
 		v.Created = time.Unix(m.Manifest.Created, 0).UTC()
@@ -117,22 +119,67 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 		return unsaved
 	}
 	model, known := r.catalog.Find(id.String())
+	var removed []api.Removed
+	if known {
+		removed = append(removed, r.removed(model))
+	}
 	if err := r.catalog.Remove(id); err != nil {
 		return err
 	}
 	r.changes()
-	st, err := r.store.GC(req.Context())
+	done, err := r.collect(req.Context())
 	if unsaved != nil { // there may be room for it now
 		err = errors.Join(err, r.hosting.Save())
 	}
 	if err != nil {
 		return fmt.Errorf("removed, but its space was not reclaimed: %w", err)
 	}
-	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed}
+	done.Models = append(removed, done.Models...)
 	if known {
 		_, done.Stay = r.catalog.Size(model)
+		done.Sharing = r.catalog.Sharing(model)
 	}
 	return answer(w, done)
+}
+
+// removed describes a model that is about to go.
+func (r *running) removed(m *catalog.Model) api.Removed {
+	_, here := r.catalog.Size(m)
+	return api.Removed{Name: m.Name, CID: m.CID.String(), Bytes: here}
+}
+
+// collect gives back the space of what no model needs that is pinned or served. It tells which
+// models went with that, and takes their names away.
+func (r *running) collect(ctx context.Context) (api.Collected, error) {
+	var loose []*catalog.Model
+	var what []api.Removed
+	for _, m := range r.catalog.List() {
+		if !r.catalog.Pinned(m.CID) {
+			loose, what = append(loose, m), append(what, r.removed(m))
+		}
+	}
+	st, err := r.store.GC(ctx)
+	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed, Room: r.store.Stat().Free}
+	if st.Removed == 0 {
+		return done, err
+	}
+	for i, m := range loose {
+		if r.store.Has(m.CID) || r.catalog.Pinned(m.CID) {
+			continue
+		}
+		err = errors.Join(err, r.catalog.Remove(m.CID))
+		done.Models = append(done.Models, what[i])
+	}
+	r.changes()
+	return done, err
+}
+
+// hosted returns the models that this node serves, or is to serve.
+func (r *running) hosted() (out []cid.Cid) {
+	for _, h := range r.hosting.Hosted() {
+		out = append(out, h.Model)
+	}
+	return out
 }
 
 // checkRemove refuses to remove a model of which this node serves blocks, unless force=true
@@ -219,7 +266,9 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 		e.send(api.Event{Stage: hosting.Fetching, Bytes: s.Bytes + s.Skipped, Total: total})
 	}})
 	r.changes()
-	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, From: from(st), Range: &rng}, r.notFetched(m.Name, m.CID, err))
+	last := api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Total: total, Range: &rng}
+	last.From, last.Names = r.from(st)
+	return e.finish(last, r.notFetched(m.Name, m.CID, err))
 }
 
 func (r *running) postBench(w http.ResponseWriter, req *http.Request) error {
@@ -242,12 +291,16 @@ func (r *running) postBench(w http.ResponseWriter, req *http.Request) error {
 	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Report: report}, err)
 }
 
-func from(st exchange.Stats) map[string]int64 {
-	out := map[string]int64{}
+// from tells how much came from each peer, and what those are called.
+func (r *running) from(st exchange.Stats) (bytes map[string]int64, names map[string]string) {
+	bytes, names = map[string]int64{}, map[string]string{}
 	for p, n := range st.From {
-		out[p.String()] = n
+		bytes[p.String()] = n
+		if name := r.host.Name(p); name != "" {
+			names[p.String()] = name
+		}
 	}
-	return out
+	return bytes, names
 }
 
 func (r *running) postPin(w http.ResponseWriter, req *http.Request) error {
@@ -292,7 +345,9 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	if err == nil {
 		r.announced(req.Context())
 	}
-	return e.finish(api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, From: from(st), Range: &rng}, r.notFetched(m.Name, m.CID, err))
+	last := api.Event{Model: m.CID.String(), Name: m.Name, Bytes: st.Bytes, Range: &rng}
+	last.From, last.Names = r.from(st)
+	return e.finish(last, r.notFetched(m.Name, m.CID, err))
 }
 
 func (r *running) deleteHost(w http.ResponseWriter, req *http.Request) error {

@@ -258,7 +258,7 @@ func (r *running) open() (err error) {
 	r.registry = prometheus.NewRegistry()
 	r.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.store, err = store.Open(store.Config{
-		Dir: filepath.Join(r.cfg.DataDir, "store"), Limit: int64(r.cfg.Limits.Disk), Links: wire.Links,
+		Dir: filepath.Join(r.cfg.DataDir, "store"), Limit: int64(r.cfg.Limits.Disk), Links: wire.Links, InUse: r.hosted,
 		OnQuarantine: func(store.Quarantined) {
 			r.damaged.Add(1)
 			r.changes()

@@ -369,6 +369,34 @@ func TestGCAfterLostPins(t *testing.T) {
 	}
 }
 
+// TestGCKeepsWhatIsServed reclaims space while a model is served that is not pinned: it stays whole
+// until it is not served any more.
+func TestGCKeepsWhatIsServed(t *testing.T) {
+	t.Parallel()
+	c := start(t, t.TempDir(), online(""))
+	importAs(t, c, "demo", "")
+	if _, err := c.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: "demo", Blocks: "all"}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	var m api.Model
+	if err := c.Post(t.Context(), "/covey/v1/models/pin", api.PinRequest{Model: "demo"}, &m); err != nil || m.Pinned || !m.Served {
+		t.Fatalf("unpinned: %+v, %v", m, err)
+	}
+	var done api.Collected
+	if err := c.Post(t.Context(), "/covey/v1/gc", api.GCRequest{}, &done); err != nil || done.Blocks != 0 || len(done.Models) != 0 {
+		t.Errorf("gc of what is served: %+v, %v", done, err)
+	}
+	if m := known(t, c)["demo"]; m.Bytes == 0 || m.BytesHere != m.Bytes {
+		t.Errorf("after gc: %+v", m)
+	}
+	if err := c.Delete(t.Context(), "/covey/v1/host/demo", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Post(t.Context(), "/covey/v1/gc", api.GCRequest{}, &done); err != nil || len(done.Models) != 1 || done.Models[0].Name != "demo" || done.Models[0].Bytes != m.Bytes {
+		t.Errorf("gc of what is not served any more: %+v, %v", done, err)
+	}
+}
+
 // TestEndBeforeTheMeasurement runs a node that is to end at once: it does not measure the
 // machine first.
 func TestEndBeforeTheMeasurement(t *testing.T) {

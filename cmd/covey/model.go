@@ -23,7 +23,7 @@ import (
 
 func modelCommand(o *options) *cobra.Command {
 	c := &cobra.Command{Use: "model", Short: "Import, list, fetch and remove models", Args: noCommand, SuggestionsMinimumDistance: 2, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
-	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o), gcCommand(o))
+	c.AddCommand(importCommand(o), listCommand(o), showCommand(o), pullCommand(o), removeCommand(o), pinCommand(o), unpinCommand(o), gcCommand(o))
 	return c
 }
 
@@ -314,98 +314,9 @@ func fetchedText(e *api.Event) string {
 	}
 	slices.Sort(peers)
 	for _, p := range peers {
-		text += fmt.Sprintf("\n  %d bytes from %s", e.From[p], p)
+		text += fmt.Sprintf("\n  %s from %s", store.BytesText(e.From[p]), cmp.Or(e.Names[p], p))
 	}
 	return text
-}
-
-func removeCommand(o *options) *cobra.Command {
-	var force bool
-	c := &cobra.Command{
-		Use: "rm MODEL", Short: "Remove a model from this node", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
-		RunE: func(c *cobra.Command, a []string) error {
-			client, stop, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			path := "/covey/v1/models/" + url.PathEscape(a[0])
-			if force {
-				path += "?force=true"
-			}
-			var freed api.Collected
-			if err := client.Delete(c.Context(), path, &freed); err != nil {
-				return err
-			}
-			return o.report(c, freed, "removed %s: %s", a[0], freedText(freed))
-		},
-	}
-	c.Flags().BoolVar(&force, "force", false, "also if this node serves blocks of it")
-	return c
-}
-
-// roundedBytes is what the disk may get back beside what was removed without a word: it counts in
-// pages, and the store has its lists.
-const roundedBytes = 64 << 10
-
-// freedText says what was removed, what the disk got back of it, and why the two differ.
-func freedText(c api.Collected) string {
-	text := fmt.Sprintf("%s of %s, the disk got %s back", countText(c.Blocks, "block"), store.BytesText(c.Bytes), store.BytesText(c.Freed))
-	switch {
-	case c.Freed < c.Bytes:
-		text += fmt.Sprintf("; the other %s come back later, with what else goes from the same files", store.BytesText(c.Bytes-c.Freed))
-	case c.Freed > c.Bytes+roundedBytes:
-		text += "; that is more, as garbage of before went with it"
-	}
-	if c.Stay > 0 {
-		text += fmt.Sprintf("; %s of it are in other models, too, and stay", store.BytesText(c.Stay))
-	}
-	return text
-}
-
-func pinCommand(o *options) *cobra.Command {
-	var off bool
-	c := &cobra.Command{
-		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
-		RunE: func(c *cobra.Command, a []string) error {
-			client, stop, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			var m api.Model
-			if err := client.Post(c.Context(), "/covey/v1/models/pin", api.PinRequest{Model: a[0], Pinned: !off}, &m); err != nil {
-				return err
-			}
-			if m.Pinned {
-				return o.report(c, m, "%s is pinned: it stays when space is reclaimed", m.Name)
-			}
-			return o.report(c, m, "%s is not pinned: it goes when space is reclaimed", m.Name)
-		},
-	}
-	c.Flags().BoolVar(&off, "off", false, "take the pin back")
-	return c
-}
-
-func gcCommand(o *options) *cobra.Command {
-	var req api.GCRequest
-	c := &cobra.Command{
-		Use: "gc", Short: "Give back the space of blocks that no pinned model needs", Args: args(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			client, stop, err := o.connect(c.Context())
-			if err != nil {
-				return err
-			}
-			defer stop()
-			var done api.Collected
-			if err := client.Post(c.Context(), "/covey/v1/gc", req, &done); err != nil {
-				return err
-			}
-			return o.report(c, done, "removed %s", freedText(done))
-		},
-	}
-	c.Flags().BoolVar(&req.AcceptLostPins, "accept-lost-pins", false, "go on after the list of pinned models was lost: removes all that is not pinned now")
-	return c
 }
 
 func hostCommand(o *options) *cobra.Command {

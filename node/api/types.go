@@ -137,8 +137,9 @@ type Model struct {
 	Context      int       `json:"context,omitempty"`
 	NoTemplate   bool      `json:"no_chat_template,omitempty"` // it completes texts, but cannot chat; told of a single model
 	Pinned       bool      `json:"pinned"`
-	Peers        int       `json:"peers"`   // that hold some of it
-	Serving      int       `json:"serving"` // of these, that serve some of it
+	Served       bool      `json:"served,omitempty"` // by this node, which keeps it then as a pin does
+	Peers        int       `json:"peers"`            // that hold some of it
+	Serving      int       `json:"serving"`          // of these, that serve some of it
 	Parts        []Part    `json:"parts,omitempty"`
 }
 
@@ -237,8 +238,9 @@ type Event struct {
 	Range  *wire.Range      `json:"range,omitempty"`
 	Report json.RawMessage  `json:"report,omitempty"` // of a bench
 
-	Warnings  []string    `json:"warnings,omitempty"`   // of an import that is done
-	NotFinite []NotFinite `json:"not_finite,omitempty"` // of these, in figures
+	Names     map[string]string `json:"names,omitempty"`      // of the peers in From, where they are known
+	Warnings  []string          `json:"warnings,omitempty"`   // of an import that is done
+	NotFinite []NotFinite       `json:"not_finite,omitempty"` // of these, in figures
 }
 
 // NotFinite is a tensor with values that are NaN or infinite.
@@ -260,4 +262,16 @@ type Collected struct {
 	Bytes  int64 `json:"bytes"` // of the blocks
 	Freed  int64 `json:"freed"` // that the disk got back
 	Stay   int64 `json:"stay"`  // of the model that was removed, in blocks that others need
+	Room   int64 `json:"room"`  // that models can take now
+	// Models are those that went: the one that was to be removed, and those that were not pinned.
+	Models []Removed `json:"models,omitempty"`
+	// Sharing are the names of the models that have blocks of the one that was removed.
+	Sharing []string `json:"sharing,omitempty"`
+}
+
+// Removed is a model that is not here any more.
+type Removed struct {
+	Name  string `json:"name"`
+	CID   string `json:"cid"`
+	Bytes int64  `json:"bytes"` // that were here of it
 }

@@ -25,6 +25,9 @@ type Config struct {
 	// Links returns what a block of structure refers to: further blocks of structure and
 	// plain blocks. Nil means that pins protect only the pinned block.
 	Links func(data []byte) (nodes, leaves []cid.Cid, err error)
+	// InUse returns what GC keeps beside what is pinned, as far as it is here, with all that it
+	// reaches. Nil is nothing. It is not called before Open has returned.
+	InUse func() []cid.Cid
 	// OnQuarantine, if not nil, is called for every block found damaged, without locks.
 	OnQuarantine func(Quarantined)
 	// Every is how often Run reclaims space; 0 means 10 minutes.

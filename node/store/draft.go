@@ -142,7 +142,7 @@ func (s *Store) discardKeys(ctx context.Context, keys []digest) (blocks int, byt
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
-	marked, err := s.mark(ctx, s.Pins())
+	marked, err := s.mark(ctx, s.pinnedRoots())
 	if err != nil {
 		return 0, 0, err
 	}

@@ -31,10 +31,10 @@ type GCStats struct {
 	Freed        int64 `json:"freed"`     // bytes that the disk got back
 }
 
-// GC deletes the blocks that no pin reaches, no hold protects and nobody put since it
-// began, then gives their space back to the disk. If what a pin reaches cannot be found
-// out because a block of structure is damaged or absent, it removes nothing and returns a
-// RootError. Puts and gets may go on; they wait for some milliseconds at a time. One GC
+// GC deletes the blocks that no pin and nothing in use reaches, no hold protects and nobody
+// put since it began, then gives their space back to the disk. If what these reach cannot be
+// found out because a block of structure is damaged or absent, it removes nothing and returns
+// a RootError. Puts and gets may go on; they wait for some milliseconds at a time. One GC
 // runs at a time.
 func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	s.gcing.Lock()
@@ -55,7 +55,7 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
-	marked, err := s.mark(ctx, s.Pins())
+	marked, err := s.mark(ctx, append(s.pinnedRoots(), s.inUse()...))
 	if err != nil {
 		return st, err
 	}
@@ -111,17 +111,32 @@ func (s *Store) setRecent(m map[digest]struct{}) {
 	s.recent = m
 }
 
-// mark returns all that pins reach.
-func (s *Store) mark(ctx context.Context, pins []Pinned) (map[digest]struct{}, error) {
+func (s *Store) pinnedRoots() (out []cid.Cid) {
+	for _, p := range s.Pins() {
+		out = append(out, p.CID)
+	}
+	return out
+}
+
+// inUse returns what is in use beside that, as far as it is here.
+func (s *Store) inUse() []cid.Cid {
+	if s.cfg.InUse == nil {
+		return nil
+	}
+	return slices.DeleteFunc(s.cfg.InUse(), func(c cid.Cid) bool { return !s.Has(c) })
+}
+
+// mark returns all that roots reach.
+func (s *Store) mark(ctx context.Context, roots []cid.Cid) (map[digest]struct{}, error) {
 	marked := map[digest]struct{}{}
-	for _, p := range pins {
-		nodes := []cid.Cid{p.CID}
+	for _, root := range roots {
+		nodes := []cid.Cid{root}
 		for len(nodes) > 0 {
 			c := nodes[len(nodes)-1]
 			nodes = nodes[:len(nodes)-1]
 			d, err := digestOf(c)
 			if err != nil {
-				return nil, &RootError{Root: p.CID, Block: c, Err: err}
+				return nil, &RootError{Root: root, Block: c, Err: err}
 			}
 			if _, seen := marked[d]; seen {
 				continue
@@ -129,12 +144,12 @@ func (s *Store) mark(ctx context.Context, pins []Pinned) (map[digest]struct{}, e
 			marked[d] = struct{}{}
 			more, leaves, err := s.links(ctx, c)
 			if err != nil {
-				return nil, &RootError{Root: p.CID, Block: c, Err: err}
+				return nil, &RootError{Root: root, Block: c, Err: err}
 			}
 			for _, l := range leaves {
 				d, err := digestOf(l)
 				if err != nil {
-					return nil, &RootError{Root: p.CID, Block: c, Err: err}
+					return nil, &RootError{Root: root, Block: c, Err: err}
 				}
 				marked[d] = struct{}{}
 			}

@@ -419,6 +419,8 @@ func TestChangesAreTold(t *testing.T) {
 	}{
 		{[]string{"model", "pin", "demo", "--off"}, "demo is not pinned"},
 		{[]string{"model", "pin", "demo"}, "demo is pinned"},
+		{[]string{"model", "unpin", "demo"}, "demo is not pinned: it stays as long as this node serves it"},
+		{[]string{"model", "pin", "demo"}, "demo is pinned"},
 		{[]string{"model", "pin", "demo", "--json"}, `"pinned": true`},
 		{[]string{"host", "demo", "--off", "--json"}, `"served": false`},
 		{[]string{"host", "demo"}, "all blocks of demo are here already\nserving"},
@@ -442,7 +444,7 @@ func TestCompletion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, command := range []string{"run", "host", "route", "embed", "model show", "model rm", "model pull", "model pin"} {
+	for _, command := range []string{"run", "host", "route", "embed", "model show", "model rm", "model pull", "model pin", "model unpin"} {
 		args := append(append([]string{"__complete"}, strings.Fields(command)...), "")
 		for data, want := range map[string]string{dir: "one\tgenerate\ntwo\n:4\n", t.TempDir(): "demo\n:4\n"} {
 			cmd := exec.CommandContext(t.Context(), path, args...)
