@@ -3,7 +3,6 @@ package harm
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +18,7 @@ import (
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/trainer"
 	"github.com/covey-network/covey/protocol/train"
-	"github.com/covey-network/covey/protocol/wire"
+	"github.com/covey-network/covey/testnet/chains"
 	"github.com/covey-network/covey/testnet/hostile"
 	"github.com/covey-network/covey/testnet/runner"
 )
@@ -413,7 +412,7 @@ func (c *trainCrew) leave(ctx context.Context) error {
 
 // found looks at what the members have at the end.
 func (c *trainCrew) found(happened time.Time) (f trainFound) {
-	outcomes := map[uint64]train.Hash{}
+	all := map[string][]*train.Certificate{}
 	var model []byte
 	living := c.living()
 	f.want = len(living)
@@ -442,52 +441,16 @@ func (c *trainCrew) found(happened time.Time) (f trainFound) {
 			c.say("%s has another model, %v", n, err)
 			f.other++
 		}
-		chain, err := readChain(filepath.Join(c.dir, n+".run", "swarm", "chain"))
-		if err != nil {
+		if all[n], err = chains.Read(filepath.Join(c.dir, n+".run")); err != nil {
 			c.say("the chain of %s: %v", n, err)
 			f.twice++
 		}
-		for i, cert := range chain {
-			o := &cert.Outcome
-			if i > 0 && o.Round != chain[i-1].Outcome.Round+1 {
-				c.say("in the chain of %s round %d follows round %d", n, o.Round, chain[i-1].Outcome.Round)
-				f.twice++
-			}
-			id, err := o.ID()
-			if known, ok := outcomes[o.Round]; ok && known != id || err != nil {
-				c.say("round %d of %s has another outcome, %v", o.Round, n, err)
-				f.forks++
-			}
-			outcomes[o.Round] = id
-		}
 	}
+	got := chains.Compare(all)
+	for _, note := range got.Notes {
+		c.say("%s", note)
+	}
+	f.twice += got.Gaps
+	f.forks = got.Forks
 	return f
-}
-
-// readChain reads the file of certificates that a member keeps.
-func readChain(path string) (out []*train.Certificate, err error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	for len(data) > 0 {
-		if len(data) < 4 || uint64(len(data)) < 4+uint64(binary.LittleEndian.Uint32(data)) {
-			return nil, errors.New("it is cut off")
-		}
-		n := 4 + int(binary.LittleEndian.Uint32(data))
-		sealed := new(train.Sealed)
-		if err := wire.Decode(data[4:n], sealed); err != nil {
-			return nil, err
-		}
-		body, err := sealed.Open()
-		if err != nil {
-			return nil, err
-		}
-		c, ok := body.(*train.Certificate)
-		if !ok {
-			return nil, errors.New("it has something else in it")
-		}
-		out, data = append(out, c), data[n:]
-	}
-	return out, nil
 }

@@ -8,6 +8,8 @@
 //	lab lan              let nodes find each other on local networks, without internet and in homes that look
 //	                     alike, and fail if it takes too long
 //	lab outage           take away public nodes in the middle of answers, and fail if one breaks off or pauses long
+//	lab train [FAULT]    break lines and slow machines down while nodes train together, by each fault that has a
+//	                     word in its name, and fail if rounds fork or the members do not go on
 //	lab distance [flags] compare what covey model pull and one QUIC stream bring over 80 ms and 3 % of loss
 //	lab ci               a pair and lan, in about a minute; where no lab can be built it says why and exits with 0
 //	lab clean            remove what a crashed run left
@@ -51,6 +53,8 @@ func main() {
 		err = lab.ServeProxy(ctx, flag.Arg(1))
 	case "outage":
 		failed, err = outage(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 2})
+	case "train":
+		failed, err = trains(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1}, strings.Join(flag.Args()[1:], " "))
 	case "distance":
 		failed, err = distance(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1}, flag.Args()[1:])
 	default:
@@ -199,5 +203,25 @@ func outage(ctx context.Context, r *lab.Reach) (failed int, err error) {
 		}
 	})
 	fmt.Printf("\n%d over their limit\n%s", failed, why.String())
+	return failed, err
+}
+
+// trains prints what faults do to a training, and returns how much of it is not as it should be.
+func trains(ctx context.Context, r *lab.Reach, pick string) (failed int, err error) {
+	clean, err := prepare(r)
+	defer clean()
+	if err != nil {
+		return 0, err
+	}
+	fmt.Println(lab.TrainedHead)
+	var why strings.Builder
+	err = r.Train(ctx, pick, func(t *lab.Trained) {
+		fmt.Println(t)
+		if err := t.Err(); err != nil {
+			failed++
+			fmt.Fprintln(&why, err)
+		}
+	})
+	fmt.Printf("\n%d not as they should be\n%s", failed, why.String())
 	return failed, err
 }
