@@ -152,7 +152,7 @@ func (r *Reach) trainScene(ctx context.Context, s *scene, tell func(*Trained)) (
 			spec.Far[name] = w
 		}
 	}
-	n, err := r.build(ctx, spec, "train")
+	n, err := r.build(ctx, spec, strings.Trim(strings.Map(plain, s.name), "-"))
 	if err != nil {
 		return err
 	}
@@ -175,6 +175,14 @@ func (r *Reach) trainScene(ctx context.Context, s *scene, tell func(*Trained)) (
 		return err
 	}
 	return c.compare()
+}
+
+// plain keeps a letter or digit, and has a hyphen for all else, for names of folders.
+func plain(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '-'
 }
 
 // up starts the nodes.
