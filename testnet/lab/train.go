@@ -76,7 +76,8 @@ type scene struct {
 	name    string
 	members int
 	far     *Wire // of each member
-	loss    int   // of the packets that come in at each member, in percent
+	loss    int   // of the packets that come in at each member, in percent, once some rounds are over
+	hears   bool  // those who are cut off hear what the others decide
 	run     func(*crew) error
 }
 
@@ -93,7 +94,7 @@ func scenes() []scene {
 	return []scene{
 		{name: "3 and 2 cut off from each other", members: 5, run: func(c *crew) error { return c.part(3, c.cut, true) }},
 		{name: "2 and 2 cut off from each other", members: 4, run: func(c *crew) error { return c.part(2, c.cut, false) }},
-		{name: "1 hears 4 that do not hear it", members: 5, run: func(c *crew) error { return c.part(4, c.mute, true) }},
+		{name: "1 hears 4 that do not hear it", members: 5, run: func(c *crew) error { return c.part(4, c.mute, true) }, hears: true},
 		{name: "3 and 2 cut off for 5 s of each 10", members: 5, run: (*crew).flap},
 		{name: "5 % of the packets lost, 200 ms", members: 5, far: &Wire{Delay: far}, loss: 5, run: func(c *crew) error { return c.lossy(0.99) }},
 		{name: "30 % of the packets lost, 200 ms", members: 5, far: &Wire{Delay: far}, loss: 30, run: func(c *crew) error { return c.lossy(0.90) }},
@@ -204,14 +205,6 @@ func (c *crew) up() error {
 			if _, err := c.knows(c.ctx, time.Now(), pathLimit, a, b); err != nil {
 				return err
 			}
-		}
-	}
-	if c.scene.loss == 0 {
-		return nil
-	}
-	for _, name := range c.names {
-		if err := c.filter(name, fmt.Sprintf("numgen random mod 100 < %d drop", c.scene.loss)); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -434,9 +427,10 @@ func (c *crew) part(n int, how func(one, two []string) (func() error, error), go
 	} else {
 		c.measured("rounds of the first side meanwhile", float64(first)-float64(began), true, 1, "rounds")
 	}
-	// A round that was certified as the line broke may still be taken up.
-	c.measured("rounds of the other side meanwhile", float64(other)-float64(began), true, 1, "rounds")
-	c.measured("members of the other side that say why they wait", float64(c.waiting(two, cutAt)), false, float64(len(two)), "members")
+	if !c.scene.hears { // a round that was certified as the line broke may still be taken up
+		c.measured("rounds of the other side meanwhile", float64(other)-float64(began), true, 1, "rounds")
+		c.measured("members of the other side that say why they wait", float64(c.waiting(two, cutAt)), false, float64(len(two)), "members")
+	}
 	if err := heal(); err != nil {
 		return err
 	}
@@ -482,6 +476,11 @@ func (c *crew) flap() error {
 
 // lossy trains over lossy lines and measures which part of the updates counts.
 func (c *crew) lossy(part float64) error {
+	for _, name := range c.names {
+		if err := c.filter(name, fmt.Sprintf("numgen random mod 100 < %d drop", c.scene.loss)); err != nil {
+			return err
+		}
+	}
 	began := c.most(c.names)
 	if err := sleepFor(c.ctx, faultTime); err != nil {
 		return err
