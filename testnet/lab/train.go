@@ -69,6 +69,8 @@ const (
 	slowTurn  = 200 * time.Millisecond
 	// slowRounds is how many times a usual round one with a slow member may take.
 	slowRounds = 3
+	// lossyRounds are trained in a minute over lossy lines, at least.
+	lossyRounds = 5
 )
 
 // scene is a fault of the lines or machines of a training.
@@ -486,7 +488,7 @@ func (c *crew) lossy(part float64) error {
 		return err
 	}
 	c.Say("%s", c.state())
-	c.measured("rounds in a minute", float64(c.most(c.names))-float64(began), false, 10, "rounds")
+	c.measured("rounds in a minute", float64(c.most(c.names))-float64(began), false, lossyRounds, "rounds")
 	taken, want := 0, 0
 	chain, err := chains.Read(filepath.Join(c.folder(c.names[0]), "run"))
 	if err != nil {
@@ -499,6 +501,9 @@ func (c *crew) lossy(part float64) error {
 	}
 	c.measured("updates that counted", 100*float64(taken)/float64(max(want, 1)), false, 100*part, "%")
 	c.measured("members at the end", float64(len(chain[len(chain)-1].Outcome.Members)), false, float64(len(c.names)), "members")
+	if err := c.pass(c.names...); err != nil {
+		return err
+	}
 	return c.heals()
 }
 
