@@ -332,6 +332,9 @@ func (l *learner) give(ctx context.Context) error {
 			hashes[i] = digest.Root(nil)
 		}
 	}
+	if len(d.members) > 1 && loses(d.round) {
+		u.Samples = 0
+	}
 	u.Slices = hashes
 	if len(d.members) > 1 { // what it commits to it has to have after a kill, too
 		if err := s.files.writeUpdate(d.round, own); err != nil {
