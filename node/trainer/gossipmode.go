@@ -33,6 +33,8 @@ func (g *gossipMode) split(v []float32) [][]float32 {
 	return [][]float32{v[:n], v[n:]}
 }
 
+func (*gossipMode) stepped(float64) {}
+
 func (g *gossipMode) begin() { g.learned(g.base) }
 
 func (*gossipMode) gradient() {}

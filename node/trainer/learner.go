@@ -239,6 +239,7 @@ func (l *learner) Stepped(ctx context.Context, st job.Step) (job.Verdict, error)
 	l.work.steps++
 	l.work.samples += uint64(st.Samples)
 	l.work.loss += st.Loss
+	l.mode.stepped(st.LR)
 	l.applied = train.Hash{}
 	overtaken, err := l.attend()
 	if err == nil && !overtaken && !l.done() && !l.leaving() {

@@ -23,6 +23,8 @@ type mode interface {
 	begin()
 	// gradient is called when a gradient is there that has not been applied.
 	gradient()
+	// stepped is called after each step that was applied, with its learning rate.
+	stepped(lr float64)
 	// update writes what was learned since begin: the numbers of the update from lo on. Several
 	// goroutines may call it at once.
 	update(dst []float32, lo int)
@@ -106,6 +108,7 @@ type dilocoMode struct {
 	base         []float32 // parameters, then running statistics, at the beginning of the round
 	moment       []float32 // of the outer step, then; none without momentum
 	next         []float32 // and after the round
+	drift        drift
 }
 
 func newDiLoCo(t model, lr, momentum float32) *dilocoMode {
@@ -127,10 +130,13 @@ func (d *dilocoMode) begin() {
 
 func (*dilocoMode) gradient() {}
 
+func (d *dilocoMode) stepped(lr float64) { d.drift.step(d.t.Params().Values, lr) }
+
 func (d *dilocoMode) update(dst []float32, lo int) {
 	n, part := d.params(), span{lo, lo + len(dst)}
 	if p := part.within(0, n); p.lo < p.hi {
 		difference(dst[:p.hi-p.lo], d.base[p.lo:p.hi], d.t.Params().Values[p.lo:p.hi])
+		d.drift.went(dst[:p.hi-p.lo], p.lo)
 	}
 	if q := part.within(n, len(d.base)); q.lo < q.hi {
 		difference(dst[len(dst)-(q.hi-q.lo):], d.base[n+q.lo:n+q.hi], d.t.Stats()[q.lo:q.hi])
@@ -151,6 +157,7 @@ func difference(dst, a, b []float32) {
 func (d *dilocoMode) apply(result []float32, changed []span) error {
 	n := d.params()
 	values, stats := d.t.Params().Values, d.t.Stats()
+	d.drift.saw(result, changed)
 	at := 0
 	for _, c := range append(slices.Clone(changed), span{len(d.base), len(d.base)}) {
 		if p := (span{at, c.lo}).within(0, n); p.lo < p.hi {
@@ -190,10 +197,14 @@ func (d *dilocoMode) outer(values, result []float32, p span) {
 	}
 }
 
-func (d *dilocoMode) alone() { clear(d.next) }
+func (d *dilocoMode) alone() {
+	clear(d.next)
+	d.drift.then = false
+}
 
 func (d *dilocoMode) commit() {
 	d.moment, d.next = d.next, d.moment
+	d.drift.begin()
 	d.begin()
 }
 
@@ -228,6 +239,7 @@ func (d *dilocoMode) take(vectors [][]float32) error {
 		return err
 	}
 	copyAll(d.with([][]float32{d.t.Params().Values, d.t.Stats()}, d.moment), vectors)
+	d.drift.forget()
 	d.begin()
 	return nil
 }
@@ -260,6 +272,8 @@ func (a *allReduceMode) gradient() {
 	copy(a.grads, a.t.Params().Grads)
 	copy(a.stats, a.t.Stats())
 }
+
+func (*allReduceMode) stepped(float64) {}
 
 func (a *allReduceMode) update(dst []float32, lo int) {
 	n, part := len(a.grads), span{lo, lo + len(dst)}

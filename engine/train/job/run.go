@@ -363,6 +363,9 @@ func (r *runner) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if seen != nil {
+		seen.LR = res.LR
+	}
 	r.at.Pending = seen
 	r.used()
 	p := Progress{

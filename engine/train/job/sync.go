@@ -71,6 +71,7 @@ type Step struct {
 	Epoch   int     `json:"epoch"`   // the current one of this run, from 1
 	Samples int     `json:"samples"` // in its batch, or batches
 	Loss    float64 `json:"loss"`    // mean of its batch, or of the means of its batches
+	LR      float64 `json:"lr"`      // learning rate; 0 before it is applied
 }
 
 // Verdict is what a Sync wants of its run. The zero value lets it go on.
