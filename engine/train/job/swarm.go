@@ -19,13 +19,15 @@ const (
 
 // Defaults of section swarm.
 const (
-	DefaultCodec         = "int8"
-	DefaultRule          = ruleMean
-	DefaultGossipRule    = "gossip"
-	DefaultInnerSteps    = 128 // of diloco: with int8 a 512th of the bytes of gradients of each step
-	DefaultGossipSteps   = 16  // of gossip: its members drift apart in between
-	DefaultOuterLR       = 0.7 // arXiv 2311.08105, section 3
-	DefaultOuterMomentum = 0.9
+	DefaultCodec       = "int8"
+	DefaultRule        = ruleMean
+	DefaultGossipRule  = "gossip"
+	DefaultInnerSteps  = 128 // of diloco: with int8 a 512th of the bytes of gradients of each step
+	DefaultGossipSteps = 16  // of gossip: its members drift apart in between
+	// The paper's outer step, 0.7 and 0.9, is for hundreds of rounds: in the first ones it goes too
+	// far. docs/swarm-training.md has figures.
+	DefaultOuterLR       = 1.0
+	DefaultOuterMomentum = 0.4
 	DefaultDelta         = 1e-5
 
 	ruleMean    = "mean"
@@ -57,8 +59,8 @@ type Swarm struct {
 
 // Outer is the optimiser of diloco's outer step: sgd with Nesterov's momentum.
 type Outer struct {
-	LR       *float64 `toml:"lr"`       // 0.7 if nil
-	Momentum *float64 `toml:"momentum"` // 0.9 if nil
+	LR       *float64 `toml:"lr"`       // 1 if nil
+	Momentum *float64 `toml:"momentum"` // 0.4 if nil
 }
 
 // Privacy says what of a member's samples its updates may tell.

@@ -76,7 +76,7 @@ delta = 1e-6`, nil},
 // TestSwarmDefaults fills in what a section does not say.
 func TestSwarmDefaults(t *testing.T) {
 	t.Parallel()
-	outer := job.Outer{LR: new(0.7), Momentum: new(0.9)}
+	outer := job.Outer{LR: new(1.0), Momentum: new(0.4)}
 	for _, c := range []struct {
 		name      string
 		got, want job.Swarm
