@@ -13,7 +13,7 @@ TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks sim test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks quality sim test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ idle: build ## what swarms of processes cost that have nothing to do: traffic, C
 
 attacks: ## what liars among the senders of updates can do under each rule: tables, in about ten minutes (SEED=n; RUN=name for some rules)
 	$(GO) run -trimpath ./testnet/cmd/attacks -seed $(SEED) -run '$(RUN)'
+
+quality: build ## eight nodes train with data of their own beside one process that has all: losses and bytes, in about half an hour (RUN=digits for one task; SEED=n; ARGS='-data DIR')
+	$(GO) build -trimpath -tags lossy -o bin/covey-lossy ./cmd/covey
+	$(GO) run -trimpath ./testnet/cmd/quality -covey bin/covey -lossy bin/covey-lossy -seed $(SEED) -run '$(RUN)' $(ARGS)
 
 sim: ## many members that train together, in virtual time (NODES=n; SEED=n replays a run; ARGS='-churn 0.5 -loss 0.1')
 	$(GO) run -trimpath ./testnet/cmd/sim -seed $(SEED) -nodes $(NODES) $(ARGS)
