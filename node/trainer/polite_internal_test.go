@@ -33,7 +33,7 @@ func TestServingHoldsUpNoVote(t *testing.T) {
 		return looks < enough
 	}
 	l := &learner{
-		s: s, model: newNumbers(nil), seen: true, now: func() time.Time { return at }, leaving: func() bool { return false },
+		s: s, model: newNumbers(nil), mode: newDiLoCo(newNumbers(nil), 1, 0), seen: true, now: func() time.Time { return at }, leaving: func() bool { return false },
 		wait: &polite{now: func() time.Time { return at }, busy: busy},
 	}
 	if _, err := l.Stepped(t.Context(), job.Step{Samples: 1, Loss: 1}); err != nil {
