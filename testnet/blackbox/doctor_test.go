@@ -221,7 +221,7 @@ func TestDoctorNamesAFullDisk(t *testing.T) {
 	}
 	n.stop()
 	up(t, dir, "--disk", "1MiB").see("covey is up")
-	fails(t, dir, "disk", "the disk limit of 1.0 MiB is used up")
+	fails(t, dir, "disk", "the disk limit of 1 MiB is used up")
 }
 
 // TestDoctorNamesMemberships ends memberships: by time, unused and used, and by revocation.
