@@ -117,21 +117,40 @@ func (r *running) holders(model cid.Cid) string {
 			found = append(found, fmt.Sprintf("; %s has it, but was lost a moment ago, and is being dialled again", r.called(a.Peer)))
 		}
 	}
+	m, alone := r.membership(), len(r.host.Peers()) == 0
 	for _, g := range r.host.Gone() {
 		i := slices.IndexFunc(g.Models, func(m wire.ModelAdvert) bool { return m.Model == model })
 		if i < 0 {
 			continue
 		}
+		p := r.host.Path(g.Peer)
 		did, why := "held", ""
 		if len(g.Models[i].Served) > 0 {
 			did = "served"
 		}
-		if p := r.host.Path(g.Peer); p.Reason != "" {
+		if p.Reason != "" {
 			why = " (" + p.Reason + ")"
 		}
-		found = append(found, fmt.Sprintf("; it was %s by %s, which has been gone for %s%s: start covey up there again", did, r.called(g.Peer), goneText(time.Since(g.Since)), why))
+		found = append(found, fmt.Sprintf("; it was %s by %s, which has been gone for %s%s: %s", did, r.called(g.Peer), goneText(time.Since(g.Since)), why, goneAdvice(&m, &p, alone)))
 	}
 	return strings.Join(found[:min(len(found), shownUnreached)], "")
+}
+
+// goneAdvice tells what to do about a peer that is gone. Its machine is not to blame where this one is
+// no member of the swarm, or hears nothing from any peer.
+func goneAdvice(m *api.Membership, p *host.Path, alone bool) string {
+	const look = "covey doctor says what to do"
+	switch {
+	case m.State == "revoked":
+		return "this machine's membership was revoked; " + look
+	case m.Ended():
+		return "this machine's membership is not valid now; " + look
+	case p.Reason == "", p.Reason == host.ReasonRefused, p.Reason == host.ReasonEnded, p.Reason == host.ReasonNoAnswer && !alone:
+		return "start covey up there again"
+	case p.Reason == host.ReasonNoAnswer:
+		return "nothing comes back from any peer; " + look
+	}
+	return look
 }
 
 // goneText writes how long a peer has been gone.

@@ -90,6 +90,28 @@ func TestErrorsNameTheFinding(t *testing.T) {
 	}
 }
 
+// TestRevokedPeerIsNotSentToOthers takes a peer off the swarm: it is not told to start covey up on the
+// machine that has the model, which runs.
+func TestRevokedPeerIsNotSentToOthers(t *testing.T) {
+	t.Parallel()
+	owner := start(t, t.TempDir(), func(c *node.Config) { online("")(c); c.Name, c.Builtin = "attic", demo.Write })
+	importAs(t, owner, "demo", "q8_0")
+	id := known(t, owner)["demo"].CID
+	peer := start(t, t.TempDir(), online(invite(t, owner)))
+	until(t, "the peer hears of the model", func() bool { return known(t, peer)["demo"].Peers == 1 })
+	if err := owner.Post(t.Context(), "/covey/v1/revoke", api.RevokeRequest{Peers: []wire.PeerID{status(t, peer).Peer}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	until(t, "the owner is gone for it", func() bool {
+		err = peer.Post(t.Context(), "/v1/completions", map[string]any{"model": id, "prompt": "a"}, nil)
+		return err != nil && strings.Contains(err.Error(), "by attic, which has been gone for ") && status(t, peer).Membership.State == "revoked"
+	})
+	if text := err.Error(); !strings.Contains(text, "): this machine's membership was revoked; covey doctor says what to do") || strings.Contains(text, "start covey up") {
+		t.Errorf("says %q", text)
+	}
+}
+
 // TestHomesWithoutRelay has two peers that cannot be dialled, and no relay. The model of one is
 // not planned with by the other, and the errors say why, while the third peer plans with it.
 func TestHomesWithoutRelay(t *testing.T) {

@@ -85,6 +85,7 @@ func peersCommand(o *options) *cobra.Command {
 					fmt.Fprintf(c.ErrOrStderr(), "the clocks of this machine and of %s are %s apart: covey status%s tells more\n", cmp.Or(p.Name, p.ID.String()), p.Clock.Abs().Round(time.Second), o.dataFlag())
 				}
 			}
+			away := false
 			rows := [][]string{{"PEER", "NAME", "RTT", "CORES", "MEMORY FREE", "SERVES", "PATH"}}
 			for _, p := range peers {
 				var serves []string
@@ -93,9 +94,14 @@ func peersCommand(o *options) *cobra.Command {
 						serves = append(serves, m.Name+" "+rangeText(s.Range))
 					}
 				}
+				away = away || p.Path.Reason != ""
 				rows = append(rows, []string{p.ID.String(), p.Name, rttText(&p), fmt.Sprint(p.Cores), store.BytesText(int64(p.Memory.Free)), strings.Join(serves, "; "), pathText(&p.Path)})
 			}
-			return table(c.OutOrStdout(), rows)
+			if err := table(c.OutOrStdout(), rows); err != nil || !away {
+				return err
+			}
+			fmt.Fprintf(c.ErrOrStderr(), "covey doctor%s looks closer at peers that are unreachable\n", o.dataFlag())
+			return nil
 		},
 	}
 	c.Flags().StringSliceVar(&revoked, "revoke", nil, "take these peers off the swarm")

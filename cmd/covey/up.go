@@ -246,7 +246,11 @@ func tellJoin(ctx context.Context, token *wire.Token, c *api.Client, out io.Writ
 			}
 			return
 		case !told && time.Since(start) > joinNote:
-			fmt.Fprintf(out, "joined swarm %s, but no peer answers at %s yet; still trying\n", swarmName(token, &st), joinAddrs(token))
+			waits := "no peer of the swarm is connected yet"
+			if st.Membership.State == "joining" {
+				waits = "no peer has let this machine in yet"
+			}
+			fmt.Fprintf(out, "%s: still trying swarm %s at %s\n", waits, swarmName(token, &st), joinAddrs(token))
 			told = true
 		case told && st.Reach != "" && st.Reach != reach:
 			fmt.Fprintln(out, st.Reach)

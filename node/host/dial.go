@@ -157,7 +157,7 @@ func (r *running) dial(ctx context.Context, id ID, timeout time.Duration) error 
 			why = "" // what was found until then is not told
 		}
 		if errors.Is(context.Cause(ctx), errRefused) {
-			why = reasonRefused
+			why = ReasonRefused
 		}
 		if r.gate.get(id) == nil { // else it has come by itself
 			alive := r.table.of(id, r.now()) != nil

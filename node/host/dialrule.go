@@ -58,7 +58,7 @@ func onFailure(backoff, most time.Duration, why string) dialRule {
 			if k.failure == "" {
 				k.failing = now
 			}
-			k.failure = cmp.Or(why, k.failure, reasonNoAnswer)
+			k.failure = cmp.Or(why, k.failure, ReasonNoAnswer)
 			k.failures++
 		},
 	}

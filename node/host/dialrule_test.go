@@ -13,7 +13,7 @@ func TestNextDial(t *testing.T) {
 	t.Parallel()
 	const backoff, addr = 10 * time.Second, wire.Addr("/ip4/8.8.8.8/tcp/1")
 	self, id, now := foundSwarm(t, t.TempDir()).ID, foundSwarm(t, t.TempDir()).ID, time.Now()
-	failed := func(b *book) { b.failed(id, reasonRefused, true, now) }
+	failed := func(b *book) { b.failed(id, ReasonRefused, true, now) }
 	parted := func(b *book) { b.part(id, now) }
 	later := func(d time.Duration) [2]time.Duration { return [2]time.Duration{d / 2, d} }
 	aside := [2]time.Duration{partFor / 2, partFor / 2 * 3}

@@ -18,19 +18,23 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
-// Why a peer is unreachable, and where to look.
+// Why a peer is unreachable that covey up may not run at.
+const (
+	ReasonRefused  = "its machine refuses the connection: covey up does not run there, or a firewall rejects it"
+	ReasonEnded    = "its machine ends the connection at once: covey up is stopping there, or another program answers at its port"
+	ReasonNoAnswer = "no answer: its machine is off or away, or a firewall drops the connection"
+)
+
+// Other reasons why a peer is unreachable, and where to look.
 const (
 	reasonNoAddress = "it tells no address at which it can be dialled from here"
 	reasonOther     = "another program than covey answers at its address"
 	reasonIdentity  = "another peer answers at its address, or its machine was set up anew"
-	reasonRefused   = "its machine refuses the connection: covey up does not run there, or a firewall rejects it"
-	reasonEnded     = "its machine ends the connection at once: covey up is stopping there, or another program answers at its port"
-	reasonNoAnswer  = "no answer: its machine is off or away, or a firewall drops the connection"
 	reasonNoRoute   = "no route to its machine: this one may be offline"
 	reasonRelay     = "its relay does not reach it"
 )
 
-// reasonBetween is reasonNoAnswer of a peer that others hear of.
+// reasonBetween is ReasonNoAnswer of a peer that others hear of.
 const reasonBetween = "no answer, though others heard of it a moment ago: a router or firewall drops the connection, and no relay carries it"
 
 // maxFinding bounds the text of a reason that comes from others.
@@ -39,7 +43,7 @@ const maxFinding = 200
 // finding is finding of what is known of a peer besides.
 func (r *running) finding(id ID, err error) string {
 	why := finding(err)
-	if why == reasonNoAnswer && r.table.of(id, r.now()) != nil {
+	if why == ReasonNoAnswer && r.table.of(id, r.now()) != nil {
 		return reasonBetween
 	}
 	return why
@@ -56,13 +60,17 @@ func finding(err error) string {
 	case errors.As(err, &dial):
 		return dialFinding(dial, subnets())
 	case errors.As(err, &clocks): // whose words are for the peer
-		return clip(fmt.Sprintf("it answers, but is no member: %v: %s", clocks.err, clocks.clock.seenFromHere()))
+		validity := "not valid yet"
+		if errors.Is(clocks.err, wire.ErrExpired) {
+			validity = "over"
+		}
+		return fmt.Sprintf("it answers, but %s, so that its membership is %s here", clocks.clock.seenFromHere(), validity)
 	case errors.Is(err, wire.ErrForeign), errors.Is(err, wire.ErrExpired), errors.Is(err, wire.ErrNotYet), errors.Is(err, wire.ErrRevoked), errors.Is(err, wire.ErrPeerRevoked):
 		return clip(fmt.Sprintf("it answers, but is no member: %v", err))
 	case errors.Is(err, ErrUnverified):
 		return "it answers, but did not prove its membership in time"
 	case silent(err):
-		return reasonNoAnswer
+		return ReasonNoAnswer
 	}
 	return clip(err.Error())
 }
@@ -98,7 +106,7 @@ func dialFinding(e *swarm.DialError, own []netip.Prefix) string {
 	case reason != "":
 		return reason
 	case e.Cause != nil && silent(e.Cause):
-		return reasonNoAnswer
+		return ReasonNoAnswer
 	}
 	return reasonNoAddress // that was dialled
 }
@@ -120,11 +128,11 @@ func causeFinding(err error) (reason string, weight int) {
 	case strings.Contains(err.Error(), "message did not have trailing newline"), strings.Contains(err.Error(), "message was too large"): // the library has no error for these
 		return reasonOther, weightIdentity
 	case isErrno(err, refusedErrnos):
-		return reasonRefused, weightRefused
+		return ReasonRefused, weightRefused
 	case errors.Is(err, io.EOF), isErrno(err, endedErrnos):
-		return reasonEnded, weightRefused
+		return ReasonEnded, weightRefused
 	case silent(err):
-		return reasonNoAnswer, weightNoAnswer
+		return ReasonNoAnswer, weightNoAnswer
 	case isErrno(err, noRouteErrnos):
 		return reasonNoRoute, weightNoRoute
 	}

@@ -173,7 +173,7 @@ func TestRefusedPeerIsSoonGone(t *testing.T) {
 		}
 		return !a.hasAdvert(id) && p.State == PathUnreachable
 	})
-	if p := a.Path(id); p.Reason != reasonRefused {
+	if p := a.Path(id); p.Reason != ReasonRefused {
 		t.Errorf("it is unreachable: %s", p.Reason)
 	}
 	if seen[0] == PathDirect {
@@ -268,7 +268,7 @@ func TestNextDialIsOnTime(t *testing.T) {
 	if got := b.untilDue(now, usual); got != usual {
 		t.Errorf("of a peer that is there: %v", got)
 	}
-	b.failed(id, reasonRefused, false, now)
+	b.failed(id, ReasonRefused, false, now)
 	got := b.untilDue(now, usual)
 	if got <= 0 || got > time.Second || len(b.due(now.Add(got-1), byID)) != 0 || len(b.due(now.Add(got), byID)) != 1 {
 		t.Errorf("of a peer that was dialled in vain: %v", got)

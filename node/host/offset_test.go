@@ -110,9 +110,16 @@ func TestRefusalForClocksIsUnderstood(t *testing.T) {
 // for the peer.
 func TestFindingOfClocks(t *testing.T) {
 	t.Parallel()
-	for by, want := range map[time.Duration]string{3 * time.Hour: "its clock is 3h0m0s ahead of this machine's", -time.Hour: "its clock is 1h0m0s behind this machine's"} {
-		if got := finding(offset{by, true}.explain(wire.ErrNotYet)); got != "it answers, but is no member: grant not valid yet: "+want {
-			t.Errorf("%s: %s", by, got)
+	for _, c := range []struct {
+		by   time.Duration
+		err  error
+		want string
+	}{
+		{3 * time.Hour, wire.ErrNotYet, "it answers, but its clock is 3h0m0s ahead of this machine's, so that its membership is not valid yet here"},
+		{-time.Hour, wire.ErrExpired, "it answers, but its clock is 1h0m0s behind this machine's, so that its membership is over here"},
+	} {
+		if got := finding(offset{c.by, true}.explain(c.err)); got != c.want {
+			t.Errorf("%s, %v: %s", c.by, c.err, got)
 		}
 	}
 }

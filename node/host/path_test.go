@@ -47,7 +47,7 @@ func TestPathFollowsThePeer(t *testing.T) {
 		until(t, "direct from the other side", func() bool { return b.Path(a.ID()).State == PathDirect })
 		until(t, "told where it listens", func() bool { return len(a.book.addrs(c.ID)) > 0 })
 		b.stop()
-		until(t, "unreachable", func() bool { p := a.Path(c.ID); return p.State == PathUnreachable && p.Reason == reasonRefused })
+		until(t, "unreachable", func() bool { p := a.Path(c.ID); return p.State == PathUnreachable && p.Reason == ReasonRefused })
 		if p := a.Path(c.ID); p.Since.IsZero() || p.Via != "" {
 			t.Errorf("after its end: %+v", p)
 		}
@@ -153,7 +153,7 @@ func TestPathOfTwoHomesWithoutRelay(t *testing.T) {
 			advert := founder.advertOf(way.from.ID())
 			return advert != nil && slices.Equal(advert.Unreached, []ID{way.to.ID()}) && len(advert.RTTs) == 1 && advert.RTTs[0].Peer == founder.ID()
 		})
-		if p := way.from.Path(way.to.ID()); p.State != PathUnreachable || p.Reason != reasonRefused {
+		if p := way.from.Path(way.to.ID()); p.State != PathUnreachable || p.Reason != ReasonRefused {
 			t.Errorf("got %+v", p)
 		}
 	}
@@ -199,9 +199,9 @@ func TestFindings(t *testing.T) {
 		addr string
 		want string
 	}{
-		{"a port that is closed", nobody, tcp(free), "peer " + nobody.String() + " is unreachable: " + reasonRefused},
-		{"a port that says nothing", nobody, tcp(mute), reasonNoAnswer},
-		{"a port that ends each connection", nobody, tcp(short), reasonEnded},
+		{"a port that is closed", nobody, tcp(free), "peer " + nobody.String() + " is unreachable: " + ReasonRefused},
+		{"a port that says nothing", nobody, tcp(mute), ReasonNoAnswer},
+		{"a port that ends each connection", nobody, tcp(short), ReasonEnded},
 		{"another peer's port", nobody, base(a), reasonIdentity},
 		{"another swarm's peer under another name", nobody, base(other), reasonIdentity},
 		{"another swarm's peer", other.ID(), base(other), "another swarm"},
@@ -239,11 +239,11 @@ func TestPathOfTheBook(t *testing.T) {
 	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, false)
 	want("not dialled", now, PathUntried, "")
 	b.failed(id, "", true, now)
-	want("a dial that was cut short", now, PathUnreachable, reasonNoAnswer)
-	b.failed(id, reasonRefused, true, now.Add(time.Second))
-	want("a dial", now, PathUnreachable, reasonRefused)
+	want("a dial that was cut short", now, PathUnreachable, ReasonNoAnswer)
+	b.failed(id, ReasonRefused, true, now.Add(time.Second))
+	want("a dial", now, PathUnreachable, ReasonRefused)
 	b.failed(id, "", true, now.Add(2*time.Second))
-	want("another that was cut short", now, PathUnreachable, reasonRefused)
+	want("another that was cut short", now, PathUnreachable, ReasonRefused)
 	if p := b.path(id, now); !p.Since.Equal(now) {
 		t.Errorf("since %v, want %v", p.Since, now)
 	}
@@ -251,7 +251,7 @@ func TestPathOfTheBook(t *testing.T) {
 	if !b.begin(id) {
 		t.Fatal("no dial begins")
 	}
-	want("a dial that is under way", now.Add(time.Hour), PathUnreachable, reasonRefused)
+	want("a dial that is under way", now.Add(time.Hour), PathUnreachable, ReasonRefused)
 	b.end(id)
 	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/2"}, false)
 	want("a new address, long after", now.Add(retryTime+time.Second), PathUntried, "")
@@ -261,9 +261,9 @@ func TestPathOfTheBook(t *testing.T) {
 	b = newBook(self, time.Second)
 	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, false)
 	for range 20 {
-		b.failed(id, reasonRefused, true, now)
+		b.failed(id, ReasonRefused, true, now)
 	}
-	want("never met, but others hear of it", now, PathUnreachable, reasonRefused)
+	want("never met, but others hear of it", now, PathUnreachable, ReasonRefused)
 	if due := b.due(now.Add(aliveBackoff), byID); len(due) != 1 {
 		t.Error("a peer that is alive is not dialled again within a minute")
 	}
@@ -295,7 +295,7 @@ func TestDialsOfAwayPeers(t *testing.T) {
 			b.verified(p.id, nil, now)
 		}
 		for range 20 {
-			b.failed(p.id, reasonNoAnswer, false, now)
+			b.failed(p.id, ReasonNoAnswer, false, now)
 		}
 		b.hasten(p.id, firstBackoff, now)
 	}
@@ -310,7 +310,7 @@ func TestDialsOfAwayPeers(t *testing.T) {
 	}
 	for _, away := range []struct{ gone, least time.Duration }{{time.Hour, time.Minute}, {24 * time.Hour, MaxBackoff / 2}} {
 		at := now.Add(away.gone)
-		b.failed(peers[0].id, reasonNoAnswer, false, at)
+		b.failed(peers[0].id, ReasonNoAnswer, false, at)
 		b.hasten(peers[0].id, firstBackoff, at)
 		if is(&peers[0], at.Add(away.least)) || !is(&peers[0], at.Add(MaxBackoff)) {
 			t.Errorf("a peer that has been away for %v is not dialled between %v and %v later", away.gone, away.least, MaxBackoff)

@@ -293,12 +293,15 @@ func TestJoinTellsOfSilence(t *testing.T) {
 	founder.stop()
 	two := t.TempDir()
 	peer := up(t, two, "--join", strings.TrimSpace(token))
-	line := peer.see("joined swarm ")
-	if !strings.Contains(line, ", but no peer answers at /ip4/127.0.0.1/tcp/") || !strings.HasSuffix(line, " yet; still trying") || strings.Contains(line, "/p2p/") {
+	line := peer.see("no peer has let this machine in yet: still trying swarm ")
+	if !strings.Contains(line, " at /ip4/127.0.0.1/tcp/") || strings.Contains(line, "/p2p/") {
 		t.Errorf("says %q", line)
 	}
 	if line := peer.see("no peer of the swarm is reached: "); !strings.Contains(line, ": its machine refuses the connection") || !strings.HasSuffix(line, "; covey doctor says what to do") {
 		t.Errorf("says %q", line)
+	}
+	if _, messages, code := covey(t, two, "", "peers"); code != 0 || messages != "covey doctor --data "+two+" looks closer at peers that are unreachable\n" {
+		t.Errorf("peers: %d, says %q", code, messages)
 	}
 	_, messages, code = covey(t, two, "", "run", "demo", "--max-tokens", "1", "hi")
 	if code != 0 || !strings.Contains(messages, "no peer of the swarm is reached: ") {
