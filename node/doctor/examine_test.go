@@ -124,7 +124,7 @@ var broken = []struct {
 	}, []string{"udp fail UDP is blocked: no answer over QUIC from attic, cellar", "mtu unknown"}},
 	{
 		"UDP blocked at one peer", func(f *doctor.Facts) { f.Peers[1].Probes = append(f.Peers[1].Probes, udp("11.0.0.2", doctor.Silent)) },
-		[]string{"udp warn UDP (QUIC) passes to attic, but not to cellar"},
+		[]string{"udp warn UDP (QUIC) passes to attic, but not to cellar, which answers over TCP"},
 	},
 	{"symmetric NAT without any relay", func(f *doctor.Facts) {
 		f.Network.Seen[1].As = "11.0.0.9:31002"
@@ -152,8 +152,8 @@ var broken = []struct {
 	}, []string{"clock warn the clocks of 1 peer are wrong"}},
 	{"full disk", func(f *doctor.Facts) {
 		f.Disk.Full, f.Disk.Mend = "the disk has 1024 MiB free, and 5120 MiB must stay free", "remove at least 4097 MiB"
-	}, []string{"disk fail the disk is full for models, and the node is read-only: the disk has 1024 MiB"}},
-	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk is full for models"}},
+	}, []string{"disk fail the disk of /d is full for models, and the node is read-only: the disk has 1024 MiB"}},
+	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk of /d is full for models"}},
 	{"nearly full disk with a limit", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Limit = 9*gib, 20*gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk without a model", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Room, f.Disk.Used = 9*gib, 3*gib, 1<<20 }, []string{"disk warn 9.0 GiB of 100.0 GiB free, of which 5.0 GiB must stay free; models can use 3.0 GiB, none is here, no limit"}},
@@ -207,7 +207,7 @@ var broken = []struct {
 	{"membership ends soon", func(f *doctor.Facts) {
 		f.Membership.Trouble, f.Membership.Expires = trouble(api.TroubleNotRenewed, "its words"), now.Add(time.Hour)
 	}, []string{"membership warn not_renewed its words"}},
-	{"second node on one data directory", func(f *doctor.Facts) { f.Data.Second, f.Data.SecondAgo = 9, time.Minute }, []string{"data fail a second node (process 9) was started on /d 1m ago and refused: a node (process 7)"}},
+	{"second node on one data directory", func(f *doctor.Facts) { f.Data.Second, f.Data.SecondAgo = 9, time.Minute }, []string{"data fail a second node (process 9) was started on /d 1m ago and refused, as a data directory is one node's; the first (process 7) runs on unharmed"}},
 	{
 		"another process on the data directory", func(f *doctor.Facts) { f.Running, f.Data.Held, f.Data.Claimed = false, true, true },
 		[]string{"data fail another node holds /d and does not answer", "mapping unknown", "relay unknown"},
@@ -278,9 +278,18 @@ func TestExamine(t *testing.T) {
 	}
 }
 
-// TestExamineTells spoils a node that is named with --data, and looks what a finding says and advises.
-// alone takes away what is known of others.
+// alone takes away what is known of others, and dead all peers but one, whose machine refuses.
 func alone(f *doctor.Facts) { f.Peers, f.Network.Seen, f.Network.Relays = nil, nil, nil }
+
+func dead(f *doctor.Facts) {
+	f.Peers = f.Peers[:1]
+	away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Refused))
+}
+
+const (
+	refuses = "attic (that the token or the owner names): dead: its machine refuses the connection to TCP 11.0.0.1:24001 within 0s: nothing listens at that port, or a firewall there rejects it → start covey up on that machine; if it runs there, "
+	narrow  = "packets of 1280 bytes pass to attic, larger ones of those tried (1400, 1452, 1500) vanish: a tunnel or VPN on the way is narrow → "
+)
 
 // told are the sentences of findings of facts that differ from healthy ones in one thing.
 var told = []struct {
@@ -347,7 +356,49 @@ var told = []struct {
 	{
 		"a full disk", "disk",
 		func(f *doctor.Facts) { f.Disk.Full, f.Disk.Models = "it has none free", 1 },
-		"the disk is full for models, and the node is read-only: it has none free (models use 0 B and can use 0 B more, no limit) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files",
+		"the disk of /d is full for models, and the node is read-only: it has none free (models use 0 B and can use 0 B more) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files of this disk",
+	},
+	{
+		"a full disk without a model", "disk",
+		func(f *doctor.Facts) { f.Disk.Full, f.Disk.Mend = "it has 2 GiB free", "remove at least 3073 MiB" },
+		"the disk of /d is full for models, and the node is read-only: it has 2 GiB free (models can use 0 B, none is here) → remove at least 3073 MiB",
+	},
+	{
+		"a dead peer that had let this machine in", "reach",
+		func(f *doctor.Facts) { dead(f); f.Membership.State = "member" },
+		refuses + "let port 24001, TCP and UDP, pass in its firewall",
+	},
+	{
+		"a dead peer that never let this machine in", "reach",
+		func(f *doctor.Facts) { dead(f); f.Membership.State = "joining" },
+		refuses + "let port 24001, TCP and UDP, pass in its firewall; if that does not help, the port is wrong: make a new token",
+	},
+	{
+		"a clock that is wrong", "reach",
+		func(f *doctor.Facts) {
+			f.Peers = f.Peers[:1]
+			away(&f.Peers[0], tcp("11.0.0.1", 24001, doctor.Answers))
+			f.Peers[0].Refused, f.Peers[0].Reason = time.Hour, "its clock"
+		},
+		"attic (that the token or the owner names): a covey node answers at TCP 11.0.0.1:24001, but no connection stands: its clock → see clock",
+	},
+	{
+		"blocked", "udp",
+		func(f *doctor.Facts) {
+			f.Peers = f.Peers[1:]
+			f.Peers[0].Probes = append(f.Peers[0].Probes, udp("11.0.0.2", doctor.Silent))
+		},
+		"UDP is blocked: no answer over QUIC from cellar, which answers over TCP: a firewall or router drops UDP → let UDP to port 24001 out (and answers in) in the firewall of this machine and its router; without it TCP is used, holes are punched less often, and a relay is needed more often",
+	},
+	{
+		"a narrow path with QUIC", "mtu",
+		func(f *doctor.Facts) { f.Peers[0].Probes[0].MTU = 1280 },
+		narrow + "covey copes with it over QUIC, which is in use; if TCP stalls, lower the MTU of this machine's interface to 1280",
+	},
+	{
+		"a narrow path with TCP", "mtu",
+		func(f *doctor.Facts) { f.Peers[0].Probes[0].MTU, f.Peers[0].QUIC = 1280, false },
+		narrow + "if TCP stalls, lower the MTU of this machine's interface to 1280",
 	},
 	{
 		"a local address, nobody connected", "ipv4",
@@ -388,6 +439,7 @@ var told = []struct {
 	},
 }
 
+// TestExamineTells spoils a node that is named with --data, and looks what a finding says and advises.
 func TestExamineTells(t *testing.T) {
 	t.Parallel()
 	for _, c := range told {

@@ -18,7 +18,7 @@ func checkData(f *Facts) []api.Finding {
 		return one(check, api.FindingFail, d.Err, "give this user the directory, or choose another with --data")
 	case d.Second != 0:
 		return one(check, api.FindingFail,
-			fmt.Sprintf("a second node (process %d) was started on %s %s ago and refused: a node (process %d) runs on it, and a data directory is one node's", d.Second, d.Dir, span(d.SecondAgo), d.PID),
+			fmt.Sprintf("a second node (process %d) was started on %s %s ago and refused, as a data directory is one node's; the first (process %d) runs on unharmed", d.Second, d.Dir, span(d.SecondAgo), d.PID),
 			"for two nodes on one machine give the second another directory and port: covey up --data DIR --api 127.0.0.1:PORT; else leave the second one out")
 	case f.Running:
 		return ok(check, "a node (process %d) runs on %s; a second one needs another --data and --api", d.PID, d.Dir)
@@ -142,21 +142,26 @@ func checkDisk(f *Facts) []api.Finding {
 		return unknown(check, "the disk of %s was not looked at", f.Data.Dir)
 	}
 	free := fmt.Sprintf("%s of %s free, of which %s must stay free", store.BytesText(d.Free), store.BytesText(d.Total), store.BytesText(d.Margin))
-	lent, room := "no limit", "make room: delete other files of this disk, or start the node with --data on another"
+	lent, room := "", "make room: " // where the store does not say itself what mends it
 	if d.Models > 0 {
-		room = fmt.Sprintf("make room: covey model rm MODEL%s works on a full disk too; or delete other files", f.Data.Flag)
+		room += fmt.Sprintf("covey model rm MODEL%s works on a full disk too; or delete other files of this disk", f.Data.Flag)
+	} else {
+		room += "delete other files of this disk, or start the node with --data on another"
 	}
-	if d.Limit > 0 {
+	switch {
+	case d.Limit > 0:
 		room += ", or lend more with --disk"
-		lent = store.BytesText(d.Limit) + " lent"
+		lent = ", " + store.BytesText(d.Limit) + " lent"
+	case d.Full == "":
+		lent = ", no limit"
 	}
-	use := fmt.Sprintf("models use %s and can use %s more, %s", store.BytesText(d.Used), store.BytesText(d.Room), lent)
+	use := fmt.Sprintf("models use %s and can use %s more%s", store.BytesText(d.Used), store.BytesText(d.Room), lent)
 	if d.Models == 0 {
-		use = fmt.Sprintf("models can use %s, none is here, %s", store.BytesText(d.Room), lent)
+		use = fmt.Sprintf("models can use %s, none is here%s", store.BytesText(d.Room), lent)
 	}
 	switch {
 	case d.Full != "":
-		return one(check, api.FindingFail, fmt.Sprintf("the disk is full for models, and the node is read-only: %s (%s)", d.Full, use), cmp.Or(d.Mend, room))
+		return one(check, api.FindingFail, fmt.Sprintf("the disk of %s is full for models, and the node is read-only: %s (%s)", f.Data.Dir, d.Full, use), cmp.Or(d.Mend, room))
 	case d.Damaged > 0:
 		return one(check, api.FindingWarn, fmt.Sprintf("%s were found and are not fetched again yet: %s; %s", count(d.Damaged, "damaged block"), free, use),
 			fmt.Sprintf("look at the disk's health; covey model pull MODEL%s fetches what is missing", f.Data.Flag))

@@ -123,10 +123,12 @@ func checkMapping(f *Facts) []api.Finding {
 func checkUDP(f *Facts) []api.Finding {
 	const check = "udp"
 	var works, blocked, narrow, tried, untold []string // names
+	var ports []int                                    // of those that are blocked
 	for i := range f.Peers {
 		p := &f.Peers[i]
 		tcp, udp, silent, away := p.State == Direct && !p.QUIC, p.State == Direct && p.QUIC, 0, 0
 		small := p.narrow() != nil
+		var mute []int
 		for _, r := range p.Probes {
 			switch {
 			case r.Guess:
@@ -136,6 +138,7 @@ func checkUDP(f *Facts) []api.Finding {
 				udp = true
 			case r.Result == Silent:
 				silent++
+				mute = append(mute, r.Port)
 			default:
 				away++
 			}
@@ -146,21 +149,26 @@ func checkUDP(f *Facts) []api.Finding {
 		case small && silent > 0:
 			narrow = append(narrow, p.Name)
 		case tcp && silent > 0:
-			blocked = append(blocked, p.Name)
+			blocked, ports = append(blocked, p.Name), append(ports, mute...)
 		case silent+away > 0:
 			tried = append(tried, p.Name)
 		default:
 			untold = append(untold, p.Name)
 		}
 	}
+	slices.Sort(ports)
+	to, verb := portsText(slices.Compact(ports)), "answer"
+	if len(blocked) == 1 {
+		verb = "answers"
+	}
 	switch {
 	case len(works) > 0 && len(blocked) > 0:
-		return one(check, api.FindingWarn, fmt.Sprintf("UDP (QUIC) passes to %s, but not to %s, which answer over TCP: a firewall there drops it", list(works), list(blocked)), "let UDP pass to the port of covey up on those machines")
+		return one(check, api.FindingWarn, fmt.Sprintf("UDP (QUIC) passes to %s, but not to %s, which %s over TCP: a firewall there drops it", list(works), list(blocked), verb), "let UDP pass to "+to+" on those machines, where covey up listens")
 	case len(works) > 0:
 		return ok(check, "UDP passes: %s over QUIC", list(answer(works)))
 	case len(blocked) > 0:
-		return one(check, api.FindingFail, fmt.Sprintf("UDP is blocked: no answer over QUIC from %s, which answer over TCP: a firewall or router drops UDP", list(blocked)),
-			"let UDP out (and answers in) in the firewall of this machine and its router; without it TCP is used, holes are punched less often, and a relay is needed more often")
+		return one(check, api.FindingFail, fmt.Sprintf("UDP is blocked: no answer over QUIC from %s, which %s over TCP: a firewall or router drops UDP", list(blocked), verb),
+			"let UDP to "+to+" out (and answers in) in the firewall of this machine and its router; without it TCP is used, holes are punched less often, and a relay is needed more often")
 	case len(narrow) > 0:
 		return unknown(check, "no answer over UDP from %s, where large packets vanish over TCP too: see mtu", list(narrow))
 	case len(tried) > 0:
@@ -169,6 +177,18 @@ func checkUDP(f *Facts) []api.Finding {
 		return unknown(check, "no UDP address of %s is known to try", list(untold))
 	}
 	return unknown(check, "no other peer is known to try it with")
+}
+
+// portsText is "port 1" or "ports 1, 2".
+func portsText(ports []int) string {
+	texts := make([]string, len(ports))
+	for i, p := range ports {
+		texts[i] = fmt.Sprint(p)
+	}
+	if len(ports) == 1 {
+		return "port " + texts[0]
+	}
+	return "ports " + list(texts)
 }
 
 func answer(names []string) []string {
@@ -255,7 +275,7 @@ func (p *Peer) narrow() (found *Probe) {
 // checkMTU tells the largest packets that peers answer.
 func checkMTU(f *Facts) []api.Finding {
 	const check = "mtu"
-	least, to := 0, ""
+	least, to, quic := 0, "", false
 	for i := range f.Peers {
 		p := &f.Peers[i]
 		if r := p.narrow(); r != nil && !p.Connected() {
@@ -267,7 +287,7 @@ func checkMTU(f *Facts) []api.Finding {
 			best = max(best, r.MTU)
 		}
 		if best > 0 && (least == 0 || best < least) {
-			least, to = best, p.Name
+			least, to, quic = best, p.Name, p.QUIC
 		}
 	}
 	switch top := packetSizes[len(packetSizes)-1]; {
@@ -276,8 +296,11 @@ func checkMTU(f *Facts) []api.Finding {
 	case least >= top:
 		return ok(check, "packets of %d bytes pass to all peers tried", least)
 	case least <= 1280:
-		return one(check, api.FindingWarn, fmt.Sprintf("packets of %d bytes pass to %s, larger ones of those tried (%s) vanish: a tunnel or VPN on the way is narrow", least, to, sizes(least)),
-			"covey copes with it over QUIC; if TCP stalls, lower the MTU of this machine's interface to "+fmt.Sprint(least))
+		do := fmt.Sprintf("if TCP stalls, lower the MTU of this machine's interface to %d", least)
+		if quic {
+			do = "covey copes with it over QUIC, which is in use; " + do
+		}
+		return one(check, api.FindingWarn, fmt.Sprintf("packets of %d bytes pass to %s, larger ones of those tried (%s) vanish: a tunnel or VPN on the way is narrow", least, to, sizes(least)), do)
 	}
 	return ok(check, "packets of %d bytes pass to %s, larger ones of those tried (%s) do not: a tunnel or PPPoE on the way", least, to, sizes(least))
 }

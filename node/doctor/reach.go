@@ -198,6 +198,9 @@ func unreached(f *Facts, p *Peer) []api.Finding {
 			what += ": " + p.Reason
 		}
 		do = "see membership and clock; if another peer answers there, make a new token on the right machine"
+		if p.Refused != 0 {
+			do = "see clock"
+		}
 		if m := f.Membership; m != nil && m.Ended() {
 			state, do = api.FindingWarn, "see membership"
 		}
@@ -210,7 +213,10 @@ func unreached(f *Facts, p *Peer) []api.Finding {
 		do = "see on that machine where covey up listens (covey status), or whether that program took its port, and make a new token there"
 	case causeDead:
 		what = fmt.Sprintf("%s: dead: its machine refuses the connection to %s within %s: nothing listens at that port, or a firewall there rejects it", who, probe, span(probe.After))
-		do = "start covey up on that machine; if it runs there, the port is wrong: make a new token"
+		do = fmt.Sprintf("start covey up on that machine; if it runs there, let port %d, TCP and UDP, pass in its firewall", probe.Port)
+		if m := f.Membership; m == nil || m.State == "joining" {
+			do += "; if that does not help, the port is wrong: make a new token"
+		}
 		if n := openElsewhere(p); n != nil {
 			what = fmt.Sprintf("%s: wrong port: a covey node answers at %s, and nothing listens at %s", who, n, probe)
 			do = "make a new token on that machine"
