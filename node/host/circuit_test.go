@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -184,68 +185,83 @@ func punctual(t *testing.T, p *peerOf) func() bool {
 	return func() bool { return !late.Load() }
 }
 
+// sceneTries is how often a scene is tried on a machine that is late.
+const sceneTries = 5
+
+// inTime runs a scene with a new pair, whose stream is in use: what it says must hold. Where it does not
+// and the pair was late, which blames nobody then, the scene is tried anew: it must hold once.
+func inTime(t *testing.T, scene func(p *relayedPair, s Stream) error) {
+	t.Helper()
+	var err error
+	for range sceneTries {
+		p := newRelayedPair(t)
+		s, failed := p.a.Open(t.Context(), p.b.ID(), echoProto)
+		if failed != nil {
+			t.Fatal(failed)
+		}
+		if err := talk(s); err != nil {
+			t.Fatal(err)
+		}
+		a, b := punctual(t, p.a), punctual(t, p.b)
+		err = scene(p, s)
+		_ = s.Reset()
+		if err == nil || a() && b() {
+			break
+		}
+		t.Logf("this machine was late: %v", err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // TestStreamOfDeadRelay cuts off the relay of a stream that is in use: within seconds the stream
 // says so, and another leads over the other relay.
 func TestStreamOfDeadRelay(t *testing.T) {
 	t.Parallel()
-	p := newRelayedPair(t)
-	s, err := p.a.Open(t.Context(), p.b.ID(), echoProto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Reset()
-	if err := talk(s); err != nil {
-		t.Fatal(err)
-	}
-	dead, inTime := p.a.Path(p.b.ID()).Via, punctual(t, p.a)
-	p.cables[dead].cut.Store(true)
-	// Without the watch it takes probes for silentBusy and more, as it does on a machine that is late.
-	const limit = silentBusy * 3 / 4
-	since := time.Now()
-	err = talk(s)
-	if took := time.Since(since); !errors.Is(err, ErrPathLost) || took > limit && inTime() {
-		t.Errorf("the stream ended with %v after %v", err, took)
-	}
-	until(t, "a stream over the other relay", func() bool {
+	inTime(t, func(p *relayedPair, s Stream) error {
+		dead := p.a.Path(p.b.ID()).Via
+		p.cables[dead].cut.Store(true)
+		// Without the watch it takes probes for silentBusy and more.
+		const limit = silentBusy * 3 / 4
+		since := time.Now()
+		err := talk(s)
+		if took := time.Since(since); !errors.Is(err, ErrPathLost) || took > limit {
+			return fmt.Errorf("the stream ended with %v after %v", err, took)
+		}
 		again, err := p.a.Open(t.Context(), p.b.ID(), echoProto)
 		if err != nil {
-			return false
+			return fmt.Errorf("after %v: %w", time.Since(since), err)
 		}
 		defer again.Reset()
-		return talk(again) == nil
+		err = talk(again)
+		if took := time.Since(since); err != nil || took > limit {
+			return fmt.Errorf("a stream over the other relay: %v after %v", err, took)
+		}
+		if via := p.a.Path(p.b.ID()).Via; via == dead || p.cables[via] == nil {
+			return fmt.Errorf("it goes over %s, the dead one is %s", via, dead)
+		}
+		return nil
 	})
-	if took := time.Since(since); took > limit && inTime() {
-		t.Errorf("a stream over the other relay after %v", took)
-	}
-	if via := p.a.Path(p.b.ID()).Via; via == dead || p.cables[via] == nil {
-		t.Errorf("it goes over %s, the dead one is %s", via, dead)
-	}
 }
 
 // TestSilenceOfAllIsNoRelays cuts off a peer from everybody for a moment: that is no reason to
 // give up connections.
 func TestSilenceOfAllIsNoRelays(t *testing.T) {
 	t.Parallel()
-	p := newRelayedPair(t)
-	s, err := p.a.Open(t.Context(), p.b.ID(), echoProto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Reset()
-	if err := talk(s); err != nil {
-		t.Fatal(err)
-	}
-	cut := func(on bool) {
-		for _, c := range p.cables {
-			c.cut.Store(on)
+	inTime(t, func(p *relayedPair, s Stream) error {
+		cut := func(on bool) {
+			for _, c := range p.cables {
+				c.cut.Store(on)
+			}
 		}
-	}
-	a, b := punctual(t, p.a), punctual(t, p.b)
-	cut(true)
-	time.AfterFunc(2*relaySilence, func() { cut(false) })
-	if err := talk(s); err != nil && a() && b() { // one that is late may hear too little for too long
-		t.Errorf("the stream ended: %v", err)
-	}
+		cut(true)
+		time.AfterFunc(2*relaySilence, func() { cut(false) })
+		if err := talk(s); err != nil {
+			return fmt.Errorf("the stream ended: %w", err)
+		}
+		return nil
+	})
 }
 
 // TestDeadlineWhileRelayIsDoubted has a read deadline pass while the relay is doubted.

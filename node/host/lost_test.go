@@ -163,7 +163,7 @@ func TestRefusedPeerIsSoonGone(t *testing.T) {
 	start := time.Now()
 	kill()
 	var seen []PathState
-	within(t, lostTimeout*3/4, "the peer is gone", func() bool { // an answer over QUIC is waited for longer
+	within(t, lostTimeout/2, "the peer is gone", func() bool {
 		p := a.Path(id)
 		if len(seen) == 0 || seen[len(seen)-1] != p.State {
 			seen = append(seen, p.State)

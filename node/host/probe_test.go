@@ -173,7 +173,7 @@ func TestFormerConnections(t *testing.T) {
 // some seconds: the neighbour is not taken for dead.
 func TestBusyMachineDropsNobody(t *testing.T) {
 	t.Parallel()
-	const silence = silentDead * 5 / 8 // long enough for probesSilent failures
+	const silence = silentDead * 3 / 4 // long enough for probesSilent failures
 	way := newCable(t)
 	a := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Listen, c.Announce = []string{listenQUIC}, []string{way.addr()} })
 	way.plug(t, a)
