@@ -303,11 +303,11 @@ func (c *class) check(honest ...*pupil) {
 			continue
 		}
 		// One alone ends 0.9 away from the middle, and all began 3 away.
-		if d, e := away(p.own, middle), away(p.end, middle); !(d < 0.75) || !(e < 0.75) {
+		if d, e := away(p.own, middle), away(p.end, middle); !(d < 0.6) || !(e < 0.6) {
 			c.t.Errorf("pupil %d is %.2f away from the middle, the model %.2f; it mixed %d times", i, d, e, p.mix)
 		}
 		for _, o := range honest[:i] {
-			if d := away(p.own, o.own); !(d < 1) { // 1.4 are their goals apart
+			if d := away(p.own, o.own); !(d < 0.6) { // 1.4 are their goals apart
 				c.t.Errorf("two pupils are %.2f apart", d)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 // TestGroups has more members than average at once: they stand in groups, of sizes that differ, and
 // all certify the mean of all, in the same bits.
 func TestGroups(t *testing.T) { // alone: many peers are work enough for a small machine
-	const n, size, values, rounds = 9, 4, 3001, 3
+	const n, size, values, rounds = groupPeers, groupMost, 3001, 3
 	peers := testPeers(t, n)
 	known := make(chan train.Hash, n)
 	sums, ends := make([]float64, values), make([][]float32, n)

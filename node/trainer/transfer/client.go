@@ -347,7 +347,10 @@ func writeData(ctx context.Context, w *frame.Writer, turn Turn, data []byte) err
 	for at := 0; at < len(data); at += size {
 		part := data[at:min(at+size, len(data))]
 		if turn != nil {
-			if err := errors.Join(w.Flush(), turn(ctx, len(part))); err != nil {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if err := turn(ctx, len(part)); err != nil {
 				return err
 			}
 		}
