@@ -85,13 +85,10 @@ func freedText(c api.Collected) string {
 }
 
 func pinCommand(o *options) *cobra.Command {
-	var off bool
-	c := &cobra.Command{
+	return &cobra.Command{
 		Use: "pin MODEL", Short: "Keep a model when space is reclaimed", Args: args(1, 1, "a model"), ValidArgsFunction: o.modelNames,
-		RunE: func(c *cobra.Command, a []string) error { return o.pin(c, a[0], !off) },
+		RunE: func(c *cobra.Command, a []string) error { return o.pin(c, a[0], true) },
 	}
-	c.Flags().BoolVar(&off, "off", false, "take the pin back, as unpin does")
-	return c
 }
 
 func unpinCommand(o *options) *cobra.Command {

@@ -417,8 +417,6 @@ func TestChangesAreTold(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"model", "pin", "demo", "--off"}, "demo is not pinned"},
-		{[]string{"model", "pin", "demo"}, "demo is pinned"},
 		{[]string{"model", "unpin", "demo"}, "demo is not pinned: it stays as long as this node serves it"},
 		{[]string{"model", "pin", "demo"}, "demo is pinned"},
 		{[]string{"model", "pin", "demo", "--json"}, `"pinned": true`},
