@@ -70,7 +70,7 @@ const (
 	// slowRounds is how many times a usual round one with a slow member may take.
 	slowRounds = 3
 	// lossyRounds are trained in a minute over lossy lines, at least.
-	lossyRounds = 5
+	lossyRounds = 10
 )
 
 // scene is a fault of the lines or machines of a training.
@@ -495,7 +495,7 @@ func (c *crew) lossy(part float64) error {
 		return err
 	}
 	for i, cert := range chain {
-		if o := &cert.Outcome; o.Round > began {
+		if o := &cert.Outcome; i > 0 && o.Round > began {
 			taken, want = taken+o.Senders.Len(), want+len(chain[i-1].Outcome.Members)
 		}
 	}
