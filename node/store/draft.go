@@ -142,15 +142,14 @@ func (s *Store) discardKeys(ctx context.Context, keys []digest) (blocks int, byt
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
-	marked, err := s.mark(ctx, s.pinnedRoots())
-	if err != nil {
+	marked := map[digest]struct{}{}
+	if err := s.mark(ctx, marked, s.pinnedRoots()); err != nil {
 		return 0, 0, err
 	}
-	doomed := slices.DeleteFunc(slices.Clone(keys), func(d digest) bool {
-		_, needed := marked[d]
-		return needed
+	blocks, bytes, err = s.sweepAll(ctx, slices.Clone(keys), func(run []digest) ([]digest, error) {
+		return without(run, marked), nil
 	})
-	if blocks, bytes, err = s.sweepAll(ctx, doomed); err != nil {
+	if err != nil {
 		return blocks, bytes, err
 	}
 	_, err = s.giveBack(ctx)

@@ -55,11 +55,15 @@ func (s *Store) GC(ctx context.Context) (st GCStats, err error) {
 	}
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
-	marked, err := s.mark(ctx, append(s.pinnedRoots(), s.inUse()...))
-	if err != nil {
+	marked := map[digest]struct{}{}
+	if err := s.mark(ctx, marked, append(s.pinnedRoots(), s.inUse()...)); err != nil {
 		return st, err
 	}
-	if st.Removed, st.RemovedBytes, err = s.sweepAll(ctx, s.unmarked(marked)); err != nil {
+	st.Removed, st.RemovedBytes, err = s.sweepAll(ctx, s.unmarked(marked), func(run []digest) ([]digest, error) {
+		err := s.mark(ctx, marked, s.inUse()) // what has come into use since, although nobody put it
+		return without(run, marked), err
+	})
+	if err != nil {
 		return st, err
 	}
 	s.metrics.collected(st.Removed)
@@ -126,9 +130,8 @@ func (s *Store) inUse() []cid.Cid {
 	return slices.DeleteFunc(s.cfg.InUse(), func(c cid.Cid) bool { return !s.Has(c) })
 }
 
-// mark returns all that roots reach.
-func (s *Store) mark(ctx context.Context, roots []cid.Cid) (map[digest]struct{}, error) {
-	marked := map[digest]struct{}{}
+// mark adds to marked all that roots reach. What is marked is not looked at again.
+func (s *Store) mark(ctx context.Context, marked map[digest]struct{}, roots []cid.Cid) error {
 	for _, root := range roots {
 		nodes := []cid.Cid{root}
 		for len(nodes) > 0 {
@@ -136,7 +139,7 @@ func (s *Store) mark(ctx context.Context, roots []cid.Cid) (map[digest]struct{},
 			nodes = nodes[:len(nodes)-1]
 			d, err := digestOf(c)
 			if err != nil {
-				return nil, &RootError{Root: root, Block: c, Err: err}
+				return &RootError{Root: root, Block: c, Err: err}
 			}
 			if _, seen := marked[d]; seen {
 				continue
@@ -144,19 +147,19 @@ func (s *Store) mark(ctx context.Context, roots []cid.Cid) (map[digest]struct{},
 			marked[d] = struct{}{}
 			more, leaves, err := s.links(ctx, c)
 			if err != nil {
-				return nil, &RootError{Root: root, Block: c, Err: err}
+				return &RootError{Root: root, Block: c, Err: err}
 			}
 			for _, l := range leaves {
 				d, err := digestOf(l)
 				if err != nil {
-					return nil, &RootError{Root: root, Block: c, Err: err}
+					return &RootError{Root: root, Block: c, Err: err}
 				}
 				marked[d] = struct{}{}
 			}
 			nodes = append(nodes, more...)
 		}
 	}
-	return marked, nil
+	return nil
 }
 
 func (s *Store) links(ctx context.Context, c cid.Cid) (nodes, leaves []cid.Cid, err error) {
@@ -186,10 +189,22 @@ func (s *Store) unmarked(marked map[digest]struct{}) []digest {
 	return out
 }
 
-// sweepAll deletes blocks, some at a time.
-func (s *Store) sweepAll(ctx context.Context, doomed []digest) (blocks int, bytes int64, err error) {
+// without takes from keys, in place, what is marked.
+func without(keys []digest, marked map[digest]struct{}) []digest {
+	return slices.DeleteFunc(keys, func(d digest) bool {
+		_, needed := marked[d]
+		return needed
+	})
+}
+
+// sweepAll deletes blocks, some at a time. Of each run it asks sift what to delete.
+func (s *Store) sweepAll(ctx context.Context, doomed []digest, sift func(run []digest) ([]digest, error)) (blocks int, bytes int64, err error) {
 	for run := range slices.Chunk(doomed, sweepBlocks) {
 		if err := ctx.Err(); err != nil {
+			return blocks, bytes, err
+		}
+		run, err := sift(run)
+		if err != nil {
 			return blocks, bytes, err
 		}
 		n, size, err := s.sweepRun(run)

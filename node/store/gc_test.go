@@ -117,6 +117,25 @@ func TestGCSparesWhatIsPutMeanwhile(t *testing.T) {
 	holds(t, s, slices.Concat(fresh, again)...)
 }
 
+// TestGCSparesWhatComesIntoUse begins to use blocks, which nobody puts again, after GC has walked what was in use.
+func TestGCSparesWhatComesIntoUse(t *testing.T) {
+	t.Parallel()
+	leaves, loose := randomBlocks(t, 1, 3, 2000), randomBlocks(t, 2, 3, 2000)
+	root := node(t, nil, leaves)
+	asked := 0
+	s := open(t, store.Config{Links: links, InUse: func() []cid.Cid {
+		if asked++; asked == 1 {
+			return nil
+		}
+		return []cid.Cid{root.CID()}
+	}})
+	put(t, s, slices.Concat(leaves, loose, []store.Block{root})...)
+	if st, err := s.GC(t.Context()); err != nil || st.Removed != len(loose) {
+		t.Errorf("got %+v, %v", st, err)
+	}
+	holds(t, s, append(leaves, root)...)
+}
+
 // TestGCGivesSpaceBack fills several value log files, drops most of it and looks at the
 // disk.
 func TestGCGivesSpaceBack(t *testing.T) {
