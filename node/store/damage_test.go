@@ -325,6 +325,19 @@ func TestLayout(t *testing.T) {
 	holds(t, open(t, store.Config{Dir: dir}), blocks...)
 }
 
+// TestLostLayout has lost the record of the layout, as with a table that Badger dropped: what is left is salvaged.
+func TestLostLayout(t *testing.T) {
+	t.Parallel()
+	blocks := randomBlocks(t, 1, 3, 5000)
+	dir := filled(t, blocks)
+	store.LoseLayout(t, dir)
+	s := open(t, store.Config{Dir: dir})
+	if s.Moved() == "" {
+		t.Error("the database was not moved aside")
+	}
+	holds(t, s, blocks...)
+}
+
 // flip changes a byte in the middle of content in the files of a closed store.
 func flip(t *testing.T, dir string, content []byte) {
 	t.Helper()

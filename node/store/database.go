@@ -336,14 +336,14 @@ func (s *Store) readIndex(db *badger.DB) (err error) {
 // checkLayout compares the version of the data with ours. A new database gets it, once it can
 // be written to.
 func checkLayout(db *badger.DB) error {
-	got, fresh := uint32(0), false
+	got, absent, fresh := uint32(0), false, false
 	err := db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(layoutKey())
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			it := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false})
 			defer it.Close()
 			it.Rewind()
-			fresh = !it.Valid()
+			absent, fresh = true, !it.Valid()
 			return nil
 		}
 		if err != nil {
@@ -366,6 +366,8 @@ func checkLayout(db *badger.DB) error {
 		return db.Update(func(txn *badger.Txn) error {
 			return txn.Set(layoutKey(), binary.BigEndian.AppendUint32(nil, layoutVersion))
 		})
+	case absent: // each version writes it before all else
+		return &damageError{errors.New("the record of the layout is lost")}
 	case got != layoutVersion:
 		return &LayoutError{Got: got, Want: layoutVersion}
 	}

@@ -18,14 +18,25 @@ import (
 // SetLayout writes another layout version into a closed store.
 func SetLayout(tb testing.TB, dir string, version uint32) {
 	tb.Helper()
+	changeLayout(tb, dir, func(txn *badger.Txn) error {
+		return txn.Set(layoutKey(), binary.BigEndian.AppendUint32(nil, version))
+	})
+}
+
+// LoseLayout takes the version out of the data in dir.
+func LoseLayout(tb testing.TB, dir string) {
+	tb.Helper()
+	changeLayout(tb, dir, func(txn *badger.Txn) error { return txn.Delete(layoutKey()) })
+}
+
+func changeLayout(tb testing.TB, dir string, change func(*badger.Txn) error) {
+	tb.Helper()
 	s := &Store{cfg: Config{Dir: dir}}
 	db, err := openBadger(defaultTuning().options(s.databaseDir(), slog.New(slog.DiscardHandler)))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	err = db.Update(func(txn *badger.Txn) error {
-		return txn.Set(layoutKey(), binary.BigEndian.AppendUint32(nil, version))
-	})
+	err = db.Update(change)
 	if err := closeAfter(db, err); err != nil {
 		tb.Fatal(err)
 	}
