@@ -3,7 +3,8 @@
 //
 // The main type is [Trainer]. Step takes a [Batch] and does one step; Gradient and Apply are
 // its halves, for those who average gradients or parameters between peers: Params are one
-// flat vector with gradients beside it. Evaluate scores batches as the model is used.
+// flat vector with gradients beside it. PrivateGradient is Gradient that hides each sample.
+// Evaluate scores batches as the model is used.
 // Everything is derived from a seed and counters, so the same configuration and batches
 // give the same bits for any number of threads and every instruction set, and a run that
 // was saved and loaded goes on as if it had not stopped.

@@ -30,6 +30,7 @@ type Trainer struct {
 	step    int // steps done
 	part    int // of the batch of a step
 	mean    mean
+	sum     []float64 // of the gradients of samples, of private ones
 
 	training, evaluation programs
 }
