@@ -19,11 +19,15 @@ type Steps struct {
 // Accountant sums up what steps tell of one sample, as Rényi divergences of many orders. The zero
 // value has seen no step.
 type Accountant struct {
-	list   []Steps
 	orders []float64
-	sums   []float64 // of each order, of all steps
-	last   Steps     // Count 1: the kind that each is of
-	each   []float64 // of each order, of a step of that kind
+	kinds  []kind
+	asked  kind // the last one that With was asked of and that is not among them
+}
+
+// kind is steps of one kind, and of each order what one of them adds.
+type kind struct {
+	Steps
+	each []float64
 }
 
 // Orders returns the orders that are looked at: 1.1 to 10.9 in steps of a tenth, and 12 to 63. They
@@ -60,49 +64,59 @@ func (s Steps) Validate() error {
 
 // Add counts steps.
 func (a *Accountant) Add(s Steps) error {
-	if err := s.Validate(); err != nil {
+	if err := s.Validate(); err != nil || s.Count == 0 {
 		return err
 	}
-	if s.Count == 0 {
-		return nil
+	if a.Count()+s.Count > maxSteps {
+		return errors.New("privacy: too many steps")
 	}
-	a.know(s)
-	for i, v := range a.each {
-		a.sums[i] += float64(s.Count) * v
-	}
-	if n := len(a.list); n > 0 && a.list[n-1].Rate == s.Rate && a.list[n-1].Noise == s.Noise {
-		if a.list[n-1].Count += s.Count; a.list[n-1].Count > maxSteps {
-			return errors.New("privacy: too many steps")
+	for i := range a.kinds {
+		if k := &a.kinds[i]; k.like(s) {
+			k.Count += s.Count
+			return nil
 		}
-		return nil
 	}
-	a.list = append(a.list, s)
+	a.kinds = append(a.kinds, kind{s, a.each(s)})
 	return nil
 }
 
-// know computes what a step of a kind costs, if that is not known.
-func (a *Accountant) know(s Steps) {
+// like reports whether steps are of the same kind.
+func (s Steps) like(o Steps) bool { return s.Rate == o.Rate && s.Noise == o.Noise }
+
+// each returns what a step adds, of each order.
+func (a *Accountant) each(s Steps) []float64 {
+	for _, k := range a.kinds {
+		if k.like(s) {
+			return k.each
+		}
+	}
+	if a.asked.each != nil && a.asked.like(s) {
+		return a.asked.each
+	}
 	if a.orders == nil {
 		a.orders = Orders()
-		a.sums, a.each = make([]float64, len(a.orders)), make([]float64, len(a.orders))
 	}
-	if s.Count = 1; a.last == s {
-		return
-	}
-	a.last = s
+	out := make([]float64, len(a.orders))
 	for i, order := range a.orders {
-		a.each[i] = sampled(s.Rate, s.Noise, order)
+		out[i] = sampled(s.Rate, s.Noise, order)
 	}
+	a.asked = kind{s, out}
+	return out
 }
 
-// Steps returns what was counted. The slice is the caller's.
-func (a *Accountant) Steps() []Steps { return append([]Steps(nil), a.list...) }
+// Steps returns what was counted, each kind once. The slice is the caller's.
+func (a *Accountant) Steps() (out []Steps) {
+	for _, k := range a.kinds {
+		out = append(out, k.Steps)
+	}
+	return out
+}
 
 // Count returns how many steps were counted.
 func (a *Accountant) Count() int {
 	n := 0
-	for _, s := range a.list {
-		n += s.Count
+	for _, k := range a.kinds {
+		n += k.Count
 	}
 	return n
 }
@@ -112,18 +126,25 @@ func (a *Accountant) Count() int {
 func (a *Accountant) Epsilon(delta float64) float64 { return a.With(Steps{}, delta) }
 
 // With returns what Epsilon would be with more steps.
-func (a *Accountant) With(s Steps, delta float64) float64 {
-	if len(a.list) == 0 && s.Count == 0 {
-		return 0
+func (a *Accountant) With(more Steps, delta float64) float64 {
+	list := a.kinds
+	if more.Count > 0 {
+		list = append(list[:len(list):len(list)], kind{more, a.each(more)})
+		for i := range a.kinds { // one product for each kind: the same bits however steps were counted
+			if a.kinds[i].like(more) {
+				list = append([]kind(nil), a.kinds...)
+				list[i].Count += more.Count
+			}
+		}
 	}
-	if s.Count > 0 {
-		a.know(s)
+	if len(list) == 0 {
+		return 0
 	}
 	least := math.Inf(1)
 	for i, order := range a.orders {
-		sum := a.sums[i]
-		if s.Count > 0 {
-			sum += float64(s.Count) * a.each[i]
+		sum := 0.0
+		for _, k := range list {
+			sum += float64(k.Count) * k.each[i]
 		}
 		if e := convert(sum, order, delta); e < least {
 			least = e
