@@ -25,6 +25,7 @@ type digests struct {
 	Validation string            `json:"validation"`
 	Contents   string            `json:"contents,omitempty"` // of files of images; none in states of before
 	Part       string            `json:"part,omitempty"`     // Options.Rank and Of, unless it is all
+	Private    string            `json:"private,omitempty"`  // Options.Private, if there is one
 }
 
 // digests of the open data. Paths do not count: data may be moved.
@@ -101,6 +102,9 @@ func (d digests) changed(now digests) error {
 	}
 	if d.Part != now.Part {
 		what = append(what, fmt.Sprintf("the part of the data was %s and is %s", cmp.Or(d.Part, "all"), cmp.Or(now.Part, "all")))
+	}
+	if d.Private != now.Private {
+		what = append(what, fmt.Sprintf("privacy was %s and is %s", cmp.Or(d.Private, "none"), cmp.Or(now.Private, "none")))
 	}
 	if len(what) == 0 && d.Contents != "" && d.Contents != now.Contents {
 		what = append(what, "what is in the files of the images")

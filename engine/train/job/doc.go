@@ -15,5 +15,6 @@
 //	best.state      the same after the best validation
 //	history.csv     a row for each step
 //	curve.png       the losses drawn
+//	privacy.json    with Options.Private, what of privacy was spent
 //	model/          the export: see Export
 package job

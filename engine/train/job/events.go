@@ -39,6 +39,8 @@ type Options struct {
 	// order of the ranks, ((g0+g1)+...) * (1/Of) in float32, have the bits of one run with
 	// train.accumulate = Of.
 	Rank, Of int
+	// Private, if it is not nil, hides each sample in what the run learns.
+	Private *Private
 }
 
 // Events are functions that a run calls from its own goroutine; each may be nil.
@@ -100,7 +102,8 @@ type Result struct {
 	Best       Validation // zero without validation
 	Last       Validation
 	MetricName string
-	LeftOut    int // samples that an epoch of training left out
+	LeftOut    int    // samples that an epoch of training left out
+	Private    *Spent `json:",omitempty"` // what was spent to hide samples; nil if nothing is counted
 }
 
 const (

@@ -64,6 +64,9 @@ func (r *runner) load(resume bool) error {
 	if r.of > 1 {
 		now.Part = fmt.Sprintf("%d of %d", r.rank, r.of)
 	}
+	if p := r.private; p != nil {
+		now.Private = fmt.Sprintf("clip %v, noise %v", p.Clip, p.Noise)
+	}
 	if resume {
 		if err := r.resume(now); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
+	"github.com/covey-network/covey/engine/train/privacy"
 )
 
 // The files in the folder of a run.
@@ -56,6 +57,8 @@ type position struct {
 	Pending   *Step      `json:"pending,omitempty"`  // the last step, if the Sync has to see it yet
 	Validate  bool       `json:"validate,omitempty"` // the Sync wants a validation
 	Sync      []byte     `json:"sync,omitempty"`     // Kept.Bytes
+	// Private are the steps that were counted, with Options.Private.
+	Private []privacy.Steps `json:"private,omitempty"`
 }
 
 // runner is a run.
@@ -77,6 +80,7 @@ type runner struct {
 	told     map[string]bool // names of what was left out
 	notes    []string        // of what is not as it was meant to be, told at the start
 	history  *history
+	private  *hiding // nil without
 
 	sync    Sync    // nil without
 	given   *Schema // Options.Schema
@@ -99,6 +103,9 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	r := &runner{job: j, events: o.Events, sync: o.Sync, together: o.Sync != nil && o.SyncEnds, given: o.Schema, values: o.Values, rank: o.Rank, of: o.Of, folder: j.Folder(), clock: newClock(o.Now), savedAt: -1, told: map[string]bool{}}
+	if o.Private != nil {
+		r.private = &hiding{Private: *o.Private}
+	}
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
@@ -118,7 +125,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.history.close()) }()
-	if err := r.load(o.Resume); err != nil {
+	if err := errors.Join(r.load(o.Resume), r.recall()); err != nil {
 		return nil, err
 	}
 	if o.Again {
@@ -172,9 +179,13 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return err
 	}
+	if err := r.hide(model); err != nil {
+		return err
+	}
 	if err := r.openStreams(least); err != nil {
 		return err
 	}
+	r.expect()
 	if r.steps = cmp.Or(t.Steps, t.Epochs*r.streams[0].loader.Batches(), j.Swarm.steps()); r.together {
 		r.steps = cmp.Or(j.Swarm.steps(), t.Steps) // the same for all, whatever data they have
 	}
@@ -242,7 +253,7 @@ func (r *runner) start() Start {
 // and does again whatever was not finished.
 func (r *runner) run(ctx context.Context) (*Result, error) {
 	for i := range r.streams {
-		it, err := r.streams[i].loader.From(ctx, r.at.stream(i).Data)
+		it, err := r.batches(ctx, i)
 		if err != nil {
 			return nil, err
 		}
@@ -271,7 +282,7 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 	}
 	res := r.result(end)
 	if end != EndInterrupted {
-		if err := r.export(res); err != nil {
+		if err := errors.Join(r.release(), r.export(res)); err != nil {
 			return nil, err
 		}
 	}
@@ -290,7 +301,7 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 		return "", r.stepped(ctx)
 	}
 	t, step := &r.job.Train, r.trainer.Steps()
-	last := r.end != "" || !r.together && (t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs)
+	last := r.end != "" || !r.together && (!r.affords() || t.Steps > 0 && step >= t.Steps || t.Epochs > 0 && r.at.Epochs >= t.Epochs)
 	if r.validationDue(step, last) {
 		if err := r.validate(ctx); err != nil {
 			return "", err
@@ -299,6 +310,8 @@ func (r *runner) turn(ctx context.Context) (end string, err error) {
 	switch {
 	case r.end != "":
 		return r.end, nil
+	case !r.together && !r.affords():
+		return EndSpent, nil
 	case last:
 		return EndDone, nil
 	case !r.together && t.Patience > 0 && r.at.Stale >= t.Patience:
@@ -417,7 +430,7 @@ func (r *runner) save(name string) error {
 func (r *runner) result(end string) *Result {
 	return &Result{
 		End: end, Folder: r.folder, Step: r.stepsDone(), Best: r.at.Best, Last: r.at.Last,
-		MetricName: r.job.MetricName(), LeftOut: r.at.leftOut(),
+		MetricName: r.job.MetricName(), LeftOut: r.at.leftOut(), Private: r.spent(),
 	}
 }
 

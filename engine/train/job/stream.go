@@ -2,6 +2,7 @@ package job
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,10 +16,28 @@ import (
 // own, by its own epochs: what stream i of n gives is what a run of rank i of n takes.
 type stream struct {
 	loader *data.Loader
-	iter   *data.Iterator
+	iter   batches
 	base   int         // LeftOutNow when the iterator had skipped none
 	got    *data.Batch // for the next step, nil before it is asked for
 	batch  train.Batch // of the step
+}
+
+// batches are a data.Iterator, or a data.Drawn.
+type batches interface {
+	Next() (*data.Batch, error)
+	Cursor() data.Cursor
+	Skipped() int
+	Over() int
+	Close()
+}
+
+// batches returns the batches of a stream, from where it stands.
+func (r *runner) batches(ctx context.Context, i int) (batches, error) {
+	at := r.at.stream(i).Data
+	if p := r.private; p != nil {
+		return data.NewDrawn(ctx, r.data.train, data.DrawnConfig{Batch: r.job.Train.Batch, Chosen: p.source.Chosen, Seed: r.job.Train.Seed, Rank: r.rank, Of: r.of, OnBad: r.bad}, at)
+	}
+	return r.streams[i].loader.From(ctx, at)
 }
 
 // place is where a stream stands.
@@ -142,6 +161,9 @@ func (r *runner) leftOver(epoch, n int) {
 
 // gradient computes the gradient of the batches that were gathered, and scores them.
 func (r *runner) gradient() (loss float64, score train.Score, samples int, err error) {
+	if r.private != nil {
+		return r.privateGradient()
+	}
 	batches := make([]*train.Batch, len(r.streams))
 	for i := range r.streams {
 		s := &r.streams[i]
