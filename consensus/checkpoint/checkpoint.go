@@ -79,21 +79,23 @@ func Hash(vectors [][]float32, workers int) (root train.Hash, leaves []train.Has
 	leaves = make([]train.Hash, l.Blocks())
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	pairs := (len(leaves) + 1) / 2
-	for range max(1, min(workers, pairs)) {
+	size := digest.AtOnce()
+	groups := (len(leaves) + size - 1) / size
+	for range max(1, min(workers, groups)) {
 		wg.Go(func() {
-			var bufs [2][]byte
-			for p := int(next.Add(1)) - 1; p < pairs; p = int(next.Add(1)) - 1 {
-				pair := leaves[2*p : min(2*p+2, len(leaves))]
-				for k := range pair {
-					v, from, to := l.place(2*p + k)
+			var bufs, blocks [digest.Lanes][]byte
+			var sums [digest.Lanes][32]byte
+			for g := int(next.Add(1)) - 1; g < groups; g = int(next.Add(1)) - 1 {
+				group := leaves[size*g : min(size*(g+1), len(leaves))]
+				for k := range group {
+					v, from, to := l.place(size*g + k)
 					bufs[k] = vec.Bytes(bufs[k], vectors[v][from:to])
+					blocks[k] = bufs[k]
 				}
-				if len(pair) == 1 {
-					pair[0] = train.HashOf(bufs[0])
-					continue
+				digest.Many(sums[:len(group)], blocks[:len(group)])
+				for k := range group {
+					group[k] = sums[k]
 				}
-				pair[0], pair[1] = digest.Pair(bufs[0], bufs[1])
 			}
 		})
 	}

@@ -8,3 +8,8 @@ package digest
 //
 //go:noescape
 func hashPairSHA(a *byte, b *byte, blocks int, state *[16]uint32)
+
+// hashSixteenAVX512 adds blocks of 64 bytes of sixteen messages to their states: A of all, then B of all, to H.
+//
+//go:noescape
+func hashSixteenAVX512(messages *[16]*byte, blocks int, state *[128]uint32)

@@ -61,6 +61,7 @@ func main() {
 	SUBQ(U8(1), blocks)
 	JNZ(LabelRef("block"))
 	RET()
+	wide(constants, swap)
 	Generate()
 }
 
