@@ -266,7 +266,7 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 	if err := read(req, &in); err != nil {
 		return err
 	}
-	addrs := r.host.Addrs()
+	var addrs []wire.Addr
 	for _, a := range in.Addrs {
 		if err := host.CheckAddr(string(a)); err != nil {
 			return statusError{http.StatusBadRequest, fmt.Errorf("address %q: %w", string(a), err)}
@@ -276,7 +276,7 @@ func (r *running) postInvite(w http.ResponseWriter, req *http.Request) error {
 		}
 		addrs = append(addrs, a)
 	}
-	if len(addrs) > protocol.MaxAddrs {
+	if addrs = append(addrs, r.host.Addrs()...); len(addrs) > protocol.MaxAddrs { // those that the owner names come first
 		addrs = addrs[:protocol.MaxAddrs]
 	}
 	token, err := r.host.Invite(host.Invitation{Name: r.creds.Name, Addrs: addrs, Scopes: in.Scopes, TTL: in.TTL, Life: in.Life})

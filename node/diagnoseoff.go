@@ -54,7 +54,7 @@ func Diagnose(ctx context.Context, cfg *Config, token *wire.Token) (*api.Diagnos
 		f.Data.Err = err.Error()
 	case err == nil:
 		f.Membership = peekMembership(cfg.DataDir, creds, start)
-		if f.Peers, err = visit(ctx, cfg, creds, f.Membership); err != nil {
+		if err := visit(ctx, cfg, creds, f); err != nil {
 			return nil, err
 		}
 	}
@@ -143,22 +143,22 @@ func peekMembership(dir string, c *host.Credentials, now time.Time) *api.Members
 }
 
 // visit says hello to the peers that the credentials and the book know, and probes their
-// addresses. What they say of the membership goes into m.
-func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Membership) (_ []doctor.Peer, err error) {
+// addresses. What it finds of them, of the book and of the membership goes into f.
+func visit(ctx context.Context, cfg *Config, creds *host.Credentials, f *doctor.Facts) (err error) {
 	hc := host.Default()
 	hc.Credentials, hc.Version, hc.Listen, hc.MDNS, hc.DHT, hc.NAT = creds, cfg.Version, nil, false, false, false
 	for _, b := range cfg.Network.Bootstrap {
 		hc.Bootstrap = append(hc.Bootstrap, wire.Addr(b))
 	}
 	if hc.Proxy, err = cfg.proxy(); err != nil {
-		return nil, err
+		return err
 	}
 	h, err := host.New(hc)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := h.AddBook(cfg.DataDir); err != nil {
-		return nil, err
+		f.Data.Book = err.Error() // a node starts without, too
 	}
 	ctx, cancel := context.WithTimeout(ctx, visitTime)
 	defer cancel()
@@ -177,18 +177,18 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	select {
 	case <-h.Ready():
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	contacts := h.Contacts()
-	found := make([]doctor.Peer, len(contacts))
+	f.Peers = make([]doctor.Peer, len(contacts))
 	for i, c := range contacts {
-		found[i] = doctor.Peer{Name: cmp.Or(h.Name(c.ID), c.ID.String()), First: c.First, Inside: c.Inside}
+		f.Peers[i] = doctor.Peer{Name: cmp.Or(h.Name(c.ID), c.ID.String()), First: c.First, Inside: c.Inside}
 	}
-	probe(ctx, contacts, found)
+	probe(ctx, contacts, f.Peers)
 	settled(ctx, h, contacts)
 	paths, peers, quic := h.Paths(), h.Peers(), h.Network().QUIC
 	for i, c := range contacts {
-		p, v := paths[c.ID], &found[i]
+		p, v := paths[c.ID], &f.Peers[i]
 		v.State, v.Reason, v.Refused, v.RTT, v.QUIC = string(p.State), p.Reason, p.Clock, p.RTT, quic[c.ID]
 		if n := slices.IndexFunc(peers, func(p host.Peer) bool { return p.ID == c.ID }); n >= 0 {
 			v.Clock, v.Timed = peers[n].Clock, true
@@ -196,11 +196,11 @@ func visit(ctx context.Context, cfg *Config, creds *host.Credentials, m *api.Mem
 	}
 	now := h.Membership()
 	if errors.Is(now.Refused, wire.ErrRevoked) || errors.Is(now.Refused, wire.ErrPeerRevoked) || errors.Is(now.Over, wire.ErrRevoked) {
-		m.State = "revoked"
+		f.Membership.State = "revoked"
 	}
-	m.Trouble = membershipTrouble(&now, time.Now())
-	m.Problem = m.Trouble.String()
-	return found, nil
+	f.Membership.Trouble = membershipTrouble(&now, time.Now())
+	f.Membership.Problem = f.Membership.Trouble.String()
+	return nil
 }
 
 // settled waits until each peer is connected or was dialled in vain.

@@ -32,6 +32,9 @@ func environmentProxy() string { return cmp.Or(os.Getenv("HTTPS_PROXY"), os.Gete
 func (c *Config) proxyIgnored() bool {
 	text := environmentProxy()
 	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" || u.Host == "" { // HOST:PORT, as http.ProxyFromEnvironment takes it
+		u, err = url.Parse("http://" + text)
+	}
 	return text != "" && c.Network.Proxy == "" && (err != nil || u.Scheme != "http")
 }
 

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/covey-network/covey/node/api"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -456,6 +458,19 @@ func TestInviteAddrs(t *testing.T) {
 		if want := wire.Addr("/ip4/203.0.113.7/tcp/24001" + self); !slices.Contains(token.Bootstrap, want) {
 			t.Errorf("invited with %s, the token leads to %v", addr, token.Bootstrap)
 		}
+	}
+	many := start(t, t.TempDir(), func(cfg *node.Config) { // with as many addresses as a token takes
+		online("")(cfg)
+		for i := range protocol.MaxAddrs {
+			cfg.Network.Announce = append(cfg.Network.Announce, fmt.Sprintf("/ip4/203.0.113.%d/tcp/1", i+100))
+		}
+	})
+	var in api.Invite
+	if err := many.Post(t.Context(), "/covey/v1/invite", api.InviteRequest{TTL: time.Hour, Addrs: []wire.Addr{"/ip4/203.0.113.7/tcp/24001"}}, &in); err != nil {
+		t.Fatal(err)
+	}
+	if token, err := wire.ParseToken(in.Token); err != nil || !strings.HasPrefix(string(token.Bootstrap[0]), "/ip4/203.0.113.7/tcp/24001/p2p/") {
+		t.Errorf("of many addresses the one that was named does not come first: %v, %v", token.Bootstrap, err)
 	}
 	for _, addr := range []wire.Addr{"1.2.3.4:24001", "24001"} {
 		if _, err := ask(addr); err == nil || !strings.Contains(err.Error(), "/ip4/203.0.113.7/tcp/24001") {

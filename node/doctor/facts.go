@@ -28,6 +28,7 @@ type Data struct {
 	Flag    string // that a command to paste needs to use it, after a space; "" if it needs none
 	Missing bool   // it is not there yet
 	Err     string // why it cannot be used
+	Book    string // why the peers that were met are not known
 	PID     int    // of the node that runs on it
 	// Held tells that a process uses it that answers nothing: with Claimed a node, else a command.
 	Held, Claimed bool

@@ -30,7 +30,11 @@ func checkData(f *Facts) []api.Finding {
 	case d.Missing:
 		return one(check, api.FindingWarn, d.Dir+" is not there yet, and no node runs on it", "start one with covey up"+d.Flag+", and --join TOKEN to join a swarm; or name another directory with --data")
 	}
-	return one(check, api.FindingWarn, "no node runs on "+d.Dir+": what follows was found from outside", "start it with covey up"+d.Flag)
+	out := one(check, api.FindingWarn, "no node runs on "+d.Dir+": what follows was found from outside", "start it with covey up"+d.Flag)
+	if d.Book != "" {
+		out = append(out, one(check, api.FindingWarn, "the peers that were met are not known: "+d.Book, "nothing, if a peer that the token names is up: a node writes the file anew")...)
+	}
+	return out
 }
 
 // soon is how long before its end a membership that is not renewed is worth a word.

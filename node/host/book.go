@@ -28,7 +28,9 @@ const (
 	rttSamples = 5
 	// forgetAfter is how long a peer that does not answer is remembered.
 	forgetAfter = 14 * 24 * time.Hour
-	bookVersion = 1
+	// forgetFailing is how long dials must have been in vain before: this machine may be without a network just now.
+	forgetFailing = 24 * time.Hour
+	bookVersion   = 1
 )
 
 // known is what the book has on a peer.
@@ -235,7 +237,7 @@ func (b *book) failed(id ID, why string, alive bool, now time.Time) {
 		most = aliveBackoff
 	}
 	b.applyTo(k, onFailure(b.backoff, most, why), now)
-	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter {
+	if !k.sticky && !alive && k.failures > 3 && now.Sub(k.seen) > forgetAfter && now.Sub(k.failing) > forgetFailing {
 		delete(b.peers, id)
 	}
 	wake(b.news) // it may be due before the next look

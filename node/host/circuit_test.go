@@ -20,6 +20,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 	"github.com/multiformats/go-multiaddr"
 
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -372,6 +373,18 @@ func TestFewAddrs(t *testing.T) {
 	}
 	if got["one"] != 11 || got["two"] != 3 || got["direct"] != 2 {
 		t.Errorf("got %v", got)
+	}
+	addrs = nil
+	for i := range 40 { // of many interfaces, and shorter than those over relays
+		addrs = append(addrs, wire.Addr(fmt.Sprintf("/ip4/10.0.%d.1/tcp/1", i/2)))
+	}
+	for _, relay := range []string{"one", "two"} {
+		addrs = append(addrs, wire.Addr("/ip4/8.8.8.8/tcp/1/p2p/"+relay+"/p2p-circuit/a"), wire.Addr("/ip4/8.8.8.8/tcp/1/p2p/"+relay+"/p2p-circuit/b"))
+	}
+	few := fewAddrs(addrs)
+	relays := slices.DeleteFunc(slices.Clone(few), func(a wire.Addr) bool { return !strings.Contains(string(a), "p2p-circuit") })
+	if len(few) != protocol.MaxAddrs || len(relays) != 2 || relays[0] == relays[1] {
+		t.Errorf("%d addresses, relayed %v", len(few), relays)
 	}
 }
 

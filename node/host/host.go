@@ -220,8 +220,8 @@ func (h *Host) Addrs() []wire.Addr {
 	return fewAddrs(out)
 }
 
-// fewAddrs returns the first protocol.MaxAddrs addresses of a peer, but of each relay as many as
-// of the others: one that dies must not be the only one that is told.
+// fewAddrs returns protocol.MaxAddrs addresses of a peer, in their order: the first over each relay, and of the
+// others as many of each IP address and each relay. One that dies must not be the only one that is told.
 func fewAddrs(addrs []wire.Addr) []wire.Addr {
 	if len(addrs) <= protocol.MaxAddrs {
 		return addrs
@@ -229,14 +229,20 @@ func fewAddrs(addrs []wire.Addr) []wire.Addr {
 	of := map[string]int{}
 	turn := make(map[wire.Addr]int, len(addrs))
 	for _, a := range addrs {
-		if relay, _, over := strings.Cut(string(a), "/p2p-circuit"); over {
-			relay = relay[strings.LastIndex(relay, "/")+1:]
-			of[relay]++
-			turn[a] = of[relay]
+		way, _, relayed := strings.Cut(string(a), "/p2p-circuit")
+		if relayed {
+			way = way[strings.LastIndex(way, "/")+1:]
+		} else if parts := strings.SplitN(way, "/", 4); len(parts) > 2 { // "", "ip4", the address
+			way = parts[2]
+		}
+		if of[way]++; !relayed || of[way] > 1 {
+			turn[a] = of[way]
 		}
 	}
-	slices.SortStableFunc(addrs, func(a, b wire.Addr) int { return cmp.Compare(turn[a], turn[b]) })
-	return addrs[:protocol.MaxAddrs]
+	chosen := slices.Clone(addrs)
+	slices.SortStableFunc(chosen, func(a, b wire.Addr) int { return cmp.Compare(turn[a], turn[b]) })
+	chosen = chosen[:protocol.MaxAddrs]
+	return slices.DeleteFunc(addrs, func(a wire.Addr) bool { return !slices.Contains(chosen, a) })
 }
 
 // Peer is a connected, verified peer.

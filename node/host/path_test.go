@@ -269,6 +269,28 @@ func TestPathOfTheBook(t *testing.T) {
 	}
 }
 
+// TestNoNetworkForgetsNobody starts on a machine that was off for long, before it has a network.
+func TestNoNetworkForgetsNobody(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	id := foundSwarm(t, t.TempDir()).ID
+	b := newBook(foundSwarm(t, t.TempDir()).ID, time.Second)
+	b.add(id, []wire.Addr{"/ip4/127.0.0.1/tcp/1"}, false)
+	b.verified(id, nil, now)
+	now = now.Add(forgetAfter + time.Hour)
+	for range 10 {
+		b.failed(id, reasonNoRoute, false, now)
+		now = now.Add(time.Minute)
+	}
+	if !b.has(id) {
+		t.Error("a peer was forgotten within minutes")
+	}
+	b.failed(id, reasonNoRoute, false, now.Add(forgetFailing))
+	if b.has(id) {
+		t.Error("a peer that is away for long is not forgotten")
+	}
+}
+
 // TestDialsOfAwayPeers has peers away for long: those over which others are found are dialled again
 // soon, and the others once they are heard of.
 func TestDialsOfAwayPeers(t *testing.T) {

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/covey-network/covey/protocol/wire"
@@ -133,7 +136,7 @@ func TestRumoursAreBounded(t *testing.T) {
 	now := time.Now()
 	var u rumours
 	take := func(by, of ID, seq uint64, grant string, at time.Time) bool {
-		return u.take(&wire.Lost{By: by, Peer: of, Seq: seq}, grant, at)
+		return u.take(&wire.Lost{By: by, Peer: of, Seq: seq}, seq, grant, at)
 	}
 	for i, c := range []struct {
 		by, of ID
@@ -177,6 +180,73 @@ func TestRumoursAreBounded(t *testing.T) {
 	if taken != maxRumours {
 		t.Errorf("%d of a liar are believed", taken)
 	}
+}
+
+// TestLiarsAboutLaterAdverts tells of a peer that it is lost up to an advert that there is not: what others tell later counts.
+func TestLiarsAboutLaterAdverts(t *testing.T) {
+	t.Parallel()
+	var u rumours
+	now := time.Now()
+	if !u.take(&wire.Lost{By: "liar", Peer: "x", Seq: math.MaxUint64}, 5, "g", now) || !u.told("x", 5) {
+		t.Error("the word does not count")
+	}
+	if u.told("x", 6) {
+		t.Error("a later advert counts as lost")
+	}
+	if !u.take(&wire.Lost{By: "a", Peer: "x", Seq: 6}, 6, "h", now) {
+		t.Error("what another one tells of the later advert does not count")
+	}
+}
+
+// TestRelayKeepsItsHomes has a relay with more connections than it wants: those that are reached through it stay.
+func TestRelayKeepsItsHomes(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) {
+		c.Relay, c.PeersLow, c.PeersHigh = RelayOn, 3, 4
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	r, err := founder.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	homes := make([]*peerOf, 6)
+	for i := range homes {
+		homes[i] = startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	}
+	until(t, "homes have reservations", func() bool {
+		return !slices.ContainsFunc(homes, func(h *peerOf) bool { return !r.relaysFor(h.ID()) })
+	})
+	ahead.Store(int64(connGrace + time.Second))
+	r.tidy()
+	r.tidy()
+	for _, h := range homes {
+		if h.book.hasParted(founder.ID(), time.Now()) || founder.book.hasParted(h.ID(), time.Now()) || !knows(founder, h)() {
+			t.Error("a home that is reached through the relay was parted with")
+		}
+	}
+}
+
+// TestRelayWaitsForHello asks for a reservation while the hello is under way.
+func TestRelayWaitsForHello(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(time.Minute)
+		f := relayFor{&running{gate: g, ctx: t.Context()}}
+		if f.AllowReserve("x", nil) {
+			t.Error("a stranger may reserve")
+		}
+		g.begin("x")
+		go func() {
+			time.Sleep(time.Second) // virtual
+			if _, err := g.admit("x", &member{}, func() bool { return true }); err != nil {
+				t.Error(err)
+			}
+		}()
+		if !f.AllowReserve("x", nil) {
+			t.Error("a member whose hello was under way was refused")
+		}
+	})
 }
 
 // TestAllNeighboursAreAsked goes round twice.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -20,6 +21,9 @@ const (
 	RelayOn   = "on"   // always
 	RelayOff  = "off"
 )
+
+// relayPatience is how long a wish waits for the hello of its peer: some round trips.
+const relayPatience = 2 * time.Second
 
 // Defaults of what a peer lends to others' connections: sessions of a model of width 4,096
 // take 16 KiB a token, and a model of 4 GiB passes in nine minutes.
@@ -118,14 +122,15 @@ func (r *running) endCircuits() {
 
 // reachability is what the others have told of whether they reach this peer.
 type reachability struct {
-	confirmed, denied int                  // addresses, by AutoNAT v2
-	overall           network.Reachability // by AutoNAT v1
+	confirmed int                   // addresses, by AutoNAT v2
+	denied    []multiaddr.Multiaddr // by AutoNAT v2
+	overall   network.Reachability  // by AutoNAT v1
 }
 
 func (k *reachability) note(e any) {
 	switch e := e.(type) {
 	case event.EvtHostReachableAddrsChanged:
-		k.confirmed, k.denied = len(e.Reachable), len(e.Unreachable)
+		k.confirmed, k.denied = len(e.Reachable), e.Unreachable
 	case event.EvtLocalReachabilityChanged:
 		k.overall = e.Reachability
 	}
@@ -133,12 +138,12 @@ func (k *reachability) note(e any) {
 
 // public reports whether others reach this peer. Until one has tried, and the only public
 // peer of a swarm may wait for that for ever, it counts that a network interface has a public
-// IPv4 address. A public IPv6 address says little: routers have firewalls.
+// IPv4 address at which nobody was refused. A public IPv6 address says little: routers have firewalls.
 func (k *reachability) public(interfaces func() ([]multiaddr.Multiaddr, error)) bool {
 	switch {
 	case k.confirmed > 0 || k.overall == network.ReachabilityPublic:
 		return true
-	case k.denied > 0 || k.overall == network.ReachabilityPrivate:
+	case k.overall == network.ReachabilityPrivate:
 		return false
 	}
 	addrs, err := interfaces()
@@ -146,7 +151,12 @@ func (k *reachability) public(interfaces func() ([]multiaddr.Multiaddr, error)) 
 		return false
 	}
 	for _, a := range addrs {
-		if _, err := a.ValueForProtocol(multiaddr.P_IP4); err == nil && manet.IsPublicAddr(a) {
+		ip, err := a.ValueForProtocol(multiaddr.P_IP4)
+		refused := slices.ContainsFunc(k.denied, func(d multiaddr.Multiaddr) bool {
+			at, err := d.ValueForProtocol(multiaddr.P_IP4)
+			return err == nil && at == ip
+		})
+		if err == nil && !refused && manet.IsPublicAddr(a) {
 			return true
 		}
 	}
@@ -168,14 +178,23 @@ type relayFor struct{ r *running }
 
 var _ relay.ACLFilter = relayFor{}
 
-// AllowReserve reports whether a peer may be reached through this one.
+// AllowReserve reports whether a peer may be reached through this one. The library asks in the goroutine of
+// the peer's stream.
 func (f relayFor) AllowReserve(p peer.ID, _ multiaddr.Multiaddr) bool {
-	return f.r.gate.get(ID(p)) != nil
+	return f.member(ID(p))
 }
 
 // AllowConnect reports whether src may reach dest through this peer.
 func (f relayFor) AllowConnect(src peer.ID, _ multiaddr.Multiaddr, dest peer.ID) bool {
-	return f.r.gate.get(ID(src)) != nil && f.r.gate.get(ID(dest)) != nil
+	return f.r.gate.get(ID(dest)) != nil && f.member(ID(src))
+}
+
+// member reports whether a peer is one. If its hello is under way, which may come after its first wish, it waits.
+func (f relayFor) member(id ID) bool {
+	ctx, cancel := context.WithTimeout(f.r.ctx, relayPatience)
+	defer cancel()
+	_, err := f.r.gate.waitStream(ctx, id)
+	return err == nil
 }
 
 // relays proposes verified peers that relay: a stranger's would see who talks to whom.

@@ -177,6 +177,7 @@ func TestReachability(t *testing.T) {
 		{"one that was dialled", "/ip6/2600::1/tcp/1", []any{event.EvtHostReachableAddrsChanged{Reachable: some}}, true},
 		{"a forwarded port", "/ip4/192.168.1.2/tcp/1", []any{event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityPublic}}, true},
 		{"a public address behind a firewall", "/ip4/8.8.8.8/tcp/1", []any{event.EvtHostReachableAddrsChanged{Unreachable: some}}, false},
+		{"a public address, beside IPv6 behind a firewall", "/ip4/8.8.8.8/tcp/1", []any{event.EvtHostReachableAddrsChanged{Unreachable: addrsOf([]wire.Addr{"/ip6/2600::1/tcp/1"})}}, true},
 		{"one that was public", "/ip4/8.8.8.8/tcp/1", []any{event.EvtHostReachableAddrsChanged{Reachable: some}, event.EvtHostReachableAddrsChanged{Unreachable: some}}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -59,8 +59,10 @@ type word struct {
 }
 
 // take notes what a peer tells and reports whether it is to be believed and passed on. What was told is so
-// again when it is repeated.
-func (u *rumours) take(l *wire.Lost, grant string, now time.Time) bool {
+// again when it is repeated. Newest is the last advert of the lost peer that this one knows: what a peer says of
+// later ones, which may be a lie, does not count.
+func (u *rumours) take(l *wire.Lost, newest uint64, grant string, now time.Time) bool {
+	seq := min(l.Seq, newest)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.heard == nil || now.Sub(u.window) > rumourWindow {
@@ -71,14 +73,14 @@ func (u *rumours) take(l *wire.Lost, grant string, now time.Time) bool {
 	switch {
 	case u.by[l.By] >= maxRumours, times == 0 && len(u.heard) >= maxHeard:
 		return false
-	case l.Seq <= last.seq && now.Sub(last.at) < toldApart: // another one has lost it, too
+	case seq <= last.seq && now.Sub(last.at) < toldApart: // another one has lost it, too
 		return false
-	case times > 0 && (l.Seq > last.seq || times >= maxTold): // it has contradicted already
+	case times > 0 && (seq > last.seq || times >= maxTold): // it has contradicted already
 		return false
 	}
 	u.heard[key]++
 	u.by[l.By]++
-	u.last[l.Peer] = word{max(l.Seq, last.seq), now}
+	u.last[l.Peer] = word{max(seq, last.seq), now}
 	return true
 }
 
@@ -100,7 +102,7 @@ func (r *running) validateLost(_ context.Context, from peer.ID, m *pubsub.Messag
 	}
 	now := r.now()
 	// [IGNORE] not of this moment.
-	if age := now.Sub(l.IssuedAt()); max(age, -age) > protocol.MaxClockSkew {
+	if age := now.Sub(l.IssuedAt()); age.Abs() > protocol.MaxClockSkew {
 		return pubsub.ValidationIgnore
 	}
 	g, err := l.Grant(now)
@@ -116,7 +118,7 @@ func (r *running) validateLost(_ context.Context, from peer.ID, m *pubsub.Messag
 	}
 	// [IGNORE] a peer that has advertised since, that nothing is known of, or that was named a
 	// moment ago.
-	if seq := r.table.seq(l.Peer); seq == 0 || seq > l.Seq || !r.rumours.take(l, string(g.Invitation()), now) {
+	if seq := r.table.seq(l.Peer); seq == 0 || seq > l.Seq || !r.rumours.take(l, seq, string(g.Invitation()), now) {
 		return pubsub.ValidationIgnore
 	}
 	r.suspect(l)

@@ -118,6 +118,12 @@ func (s *stream) SetReadDeadline(t time.Time) error {
 	return s.Stream.SetReadDeadline(t)
 }
 
+// SetWriteDeadline fixes the deadline of writes.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.fixedWrite.Store(!t.IsZero())
+	return s.Stream.SetWriteDeadline(t)
+}
+
 // Reset ends the stream on both sides.
 func (s *stream) Reset() error {
 	s.onErr()

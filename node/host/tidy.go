@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -57,11 +58,19 @@ func (r *running) tidy() {
 	for id := range members {
 		r.endTwins(id)
 	}
+	// Those that others reach through this peer come on top: without it they are reached by nobody.
+	maps.DeleteFunc(members, func(id ID, _ *member) bool { return r.relaysFor(id) })
 	if surplus := len(members) - (r.cfg.PeersLow+r.cfg.PeersHigh)/2; len(members) > r.cfg.PeersHigh {
 		for _, id := range r.leastNeeded(members, surplus) {
 			r.tasks.start(func() { r.part(id) })
 		}
 	}
+}
+
+// relaysFor reports whether a peer has a reservation with this one's relay, by the tag that the library gives it.
+func (r *running) relaysFor(id ID) bool {
+	tags := r.host.ConnManager().GetTagInfo(native(id))
+	return tags != nil && tags.Tags["relay-reservation"] != 0
 }
 
 // endTwins leaves one connection to a peer where both sides have dialled at once: a direct one if
@@ -179,6 +188,10 @@ func (r *running) part(id ID) {
 		if err != nil {
 			_ = s.Reset()
 		}
+		_ = s.Close()
+	}
+	if r.inUse(id) { // since a moment ago
+		return
 	}
 	r.book.part(id, r.now())
 	_ = r.host.Network().ClosePeer(native(id))

@@ -55,25 +55,33 @@ func (r *Router) hop(p, c *candidate) hop {
 	case to == r.cfg.Self:
 		return r.ownHop(from)
 	}
-	for _, side := range []struct {
-		a    *wire.Advert
-		peer host.ID
-	}{{p.advert, to}, {c.advert, from}} {
-		for _, t := range side.a.RTTs {
-			if t.Peer != side.peer {
-				continue
-			}
-			h := hop{state: host.PathDirect, rtt: time.Duration(t.Micros) * time.Microsecond}
-			if t.Relayed {
-				h.state = host.PathRelayed
-			}
-			return h
-		}
-	}
-	if slices.Contains(p.advert.Unreached, to) || slices.Contains(c.advert.Unreached, from) {
+	tells, told := p.ways[to]
+	answers, answered := c.ways[from]
+	switch {
+	case told && tells.state != host.PathUnreachable:
+		return tells
+	case answered && answers.state != host.PathUnreachable:
+		return answers
+	case told || answered:
 		return hop{state: host.PathUnreachable}
 	}
 	return hop{state: host.PathUntried, rtt: unknownRTT}
+}
+
+// waysOf returns the ways to other peers that one tells of.
+func waysOf(a *wire.Advert) map[host.ID]hop {
+	ways := make(map[host.ID]hop, len(a.RTTs)+len(a.Unreached))
+	for _, id := range a.Unreached {
+		ways[id] = hop{state: host.PathUnreachable}
+	}
+	for _, t := range slices.Backward(a.RTTs) { // the first counts
+		h := hop{state: host.PathDirect, rtt: time.Duration(t.Micros) * time.Microsecond}
+		if t.Relayed {
+			h.state = host.PathRelayed
+		}
+		ways[t.Peer] = h
+	}
+	return ways
 }
 
 // ownHop returns the way to another peer.

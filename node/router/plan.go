@@ -90,7 +90,7 @@ type Choice struct {
 // candidate is a stage that may become part of a chain.
 type candidate struct {
 	link    Link
-	advert  *wire.Advert
+	ways    map[host.ID]hop // that its peer tells of
 	reached bool // there is a chain up to and with it
 	best    cost // of the best one
 	prev    *candidate
@@ -234,7 +234,11 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 			if m.Model != req.Model {
 				continue
 			}
+			ways, own := waysOf(a), len(all)
 			for _, s := range m.Served {
+				if slices.ContainsFunc(all[own:], func(c *candidate) bool { return c.link.Range == s.Range }) {
+					continue // each stage after it would look at it again
+				}
 				reason := unfit(s, req.tokens())
 				if away != "" {
 					reason = away
@@ -247,7 +251,7 @@ func (r *Router) candidates(req Request, work work, v view) (all []*candidate, l
 					continue
 				}
 				step, token := ofBlocks(s.Range, s.StepNs), ofBlocks(s.Range, s.PrefillNs)
-				all = append(all, &candidate{advert: a, link: Link{
+				all = append(all, &candidate{ways: ways, link: Link{
 					Peer: a.Peer, Name: a.Name, Range: s.Range, addrs: a.Addrs,
 					Prompt: work.prompt(step, token), Compute: step, Queue: times(step, int(s.Queue)),
 					token: token, seq: a.Seq, tells: a.Peer == r.cfg.Self || a.Capability >= protocol.ProgressCapability,

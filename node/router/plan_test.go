@@ -3,9 +3,11 @@ package router_test
 import (
 	"context"
 	"crypto/ed25519"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,7 +70,7 @@ func (s *swarm) pass(d time.Duration) {
 	s.now = s.now.Add(d)
 }
 
-func (s *swarm) router(t *testing.T) *router.Router {
+func (s *swarm) router(t testing.TB) *router.Router {
 	t.Helper()
 	r, err := router.New(router.Config{
 		Self:    self,
@@ -342,5 +344,48 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := router.New(router.Config{Self: self}); err == nil {
 		t.Error("a router of nothing is made")
+	}
+}
+
+// BenchmarkPlanOfManyStages plans among what the peers of one token may advertise: as many as a
+// swarm bears, each with as many stages as an advert may have, and all its ways.
+func BenchmarkPlanOfManyStages(b *testing.B) {
+	adverts := manyStages(512)
+	r := newSwarm(adverts...).router(b)
+	for b.Loop() {
+		if _, err := r.Plan(asking(8, 8)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// manyStages returns adverts of n peers with both halves of the model eight times over, and ways to others.
+func manyStages(n int) []*wire.Advert {
+	ids := make([]host.ID, n)
+	for i := range ids {
+		seed := make([]byte, ed25519.SeedSize)
+		binary.BigEndian.PutUint32(seed, uint32(i)+1000)
+		ids[i] = wire.PeerIDOf(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey))
+	}
+	var out []*wire.Advert
+	for i, id := range ids {
+		a := stage(id, 0, 4, time.Second, nil)
+		first := a.Models[0].Served[0]
+		second := stage(id, 4, blocks, time.Second, nil).Models[0].Served[0]
+		a.Models[0].Served = slices.Concat(slices.Repeat([]wire.Served{first}, 8), slices.Repeat([]wire.Served{second}, 8))
+		for k := range 64 {
+			a.RTTs = append(a.RTTs, wire.PeerRTT{Peer: ids[(i+k+1)%n], Micros: 1000})
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// TestRepeatedStagesCountOnce has peers that advertise the same stages over and over.
+func TestRepeatedStagesCountOnce(t *testing.T) {
+	t.Parallel()
+	choice, err := newSwarm(manyStages(5)...).router(t).Plan(asking(8, 8))
+	if err != nil || choice.Stages != 10 {
+		t.Errorf("%d stages are considered, %v", choice.Stages, err)
 	}
 }

@@ -145,6 +145,22 @@ func TestDoctorNamesADeadFounder(t *testing.T) {
 	}
 }
 
+// TestDoctorWithoutABook has a file of peers that cannot be read: all else is told nevertheless.
+func TestDoctorWithoutABook(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := up(t, dir)
+	n.see("covey is up")
+	n.stop()
+	if err := os.WriteFile(filepath.Join(dir, "peers.json"), []byte("no JSON"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, messages, _ := covey(t, dir, "", "doctor")
+	if !strings.Contains(out, "the peers that were met are not known") || !strings.Contains(out, "membership") {
+		t.Errorf("doctor: %s%s", out, messages)
+	}
+}
+
 // TestDoctorNamesAWrongPort joins with a token that leads to another program.
 func TestDoctorNamesAWrongPort(t *testing.T) {
 	t.Parallel()

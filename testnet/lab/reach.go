@@ -39,11 +39,12 @@ type Cell struct {
 
 	NoJoin, NoPath, NoServe, NoChat, NoSplit, NoPull error // why not; without what B serves nothing was asked and pulled
 	NoDirect                                         error // why the path was not direct in time, between kinds that allow it
+	Late                                             error // the first path took too long
 }
 
 // Err returns why a cell fails; nil: it works.
 func (c *Cell) Err() error {
-	return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoSplit, c.NoPull, c.NoDirect)
+	return errors.Join(c.NoJoin, c.NoPath, c.NoServe, c.NoChat, c.NoSplit, c.NoPull, c.NoDirect, c.Late)
 }
 
 // Times after which a cell counts as failed.
@@ -51,6 +52,8 @@ const (
 	startLimit = 30 * time.Second
 	joinLimit  = 30 * time.Second
 	pathLimit  = 60 * time.Second
+	directIn   = 5 * time.Second  // from the start until the first path, if that is direct
+	relayedIn  = 10 * time.Second // and if it is not
 	punchLimit = 15 * time.Second // from the start until two homes whose routers allow it are connected directly
 	askLimit   = 40 * time.Second
 	lookEvery  = 250 * time.Millisecond
@@ -135,6 +138,13 @@ func (n *nodes) measure(ctx context.Context, c *Cell) {
 			c.First = p.Path.State
 		}
 		n.Say("a %s path after %.1f s", c.First, c.Path.Seconds())
+		limit := relayedIn
+		if c.First == "direct" {
+			limit = directIn
+		}
+		if c.Path > limit {
+			c.Late = fmt.Errorf("the first path, %s, took %.1f s, at most %v", c.First, c.Path.Seconds(), limit)
+		}
 	}
 	if c.NoServe = n.serve(ctx); c.NoServe != nil {
 		return
