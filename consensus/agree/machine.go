@@ -18,7 +18,10 @@ type Timeouts struct {
 	Precommit int // for a quorum on one value once a quorum has precommitted; default 5
 	Grow      int // added to each for each view; default 2
 	Max       int // none grows above it; default 50
-	Resend    int // own messages of the view are repeated, and members behind are helped, this often; default 4
+	Resend    int // own messages of the view are first repeated after this, and members behind are helped this often; default 4
+	// ResendMax bounds the time until the next repeat, which doubles with each until there is something
+	// new to say: what repeats of all members keep busy brings nothing; default Resend.
+	ResendMax int
 }
 
 func (t *Timeouts) defaults() {
@@ -30,6 +33,7 @@ func (t *Timeouts) defaults() {
 			*d.field = d.value
 		}
 	}
+	t.ResendMax = max(t.ResendMax, t.Resend)
 }
 
 // of is a timeout of a view.
@@ -66,7 +70,7 @@ func (c *Config) validate() error {
 	if c.Leader == nil {
 		errs = append(errs, errors.New("no leaders"))
 	}
-	if t := c.Timeouts; min(t.Propose, t.Prevote, t.Precommit, t.Grow, t.Max, t.Resend) < 0 {
+	if t := c.Timeouts; min(t.Propose, t.Prevote, t.Precommit, t.Grow, t.Max, t.Resend, t.ResendMax) < 0 {
 		errs = append(errs, errors.New("negative timeout"))
 	}
 	return errors.Join(errs...)
@@ -156,7 +160,8 @@ type Machine struct {
 	now    int // ticks
 	stepAt int // when the step times out; 0: not running
 	nextAt int // when the view ends; 0: not running
-	saidAt int // when the own messages were last sent
+	sayAt  int // when the own messages are repeated
+	pause  int // until they are repeated once more
 
 	cur, prev tally  // of view st.View and the one before it
 	ahead     []said // by member: its messages of one later view
@@ -215,6 +220,7 @@ func (m *Machine) resume() {
 			m.lead()
 		}
 	}
+	m.news()
 	m.say(m.st.Mine...)
 	m.advance()
 }
@@ -286,18 +292,21 @@ func (m *Machine) Tick() {
 		m.enter(m.st.View+1, m.cur.votesOf(Precommit))
 	}
 	m.advance()
-	if m.now-m.saidAt >= m.cfg.Timeouts.Resend && m.st.Decision == nil {
+	if m.now >= m.sayAt && m.st.Decision == nil {
+		m.sayAt, m.pause = m.now+m.pause, min(2*m.pause, m.cfg.Timeouts.ResendMax)
 		m.say(m.st.Mine...)
 	}
 }
 
+// news plans repeats anew: there is something that others have not heard.
+func (m *Machine) news() {
+	t := &m.cfg.Timeouts
+	m.sayAt, m.pause = m.now+t.Resend, min(2*t.Resend, t.ResendMax)
+}
+
 // say queues own messages for all others.
 func (m *Machine) say(msgs ...Msg) {
-	if len(msgs) == 0 {
-		return
-	}
-	m.saidAt = m.now
-	if m.cfg.N > 1 {
+	if m.cfg.N > 1 && len(msgs) > 0 {
 		m.out.Send = append(m.out.Send, Send{To: -1, Msgs: append([]Msg(nil), msgs...)})
 	}
 }

@@ -33,6 +33,7 @@ func schedule(t *testing.T, seed uint64, verbose bool) {
 	}
 	// Short timeouts and rare repetition leave members with different views of a vote.
 	times := agree.Timeouts{Propose: 2 + rng.IntN(10), Prevote: 1 + rng.IntN(5), Precommit: 1 + rng.IntN(5), Resend: 2 + rng.IntN(20)}
+	times.ResendMax = []int{0, 4 * times.Resend}[seed%2]
 	tune := func(c *agree.Config) { c.Timeouts = times }
 	w := newWorld(n, quorum, tune)
 	w.quiet = !verbose

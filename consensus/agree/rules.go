@@ -189,6 +189,7 @@ func (m *Machine) utter(msg Msg) {
 	m.st.Mine = append(m.st.Mine[:len(m.st.Mine):len(m.st.Mine)], msg)
 	m.cur.add(&msg)
 	m.dirty = true
+	m.news()
 	m.say(msg)
 }
 

@@ -29,8 +29,11 @@ type Times struct {
 	Slices  Span    // from when the headers are complete; default 5, 50
 	Results Span    // likewise, after the deadline of the slices; default 5, 50
 	K       float64 // default 5
-	Resend  int     // own messages are repeated this often; default 4
-	Votes   agree.Timeouts
+	Resend  int     // own messages are first repeated after this; default 4
+	// ResendMax bounds the time until the next repeat, which doubles with each until there is something
+	// new to say; default Resend.
+	ResendMax int
+	Votes     agree.Timeouts
 }
 
 func (t *Times) defaults() {
@@ -53,8 +56,9 @@ func (t *Times) defaults() {
 	if t.K == 0 {
 		t.K = 5
 	}
+	t.ResendMax = max(t.ResendMax, t.Resend)
 	if t.Votes.Resend == 0 {
-		t.Votes.Resend = t.Resend
+		t.Votes.Resend, t.Votes.ResendMax = t.Resend, max(t.Votes.ResendMax, t.ResendMax)
 	}
 }
 

@@ -37,6 +37,7 @@ func (m *Machine) Update(round uint64, u Update) error {
 	m.dirty = true
 	m.places[m.me].header = &Message{Sealed: m.st.Header, Body: h}
 	m.headers.add(m.now - m.began)
+	m.news(m.cfg.Times.Resend)
 	m.send("", m.st.Header)
 	m.progress()
 	return nil
@@ -71,6 +72,7 @@ func (m *Machine) Reduced(round uint64, result train.Hash, bytes uint64, from, r
 	m.dirty = true
 	m.places[m.me].reduced = []*Message{{Sealed: m.st.Reduced, Body: r}}
 	m.held[result] = true
+	m.news(m.cfg.Times.Resend)
 	m.send("", m.st.Reduced)
 	m.progress()
 	return nil

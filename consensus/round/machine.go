@@ -76,9 +76,10 @@ type Machine struct {
 
 	headers, arrivals, results meter
 
-	out    Ready
-	dirty  bool
-	sentAt int
+	out      Ready
+	dirty    bool
+	repeatAt int // when the own messages are repeated
+	pause    int // until they are once more
 }
 
 // New makes the machine of one peer, from what Ready last told to persist or from [Begin].
@@ -95,7 +96,8 @@ func New(cfg Config, saved *Saved, root train.Hash) (*Machine, error) {
 		cfg: cfg, st: saved.clone(), root: root, chainAt: -cfg.Times.Resend,
 		early: map[wire.PeerID]*[5]*Message{}, joins: map[wire.PeerID]*Message{}, leaves: map[wire.PeerID]*Message{}, evidence: map[wire.PeerID]train.Expelled{},
 	}
-	m.dirty = true
+	m.dirty, m.repeatAt = true, cfg.Times.Resend
+	m.news(cfg.Times.Resend)
 	if err := m.begin(); err != nil {
 		return nil, fmt.Errorf("round: %w", err)
 	}
@@ -255,7 +257,7 @@ func (m *Machine) Status() Status {
 		if p.header != nil {
 			s.Headers++
 		}
-		if i == m.me || p.heard && m.now-p.heardAt <= 3*m.cfg.Times.Resend {
+		if i == m.me || p.heard && m.now-p.heardAt <= 3*m.cfg.Times.ResendMax {
 			s.Heard++
 		}
 	}
@@ -310,18 +312,28 @@ func (m *Machine) Tick() {
 		m.agree.Tick()
 	}
 	m.progress()
-	if m.now-m.sentAt < m.cfg.Times.Resend {
-		return
+	m.overtake()
+	if m.now >= m.repeatAt {
+		m.repeatAt, m.pause = m.now+m.pause, min(2*m.pause, m.cfg.Times.ResendMax)
+		m.repeat()
 	}
-	m.repeat()
+}
+
+// overtake asks who was heard to be further for what was decided.
+func (m *Machine) overtake() {
+	if m.behind != "" && m.now-m.behindAt >= m.cfg.Times.Resend && m.now-m.chainAt >= m.cfg.Times.Resend {
+		m.out.Chain, m.chainAt, m.behind = &Chain{From: m.tip() + 1, Peer: m.behind}, m.now, ""
+	}
+}
+
+// news lets own messages be repeated in a time at most, and as often as at first: there is something
+// that others have not heard.
+func (m *Machine) news(within int) {
+	m.repeatAt, m.pause = min(m.repeatAt, m.now+within), max(m.cfg.Times.Resend, min(2*within, m.cfg.Times.ResendMax))
 }
 
 // repeat says again what may have been lost.
 func (m *Machine) repeat() {
-	m.sentAt = m.now
-	if m.behind != "" && m.now-m.behindAt >= m.cfg.Times.Resend && m.now-m.chainAt >= m.cfg.Times.Resend {
-		m.out.Chain, m.chainAt, m.behind = &Chain{From: m.tip() + 1, Peer: m.behind}, m.now, ""
-	}
 	if m.me < 0 && m.join != nil {
 		j := *m.join
 		j.Round, j.State = m.tip(), m.root
@@ -368,7 +380,7 @@ func (m *Machine) Join(samples uint64, membership wire.Membership) {
 	if m.st.Leaving {
 		m.st.Leaving, m.dirty = false, true
 	}
-	m.sentAt = m.now - m.cfg.Times.Resend
+	m.news(0)
 }
 
 // Leave tells the others that this peer goes. It goes on as a member until a certificate no
@@ -380,7 +392,7 @@ func (m *Machine) Leave() {
 	}
 	m.st.Leaving, m.dirty = true, true
 	m.leave()
-	m.sentAt = m.now - m.cfg.Times.Resend
+	m.news(0)
 	m.progress()
 }
 
@@ -389,7 +401,7 @@ func (m *Machine) Leave() {
 func (m *Machine) takeStop(s *train.Stop, sealed *train.Sealed) {
 	if m.stops(s) && m.st.Stop == nil && !m.over() {
 		m.st.Stop, m.dirty = sealed, true
-		m.sentAt = m.now - m.cfg.Times.Resend
+		m.news(0)
 	}
 }
 

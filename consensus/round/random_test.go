@@ -36,6 +36,9 @@ func timeout(t *round.Times) int {
 	return t.Headers.Cap + t.Slices.Cap + t.Results.Cap + views
 }
 
+// repeats is how seldom messages are repeated in the end, in ticks: as often as at first, or not.
+func repeats(seed uint64) int { return []int{0, 16}[seed%2] }
+
 // TestKillTwoOfFive stops two of five members at each point of a round, 1,000 times: the
 // survivors end the round within two timeouts, with the same bits, and go on.
 func TestKillTwoOfFive(t *testing.T) {
@@ -56,7 +59,7 @@ func TestKillTwoOfFive(t *testing.T) {
 
 func killTwo(t *testing.T, s uint64) int {
 	rng := rand.New(rand.NewPCG(s, 2))
-	w := newWorld(5, nil)
+	w := newWorld(5, func(c *round.Config) { c.Times.ResendMax = repeats(s) })
 	w.verbose = *seed != 0
 	w.fail = t.Errorf
 	w.route = lossy(rng, 0, 0.1, 2)
@@ -143,7 +146,9 @@ func schedule(t *testing.T, s uint64, seen map[string]int) {
 		liars = rng.IntN(n - quorum.Of(n) + 1)
 	}
 	size := 2 * rng.IntN(2) * (1 + rng.IntN(2)) // of groups: 0, 2 or 4
-	tune := func(c *round.Config) { c.Quorum, c.Whole, c.Group = quorum, whole, size }
+	tune := func(c *round.Config) {
+		c.Quorum, c.Whole, c.Group, c.Times.ResendMax = quorum, whole, size, repeats(s)
+	}
 	w := newWorld(n, tune)
 	w.verbose, w.fail = *seed != 0, t.Errorf
 	for i := range liars {

@@ -708,8 +708,9 @@ func times(set *train.Settings) round.Times {
 	}
 	var t round.Times
 	// A message may be lost and is repeated after Resend: what comes then is in time. Where a round
-	// without one member's part comes to nothing, it has more time.
-	t.Resend = 10
+	// without one member's part comes to nothing, it has more time. Over lines that lose much, repeats that
+	// do not become rarer are more than the lines carry.
+	t.Resend, t.ResendMax = 10, 40
 	floor := 6 * t.Resend
 	if set.Mode == train.AllReduce {
 		floor *= 3
