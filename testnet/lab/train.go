@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -260,8 +261,13 @@ func (c *crew) begin(name string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	log, err := os.OpenFile(c.folder(name)+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
 	c.runs.Go(func() {
-		c.follow(name, bufio.NewScanner(out))
+		defer log.Close()
+		c.follow(name, bufio.NewScanner(out), log)
 		if err := cmd.Wait(); c.ctx.Err() == nil {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -271,9 +277,10 @@ func (c *crew) begin(name string) error {
 	return nil
 }
 
-// follow reads what a member tells.
-func (c *crew) follow(name string, lines *bufio.Scanner) {
+// follow reads what a member tells, and writes it down with the times at which it came.
+func (c *crew) follow(name string, lines *bufio.Scanner, log io.Writer) {
 	for lines.Scan() {
+		_, _ = fmt.Fprintf(log, "%s %s\n", time.Now().UTC().Format("15:04:05.000"), lines.Bytes()) // for people
 		var e struct {
 			Event, Phase  string
 			Round         uint64
@@ -479,7 +486,7 @@ func (c *crew) flap() error {
 // lossy trains over lossy lines and measures which part of the updates counts.
 func (c *crew) lossy(part float64) error {
 	for _, name := range c.names {
-		if err := c.filter(name, fmt.Sprintf("numgen random mod 100 < %d drop", c.scene.loss)); err != nil {
+		if err := c.filter(name, fmt.Sprintf("iifname != \"lo\" numgen random mod 100 < %d drop", c.scene.loss)); err != nil {
 			return err
 		}
 	}
