@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,26 @@ func offsetOf(millis int64, at time.Time) offset {
 		return offset{}
 	}
 	return offset{time.UnixMilli(millis).Sub(at), true}
+}
+
+// Clock returns how far the clock of a peer is ahead of this one's: 0 if nothing is known. Of one that is not
+// connected it is what most of those say that are, if there are some: then it is this clock that is wrong.
+func (h *Host) Clock(id ID) time.Duration {
+	r, err := h.running()
+	if err != nil {
+		return 0
+	}
+	if m := r.gate.get(id); m != nil {
+		return m.clock.by
+	}
+	var all []time.Duration
+	for _, m := range r.gate.members() {
+		all = append(all, m.clock.by)
+	}
+	if slices.Sort(all); len(all) > 2 {
+		return all[(len(all)-1)/2]
+	}
+	return 0
 }
 
 // far reports whether messages may be taken for outdated or not valid yet because of it.

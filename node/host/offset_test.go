@@ -49,6 +49,32 @@ func TestClockOffset(t *testing.T) {
 	}
 }
 
+// TestClock has a peer whose clock is five minutes fast: it knows by how much each other one's differs, and
+// once it is connected to three takes those it is not connected to for right.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	fast := newClock()
+	fast.add(5 * time.Minute)
+	a := startPeer(t, foundSwarm(t, t.TempDir()), nil)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(c *Config) { c.Now = fast.now })
+	about := func(got, want time.Duration) bool { return (got - want).Abs() < 2*time.Minute } // hellos may take a while
+	stranger := invited(t, a, t.TempDir(), Invitation{}).ID
+	until(t, "the others' clocks are known", func() bool { return about(a.Clock(b.ID()), 5*time.Minute) && about(b.Clock(a.ID()), -5*time.Minute) })
+	if a.Clock(stranger) != 0 || b.Clock(stranger) != 0 {
+		t.Error("one peer tells which clock is wrong")
+	}
+	for range 2 {
+		o := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), nil)
+		if err := b.Connect(t.Context(), o.Addrs()[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "most clocks differ from this one", func() bool { return about(b.Clock(stranger), -5*time.Minute) })
+	if got := a.Clock(stranger); !about(got, 0) {
+		t.Errorf("one clock of three that is wrong makes those of strangers %v", got)
+	}
+}
+
 // TestRefusalTellsOfClocks has a token made by a clock that is an hour fast.
 func TestRefusalTellsOfClocks(t *testing.T) {
 	t.Parallel()
