@@ -84,6 +84,7 @@ type session struct {
 	result  atomic.Pointer[[]float32]
 	topic   *host.Topic
 	threads int
+	clock   func() time.Time
 	layout  checkpoint.Layout
 
 	ctx   context.Context // of the session

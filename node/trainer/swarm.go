@@ -62,7 +62,7 @@ func (t *Trainer) newSession(sealed *train.Sealed, j *train.Job, dir string, thr
 	}
 	s := &session{
 		net: t.net, log: t.cfg.Log.With("job", id.Short()), job: j, id: id, sealed: sealed, me: t.net.host.ID(), files: folder, rule: rule,
-		threads: threads, calls: make(chan func(), maxCalls), drafts: map[train.Hash]*train.Outcome{}, changed: make(chan struct{}),
+		threads: threads, clock: t.cfg.Now, calls: make(chan func(), maxCalls), drafts: map[train.Hash]*train.Outcome{}, changed: make(chan struct{}),
 		data: map[uint64]*roundData{}, serving: map[train.Hash]*shelved{}, waiting: map[wire.PeerID]bool{}, making: make(chan struct{}, 1), missed: map[wire.PeerID]int{}, wishes: map[wire.PeerID]*train.Join{},
 	}
 	s.ctx, s.end = context.WithCancelCause(context.Background())
@@ -263,7 +263,7 @@ func (s *session) relearn() error {
 
 // admit says why a peer may not join.
 func (s *session) admit(j *train.Join) error {
-	if _, err := j.Membership.Verify(s.job.Swarm, j.Peer, time.Now()); err != nil {
+	if err := holds(&j.Membership, s.job.Swarm, j.Peer, s.clock()); err != nil {
 		return err
 	}
 	if list := s.job.Settings.Peers; len(list) > 0 && !slices.Contains(list, j.Peer) {

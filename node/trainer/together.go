@@ -40,6 +40,8 @@ const (
 	tellEvery = time.Second
 	// lookEvery is how often the board is looked at for a job that is not there yet.
 	lookEvery = 100 * time.Millisecond
+	// slowClock is how slow a clock may be for memberships to count that have not begun by it.
+	slowClock = 24 * time.Hour
 	// leaveTime is how long a member that goes waits for a round without it.
 	leaveTime = 10 * time.Second
 )
@@ -463,13 +465,24 @@ func (t *Trainer) note(sealed *train.Sealed) host.Verdict {
 		return host.Reject
 	}
 	now := t.cfg.Now()
-	if _, err := a.Membership.Verify(a.Swarm, a.Peer, now); err != nil {
+	if holds(&a.Membership, a.Swarm, a.Peer, now) != nil {
 		return host.Ignore
 	}
-	if age := now.Sub(time.UnixMilli(a.Issued)); age > announced || age < -protocol.MaxClockSkew || !t.board.put(a, sealed) {
+	// By the clock of who has issued it, which may be wrong, or this one.
+	if age := now.Add(t.net.host.Clock(a.Peer)).Sub(time.UnixMilli(a.Issued)); age > announced || age < -protocol.MaxClockSkew || !t.board.put(a, sealed) {
 		return host.Ignore
 	}
 	return host.Accept
+}
+
+// holds says why a membership does not count. One that begins within a day does: this clock may be slow, and
+// it is the owner's word.
+func holds(m *wire.Membership, swarm wire.SwarmID, peer wire.PeerID, now time.Time) error {
+	_, err := m.Verify(swarm, peer, now)
+	if errors.Is(err, wire.ErrNotYet) {
+		_, err = m.Verify(swarm, peer, now.Add(slowClock))
+	}
+	return err
 }
 
 // ask lets the board hear what other peers have heard, as gossip may have been missed, at most
