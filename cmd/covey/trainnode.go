@@ -57,8 +57,22 @@ func (t *trainOptions) trainInNode(c *cobra.Command, client *api.Client, path st
 	req := trainer.Request{Path: abs, Resume: t.resume, Threads: t.threads, Steps: t.steps, Swarm: t.swarm, MinPeers: t.minPeers, Rank: t.rank, Of: t.of}
 	if t.swarm {
 		req.Publish = t.publish
+		t.warn(c.Context(), client, p)
 	}
 	return t.submit(c, client, req, p)
+}
+
+// warn tells what keeps this node from others, who are to train with it.
+func (*trainOptions) warn(ctx context.Context, client *api.Client, p *trainProgress) {
+	var st api.Status
+	if client.Get(ctx, "/covey/v1/status", nil, &st) != nil {
+		return // what was asked for shows what is wrong
+	}
+	for _, text := range []string{st.Reach, st.Clock} {
+		if text != "" {
+			p.say("warning: %s", text)
+		}
+	}
 }
 
 // submit hands a run to the node and shows it to its end.

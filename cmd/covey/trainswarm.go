@@ -80,6 +80,7 @@ each class, a CSV file, or a file or folder of text, as the job wants it; data t
 			}
 			p := newTrainProgress(c.OutOrStdout(), c.ErrOrStderr(), t.json, "metric")
 			req := trainer.Request{Join: a[0], Local: local, Folder: abs, Threads: t.threads, Rank: t.rank, Of: t.of}
+			t.warn(c.Context(), client, p)
 			var res *job.Result
 			err = untilHeard(c.Context(), time.Second, hearTime, func() { p.say("no peer has told of a job %q yet: waiting for up to %v", a[0], hearTime) }, func() (err error) {
 				res, err = t.submit(c, client, req, p)

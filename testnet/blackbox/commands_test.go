@@ -95,6 +95,41 @@ func say(w http.ResponseWriter, pieces ...string) {
 	w.(http.Flusher).Flush()
 }
 
+// TestTrainWarns lets a node whose clock is wrong, and that reaches nobody, train with others: that is told, and
+// not if it is to train alone.
+func TestTrainWarns(t *testing.T) {
+	t.Parallel()
+	files := t.TempDir()
+	job := filepath.Join(files, "job.toml")
+	text := "version = 1\n[model]\nkind = \"llama\"\nllama = {dim = 16, blocks = 1, heads = 2, ffn = 32, tied = true}\n[data.text]\nfiles = [\"*.txt\"]\nlength = 16\n" +
+		"[train]\nsteps = 1\nbatch = 1\noptimizer = {kind = \"sgd\", lr = 0.1}\n"
+	if err := os.WriteFile(job, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var dir string
+	dir = fakeNode(t, map[string]http.HandlerFunc{
+		"GET /covey/v1/status": func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, map[string]any{"data_dir": dir, "clock": "this clock is an hour fast", "reach": "nobody is reached"})
+		},
+		"POST /covey/v1/jobs": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) },
+	})
+	for _, c := range []struct {
+		args []string
+		told bool
+	}{
+		{[]string{"train", job}, false},
+		{[]string{"train", job, "--swarm"}, true},
+		{[]string{"train", "join", "job", "--from", files}, true},
+	} {
+		_, messages, code := covey(t, dir, "", c.args...)
+		for _, want := range []string{"warning: this clock is an hour fast\n", "warning: nobody is reached\n"} {
+			if strings.Contains(messages, want) != c.told || code == 0 {
+				t.Errorf("%v: exit code %d, %q, want %q: %t", c.args, code, messages, want, c.told)
+			}
+		}
+	}
+}
+
 // TestAnswersAlone asks a node that no peer is connected to, and one with a peer: the first says so,
 // once and not in the answer.
 func TestAnswersAlone(t *testing.T) {
