@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	cid "github.com/ipfs/go-cid"
@@ -28,6 +30,11 @@ const (
 	// routingRefresh is how often all buckets are looked after; those that are nearly empty every
 	// two minutes.
 	routingRefresh = time.Hour
+	// lookUpTime bounds a look-up of one peer, lookUpAgain is the least time between two of the same one, and
+	// maxLookUps bounds the peers of which that is kept.
+	lookUpTime  = 5 * time.Second
+	lookUpAgain = 30 * time.Second
+	maxLookUps  = 256
 )
 
 // ErrNoDHT is returned by what needs the routing table when it is off.
@@ -92,6 +99,44 @@ func (r *running) discover(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// lookUps are when peers were looked up.
+type lookUps struct {
+	mu sync.Mutex
+	at map[ID]time.Time
+}
+
+// due reports whether a peer may be looked up now, and notes that it is.
+func (l *lookUps) due(id ID, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.at, func(_ ID, at time.Time) bool { return now.Sub(at).Abs() >= lookUpAgain })
+	if _, known := l.at[id]; known || len(l.at) >= maxLookUps {
+		return false
+	}
+	if l.at == nil {
+		l.at = map[ID]time.Time{}
+	}
+	l.at[id] = now
+	return true
+}
+
+// lookUp asks the routing table where a peer is that is not connected and of which no address is known. What
+// it says is for the dial that follows, and for later ones if that works.
+func (r *running) lookUp(ctx context.Context, id ID) {
+	if r.dht == nil || r.isConnected(id) || len(r.book.addrs(id)) > 0 || len(r.host.Peerstore().Addrs(native(id))) > 0 ||
+		r.dht.RoutingTable().Size() == 0 || id.Validate() != nil || !r.lookUps.due(id, r.now()) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	info, err := r.dht.FindPeer(ctx, native(id))
+	if err != nil {
+		r.log.Debug("peer not looked up", "peer", id, "err", err)
+		return
+	}
+	r.found(info)
 }
 
 func (r *running) provide(ctx context.Context, c cid.Cid) error {

@@ -177,6 +177,7 @@ func (h *Host) Open(ctx context.Context, id ID, proto string) (Stream, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, protocol.StreamOpenTimeout)
 	defer cancel()
+	r.lookUp(ctx, id)
 	if _, err := r.reach(ctx, id); err != nil {
 		return nil, fmt.Errorf("open %s: %w", proto, err)
 	}

@@ -41,6 +41,31 @@ func TestJoinByToken(t *testing.T) {
 	}
 }
 
+// TestOpenLooksUp opens a stream to a peer of which no address is known, and that the routing table knows.
+func TestOpenLooksUp(t *testing.T) {
+	t.Parallel()
+	routes := func(c *Config) { c.DHT, c.Times.Discover = true, time.Hour }
+	a := startPeer(t, foundSwarm(t, t.TempDir()), routes)
+	b := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), routes)
+	c := startPeer(t, invited(t, a, t.TempDir(), Invitation{}), func(c *Config) { c.PeersLow = 1 }) // it connects to a alone
+	c.Handle("/covey/echo/1.0.0", echo)
+	r, err := b.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "b has somebody to ask, who knows c", func() bool { return r.dht.RoutingTable().Size() > 0 && knows(a, c)() })
+	if n := len(r.host.Peerstore().Addrs(native(c.ID()))) + len(r.book.addrs(c.ID())); n > 0 {
+		t.Fatalf("b knows %d addresses of c before it is asked for it", n)
+	}
+	if got, err := roundTrip(t.Context(), b, c.ID(), "/covey/echo/1.0.0", "hello covey"); err != nil || got != "hello covey" {
+		t.Errorf("echo: %q, %v", got, err)
+	}
+	at := time.Now()
+	if l := new(lookUps); !l.due(c.ID(), at) || l.due(c.ID(), at.Add(lookUpAgain-1)) || !l.due(c.ID(), at.Add(lookUpAgain)) {
+		t.Error("how often a peer is looked up")
+	}
+}
+
 // TestAnnounce tells others an address that leads here through something else.
 func TestAnnounce(t *testing.T) {
 	t.Parallel()

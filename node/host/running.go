@@ -62,6 +62,7 @@ type running struct {
 	circuits  asking // relays of connections on which something runs, and those that are asked besides
 	formers   formers
 	losses    losses
+	lookUps   lookUps
 
 	seen        sightings
 	relaying    atomic.Bool // carries others' connections
