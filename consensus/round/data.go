@@ -149,7 +149,9 @@ func (m *Machine) gather() {
 			continue
 		}
 		if len(m.places[i].reduced) == 0 {
-			missing++
+			if m.learned(i) {
+				missing++
+			}
 			continue
 		}
 		if r := m.places[i].reduced[0].Body.(*train.Reduced); !m.held[r.Result] {
@@ -165,6 +167,17 @@ func (m *Machine) gather() {
 		m.agree.Start()
 		m.expect()
 	}
+}
+
+// learned reports whether a member of the group of place i has an update: if not, there is no result
+// to wait for.
+func (m *Machine) learned(i int) bool {
+	for k := range m.places {
+		if m.senders.Has(k) && m.group[i].Has(k) && m.places[k].update().Samples > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // expect asks, once a round, for what this member's own draft makes of the state, whoever proposes:
