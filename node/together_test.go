@@ -237,7 +237,6 @@ func TestSwarmRefused(t *testing.T) {
 		{"", "[swarm]\nrounds = 2\nrule = \"krum:1\"\nmin_peers = 2\n", "swarm.rule"},
 		{"", "[swarm]\nrounds = 2\nmin_peers = 257\n", "swarm.min_peers"},
 		{"", "[swarm]\nrounds = 2\npublish_every = 1\n", "--publish NAME"},
-		{"", "[swarm]\nrounds = 2\nprivacy = {clip = 1.0, noise = 1.0}\n", "swarm.privacy"},
 	} {
 		err := c.Post(t.Context(), "/covey/v1/jobs", trainer.Request{Path: swarmJob(t, t.TempDir(), x.train, x.swarm), Swarm: true}, nil)
 		var status *api.StatusError

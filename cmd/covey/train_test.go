@@ -390,6 +390,34 @@ model in m, curve in ` + filepath.Join(folder, job.CurveFile) + "\n"
 	}
 }
 
+// TestTrainPrivacyLines tells what is spent to hide samples, after each round and at the end, for
+// people and for programs.
+func TestTrainPrivacyLines(t *testing.T) {
+	t.Parallel()
+	const id = "0123456789abcdef"
+	spent := &job.Spent{Epsilon: 1.23456, Delta: 1e-5, Budget: 8, Steps: 12, Rate: 0.25}
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, job.HistoryFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for asJSON, want := range map[bool][]string{
+		false: {"round 2 of 9: 3 members; the last one: 7 samples; epsilon 1.235 of 8 at delta 1e-05\n", "ended after step 12: privacy budget spent\n", "privacy of each sample of this machine: epsilon 1.235 of 8 at delta 1e-05, for 12 steps\n"},
+		true:  {`"privacy":{"epsilon":1.23456,"delta":0.00001,"budget":8,"steps":12,"rate":0.25},"quorum"`, `"privacy":{"epsilon":1.23456,"delta":0.00001,"budget":8,"steps":12,"rate":0.25},"reason":"privacy budget spent"`},
+	} {
+		var b bytes.Buffer
+		p := newTrainProgress(&b, &b, asJSON, "accuracy")
+		p.swarm(&trainer.Swarm{Job: id, Phase: "work", Round: 2, Rounds: 9, Members: 3, Samples: 7, Heard: 3, Quorum: 2, Privacy: spent})
+		if err := p.done(&job.Result{End: job.EndSpent, Folder: folder, Step: 12, Model: "m", Private: spent}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range want {
+			if !strings.Contains(b.String(), text) {
+				t.Errorf("got\n%s\nwant %s", b.String(), text)
+			}
+		}
+	}
+}
+
 // TestTrainListRows lists a training that was refused, one that waits and one that goes on.
 func TestTrainListRows(t *testing.T) {
 	t.Parallel()

@@ -243,7 +243,11 @@ func (p *trainProgress) interrupted(r *job.Result, command string) {
 // done tells how a run of so much patience ended, and draws its losses.
 func (p *trainProgress) done(r *job.Result, patience int) error {
 	if p.json {
-		p.object("end", map[string]any{"reason": r.End, "step": r.Step, "model": r.Model, "best": r.Best, "last": r.Last, "metric": r.MetricName, "left_out": r.LeftOut})
+		event := map[string]any{"reason": r.End, "step": r.Step, "model": r.Model, "best": r.Best, "last": r.Last, "metric": r.MetricName, "left_out": r.LeftOut}
+		if r.Private != nil {
+			event["privacy"] = r.Private
+		}
+		p.object("end", event)
 		return nil
 	}
 	points, err := job.ReadHistory(filepath.Join(r.Folder, job.HistoryFile))
@@ -265,6 +269,9 @@ func (p *trainProgress) done(r *job.Result, patience int) error {
 		fmt.Fprintf(&b, "the model of all members, after step %d, on this machine's validation: loss %.5f, %s\n", r.Last.Step, r.Last.Loss, p.metricText(r.Last.Metric))
 	case r.Best.Step > 0:
 		fmt.Fprintf(&b, "best validation after step %d: loss %.5f, %s\n", r.Best.Step, r.Best.Loss, p.metricText(r.Best.Metric))
+	}
+	if s := r.Private; s != nil {
+		fmt.Fprintf(&b, "privacy of each sample of this machine: %s, for %d steps\n", spentText(s), s.Steps)
 	}
 	b.WriteString(p.leftText())
 	fmt.Fprintf(&b, "model in %s, curve in %s\n", r.Model, filepath.Join(r.Folder, job.CurveFile))

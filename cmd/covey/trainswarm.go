@@ -263,7 +263,11 @@ in, or the next one, when they have certified that. Each has the model then.`,
 // swarm shows where the members of a job stand.
 func (p *trainProgress) swarm(s *trainer.Swarm) {
 	if p.json {
-		p.object("swarm", map[string]any{"job": s.Job, "round": s.Round, "rounds": s.Rounds, "phase": s.Phase, "members": s.Members, "want": s.Want, "heard": s.Heard, "quorum": s.Quorum, "loss": s.Loss, "samples": s.Samples, "peers": s.Peers})
+		event := map[string]any{"job": s.Job, "round": s.Round, "rounds": s.Rounds, "phase": s.Phase, "members": s.Members, "want": s.Want, "heard": s.Heard, "quorum": s.Quorum, "loss": s.Loss, "samples": s.Samples, "peers": s.Peers}
+		if s.Privacy != nil {
+			event["privacy"] = s.Privacy
+		}
+		p.object("swarm", event)
 		return
 	}
 	var missed []string
@@ -298,12 +302,27 @@ func (p *trainProgress) swarm(s *trainer.Swarm) {
 			text = strings.TrimSuffix(text, "s")
 		}
 		if s.Samples > 0 {
-			text += fmt.Sprintf("; the last one: %d samples, loss %.4f", s.Samples, s.Loss)
+			text += fmt.Sprintf("; the last one: %d samples", s.Samples)
+			if s.Privacy == nil { // else losses of training are not told
+				text += fmt.Sprintf(", loss %.4f", s.Loss)
+			}
+		}
+		if s.Privacy != nil {
+			text += "; " + spentText(s.Privacy)
 		}
 		p.say("%s", text)
 	case s.Heard < s.Quorum && s.Phase != "work":
 		p.say("round %d waits: %d of %d members are heard, %d are needed", s.Round, s.Heard, s.Members, s.Quorum)
 	}
+}
+
+// spentText says what was spent of privacy.
+func spentText(s *job.Spent) string {
+	text := fmt.Sprintf("epsilon %.3f", s.Epsilon)
+	if s.Budget > 0 {
+		text += fmt.Sprintf(" of %v", s.Budget)
+	}
+	return text + fmt.Sprintf(" at delta %v", s.Delta)
 }
 
 // published tells that the node serves the model.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/covey-network/covey/consensus/codec"
 	"github.com/covey-network/covey/consensus/robust"
+	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/protocol/train"
 )
@@ -18,6 +19,9 @@ const (
 	snapshotTurns = 4
 	// snapshotRule makes the certified state of what the members have: a third of them may lie.
 	snapshotRule = "trimmed:33%"
+	// idlePace is the least time between rounds to which a member has nothing to give, unless others
+	// have.
+	idlePace = time.Second
 )
 
 // gossiper is a learner in the mode of gossip. After some steps, a turn, a member sends its numbers
@@ -31,6 +35,8 @@ type gossiper struct {
 	turn  turn
 	mixed []float32 // what mixing writes to
 	news  bool      // a certified state is new since the last step
+	gave  time.Time // when it last gave its numbers to a round
+	pace  time.Duration
 }
 
 // turn is what was learned since the last mixing.
@@ -57,7 +63,7 @@ func (g *gossiper) mingle() (err error) {
 	g.own = g.mode.(*gossipMode)
 	g.given, g.fresh = true, false
 	g.mixed = make([]float32, len(g.vector))
-	g.turn = turn{began: g.now()}
+	g.turn, g.gave = turn{began: g.now()}, g.now()
 	v := g.s.now()
 	if g.mixer, err = newMixer(g.s, (max(v.status.Round, 1)-1)*snapshotTurns); err != nil {
 		return err
@@ -104,11 +110,21 @@ func (g *gossiper) Stepped(ctx context.Context, st job.Step) (job.Verdict, error
 			return out, err
 		}
 		// Nothing is left to learn: the others are waited for.
-		at := v.status
-		if err := g.serve(ctx, func(v *view) bool { return v.over || g.gone(v) || v.status != at && g.due(v) }); err != nil {
+		if err := g.idle(ctx, v.status); err != nil {
 			return job.Verdict{}, err
 		}
 	}
+}
+
+// idle waits until there is something to do. Where this member may learn no more, but the job goes
+// on, it does not hurry the others from round to round: it has nothing to give to them.
+func (g *gossiper) idle(ctx context.Context, at round.Status) error {
+	if g.spent() {
+		short, cancel := context.WithTimeout(ctx, max(g.pace, idlePace))
+		defer cancel()
+		ctx = short
+	}
+	return g.serve(ctx, func(v *view) bool { return v.over || g.gone(v) || v.status != at && g.due(v) })
 }
 
 // count adds a step to the turn and to what is given to the next certified state.
@@ -129,14 +145,17 @@ func (g *gossiper) turned() bool {
 	return g.turn.steps >= g.settings.InnerSteps
 }
 
-// finished reports whether all turns of the job are done.
+// finished reports whether all turns of the job are done, or this member may do no more.
 func (g *gossiper) finished() bool {
-	return g.settings.Rounds > 0 && g.mixer.turn() >= g.settings.Rounds
+	return g.spent() || g.settings.Rounds > 0 && g.mixer.turn() >= g.settings.Rounds
 }
 
 // due reports whether this member owes its numbers to the running round: it has done its turns,
 // nothing is left to do, or so many others have given theirs that one of them is honest.
 func (g *gossiper) due(v *view) bool {
+	if g.spent() && v.status.Headers == 0 && g.now().Sub(g.gave) < max(g.pace, idlePace) {
+		return false
+	}
 	return g.works(v) && (g.finished() || g.leaving() || g.mixer.turn() >= snapshotTurns*v.status.Round || 3*v.status.Headers > v.status.Members)
 }
 
@@ -148,10 +167,16 @@ func (g *gossiper) snapshot(ctx context.Context) error {
 		return nil
 	}
 	g.work.round = v.status.Round
-	g.work.samples, g.work.steps = max(g.work.samples, 1), max(g.work.steps, 1) // none would be no update
+	if !g.spent() {
+		g.work.samples, g.work.steps = max(g.work.samples, 1), max(g.work.steps, 1) // none would be no update
+	}
 	g.own.give()
 	err := g.give(ctx)
-	g.work = work{started: g.now()}
+	now := g.now()
+	if !g.spent() {
+		g.pace = now.Sub(g.gave)
+	}
+	g.gave, g.work = now, work{started: now}
 	return err
 }
 
@@ -162,7 +187,13 @@ func (g *gossiper) mix() error {
 	own := g.vector
 	g.own.learned(own)
 	difference(g.mixed, own, g.own.base)
-	v := &train.Vector{Job: g.s.id, Peer: g.s.me, Base: g.root, Samples: t.samples, Loss: finite(t.loss / float64(max(t.steps, 1)))}
+	v := &train.Vector{Job: g.s.id, Peer: g.s.me, Base: g.root, Samples: t.samples}
+	if tellsLoss(g.settings) {
+		v.Loss = finite(t.loss / float64(max(t.steps, 1)))
+	}
+	if err := g.release(); err != nil {
+		return err
+	}
 	g.mixer.follow(g.s.now().members)
 	if err := g.mixer.send(v, g.mixed); err != nil {
 		// Numbers that are not finite: it goes on from the certified state.

@@ -35,7 +35,8 @@ type learner struct {
 	// publish serves the state after a round as a model, which export writes to a folder.
 	publish func(round uint64, export func(dir string) error)
 	export  func(dir string) error
-	s       *session // after Begin
+	run     *job.Running // nil: nothing learns
+	s       *session     // after Begin
 
 	model   model
 	held    int  // samples for validation
@@ -79,8 +80,12 @@ func (l *learner) Begin(ctx context.Context, r *job.Running) (job.Verdict, error
 	if _, err := l.wait.Begin(ctx, r); err != nil {
 		return job.Verdict{}, err
 	}
-	l.held, l.resumed, l.export = r.Validation, r.Resumed, r.Export
-	return l.enter(ctx, r.Trainer, uint64(r.Samples), func(n int, genesis train.Hash) (*session, error) { return l.open(ctx, r, n, genesis) })
+	l.held, l.resumed, l.export, l.run = r.Validation, r.Resumed, r.Export, r
+	v, err := l.enter(ctx, r.Trainer, uint64(r.Samples), func(n int, genesis train.Hash) (*session, error) { return l.open(ctx, r, n, genesis) })
+	if err == nil && v.End == "" && l.spent() {
+		return l.exchange(ctx, true)
+	}
+	return v, err
 }
 
 // enter begins with a model, which is the learner's from now on, and the session that open makes.
@@ -195,6 +200,9 @@ func (l *learner) begin(err error) (job.Verdict, error) {
 	v := l.s.now()
 	l.work = work{round: v.status.Round, base: l.model.Steps(), started: l.now()}
 	l.fresh, l.given = false, false
+	if l.run != nil {
+		l.s.spent.Store(l.run.Spent())
+	}
 	out := job.Verdict{}
 	switch {
 	case err != nil:
@@ -220,6 +228,8 @@ func endText(e train.End) string {
 		return job.EndEarly
 	case train.EndStopped:
 		return "stopped by its initiator"
+	case train.EndSpent:
+		return job.EndSpent
 	}
 	return job.EndDone
 }
@@ -265,6 +275,9 @@ func (l *learner) attend() (overtaken bool, err error) {
 
 // done reports whether the work of the round is done.
 func (l *learner) done() bool {
+	if l.spent() {
+		return true
+	}
 	set := &l.s.job.Settings
 	if set.InnerSteps > 0 {
 		return l.work.steps >= set.InnerSteps
@@ -287,10 +300,16 @@ func (l *learner) exchange(ctx context.Context, give bool) (job.Verdict, error) 
 			return v.over || v.status.Round > at && l.works(v) || l.gone(v)
 		})
 		v := l.s.now()
-		if err != nil || v.err != nil || v.over || ctx.Err() != nil || l.gone(&v) || !give || !l.cameToNothing() {
+		switch {
+		case err != nil || v.err != nil || v.over || ctx.Err() != nil || l.gone(&v):
 			return l.begin(err)
+		case l.spent(): // it has nothing more to give but its votes, until the others are done
+			l.work, l.fresh, l.valid, give = work{round: v.status.Round, base: l.model.Steps(), started: l.now()}, false, nil, true
+		case give && l.cameToNothing():
+			l.work.round, l.fresh = v.status.Round, false // the same gradient again: no batch is lost
+		default:
+			return l.begin(nil)
 		}
-		l.work.round, l.fresh = v.status.Round, false // the same gradient again: no batch is lost
 	}
 }
 
@@ -314,23 +333,30 @@ func (l *learner) give(ctx context.Context) error {
 		Samples: l.work.samples, Steps: l.work.steps, Millis: uint64(l.now().Sub(l.work.started).Milliseconds()),
 		Loss: l.work.loss / float64(max(l.work.steps, 1)),
 	}
-	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) {
+	if math.IsNaN(u.Loss) || math.IsInf(u.Loss, 0) || !tellsLoss(l.settings) {
 		u.Loss = 0
 	}
-	if l.valid != nil {
+	if l.valid != nil && tellsMeasured(l.settings) {
 		u.Measured = train.Measured{Loss: finite(l.valid.Loss), Metric: finite(l.valid.Metric), Samples: uint64(max(l.held, 0))}
 	}
 	encoder := s.encoder
 	if len(d.members) == 1 {
 		encoder = s.codecs.lone.Encoder(false)
 	}
-	own, hashes, err := l.encode(encoder, d)
-	if err != nil {
-		// Numbers that are not finite: this member has nothing to give in this round.
-		s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
-		own, hashes, u.Samples = make([][]byte, n), make([]train.Hash, n), 0
-		for i := range hashes {
-			hashes[i] = digest.Root(nil)
+	if err := l.release(); err != nil {
+		return err
+	}
+	own, hashes := make([][]byte, n), make([]train.Hash, n) // of a member that has nothing to give
+	for i := range hashes {
+		hashes[i] = digest.Root(nil)
+	}
+	if l.work.steps > 0 {
+		encoded, of, err := l.encode(encoder, d)
+		if err == nil {
+			own, hashes = encoded, of
+		} else { // numbers that are not finite
+			s.log.Warn("the update is not finite and is not sent", "round", d.round, "err", err)
+			u.Samples = 0
 		}
 	}
 	if len(d.members) > 1 && loses(d.round) {

@@ -18,6 +18,7 @@ import (
 	"github.com/covey-network/covey/consensus/robust"
 	"github.com/covey-network/covey/consensus/round"
 	"github.com/covey-network/covey/consensus/vec"
+	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
 	"github.com/covey-network/covey/node/store"
@@ -124,6 +125,7 @@ type session struct {
 	retired time.Time                   // when the job was over; zero before
 	stopped atomic.Bool                 // by its initiator, this peer, before the first round
 	missed  map[wire.PeerID]int         // members that were not reached: how often in a row
+	spent   atomic.Pointer[job.Spent]   // of privacy, by this member; nil if nothing is counted
 }
 
 // view is what others see of the machine.
@@ -672,6 +674,8 @@ func (s *session) endOf(o *train.Outcome, steps uint64) train.End {
 		return train.EndTarget
 	case set.Patience > 0 && o.Stale >= set.Patience:
 		return train.EndPatience
+	case set.Epsilon > 0 && o.Samples == 0: // of a quorum nobody had anything to give
+		return train.EndSpent
 	}
 	return train.EndNone
 }

@@ -520,8 +520,8 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if w.Outer.Momentum != nil {
 		s.OuterMomentum = *w.Outer.Momentum
 	}
-	if w.Privacy != nil {
-		return s, errors.New("swarm.privacy: not possible yet")
+	if err := hide(&s, w.Privacy); err != nil {
+		return s, err
 	}
 	for _, p := range w.Peers {
 		id, err := host.ParseID(p)
@@ -549,7 +549,7 @@ func settingsOf(j *job.Job, minPeers int) (s train.Settings, err error) {
 	if s.Rounds == 0 && s.InnerSteps > 0 && j.Train.Steps > 0 {
 		s.Rounds = (uint64(j.Train.Steps) + s.InnerSteps - 1) / s.InnerSteps
 	}
-	if s.Rounds == 0 && s.Target == 0 && s.Patience == 0 {
+	if s.Rounds == 0 && s.Target == 0 && s.Patience == 0 && s.Epsilon == 0 {
 		return s, errors.New("swarm: the job has no end that all members see alike: set rounds, target or patience (epochs are as long as each member's own data)")
 	}
 	return s, s.Validate()

@@ -74,7 +74,7 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 			err = errors.Join(err, t.close(s))
 		}
 	}()
-	o.Sync, o.SyncEnds, o.Schema = l, true, r.swarm.schema
+	o.Sync, o.SyncEnds, o.Schema, o.Private = l, true, r.swarm.schema, private(l.settings)
 	if l.settings.Mode == train.Gossip {
 		o.Sync = &gossiper{learner: l}
 	}
@@ -195,6 +195,9 @@ func (t *Trainer) enqueueJoin(r *Run, req Request, sealed *train.Sealed, j *trai
 		return fmt.Errorf("%w: the job's model needs about %d MiB to train, and this node lends %d MiB: raise limits.memory (covey up --memory)", ErrUsage, need>>20, t.cfg.Memory>>20)
 	}
 	if _, err := roundRule(&j.Settings); err != nil {
+		return asked{err}
+	}
+	if err := hides(&j.Settings); err != nil {
 		return asked{err}
 	}
 	schema, err := job.ParseSchema(j.Schema)
@@ -344,6 +347,8 @@ type Swarm struct {
 	Loss    float64  `json:"loss,omitempty"` // of the last round, the median of its members
 	Samples uint64   `json:"samples,omitempty"`
 	Peers   []Member `json:"peers,omitempty"`
+	// Privacy is what this member has spent to hide its samples; nil if nothing is counted.
+	Privacy *job.Spent `json:"privacy,omitempty"`
 }
 
 // Member is one peer that trains a job.
@@ -391,6 +396,7 @@ func (t *Trainer) describe(s *session, v *view) *Swarm {
 	out := &Swarm{
 		Job: s.id.String(), Round: v.status.Round, Rounds: roundsOf(&s.job.Settings), Phase: string(v.status.Phase), Members: v.status.Members,
 		Heard: v.status.Heard, Quorum: v.status.Quorum, Loss: o.Loss, Samples: o.Samples,
+		Privacy: s.spent.Load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -63,6 +63,7 @@ type Settings struct {
 	Clip          float64       `cbor:"16,keyasint,omitempty" json:"clip"`       // privacy: largest norm of the gradient of one example; 0: no privacy
 	Noise         float64       `cbor:"17,keyasint,omitempty" json:"noise"`      // privacy: deviation of the noise in units of Clip
 	Delta         float64       `cbor:"18,keyasint,omitempty" json:"delta"`      // privacy: of (epsilon, delta)
+	Epsilon       float64       `cbor:"25,keyasint,omitempty" json:"epsilon"`    // privacy: that no member exceeds; 0: no bound
 	Mask          bool          `cbor:"19,keyasint,omitempty" json:"mask"`       // updates are hidden from the owners of slices, which see sums
 	SilentRounds  uint64        `cbor:"20,keyasint,omitempty" json:"silent"`     // rounds without a word after which a member is out; 0: 3
 	MaxSteps      uint64        `cbor:"21,keyasint,omitempty" json:"max_steps"`  // of a member in all; 0: no bound
@@ -79,8 +80,8 @@ func (s *Settings) Validate() error {
 		return invalid("quorum %.80q", s.Quorum)
 	case s.Rounds > protocol.MaxTrainRounds || s.Patience > protocol.MaxTrainRounds || s.PublishEvery > protocol.MaxTrainRounds || s.SilentRounds > protocol.MaxTrainRounds:
 		return invalid("%d rounds, patience of %d, a model each %d, %d of silence", s.Rounds, s.Patience, s.PublishEvery, s.SilentRounds)
-	case s.Rounds == 0 && s.Target == 0 && s.Patience == 0 && s.MaxSteps == 0:
-		return invalid("a job without an end: no rounds, steps, target or patience")
+	case s.Rounds == 0 && s.Target == 0 && s.Patience == 0 && s.MaxSteps == 0 && s.Epsilon == 0:
+		return invalid("a job without an end: no rounds, steps, target, patience or privacy budget")
 	case s.InnerSteps > protocol.MaxTrainSteps || s.MaxSteps > math.MaxInt64 || s.InnerMillis > uint64(protocol.MaxTrainRound/time.Millisecond) || s.RoundTimeout > uint64(protocol.MaxTrainRound/time.Millisecond):
 		return invalid("%d steps or %d ms in a round of at most %d ms", s.InnerSteps, s.InnerMillis, s.RoundTimeout)
 	case s.InnerSteps == 0 && s.InnerMillis == 0:
@@ -96,13 +97,13 @@ func (s *Settings) Validate() error {
 	case s.PublishAs != "" && !validName(s.PublishAs):
 		return invalid("name of the model %.80q", s.PublishAs)
 	}
-	for _, v := range []float64{s.OuterLR, s.OuterMomentum, s.Target, s.Clip, s.Noise, s.Delta} {
+	for _, v := range []float64{s.OuterLR, s.OuterMomentum, s.Target, s.Clip, s.Noise, s.Delta, s.Epsilon} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return invalid("setting %v", v)
 		}
 	}
-	if s.OuterLR < 0 || s.OuterMomentum < 0 || s.OuterMomentum >= 1 || s.Clip < 0 || s.Noise < 0 || s.Delta < 0 || s.Delta >= 1 {
-		return invalid("outer step %v, momentum %v, privacy %v, %v, %v", s.OuterLR, s.OuterMomentum, s.Clip, s.Noise, s.Delta)
+	if s.OuterLR < 0 || s.OuterMomentum < 0 || s.OuterMomentum >= 1 || s.Clip < 0 || s.Noise < 0 || s.Delta < 0 || s.Delta >= 1 || s.Epsilon < 0 {
+		return invalid("outer step %v, momentum %v, privacy %v, %v, %v, %v", s.OuterLR, s.OuterMomentum, s.Clip, s.Noise, s.Delta, s.Epsilon)
 	}
 	return sortedPeers(s.Peers, protocol.MaxTrainPeers)
 }

@@ -19,6 +19,7 @@ const (
 	EndTarget   End = 2 // the metric reached its target
 	EndPatience End = 3 // no better loss for long enough
 	EndStopped  End = 4 // its initiator stopped it
+	EndSpent    End = 5 // no member may learn more: their privacy budgets are spent
 )
 
 // Expelled is a member that is no longer one, and for good: two messages that an honest peer
@@ -60,7 +61,7 @@ func (o *Outcome) Validate() error {
 		return invalid("outcome of round %d and what was before", o.Round)
 	case len(o.Members) == 0 || len(o.Slices) > protocol.MaxTrainMembers || len(o.Slices) == 0 != (o.Round == 0):
 		return invalid("outcome of %d slices and %d members", len(o.Slices), len(o.Members))
-	case !finite(o.Loss) || !o.Measured.valid() || !o.Best.valid() || o.Stale > protocol.MaxTrainRounds || o.Samples > math.MaxInt64 || o.End > EndStopped || !o.Senders.Within(len(o.Slices)):
+	case !finite(o.Loss) || !o.Measured.valid() || !o.Best.valid() || o.Stale > protocol.MaxTrainRounds || o.Samples > math.MaxInt64 || o.End > EndSpent || !o.Senders.Within(len(o.Slices)):
 		return invalid("outcome with loss %v of %d samples, end %d", o.Loss, o.Samples, o.End)
 	case len(o.Joined) > protocol.MaxTrainChanges || len(o.Left) > protocol.MaxTrainMembers || len(o.Expelled) > protocol.MaxTrainChanges:
 		return invalid("outcome with %d joined, %d left, %d expelled", len(o.Joined), len(o.Left), len(o.Expelled))

@@ -69,6 +69,9 @@ type Privacy struct {
 	Noise float64 `toml:"noise"` // deviation of the noise that is added to sums of them, in Clip; 0: none
 	Delta float64 `toml:"delta"` // for which epsilon is told; 1e-5 if 0
 	Mask  bool    `toml:"mask"`  // members see sums of updates only
+	// Epsilon is what no member's steps exceed: a member that would has no further part in what is
+	// learned, and the job ends when that is so for all. 0: no bound.
+	Epsilon float64 `toml:"epsilon"`
 }
 
 // WithDefaults returns the section with the defaults in place of what is not set.
@@ -174,7 +177,7 @@ func (c *check) swarm() {
 	if s.Privacy != nil {
 		c.privacy(at+".privacy", s)
 	}
-	if t := &c.job.Train; s.Rounds == 0 && s.Target == 0 && s.Patience == 0 && t.Steps == 0 && t.Epochs == 0 {
+	if t := &c.job.Train; s.Rounds == 0 && s.Target == 0 && s.Patience == 0 && (s.Privacy == nil || s.Privacy.Epsilon == 0) && t.Steps == 0 && t.Epochs == 0 {
 		c.add(at, "has no end, want rounds, target or patience, or steps or epochs in train")
 	}
 }
@@ -228,6 +231,13 @@ func (c *check) privacy(at string, s *Swarm) {
 		c.add(at+".noise", "needs clip, which says how much there is to hide")
 	case p.Noise == 0 && p.Delta != 0:
 		c.add(at+".delta", "needs noise: without it nothing is promised")
+	}
+	c.between(at+".epsilon", p.Epsilon, 0, 1e6)
+	switch {
+	case p.Epsilon > 0 && p.Noise == 0:
+		c.add(at+".epsilon", "needs noise: without it nothing is promised")
+	case p.Epsilon > 0 && s.Mode == ModeAllReduce:
+		c.add(at+".epsilon", "has no place in mode = %q, where each step takes the gradients of all members: set rounds to what each may spend", s.Mode)
 	}
 	if rule := s.WithDefaults().Rule; p.Mask && rule != ruleMean {
 		c.add(at+".mask", "hides single updates, which rule = %q looks at: leave out one of them", rule)

@@ -124,7 +124,7 @@ func (j *Job) validate(endless bool) error {
 var notZero = []string{
 	"model.llama.kv_heads", "model.llama.head_dim", "model.llama.eps", "model.llama.rope_theta", "model.bert.types", "model.bert.eps",
 	"model.resnet.width", "model.resnet.depth", "model.cnn.layers.kernel", "model.cnn.layers.stride", "data.images.resize",
-	"train.accumulate", "swarm.inner_steps", "swarm.inner_time", "swarm.group", "swarm.min_peers", "swarm.target", "swarm.privacy.delta",
+	"train.accumulate", "swarm.inner_steps", "swarm.inner_time", "swarm.group", "swarm.min_peers", "swarm.target", "swarm.privacy.delta", "swarm.privacy.epsilon",
 }
 
 // zeros refuses a 0 in the file that would not mean 0.
