@@ -1,26 +1,44 @@
 package node_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/covey-network/covey/engine/format/safetensors"
+	"github.com/covey-network/covey/engine/tensor"
 	"github.com/covey-network/covey/engine/token"
 	"github.com/covey-network/covey/node/api"
+	"github.com/covey-network/covey/node/router"
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/testnet/demo"
 )
 
-// withEmbedder starts a node with engine/model's tiny BERT as a model of embeddings, and
-// returns texts as token ids and what transformers makes of them: the mean of the last
-// hidden states, brought to length 1.
+// withEmbedder starts a node with the model that writeEmbedder writes.
 func withEmbedder(t *testing.T) (c *api.Client, texts [][]int, want [][]float64) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bert")
+	texts, want = writeEmbedder(t, dir)
+	c = start(t, t.TempDir(), nil)
+	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Path: dir}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	return c, texts, want
+}
+
+// writeEmbedder writes engine/model's tiny BERT as a model of embeddings to a folder, and
+// returns texts as token ids and what transformers makes of them: the mean of the last
+// hidden states, brought to length 1.
+func writeEmbedder(t *testing.T, dir string) (texts [][]int, want [][]float64) {
+	t.Helper()
 	unzip(t, "../engine/model/testdata/bert.zip", dir)
 	read := func(name string, v any) {
 		data, err := os.ReadFile(filepath.Join(dir, name))
@@ -61,11 +79,7 @@ func withEmbedder(t *testing.T) (c *api.Client, texts [][]int, want [][]float64)
 			m[i] /= math.Sqrt(sum)
 		}
 	}
-	c = start(t, t.TempDir(), nil)
-	if _, err := c.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Path: dir}, func(api.Event) {}); err != nil {
-		t.Fatal(err)
-	}
-	return c, ref.Texts, ref.Mean
+	return ref.Texts, ref.Mean
 }
 
 type vectors struct {
@@ -143,6 +157,84 @@ func TestEmbeddingOfLongTexts(t *testing.T) {
 	}
 	if ask("a"); got.Truncated.Inputs != nil {
 		t.Errorf("a short text: %+v", got)
+	}
+}
+
+// withPositions gives the BERT of writeEmbedder so many positions. Those beyond its own have the
+// vectors of its last one.
+func withPositions(t *testing.T, dir string, n int) {
+	t.Helper()
+	path := filepath.Join(dir, "model.safetensors")
+	f, err := safetensors.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []safetensors.Tensor
+	for i, info := range f.Tensors {
+		raw, err := io.ReadAll(f.Section(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, shape := make([]float32, len(raw)/2), slices.Clone(info.Shape)
+		for k := range x {
+			x[k] = tensor.F16ToF32(binary.LittleEndian.Uint16(raw[2*k:]))
+		}
+		if strings.HasSuffix(info.Name, "position_embeddings.weight") {
+			for ; shape[0] < n; shape[0]++ {
+				x = append(x, x[len(x)-shape[1]:]...)
+			}
+		}
+		all = append(all, safetensors.Tensor{Name: info.Name, Shape: shape, Data: x})
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := safetensors.Write(&b, nil, all); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, path, b.String())
+	config := object{}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &config)
+	}
+	config["max_position_embeddings"] = n
+	if data, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "config.json"), string(data))
+}
+
+// TestTextLongerThanAStep gives an encoder of 8192 positions on a peer a text of 5000 tokens. It
+// is cut to what a step takes, and the peer is not blamed: its other model is used as before.
+func TestTextLongerThanAStep(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "bert")
+	writeEmbedder(t, dir)
+	withPositions(t, dir, 8192)
+	owner := start(t, t.TempDir(), online(""))
+	importAs(t, owner, "demo", "")
+	if _, err := owner.Watch(t.Context(), "/covey/v1/models/import", api.ImportRequest{Path: dir}, func(api.Event) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"bert", "demo"} {
+		if _, err := owner.Watch(t.Context(), "/covey/v1/host", api.HostRequest{Model: name, Blocks: "all"}, func(api.Event) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := start(t, t.TempDir(), online(invite(t, owner)))
+	until(t, "the peer hears of both", func() bool { m := known(t, c); return m["bert"].Serving == 1 && m["demo"].Serving == 1 })
+	var got struct {
+		Usage     struct{ Total int `json:"total_tokens"` }
+		Truncated struct{ Most int `json:"max_tokens"` }
+	}
+	if err := c.Post(t.Context(), "/v1/embeddings", object{"model": "bert", "input": strings.Repeat("a ", 5000)}, &got); err != nil || got.Usage.Total != protocol.MaxStepTokens || got.Truncated.Most != protocol.MaxStepTokens {
+		t.Errorf("a text of 5000 tokens: %+v, %v", got, err)
+	}
+	var choice router.Choice
+	if err := c.Get(t.Context(), "/covey/v1/route", url.Values{"model": {"demo"}}, &choice); err != nil || choice.Chain == nil || choice.Doubtful {
+		t.Errorf("route of the peer's other model: %+v, %v", choice, err)
 	}
 }
 

@@ -164,7 +164,7 @@ func (c Config) Vocab() int {
 func (c Config) ContextLen() int {
 	switch {
 	case c.Bert != nil:
-		return c.Bert.MaxTokens
+		return min(c.Bert.MaxTokens, bert.MaxText)
 	case c.Vision != nil:
 		return 1
 	case c.MLP != nil:

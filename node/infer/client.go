@@ -13,6 +13,10 @@ import (
 	"github.com/covey-network/covey/protocol/wire"
 )
 
+// ErrUnsendable means that what this node was to send cannot be a message: no peer has seen
+// it, and none is at fault.
+var ErrUnsendable = errors.New("cannot be sent")
+
 // Options are what a Client expects of its peer.
 type Options struct {
 	// Silence is how long the peer may send nothing while it owes an answer; 0 is as long as
@@ -84,7 +88,7 @@ func (c *Client) Step(ctx context.Context, st *wire.InferStep, hidden []float32)
 	}
 	if hidden != nil {
 		if c.buf, err = WriteVector(c.w, c.buf, hidden, len(st.Tokens)); err != nil {
-			return nil, nil, fmt.Errorf("send hidden state: %w", err)
+			return nil, nil, fmt.Errorf("send hidden state: %w", own(err))
 		}
 	}
 	if err := c.w.Flush(); err != nil {
@@ -149,9 +153,18 @@ func (c *Client) guard(ctx context.Context, err *error) func() {
 func (c *Client) send(t frame.Type, m wire.Message) error {
 	b, err := wire.Encode(m)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrUnsendable, err)
 	}
-	return c.w.Write(t, b)
+	return own(c.w.Write(t, b))
+}
+
+// own tells an error of a frame that this node made too large from one of the stream.
+func own(err error) error {
+	var size *frame.SizeError
+	if errors.As(err, &size) || errors.Is(err, frame.ErrTensor) {
+		return fmt.Errorf("%w: %w", ErrUnsendable, err)
+	}
+	return err
 }
 
 // receive reads the message that is due, or the error that came instead of it, and what the

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -114,7 +115,7 @@ func (s *Session) leave(ctx context.Context, o *opening) {
 		<-o.done
 		if o.err == nil {
 			_ = o.client.Close("another chain was faster") // it ends by its deadline if it does not hear this
-		} else if v := o.examine(o.err, o.waitsFor()); !ended && ctx.Err() == nil && !v.objects {
+		} else if v := o.examine(o.err, o.waitsFor()); !ended && ctx.Err() == nil && !v.objects && !errors.Is(o.err, infer.ErrUnsendable) {
 			r.settle(ctx, o.trial, v)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/infer"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -171,7 +172,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // lost notes what the failure of a chain says of its peers, and reports whether another one
 // may help.
 func (s *Session) lost(ctx context.Context, o *opening, err error) bool {
-	if ctx.Err() != nil || o == nil {
+	if ctx.Err() != nil || o == nil || errors.Is(err, infer.ErrUnsendable) {
 		return false
 	}
 	if s.strays(o.chain.Links[0].Peer, err) {

@@ -599,3 +599,27 @@ func TestPooled(t *testing.T) {
 		t.Error("an empty text passes")
 	}
 }
+
+// TestUnsendableIsNobodysFault runs a text that no step can carry: the error comes at once, and
+// the peer stays in use.
+func TestUnsendableIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	p := &chainPeer{id: peer(1)}
+	s := newSwarm(stage(p.id, 0, 8, time.Millisecond, nil))
+	serveAll(t, s, p)
+	r := s.router(t)
+	ses, err := r.Open(t.Context(), request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ses.Close()
+	if _, err := ses.Pooled(t.Context(), make([]int32, protocol.MaxStepTokens+1)); !errors.Is(err, infer.ErrUnsendable) || errors.Is(err, router.ErrNoChain) {
+		t.Errorf("a text too long for a step: %v", err)
+	}
+	if got := leftOut(t, r); ses.Reroutes() != 0 || len(got) != 0 {
+		t.Errorf("%d reroutes, left out: %v", ses.Reroutes(), got)
+	}
+	if vec, err := ses.Pooled(t.Context(), make([]int32, protocol.MaxStepTokens)); err != nil || vec[0] != protocol.MaxStepTokens {
+		t.Errorf("the longest text after it: %v, %v", vec, err)
+	}
+}

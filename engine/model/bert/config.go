@@ -17,6 +17,10 @@ const (
 	MaxLabels = 1 << 16
 )
 
+// MaxText is how many tokens of a text a step takes. All of them cross the network in one, as
+// they see each other: longer texts are cut, however many positions there are.
+const MaxText = 4096
+
 // What a head can do with the hidden states.
 const (
 	PoolMean = "mean" // average over all tokens
