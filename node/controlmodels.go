@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,6 +112,7 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	if !ok {
 		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", req.PathValue("name"))}
 	}
+	_, called, kept := r.catalog.Kept(id.String())
 	if err := r.checkRemove(id, req); err != nil {
 		return err
 	}
@@ -120,8 +122,11 @@ func (r *running) deleteModel(w http.ResponseWriter, req *http.Request) error {
 	}
 	model, known := r.catalog.Find(id.String())
 	var removed []api.Removed
-	if known {
+	switch {
+	case known:
 		removed = append(removed, r.removed(model))
+	case kept: // its manifest is lost
+		removed = append(removed, api.Removed{Name: called, CID: id.String()})
 	}
 	if err := r.catalog.Remove(id); err != nil {
 		return err
@@ -159,6 +164,7 @@ func (r *running) collect(ctx context.Context) (api.Collected, error) {
 		}
 	}
 	st, err := r.store.GC(ctx)
+	err = unreadable(err)
 	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed, Room: r.store.Stat().Free}
 	if st.Removed == 0 {
 		return done, err
@@ -172,6 +178,16 @@ func (r *running) collect(ctx context.Context) (api.Collected, error) {
 	}
 	r.changes()
 	return done, err
+}
+
+// unreadable tells of a GC that a model stopped which cannot be read what helps.
+func unreadable(err error) error {
+	var bad *store.RootError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	name := shell.Quote(cmp.Or(bad.Name, bad.Root.String()))
+	return fmt.Errorf("%w: as it is not known what that model needs nothing goes; remove it (covey model rm %s), or bring it back (covey model pull %s, or import it again)", err, name, name)
 }
 
 // hosted returns the models that this node serves, or is to serve.
@@ -197,10 +213,14 @@ func (r *running) checkRemove(id cid.Cid, req *http.Request) error {
 }
 
 // ours finds a model that is here or is to be served here: of one that could not be brought
-// back after a restart there may be nothing but the intention.
+// back after a restart there may be nothing but the intention, and of one whose manifest is lost
+// nothing but a name or a pin.
 func (r *running) ours(name string) (cid.Cid, bool) {
 	if m, ok := r.catalog.Find(name); ok {
 		return m.CID, true
+	}
+	if id, _, ok := r.catalog.Kept(name); ok {
+		return id, true
 	}
 	name = catalog.CutLatest(name)
 	for _, h := range r.hosting.Hosted() {
@@ -260,6 +280,9 @@ func (r *running) postPull(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return statusError{http.StatusBadRequest, err}
 	}
+	if err := r.pin(m.CID); err != nil {
+		return err
+	}
 	e := newEvents(w, req)
 	total := r.catalog.PartBytes(m, rng)
 	st, err := r.catalog.Fetch(req.Context(), m, rng, exchange.Options{Progress: func(s exchange.Stats) {
@@ -309,6 +332,12 @@ func (r *running) postPin(w http.ResponseWriter, req *http.Request) error {
 		return err
 	}
 	m, ok := r.catalog.Find(in.Model)
+	if id, called, kept := r.catalog.Kept(in.Model); !ok && kept && !in.Pinned { // its manifest is lost
+		if err := r.catalog.Unpin(id); err != nil {
+			return err
+		}
+		return answer(w, api.Model{Name: called, CID: id.String()})
+	}
 	if !ok {
 		return statusError{http.StatusNotFound, fmt.Errorf("model %s is not here", in.Model)}
 	}
@@ -322,6 +351,14 @@ func (r *running) postPin(w http.ResponseWriter, req *http.Request) error {
 	return answer(w, r.describe(m))
 }
 
+// pin keeps a model that its owner asks for, also one that was unpinned before.
+func (r *running) pin(id cid.Cid) error {
+	if r.catalog.Pinned(id) {
+		return nil
+	}
+	return r.catalog.Pin(id)
+}
+
 func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	var in api.HostRequest
 	if err := read(req, &in); err != nil {
@@ -332,6 +369,9 @@ func (r *running) postHost(w http.ResponseWriter, req *http.Request) error {
 	}
 	m, err := r.find(req.Context(), in.Model)
 	if err != nil {
+		return err
+	}
+	if err := r.pin(m.CID); err != nil {
 		return err
 	}
 	// What is loaded for requests of this node makes room, unless it is just what is wanted.

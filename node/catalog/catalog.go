@@ -120,6 +120,43 @@ func (c *Catalog) Find(name string) (*Model, bool) {
 	return found, found != nil
 }
 
+// Kept returns the identifier of a model that is pinned or named, by local name, identifier or the
+// first characters of it as Find does, and a name of it. Its manifest need not be here: one that
+// lost it is removed all the same.
+func (c *Catalog) Kept(name string) (id cid.Cid, called string, ok bool) {
+	names := c.namesByCID()
+	kept := map[cid.Cid]struct{}{}
+	for id := range names {
+		kept[id] = struct{}{}
+	}
+	for _, p := range c.store.Pins() {
+		kept[p.CID] = struct{}{}
+	}
+	if id, ok = c.named(name); !ok {
+		name = CutLatest(name)
+		for o := range kept {
+			text := o.String()
+			if text == name {
+				id, ok = o, true
+				break
+			}
+			if len(name) >= MinPrefix && strings.HasPrefix(text, name) {
+				if id.Defined() {
+					return cid.Undef, "", false
+				}
+				id, ok = o, true
+			}
+		}
+	}
+	if !ok {
+		return cid.Undef, "", false
+	}
+	if called = id.String(); len(names[id]) > 0 {
+		called = names[id][0]
+	}
+	return id, called, true
+}
+
 // MinPrefix is the shortest prefix of an identifier that stands for a model.
 const MinPrefix = 8
 

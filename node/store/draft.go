@@ -143,8 +143,14 @@ func (s *Store) discardKeys(ctx context.Context, keys []digest) (blocks int, byt
 	s.setRecent(map[digest]struct{}{})
 	defer s.setRecent(nil)
 	marked := map[digest]struct{}{}
-	if err := s.mark(ctx, marked, s.pinnedRoots()); err != nil {
-		return 0, 0, err
+	for _, root := range s.pinnedRoots() {
+		at, err := s.markRoot(ctx, marked, root)
+		if ctx.Err() != nil {
+			return 0, 0, ctx.Err()
+		}
+		if err != nil { // what it reaches was here before the draft, or is absent: no key is needed
+			s.cfg.Log.Warn("a pinned model cannot be read", "pin", root, "name", s.nameOf(root), "block", at, "err", err)
+		}
 	}
 	blocks, bytes, err = s.sweepAll(ctx, slices.Clone(keys), func(run []digest) ([]digest, error) {
 		return without(run, marked), nil

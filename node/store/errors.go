@@ -111,11 +111,15 @@ func (e *LayoutError) Error() string {
 // nothing.
 type RootError struct {
 	Root, Block cid.Cid
+	Name        string // of the root, the first in order; empty if it has none
 	Err         error
 }
 
 // Error names the pin and the block under it.
 func (e *RootError) Error() string {
+	if e.Name != "" {
+		return fmt.Sprintf("collect garbage: read block %s under pin %s of %q: %v", e.Block, e.Root, e.Name, e.Err)
+	}
 	return fmt.Sprintf("collect garbage: read block %s under pin %s: %v", e.Block, e.Root, e.Err)
 }
 

@@ -133,33 +133,59 @@ func (s *Store) inUse() []cid.Cid {
 // mark adds to marked all that roots reach. What is marked is not looked at again.
 func (s *Store) mark(ctx context.Context, marked map[digest]struct{}, roots []cid.Cid) error {
 	for _, root := range roots {
-		nodes := []cid.Cid{root}
-		for len(nodes) > 0 {
-			c := nodes[len(nodes)-1]
-			nodes = nodes[:len(nodes)-1]
-			d, err := digestOf(c)
-			if err != nil {
-				return &RootError{Root: root, Block: c, Err: err}
-			}
-			if _, seen := marked[d]; seen {
-				continue
-			}
-			marked[d] = struct{}{}
-			more, leaves, err := s.links(ctx, c)
-			if err != nil {
-				return &RootError{Root: root, Block: c, Err: err}
-			}
-			for _, l := range leaves {
-				d, err := digestOf(l)
-				if err != nil {
-					return &RootError{Root: root, Block: c, Err: err}
-				}
-				marked[d] = struct{}{}
-			}
-			nodes = append(nodes, more...)
+		if at, err := s.markRoot(ctx, marked, root); err != nil {
+			return &RootError{Root: root, Block: at, Name: s.nameOf(root), Err: err}
 		}
 	}
 	return nil
+}
+
+// markRoot adds to marked what a root reaches. With an error it returns the block that it met it
+// at: what that block reaches is not found out, the rest is.
+func (s *Store) markRoot(ctx context.Context, marked map[digest]struct{}, root cid.Cid) (at cid.Cid, err error) {
+	fail := func(c cid.Cid, e error) {
+		if err == nil {
+			at, err = c, e
+		}
+	}
+	nodes := []cid.Cid{root}
+	for len(nodes) > 0 {
+		c := nodes[len(nodes)-1]
+		nodes = nodes[:len(nodes)-1]
+		d, e := digestOf(c)
+		if e != nil {
+			fail(c, e)
+			continue
+		}
+		if _, seen := marked[d]; seen {
+			continue
+		}
+		marked[d] = struct{}{}
+		more, leaves, e := s.links(ctx, c)
+		if e != nil {
+			fail(c, e)
+			continue
+		}
+		for _, l := range leaves {
+			if d, e := digestOf(l); e != nil {
+				fail(c, e)
+			} else {
+				marked[d] = struct{}{}
+			}
+		}
+		nodes = append(nodes, more...)
+	}
+	return at, err
+}
+
+// nameOf returns the first name that stands for an identifier, empty if none does.
+func (s *Store) nameOf(c cid.Cid) (first string) {
+	for name, id := range s.Names() {
+		if id == c && (first == "" || name < first) {
+			first = name
+		}
+	}
+	return first
 }
 
 func (s *Store) links(ctx context.Context, c cid.Cid) (nodes, leaves []cid.Cid, err error) {
