@@ -24,6 +24,8 @@ const (
 	// Train moves slices of updates, results and certificates between the members of a job, since
 	// capability 7.
 	Train = "/covey/train/1.0.0"
+	// Agree carries what members of a job sign, from one to another, since capability 8.
+	Agree = "/covey/agree/1.0.0"
 	// DHTPrefix keeps our routing table apart from every other network's.
 	DHTPrefix = "/covey"
 )

@@ -147,6 +147,8 @@ const (
 	MaxTrainOutcome  = 256 << 10
 	// MaxTrainBundle bounds the messages that are sent together: a proposal, and what it rests on.
 	MaxTrainBundle = 4*MaxTrainMembers + 1
+	// MaxTrainWords is how many messages both ends of a line remember.
+	MaxTrainWords = 32
 	// MaxTrainData is the largest piece of a slice in one frame, MaxTrainChain the longest list of
 	// certificates in one answer.
 	MaxTrainData  = 1 << 20

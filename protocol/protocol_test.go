@@ -32,7 +32,7 @@ func TestHistoryEndsAtTheCapability(t *testing.T) {
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, id := range []string{protocol.Hello, protocol.Blocks, protocol.Infer, protocol.Adverts, protocol.Renew, protocol.Revoke, protocol.Train, protocol.AdvertTopic("x"), protocol.JobsTopic("x"), protocol.JobTopic("x", "y")} {
+	for _, id := range []string{protocol.Hello, protocol.Blocks, protocol.Infer, protocol.Adverts, protocol.Renew, protocol.Revoke, protocol.Train, protocol.Agree, protocol.AdvertTopic("x"), protocol.JobsTopic("x"), protocol.JobTopic("x", "y")} {
 		if seen[id] || !protocol.IsOurs(id) || !strings.HasSuffix(id, "/1.0.0") {
 			t.Errorf("bad or repeated identifier %q", id)
 		}

@@ -100,6 +100,18 @@ func (s *Sealed) Open() (Body, error) {
 	return b, verify(b.Signer(), s.Kind, s.Payload, s.Signature)
 }
 
+// Author returns the peer that the message names as its signer. The signature is not checked.
+func (s *Sealed) Author() (wire.PeerID, error) {
+	if err := s.Validate(); err != nil {
+		return "", err
+	}
+	b := kinds[s.Kind].empty()
+	if err := wire.Decode(s.Payload, b); err != nil {
+		return "", err
+	}
+	return b.Signer(), nil
+}
+
 // signed returns the bytes that a signature is over: a domain of the kind, so that no message
 // passes for another kind, and the payload.
 func signed(k Kind, payload []byte) []byte {

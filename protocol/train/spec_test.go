@@ -162,30 +162,45 @@ func specVectors(t *testing.T) map[string][]byte {
 		return buf.Bytes()
 	}
 	return map[string][]byte{
-		"Job, bytes that are signed":                               encode(c.job),
-		"Job, signature":                                           seal(t, c.job).Signature,
-		"Job, id":                                                  c.jobID[:],
-		"Announce of peer A, whole message":                        encode(seal(t, c.announce)),
-		"Join of peer A, bytes that are signed":                    encode(c.join),
-		"Leave of peer B in round 2, whole frame of a tell":        whole(train.TypeTell, encode(&train.Bundle{Messages: []train.Sealed{*seal(t, c.leave)}, Seq: 1})),
-		"Stop of the job by peer A, whole message":                 encode(seal(t, &train.Stop{Job: c.jobID, Peer: c.job.Initiator})),
-		"Certificate of round 0, bytes that are signed":            encode(c.first),
-		"Header of peer A in round 1, bytes that are signed":       encode(c.header),
-		"Header of peer A in round 1, signature":                   seal(t, c.header).Signature,
-		"Reduced of the owner at place 0, bytes that are signed":   encode(c.reduced),
-		"Outcome of round 1, hash":                                 c.outcomeID[:],
-		"Proposal of round 1 and view 0, bytes that are signed":    encode(c.proposal),
-		"Precommit of peer A, bytes that are signed":               encode(c.precommit),
-		"Prevote of peer B against all, bytes that are signed":     encode(c.prevote),
-		"Certificate of round 1, passed on by peer B, whole frame": whole(train.TypeSealed, encode(seal(t, c.second))),
-		"Vector of peer A in turn 4, bytes that are signed":        encode(c.vector),
-		"Put of 3 bytes, two whole frames":                         append(whole(train.TypePut, encode(&train.Put{Job: c.jobID, Round: 1, Slice: 1, Bytes: 3})), whole(train.TypeData, []byte{1, 2, 3})...),
-		"Get, whole frame":                                         whole(train.TypeGet, encode(&train.Get{Job: c.jobID, Round: 1, Slice: 0, Result: hash(4)})),
-		"Chain from round 1 on, whole frame":                       whole(train.TypeChain, encode(&train.Chain{Job: c.jobID, From: 1})),
-		"State, whole frame":                                       whole(train.TypeState, encode(&train.State{Job: c.jobID, Root: hash(5)})),
+		"Job, bytes that are signed":                                                       encode(c.job),
+		"Job, signature":                                                                   seal(t, c.job).Signature,
+		"Job, id":                                                                          c.jobID[:],
+		"Announce of peer A, whole message":                                                encode(seal(t, c.announce)),
+		"Join of peer A, bytes that are signed":                                            encode(c.join),
+		"Leave of peer B in round 2, whole frame of a tell":                                whole(train.TypeTell, encode(&train.Bundle{Messages: []train.Sealed{*seal(t, c.leave)}, Seq: 1})),
+		"Stop of the job by peer A, whole message":                                         encode(seal(t, &train.Stop{Job: c.jobID, Peer: c.job.Initiator})),
+		"Certificate of round 0, bytes that are signed":                                    encode(c.first),
+		"Header of peer A in round 1, bytes that are signed":                               encode(c.header),
+		"Header of peer A in round 1, signature":                                           seal(t, c.header).Signature,
+		"Reduced of the owner at place 0, bytes that are signed":                           encode(c.reduced),
+		"Outcome of round 1, hash":                                                         c.outcomeID[:],
+		"Proposal of round 1 and view 0, bytes that are signed":                            encode(c.proposal),
+		"Precommit of peer A, bytes that are signed":                                       encode(c.precommit),
+		"Prevote of peer B against all, bytes that are signed":                             encode(c.prevote),
+		"Certificate of round 1, passed on by peer B, whole frame":                         whole(train.TypeSealed, encode(seal(t, c.second))),
+		"Vector of peer A in turn 4, bytes that are signed":                                encode(c.vector),
+		"Put of 3 bytes, two whole frames":                                                 append(whole(train.TypePut, encode(&train.Put{Job: c.jobID, Round: 1, Slice: 1, Bytes: 3})), whole(train.TypeData, []byte{1, 2, 3})...),
+		"Get, whole frame":                                                                 whole(train.TypeGet, encode(&train.Get{Job: c.jobID, Round: 1, Slice: 0, Result: hash(4)})),
+		"Chain from round 1 on, whole frame":                                               whole(train.TypeChain, encode(&train.Chain{Job: c.jobID, From: 1})),
+		"State, whole frame":                                                               whole(train.TypeState, encode(&train.State{Job: c.jobID, Root: hash(5)})),
+		"Line, whole frame":                                                                whole(train.TypeLine, encode(&train.Line{Job: c.jobID})),
+		"Words of peer A in round 1, its header and two votes, one of peer B, whole frame": whole(train.TypeWords, encode(c.words(t))),
+		"Words of peer A in round 1, one again and one to be passed on, whole frame": whole(train.TypeWords, encode(&train.Words{
+			Round: 1, Again: []uint64{0}, Reach: []train.Set{1}, Pass: []train.Pass{{Place: 0, Words: []uint64{1, 2}}},
+		})),
 		"Root of the state of the vectors (1, -2.5), () and (0.5)": stateRoot([]float32{1, -2.5}, nil, []float32{0.5}),
 		"Data hash of 65,538 bytes, each of them 7":                dataHash(bytes.Repeat([]byte{7}, 65538)),
 	}
+}
+
+// words are what peer A says after the certificate of round 0.
+func (c *cast) words(t *testing.T) *train.Words {
+	says, _ := shorthands(t, &c.first.Outcome)
+	w := &train.Words{Round: 1}
+	for _, b := range []train.Body{c.header, c.precommit, c.prevote} {
+		w.New = append(w.New, says.Short(seal(t, b), b.Signer()))
+	}
+	return w
 }
 
 // stateRoot follows the page's words: for vectors of one block at most.
@@ -311,6 +326,20 @@ func TestSpecVectorsDecode(t *testing.T) {
 	} {
 		if err := wire.Decode(payload(name, train.ServerLimits()), m); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	words := new(train.Words)
+	if err := wire.Decode(payload("Words of peer A in round 1, its header and two votes, one of peer B, whole frame", train.LineLimits()), words); err != nil {
+		t.Fatal(err)
+	}
+	_, hears := shorthands(t, &c.first.Outcome)
+	for i, b := range []train.Body{c.header, c.precommit, c.prevote} {
+		s, err := hears.Whole(&words.New[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opens("word", s); !bytes.Equal(s.Payload, seal(t, b).Payload) {
+			t.Errorf("word %d says something else", i)
 		}
 	}
 	told := new(train.Bundle)
