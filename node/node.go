@@ -387,6 +387,7 @@ func (r *running) openServing() (err error) {
 	}
 	if training.Net != nil {
 		r.host.Handle(protocol.Train, r.trainer.Serve)
+		r.host.Handle(protocol.Agree, r.trainer.Talk)
 	}
 	keys, err := r.cfg.keys()
 	if err != nil {

@@ -73,10 +73,7 @@ func (m *Machine) ofRound(job train.Hash, round uint64, msg Message, with []Mess
 	case job != m.cfg.Job || from == m.cfg.Me:
 		return nil
 	case round < cur:
-		if i >= 0 && round+m.cfg.SilentRounds >= cur { // behind, but it is alive
-			m.places[i].heard = true
-		}
-		m.late(from, round)
+		m.past(i, from, round)
 		return nil
 	case round > cur:
 		m.ahead(from, i >= 0, round, msg)
@@ -99,6 +96,26 @@ func (m *Machine) ofRound(job train.Hash, round uint64, msg Message, with []Mess
 		return m.agree.Step(voteMsg(i, v, msg.Sealed))
 	}
 	return nil
+}
+
+// Hear tells that a peer is in a round: of what its driver says to this one beside signed messages,
+// so that they need not be read where they are of another round.
+func (m *Machine) Hear(p wire.PeerID, round uint64) {
+	switch {
+	case p == m.cfg.Me:
+	case round < m.Round():
+		m.past(m.place(p), p, round)
+	default:
+		m.notice(p, round)
+	}
+}
+
+// past takes it that a peer is in a round before the running one: it is behind, but it is alive.
+func (m *Machine) past(place int, p wire.PeerID, round uint64) {
+	if place >= 0 && round+m.cfg.SilentRounds >= m.Round() {
+		m.places[place].heard = true
+	}
+	m.late(p, round)
 }
 
 // late helps a peer that is still in the round before: it is shown that round's certificate.

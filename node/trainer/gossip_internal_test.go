@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/covey-network/covey/engine/train/job"
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
@@ -24,10 +26,11 @@ import (
 
 // testPeer is a node as far as training needs it, on a port of its own.
 type testPeer struct {
-	host    *host.Host
-	trainer *Trainer
-	dir     string
-	kill    func() // ends it, and waits until it has ended
+	host     *host.Host
+	trainer  *Trainer
+	dir      string
+	registry *prometheus.Registry
+	kill     func() // ends it, and waits until it has ended
 }
 
 // testPeers starts peers of one swarm that are connected.
@@ -54,13 +57,14 @@ func testPeers(t *testing.T, n int) (list []*testPeer) {
 
 func startPeer(t *testing.T, token *wire.Token) *testPeer {
 	t.Helper()
-	p := &testPeer{dir: t.TempDir()}
+	p := &testPeer{dir: t.TempDir(), registry: prometheus.NewRegistry()}
 	creds, err := host.OpenCredentials(p.dir, token, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := host.Default()
 	c.Credentials, c.Version, c.Listen, c.MDNS, c.DHT, c.NAT = creds, "test", []string{"/ip4/127.0.0.1/tcp/0"}, false, false, false
+	c.Registerer = p.registry
 	if p.host, err = host.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +82,7 @@ func startPeer(t *testing.T, token *wire.Token) *testPeer {
 	}
 	p.host.Handle(protocol.Blocks, x.Serve)
 	p.host.Handle(protocol.Train, p.trainer.Serve)
+	p.host.Handle(protocol.Agree, p.trainer.Talk)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	for _, run := range []func(context.Context) error{s.Run, p.host.Run, p.trainer.Run} {

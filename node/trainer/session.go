@@ -106,6 +106,9 @@ type session struct {
 	seq     uint64             // of bundles; owned by loop
 	drafts  map[train.Hash]*train.Outcome
 	mixer   atomic.Pointer[mixer] // in mode gossip, once the work has begun
+	lines   lines
+	common  atomic.Pointer[train.Common] // of the running round; the loop sets it
+	asked   atomic.Int64                 // when a peer that is no member asked to be one, by its clock in Unix nanoseconds
 
 	stateMu sync.RWMutex
 	kept    func() [][]float32 // the state in place; read under stateMu, as it is written
@@ -242,7 +245,7 @@ func (s *session) drain() error {
 			return fmt.Errorf("training state: %w", err)
 		}
 	}
-	if err := s.open(); err != nil {
+	if err := errors.Join(s.open(), s.speak()); err != nil {
 		return err
 	}
 	for _, m := range r.Send {
@@ -364,33 +367,6 @@ func (s *session) ask(f func(*learner) error) {
 	s.wakeLocked()
 }
 
-// send gossips messages, or tells them one member.
-func (s *session) send(m round.Send) {
-	b := &train.Bundle{}
-	for _, x := range m.Messages {
-		b.Messages = append(b.Messages, *x)
-	}
-	s.seq++
-	b.Seq = s.seq
-	if m.To != "" {
-		s.task(func(ctx context.Context) {
-			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-			defer cancel()
-			if err := s.net.client.Tell(ctx, m.To, b); err != nil {
-				s.log.Debug("messages not delivered", "peer", m.To, "err", err)
-			}
-		})
-		return
-	}
-	data, err := wire.Encode(b)
-	if err == nil {
-		err = s.topic.Publish(s.ctx, data)
-	}
-	if err != nil {
-		s.log.Debug("messages not gossiped", "err", err)
-	}
-}
-
 // task runs f beside the loop until the session ends.
 func (s *session) task(f func(ctx context.Context)) {
 	s.tasks.Go(func() { f(s.ctx) })
@@ -411,11 +387,10 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 	if err != nil {
 		return host.Reject
 	}
-	first, started := head.Body, s.started()
-	if s.ctx.Err() != nil || !s.heeds(first, len(b.Messages), started) {
+	if s.ctx.Err() != nil || !s.heeds(head.Body, len(b.Messages), s.started()) {
 		return host.Ignore
 	}
-	if v, ok := first.(*train.Vector); ok {
+	if v, ok := head.Body.(*train.Vector); ok {
 		if x := s.mixer.Load(); x != nil {
 			x.take(v)
 		}
@@ -429,23 +404,28 @@ func (s *session) take(b *train.Bundle) host.Verdict {
 		}
 		msgs = append(msgs, m)
 	}
+	return s.takeOpened(msgs...)
+}
+
+// takeOpened gives messages that have been verified to the machine.
+func (s *session) takeOpened(msgs ...round.Message) host.Verdict {
+	started := s.started()
+	if s.ctx.Err() != nil || !s.heeds(msgs[0].Body, len(msgs), started) {
+		return host.Ignore
+	}
 	if !started {
 		return s.early(msgs)
 	}
 	for _, m := range msgs {
-		if j, ok := m.Body.(*train.Join); ok && s.admit(j) != nil {
-			return host.Ignore
+		if j, ok := m.Body.(*train.Join); ok {
+			if s.admit(j) != nil {
+				return host.Ignore
+			}
+			s.asked.Store(time.Now().UnixNano())
 		}
 	}
-	for _, part := range apart(msgs) {
-		ok := s.offer(func() {
-			if err := s.machine.Step(part...); err != nil {
-				s.log.Debug("bad message of training", "peer", first.Signer(), "err", err)
-			}
-		})
-		if !ok {
-			return host.Ignore
-		}
+	if !s.deliver(msgs) {
+		return host.Ignore
 	}
 	return host.Accept
 }

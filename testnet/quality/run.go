@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/testnet/runner"
 )
 
@@ -119,7 +120,7 @@ type sums struct{ slices, all float64 }
 var sent = regexp.MustCompile(`(?m)^host_stream_bytes_total\{direction="out",protocol="([^"]*)"\} (\S+)$`)
 
 // sent returns what the members have sent for trainings: slices, states and certificates by
-// streams of their own, and all gossip.
+// streams of their own, and what they agree on and all gossip.
 func (c *crew) sent(ctx context.Context) (sum sums, err error) {
 	for i := range Members {
 		res, err := c.swarm.Node(member(i)).API().Do(ctx, "GET", "/metrics", nil)
@@ -139,7 +140,7 @@ func (c *crew) sent(ctx context.Context) (sum sums, err error) {
 			case bytes.HasPrefix(m[1], []byte("/covey/train/")):
 				sum.slices += n
 				sum.all += n
-			case bytes.HasPrefix(m[1], []byte("/meshsub/")):
+			case bytes.HasPrefix(m[1], []byte("/meshsub/")), bytes.Equal(m[1], []byte(protocol.Agree)):
 				sum.all += n
 			}
 		}

@@ -121,6 +121,7 @@ func (m *member) open() (*store.Store, error) {
 	}
 	m.host.Handle(protocol.Blocks, x.Serve)
 	m.host.Handle(protocol.Train, m.trainer.Serve)
+	m.host.Handle(protocol.Agree, m.trainer.Talk)
 	return s, nil
 }
 
