@@ -13,7 +13,7 @@ TOOLS    = $(GO) tool -modfile=.ci/tools.mod
 RACE     = ./node/... ./engine/kernel ./engine/train/data ./engine/train/graph ./protocol/frame
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo testnet harm churn train-faults lab lab-ci idle attacks quality sim test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
+.PHONY: help build demo testnet harm churn train-faults lab lab-all lab-ci idle attacks quality sim test accept race fuzz vet lint fmt fmt-check arch gen gen-check tidy-check cross bench check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ train-faults: build ## members of a training are killed at random moments, come 
 lab: build ## homes behind routers in network namespaces: who reaches whom (Linux, root, nftables)
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab
 	bin/lab -covey bin/covey
+
+lab-all: build ## the pairs of all kinds of homes, with one public node and with two, in about twenty minutes
+	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab
+	bin/lab -covey bin/covey -kinds all
+	bin/lab -covey bin/covey -kinds all -publics 2
 
 lab-ci: build ## a small lab, in about a minute: a pair of homes, and nodes on local networks; says why where none can be built
 	$(GO) build -trimpath -o bin/ ./testnet/cmd/lab

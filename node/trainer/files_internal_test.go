@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/covey-network/covey/consensus/checkpoint"
 	"github.com/covey-network/covey/consensus/digest"
@@ -185,7 +186,7 @@ func (c *testChain) add(t testing.TB, state train.Hash, change func(o *train.Out
 func (c *testChain) session(t testing.TB, dir string) *session {
 	t.Helper()
 	s := &session{
-		net: &network{key: c.key}, log: slog.New(slog.DiscardHandler), me: c.me, job: c.job, id: c.id, files: files{dir},
+		net: &network{key: c.key}, log: slog.New(slog.DiscardHandler), me: c.me, job: c.job, id: c.id, files: files{dir}, clock: time.Now,
 	}
 	if err := s.load(); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ import (
 func main() {
 	binary := flag.String("covey", "bin/covey", "the program to run")
 	out := flag.String("out", "", "keep data directories and logs here")
-	kinds := flag.String("kinds", "public,endpoint,symmetric", "the kinds to pair, of "+fmt.Sprint(lab.Kinds()))
+	kinds := flag.String("kinds", "public,endpoint,symmetric", "the kinds to pair, of "+fmt.Sprint(lab.Kinds())+", or all")
 	publics := flag.Int("publics", 1, "public nodes: 1 or 2")
 	from := flag.String("model", "testnet/demo/model", "the folder of the demo model, which is given a longer context")
 	flag.Parse()
@@ -58,7 +58,7 @@ func main() {
 	case "distance":
 		failed, err = distance(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: 1}, flag.Args()[1:])
 	default:
-		failed, err = measure(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: *publics}, strings.Split(*kinds, ","))
+		failed, err = measure(ctx, &lab.Reach{Binary: *binary, Dir: *out, Model: *from, Publics: *publics}, choose(*kinds))
 	}
 	stop()
 	if err != nil {
@@ -159,8 +159,19 @@ func meet(ctx context.Context, r *lab.Reach) (failed int, err error) {
 	return failed, err
 }
 
+// choose returns the kinds of a list with commas.
+func choose(list string) (kinds []lab.Kind) {
+	if list == "all" {
+		return lab.Kinds()
+	}
+	for k := range strings.SplitSeq(list, ",") {
+		kinds = append(kinds, lab.Kind(k))
+	}
+	return kinds
+}
+
 // measure prints the table and returns how many pairs fail.
-func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err error) {
+func measure(ctx context.Context, r *lab.Reach, kinds []lab.Kind) (failed int, err error) {
 	clean, err := prepare(r)
 	defer clean()
 	if err != nil {
@@ -171,7 +182,7 @@ func measure(ctx context.Context, r *lab.Reach, kinds []string) (failed int, err
 	for i, a := range kinds {
 		for _, b := range kinds[i:] {
 			r.Say("%s and %s", a, b)
-			c, err := r.Run(ctx, lab.Kind(a), lab.Kind(b))
+			c, err := r.Run(ctx, a, b)
 			if err != nil {
 				return failed, err
 			}
