@@ -325,7 +325,7 @@ func (l *learner) give(ctx context.Context) error {
 	s.mu.Lock()
 	d := s.data[l.work.round]
 	s.mu.Unlock()
-	if d == nil || d.me < 0 {
+	if d == nil || d.me < 0 || d.given() {
 		return nil
 	}
 	n := d.lots[d.me].n

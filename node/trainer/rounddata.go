@@ -63,6 +63,13 @@ func (d *roundData) take(from wire.PeerID, data []byte) (news, kept bool) {
 	return true, !d.reduced
 }
 
+// given reports whether this member has given its update: what it has committed to is what it sends.
+func (d *roundData) given() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.own != nil
+}
+
 // durable returns when results are on the disk, as far as they are here.
 func (d *roundData) durable(results []train.Hash) error {
 	for _, h := range results {
