@@ -39,10 +39,14 @@ publish_every = 2
 [swarm.privacy]
 clip = 1
 noise = 0.8
-delta = 1e-6`, nil},
+delta = 1e-6
+epsilon = 5`, nil},
+		{"a budget is an end", `privacy = {clip = 1, noise = 0.8, epsilon = 5}`, nil},
+		{"budgets", "privacy = {clip = 1, epsilon = 5}", []string{"line 17: swarm.privacy.epsilon: needs noise"}},
+		{"a budget of gradients", "mode = \"allreduce\"\nprivacy = {clip = 1, noise = 1, epsilon = 5}", []string{`line 18: swarm.privacy.epsilon: has no place in mode = "allreduce"`}},
 		{"no end", `mode = "gossip"`, []string{"line 16: swarm: has no end, want rounds, target or patience, or steps or epochs in train"}},
 		{"an unknown key", "round = 3", []string{"line 17: swarm.round: unknown key, want one of mode, rounds, inner_steps, inner_time, codec, rule, group, quorum, min_peers, peers, outer, target, patience, publish_every, privacy"}},
-		{"an unknown key below", "rounds = 3\nprivacy = {epsilon = 3}", []string{"line 18: swarm.privacy.epsilon: unknown key, want one of clip, noise, delta, mask"}},
+		{"an unknown key below", "rounds = 3\nprivacy = {eps = 3}", []string{"line 18: swarm.privacy.eps: unknown key, want one of clip, noise, delta, mask, epsilon"}},
 		{"another type", "rounds = \"3\"", []string{`line 17: swarm.rounds: is the text "3", want a whole number`}},
 		{"words", "rounds = 3\nmode = \"fedavg\"\nquorum = \"all\"", []string{
 			`line 18: swarm.mode: is "fedavg", want one of diloco, allreduce, gossip`, `line 19: swarm.quorum: is "all", want one of majority, two-thirds`,
