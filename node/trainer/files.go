@@ -21,12 +21,12 @@ import (
 // The files of a member, in the folder swarm within that of the run.
 const (
 	roundFile     = "round.json"   // what the machine must not forget
-	stateFile     = "state"        // the certified state that the running round begins with
-	candidateFile = "candidate"    // the state that may be the next one; a vote rests on it
+	stateFile     = "state"        // a certified state; results make the later ones of it
+	candidateFile = "candidate"    // the state that one member alone may have next; its vote rests on it
 	updateFile    = "update"       // the slices that this member has committed to in the running round
 	spareFile     = "spare"        // the state before; it is of no use, but for its place
 	chainFile     = "chain"        // certificates, one after the other
-	resultsDir    = "results"      // the slices that owners made in the running round, by hash; votes rest on them
+	resultsDir    = "results"      // the slices that owners made since the state, by hash; votes rest on them
 	jobFile       = "job"          // the signed job
 	swarmDir      = "swarm"        //
 	stateMagic    = "COVEYSWS\x01" // then number and lengths of the vectors, the vectors, little endian
@@ -60,8 +60,8 @@ func (f files) make() error {
 // results are the files of the results of a round.
 func (f files) results() files { return files{filepath.Join(f.dir, resultsDir)} }
 
-// writeResult keeps a result, durably. It writes over the file of one that is of no use any more, if
-// there is one.
+// writeResult keeps a result, durably once the folder is synced. It writes over the file of one that is
+// of no use any more, if there is one.
 func (f files) writeResult(hash train.Hash, data []byte) error {
 	r := f.results()
 	tmp := filepath.Join(r.dir, hash.String()+tmpSuffix)
@@ -74,13 +74,14 @@ func (f files) writeResult(hash train.Hash, data []byte) error {
 			break
 		}
 	}
-	if err := overwrite(tmp, true, data); err != nil {
+	done, err := writeDirect(tmp, data)
+	if !done && err == nil {
+		err = overwrite(tmp, true, data)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	if err := os.Rename(tmp, filepath.Join(r.dir, hash.String())); err != nil {
-		return err
-	}
-	return r.syncDir()
+	return os.Rename(tmp, filepath.Join(r.dir, hash.String()))
 }
 
 // overwrite makes parts the content of a file, old or new: in its place, as that has room already.
@@ -114,18 +115,26 @@ func (f files) readResult(hash train.Hash) ([]byte, error) {
 	return b, err
 }
 
-// dropResults takes away the results of a round that is over. Their files are there for new ones.
-func (f files) dropResults() error {
+// dropResults takes away the results that are not needed. Their files are there for new ones: those
+// that came to be so now, and as many of before as are spared.
+func (f files) dropResults(needed map[train.Hash]bool, spared int) error {
 	list, err := os.ReadDir(f.results().dir)
 	if err != nil {
 		return err
 	}
+	keep := map[string]bool{}
+	for h := range needed {
+		keep[h.String()] = true
+	}
 	var errs error
 	for _, e := range list {
 		path := filepath.Join(f.results().dir, e.Name())
-		if ext := filepath.Ext(path); ext == usedSuffix { // more than the last round needed
-			errs = errors.Join(errs, os.Remove(path))
-		} else if ext != tmpSuffix {
+		switch ext := filepath.Ext(path); {
+		case ext == usedSuffix:
+			if spared--; spared < 0 {
+				errs = errors.Join(errs, os.Remove(path))
+			}
+		case ext != tmpSuffix && !keep[e.Name()]:
 			errs = errors.Join(errs, os.Rename(path, path+usedSuffix))
 		}
 	}
@@ -234,6 +243,9 @@ func (f files) writeState(name string, vectors [][]float32) (err error) {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return err
 	}
+	if name == stateFile {
+		f.spare()
+	}
 	if err := os.Rename(tmp, filepath.Join(f.dir, name)); err != nil {
 		return err
 	}
@@ -296,12 +308,17 @@ func (f files) reuse(tmp string) {
 	_ = os.Rename(spare, tmp)
 }
 
-// promote makes the candidate the state. The file of the old one is the next to be written over:
-// under another name, where the file system has more than one for a file.
-func (f files) promote() error {
+// spare makes the file of the state the next one to be written over, once another state takes its
+// place: under another name, where the file system has more than one for a file.
+func (f files) spare() {
 	spare := filepath.Join(f.dir, spareFile)
 	_ = os.Remove(spare)
 	_ = os.Link(filepath.Join(f.dir, stateFile), spare)
+}
+
+// promote makes the candidate the state.
+func (f files) promote() error {
+	f.spare()
 	if err := os.Rename(filepath.Join(f.dir, candidateFile), filepath.Join(f.dir, stateFile)); err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func TestResultsOutliveAKill(t *testing.T) {
 	if got, err := f.readResult(hash); got != nil || err != nil {
 		t.Errorf("a damaged result is read as %q, %v", got, err)
 	}
-	if err := f.dropResults(); err != nil {
+	if err := f.dropResults(nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := f.readResult(hash); got != nil || err != nil {
@@ -125,7 +125,7 @@ func TestResultsOutliveAKill(t *testing.T) {
 		if got, err := f.readResult(hash); err != nil || string(got) != other {
 			t.Errorf("result %q, %v, want %q", got, err, other)
 		}
-		if err := f.dropResults(); err != nil {
+		if err := f.dropResults(nil, 0); err != nil {
 			t.Fatal(err)
 		}
 		if left, err := os.ReadDir(f.results().dir); len(left) != 1 || err != nil {

@@ -43,15 +43,16 @@ type learner struct {
 	resumed bool // the run goes on from a checkpoint
 	mode    mode
 	work    work
-	applied train.Hash // the draft that the trainer's numbers are after; zero: those of the work
-	tried   attempt    // what they are then
-	given   bool       // the work is done and given
-	root    train.Hash // of the state in place
-	before  train.Hash // of the one before
-	seen    bool       // a gradient, since the run began
-	vector  []float32  // an update, or a result
-	changed []span     // what the result that was applied last has of vector
-	fresh   bool       // a state was put in place since the work began
+	applied train.Hash    // the draft that the trainer's numbers are after; zero: those of the work
+	tried   attempt       // what they are then
+	given   bool          // the work is done and given
+	root    train.Hash    // of the state in place
+	before  train.Hash    // of the one before
+	seen    bool          // a gradient, since the run began
+	saving  chan struct{} // closed when the state that is written is on the disk; nil: none is
+	vector  []float32     // an update, or a result
+	changed []span        // what the result that was applied last has of vector
+	fresh   bool          // a state was put in place since the work began
 	valid   *job.Validation
 }
 
@@ -143,14 +144,11 @@ func (l *learner) gone(v *view) bool {
 // restore takes up the state that the last process of this member has left, and returns the root
 // of what the trainer has then.
 func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
-	if err := l.promote(); err != nil {
-		return train.Hash{}, err
-	}
-	kept, err := l.s.files.readState(stateFile, l.s.layout)
+	root, err := l.readState()
 	if err != nil {
 		return train.Hash{}, err
 	}
-	if kept == nil {
+	if root.IsZero() {
 		if l.resumed {
 			return train.Hash{}, nil // what the last checkpoint has is nobody's state: it is fetched
 		}
@@ -160,6 +158,18 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 		// So that the members have it if all of them end in the first round.
 		return genesis, l.s.files.writeState(stateFile, l.mode.kept())
 	}
+	if root, err = l.redo(root); err != nil {
+		return train.Hash{}, err
+	}
+	return l.promote(root)
+}
+
+// readState takes up the state on disk and returns its root; none if there is no state.
+func (l *learner) readState() (train.Hash, error) {
+	kept, err := l.s.files.readState(stateFile, l.s.layout)
+	if err != nil || kept == nil {
+		return train.Hash{}, err
+	}
 	if err := l.mode.take(kept); err != nil {
 		return train.Hash{}, err
 	}
@@ -167,22 +177,22 @@ func (l *learner) restore(genesis train.Hash) (train.Hash, error) {
 	return root, nil
 }
 
-// promote makes the candidate the state if a certificate says that it follows the state in place:
-// the last process was killed between the two.
-func (l *learner) promote() error {
+// promote makes the candidate the state if a certificate says that it follows the one in place: the
+// last process was alone and was killed between the two.
+func (l *learner) promote(root train.Hash) (train.Hash, error) {
 	candidate, err := l.rootOf(candidateFile)
 	if err != nil || candidate.IsZero() {
-		return err
+		return root, err
 	}
-	state, err := l.rootOf(stateFile)
-	if err != nil {
-		return err
-	}
-	follows, err := l.s.certified(state, candidate)
+	follows, err := l.s.certified(root, candidate)
 	if err != nil || !follows {
-		return err
+		return root, err
 	}
-	return l.s.files.promote()
+	if err := l.s.files.promote(); err != nil {
+		return root, err
+	}
+	l.s.since = nil
+	return l.readState()
 }
 
 // rootOf returns the root of a state on disk; none if there is no such file.
@@ -465,8 +475,8 @@ func (l *learner) do() error {
 	}
 }
 
-// try sets the trainer to what an outcome makes of the round's state, keeps that durably as the
-// candidate, and returns its root.
+// try sets the trainer to what an outcome makes of the round's state, and returns its root. What it is
+// made of is on the disk then.
 //
 // Work that is not done yet is not lost: the outcome may never be certified.
 func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, steps int, err error) {
@@ -489,13 +499,24 @@ func (l *learner) try(draft train.Hash, o *train.Outcome) (root train.Hash, step
 	}
 	vectors := l.mode.vectors()
 	written := make(chan error, 1) // 1: the only one
-	go func() { written <- errors.Join(l.s.files.writeState(candidateFile, vectors), l.s.durable(o)) }()
+	go func() { written <- l.keep(vectors, o) }()
 	root, _ = checkpoint.Hash(vectors, l.s.workers())
 	l.applied, l.tried = draft, attempt{slices: o.Slices, root: root, steps: l.model.Steps()}
 	if err := <-written; err != nil {
 		return train.Hash{}, 0, err
 	}
 	return root, l.tried.steps, nil
+}
+
+// keep makes durable what a state, which an outcome makes, can be made of again: the results. One alone
+// keeps more than those: the candidate.
+func (l *learner) keep(vectors [][]float32, o *train.Outcome) error {
+	err := l.s.durable(o)
+	if err == nil && len(o.Slices) == 1 {
+		l.settle()
+		err = l.s.files.writeState(candidateFile, vectors)
+	}
+	return err
 }
 
 // set applies an outcome to the state that the round began with.
@@ -506,6 +527,11 @@ func (l *learner) set(o *train.Outcome) error {
 	if d == nil {
 		return errCannot
 	}
+	return l.apply(d, o)
+}
+
+// apply applies an outcome of the round of d.
+func (l *learner) apply(d *roundData, o *train.Outcome) error {
 	n := len(d.members)
 	_, back := l.s.codecs.of(n)
 	l.changed = nil
@@ -556,7 +582,7 @@ func (l *learner) set(o *train.Outcome) error {
 // commit puts a certified state in place.
 func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) error {
 	if draft.IsZero() { // the state in place is the certified one already
-		return nil
+		return l.last(certified)
 	}
 	l.given = true
 	if l.applied != draft {
@@ -571,15 +597,58 @@ func (l *learner) commit(draft train.Hash, outcome, certified *train.Outcome) er
 			return err
 		}
 	}
-	if err := l.s.files.promote(); err != nil {
+	due, err := l.certify(certified)
+	if err != nil {
 		return err
 	}
 	l.s.refer(l.vector, l.changed)
 	l.before, l.root = l.root, certified.State
+	l.settle()
 	l.s.stateMu.Lock()
 	l.mode.commit()
 	l.s.stateMu.Unlock()
 	l.applied, l.fresh = train.Hash{}, true
+	if due && certified.End == train.EndNone {
+		l.save(certified.Round)
+	}
+	return l.last(certified)
+}
+
+// certify makes what try made durable the state, or what that is made of, for the next process. It
+// reports whether it is time to write the state.
+func (l *learner) certify(o *train.Outcome) (due bool, err error) {
+	if len(o.Slices) == 1 {
+		if err := l.s.files.promote(); err != nil {
+			return false, err
+		}
+		l.s.settled(o.Round)
+		return false, nil
+	}
+	l.s.mu.Lock()
+	d := l.s.data[o.Round]
+	l.s.mu.Unlock()
+	if d == nil {
+		return false, errCannot
+	}
+	d.mu.Lock()
+	m := d.made(o)
+	d.mu.Unlock()
+	return l.s.need(m), nil
+}
+
+// last writes the state after the last round of a job: who comes late gets it from the disk.
+func (l *learner) last(o *train.Outcome) error {
+	l.s.mu.Lock()
+	there := len(l.s.since) == 0
+	l.s.mu.Unlock()
+	if there || o.End == train.EndNone || l.root != o.State {
+		return nil
+	}
+	l.settle()
+	if err := l.s.files.writeState(stateFile, l.mode.kept()); err != nil {
+		return err
+	}
+	l.s.settled(o.Round)
 	return nil
 }
 
@@ -595,9 +664,11 @@ func (l *learner) show(o *train.Outcome) {
 
 // take puts a state that came from others in place.
 func (l *learner) take(vectors [][]float32, root train.Hash) error {
+	l.settle()
 	if err := l.s.files.writeState(stateFile, vectors); err != nil {
 		return err
 	}
+	l.s.settled(math.MaxUint64)
 	l.s.stateMu.Lock()
 	defer l.s.stateMu.Unlock()
 	if err := l.mode.take(vectors); err != nil {

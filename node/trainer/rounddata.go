@@ -136,7 +136,10 @@ func (s *session) durable(o *train.Outcome) error {
 	if d == nil {
 		return errCannot
 	}
-	return d.durable(o.Slices)
+	if err := d.durable(o.Slices); err != nil {
+		return err
+	}
+	return s.files.results().syncDir()
 }
 
 // read ends the reading of a result.

@@ -119,6 +119,7 @@ type session struct {
 	changed chan struct{} // closed and replaced when view or asks change
 	asks    []func(*learner) error
 	data    map[uint64]*roundData
+	since   []made          // the rounds after the state on disk, ascending
 	chain   []*train.Sealed // the last certificates, the oldest first
 	first   uint64          // round of the first certificate in the file of the chain
 	starts  []int64         // where each begins in it, and where the next one will
@@ -333,7 +334,7 @@ func (s *session) open() error {
 		}
 	}
 	if over {
-		return s.files.dropResults()
+		return s.files.dropResults(s.neededLocked(), redoRounds*len(d.members))
 	}
 	return nil
 }
