@@ -165,7 +165,8 @@ func (r *running) collect(ctx context.Context) (api.Collected, error) {
 	}
 	st, err := r.store.GC(ctx)
 	err = unreadable(err)
-	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed, Room: r.store.Stat().Free}
+	now := r.store.Stat()
+	done := api.Collected{Blocks: st.Removed, Bytes: st.RemovedBytes, Freed: st.Freed, Room: now.Free, Full: now.Full, Mend: now.Mend}
 	if st.Removed == 0 {
 		return done, err
 	}

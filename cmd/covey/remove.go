@@ -69,7 +69,11 @@ func looseText(c api.Collected) (text string) {
 }
 
 func roomText(c api.Collected) string {
-	return fmt.Sprintf("\nmodels can take %s now", store.BytesText(c.Room))
+	text := fmt.Sprintf("\nmodels can take %s now", store.BytesText(c.Room))
+	if c.Full != "" {
+		text += fmt.Sprintf(": %s; %s", c.Full, c.Mend)
+	}
+	return text
 }
 
 // freedText says how much was removed, what the disk got back of it, and why the two differ.
@@ -77,9 +81,11 @@ func freedText(c api.Collected) string {
 	text := fmt.Sprintf("%s of %s, the disk got %s back", countText(c.Blocks, "block"), store.BytesText(c.Bytes), store.BytesText(c.Freed))
 	switch {
 	case c.Freed < c.Bytes:
-		text += fmt.Sprintf("; the other %s come back later, with what else goes from the same files", store.BytesText(c.Bytes-c.Freed))
+		if c.Bytes-c.Freed > roundedBytes {
+			text += fmt.Sprintf("; the other %s come back when there is room to write anew what lies in the same files", store.BytesText(c.Bytes-c.Freed))
+		}
 	case c.Freed > c.Bytes+roundedBytes:
-		text += "; that is more, as garbage of before went with it"
+		text += "; that is more, as garbage of before, or files that the store had in advance, went with it"
 	}
 	return text
 }

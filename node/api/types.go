@@ -263,6 +263,9 @@ type Collected struct {
 	Freed  int64 `json:"freed"` // that the disk got back
 	Stay   int64 `json:"stay"`  // of the model that was removed, in blocks that others need
 	Room   int64 `json:"room"`  // that models can take now
+	// Full tells why models can take nothing, and Mend what to do; empty if they can.
+	Full string `json:"full,omitempty"`
+	Mend string `json:"mend,omitempty"`
 	// Models are those that went: the one that was to be removed, and those that were not pinned.
 	Models []Removed `json:"models,omitempty"`
 	// Sharing are the names of the models that have blocks of the one that was removed.

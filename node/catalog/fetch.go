@@ -2,12 +2,14 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	cid "github.com/ipfs/go-cid"
 
 	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
+	"github.com/covey-network/covey/node/store"
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -30,10 +32,23 @@ func (c *Catalog) Fetch(ctx context.Context, m *Model, r wire.Range, o exchange.
 		}
 		return here, ctx.Err()
 	}
-	if err := c.store.CheckModel(c.Missing(m, r)); err != nil {
+	missing := c.Missing(m, r)
+	claim, err := c.store.Claim(m.CID.String(), missing)
+	if err != nil {
 		return exchange.Stats{}, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), err)
 	}
+	told := o.Progress
+	o.Progress = func(s exchange.Stats) {
+		claim.Left(missing - s.Bytes)
+		if told != nil {
+			told(s)
+		}
+	}
 	st, err := c.fetch(ctx, m.CID, want, nil, o)
+	claim.Release()
+	if full := new(store.SpaceError); errors.As(err, &full) && !full.Owed {
+		err = c.store.Refused(c.Missing(m, r)) // what was fetched stays
+	}
 	if err != nil {
 		return st, fmt.Errorf("fetch %s (%s): %w", m.Name, Short(m.CID), err)
 	}

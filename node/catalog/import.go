@@ -120,8 +120,12 @@ func (c *Catalog) importBlocks(ctx context.Context, ck *model.Checkpoint, m *wir
 	if err == nil {
 		err = c.nameImported(m.Name, id)
 	}
+	if im.claim != nil {
+		im.claim.Release()
+	}
 	if err != nil {
-		return cid.Undef, nil, errors.Join(err, draft.Discard(context.WithoutCancel(ctx)))
+		discardErr := draft.Discard(context.WithoutCancel(ctx))
+		return cid.Undef, nil, errors.Join(im.refused(err), discardErr)
 	}
 	if err := draft.Keep(); err != nil { // what it lists is pinned: the next start finds that it stays
 		c.log.Warn("list of an import's blocks is not removed", "model", m.Name, "err", err)
@@ -196,6 +200,8 @@ type importer struct {
 	draft       *store.Draft
 	progress    Progress
 	done, total int64
+	claim       *store.Claim // nil before there is one
+	needs       int64        // what of total was not here
 	notFinite   []NotFinite
 }
 
@@ -227,7 +233,7 @@ func (im *importer) all(ctx context.Context, ck *model.Checkpoint, m *wire.Manif
 		im.total += j.size
 		largest = max(largest, j.size)
 	}
-	if err := im.checkRoom(ctx, jobs, m); err != nil {
+	if err := im.claimRoom(ctx, jobs, m); err != nil {
 		return err
 	}
 	rounds := 2
@@ -420,6 +426,7 @@ func (im *importer) put(ctx context.Context, blocks []store.Block) error {
 		return err
 	}
 	im.done += size
+	im.claim.Left(im.needs - im.done)
 	if im.progress != nil {
 		im.progress(im.done, im.total)
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	cid "github.com/ipfs/go-cid"
@@ -33,18 +34,29 @@ func (c *Catalog) Size(m *Model) (bytes, here int64) {
 	return bytes, here
 }
 
-// checkRoom says at once that there is no room for a model. If a model of the same form is
-// here, which may have its blocks, the files are read through first to find out how many.
-func (im *importer) checkRoom(ctx context.Context, jobs []*job, m *wire.Manifest) error {
-	full := im.c.store.CheckModel(im.total)
-	if full == nil || !slices.ContainsFunc(im.c.List(), func(known *Model) bool { return alike(known.Manifest, m) }) {
-		return full
-	}
-	missing, err := im.missing(ctx, jobs)
-	if err != nil {
+// claimRoom keeps the room that a model takes until it is here, or says at once that there is
+// none. If a model of the same form is here, which may have its blocks, the files are read through
+// first to find out how many.
+func (im *importer) claimRoom(ctx context.Context, jobs []*job, m *wire.Manifest) (err error) {
+	im.needs = im.total
+	im.claim, err = im.c.store.Claim(im.draft.Name(), im.needs)
+	if err == nil || !slices.ContainsFunc(im.c.List(), func(known *Model) bool { return alike(known.Manifest, m) }) {
 		return err
 	}
-	return im.c.store.CheckModel(missing)
+	if im.needs, err = im.missing(ctx, jobs); err != nil {
+		return err
+	}
+	im.claim, err = im.c.store.Claim(im.draft.Name(), im.needs)
+	return err
+}
+
+// refused replaces an error of a disk that was filled while a model was imported by what is needed
+// to import it again, after nothing of it was left. Others stay as they are.
+func (im *importer) refused(err error) error {
+	if full := new(store.SpaceError); im.claim == nil || !errors.As(err, &full) || full.Owed {
+		return err
+	}
+	return im.c.store.Refused(im.needs)
 }
 
 // missing counts the bytes of jobs that are not in the store.

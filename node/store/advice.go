@@ -25,22 +25,19 @@ func (s *Store) margin(total int64) int64 {
 }
 
 // holds reports whether an empty disk of a size could hold a model of so many bytes beside the
-// store's own files, which may include the reserve.
-func (s *Store) holds(total, size int64, reserve bool) bool {
-	total -= s.margin(total) + 2*s.cfg.tuning.vlogFile + 2*s.cfg.tuning.memTable + writeBytes
-	if reserve {
-		total -= s.reserveBytes()
-	}
-	return total >= size
+// store's own files.
+func (s *Store) holds(total, size int64) bool {
+	return total-s.margin(total)-s.reserveSize(total)-2*s.cfg.tuning.vlogFile-2*s.cfg.tuning.memTable-writeBytes >= size
 }
 
-// leastDisk returns the size of the smallest disk that can hold a model of so many bytes, 0 if
-// one of total bytes can once other files make room.
+// leastDisk returns the size of the smallest disk that can hold a model of so many bytes, and is of
+// use, 0 if one of total bytes can once other files make room.
 func (s *Store) leastDisk(total, size int64) int64 {
-	if s.holds(total, size, total >= 3*s.reserveBytes()) { // a smaller one has no reserve
+	if s.holds(total, size) {
 		return 0
 	}
-	return int64(sort.Search(math.MaxInt32, func(mib int) bool { return s.holds(int64(mib)<<20, size, true) })) << 20
+	size = max(size, smallModel)
+	return int64(sort.Search(math.MaxInt32, func(mib int) bool { return s.holds(int64(mib)<<20, size) })) << 20
 }
 
 // hasModels reports whether anything is pinned or named.
@@ -76,11 +73,25 @@ func mibUp(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 
 // short is how much is to be removed, in MiB, by the figures that are told.
 func (e *SpaceError) short() int64 {
+	if e.Free < 0 { // of the owner's limit more is used
+		return max(1, mibUp(e.Need+e.Claimed-e.Free))
+	}
 	need := mibUp(e.Need)
 	if !e.Opens {
-		need += mibUp(e.Margin) + mibUp(e.Extra)
+		need += mibUp(e.Margin) + mibUp(e.Extra) + mibUp(e.Claimed)
 	}
 	return max(1, need-e.Free>>20)
+}
+
+// limit tells what is left of the owner's limit.
+func (e *SpaceError) limit(limit int64) string {
+	switch {
+	case e.Free == 0:
+		return fmt.Sprintf("the disk limit of %s is used up", needText(limit))
+	case e.Free < 0:
+		return fmt.Sprintf("the disk limit of %s is used up: models take %s", needText(limit), needText(limit-e.Free))
+	}
+	return fmt.Sprintf("%s are left of the disk limit of %s%s", haveText(e.Free), needText(limit), e.claimed())
 }
 
 // disk tells what is free and what must stay so.
@@ -89,7 +100,15 @@ func (e *SpaceError) disk() string {
 	if e.Extra > 0 {
 		text += fmt.Sprintf(" beside %s for files of the store", needText(e.Extra))
 	}
-	return text
+	return text + e.claimed()
+}
+
+// claimed tells what models take that are being stored.
+func (e *SpaceError) claimed() string {
+	if e.Claimed == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %s are for what is being stored", needText(e.Claimed))
 }
 
 // mend tells what to do.

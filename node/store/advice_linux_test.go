@@ -89,8 +89,8 @@ func TestAdvice(t *testing.T) {
 		want              string
 	}{
 		"no model":  {4096 * mib, 600 * mib, 300 * mib, 0, false, "no room for 300 MiB: the disk has 600 MiB free, and 512 MiB must stay free beside 16 MiB for files of the store; remove at least 228 MiB of other files, or choose a directory on another disk (covey up --data)"},
-		"a model":   {4096 * mib, 600 * mib, 300*mib + 1, 0, true, "no room for 301 MiB: the disk has 600 MiB free, and 512 MiB must stay free beside 17 MiB for files of the store; remove at least 230 MiB: models (covey model ls, covey model rm MODEL) or other files"},
-		"too small": {400e6, 200 * mib, 300 * mib, 0, false, "no room for 300 MiB: the disk has 200 MiB free, and 96 MiB must stay free beside 16 MiB for files of the store; the disk is too small for that: it has 381 MiB in all, and must have 678 MiB; choose a directory on a larger one (covey up --data)"},
+		"a model":   {4096 * mib, 600 * mib, 300*mib + 1, 0, true, "no room for 301 MiB: the disk has 600 MiB free, and 512 MiB must stay free beside 18 MiB for files of the store; remove at least 231 MiB: models (covey model ls, covey model rm MODEL) or other files"},
+		"too small": {400e6, 200 * mib, 300 * mib, 0, false, "no room for 300 MiB: the disk has 200 MiB free, and 96 MiB must stay free beside 16 MiB for files of the store; the disk is too small for that: it has 381 MiB in all, and must have 634 MiB; choose a directory on a larger one (covey up --data)"},
 		"limit":     {4096 * mib, 4000 * mib, 30 * mib, 20 * mib, false, "no room for 30 MiB: LEFT MiB are left of the disk limit of 20 MiB; raise the limit (covey up --disk, or limits.disk in config.toml) by at least SHORT MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func childOfDiskTest() {
 	if err := map[string]func(*smallFS) error{
 		"full": fullDisk, "race": filledMeanwhile, "close": closeWaiting, "again": filledAgain,
 		"owed": owedOverRestart, "gives": givesBack, "few": fewWithoutRoom, "discard": discardOwed, "log": logWithoutRoom,
-		"takes": takesWhatItIs, "small": modelOnSmallDisk,
+		"takes": takesWhatItIs, "small": modelOnSmallDisk, "tiny": tinyDisk, "over": smallFileOver, "steps": freeNeverFalls,
 	}[task](d); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -94,8 +94,11 @@ func childOfDiskTest() {
 
 // sizeOf returns the size of the disk of a task.
 func sizeOf(task string) int64 {
-	if task == "small" {
+	switch task {
+	case "small":
 		return 400e6
+	case "tiny":
+		return 250 << 20
 	}
 	return diskBytes
 }

@@ -43,6 +43,9 @@ func (s *Store) Draft() (*Draft, error) {
 	return &Draft{hold: s.Hold(), file: f}, nil
 }
 
+// Name tells the draft from others.
+func (d *Draft) Name() string { return d.file.Name() }
+
 // Add protects blocks that are about to be put.
 func (d *Draft) Add(cids ...cid.Cid) error {
 	d.mu.Lock()

@@ -60,17 +60,18 @@ func (e *CorruptError) Unwrap() error { return ErrNotFound }
 
 // SpaceError tells that a write was refused for lack of room. Nothing was written.
 type SpaceError struct {
-	Need   int64 // bytes of the write
-	Free   int64 // bytes on the disk, or left of the owner's limit
-	Margin int64 // bytes that must stay free on the disk; 0 if the limit was the reason
-	Extra  int64 // bytes for files that the store makes before what is to be written
-	Opens  bool  // Need is what the database takes to be opened for writing, and includes Margin
-	Owed   bool  // what was removed occupies its space until there is room
-	Limit  int64 // the owner's, in bytes
-	Models bool  // there are models that could be removed
-	Total  int64 // bytes of the disk
-	Least  int64 // bytes that a disk must have for this, if that is more than Total; else 0
-	Cause  error // of the operating system, if it was asked
+	Need    int64 // bytes of the write
+	Free    int64 // bytes on the disk, or left of the owner's limit: less than 0 if more is used
+	Margin  int64 // bytes that must stay free on the disk; 0 if the limit was the reason
+	Extra   int64 // bytes for files that the store makes before what is to be written
+	Claimed int64 // bytes for models that are being stored
+	Opens   bool  // Need is what the database takes to be opened for writing, and includes Margin
+	Owed    bool  // what was removed occupies its space until there is room
+	Limit   int64 // the owner's, in bytes
+	Models  bool  // there are models that could be removed
+	Total   int64 // bytes of the disk
+	Least   int64 // bytes that a disk must have for this, if that is more than Total; else 0
+	Cause   error // of the operating system, if it was asked
 }
 
 // lacks returns the error of a database that has no room for its own files.
@@ -81,15 +82,15 @@ func (s *Store) lacks(need, free int64, cause error) *SpaceError {
 // Error tells what is short, the disk or the owner's limit, and what to do. Where it was so only
 // for a moment, it tells that.
 func (e *SpaceError) Error() string {
-	need := e.Need + e.Margin + e.Extra
+	need := e.Need + e.Margin + e.Extra + e.Claimed
 	if e.Opens {
 		need = e.Need
 	}
 	switch {
-	case e.Free >= need && e.Margin > 0:
-		return fmt.Sprintf("the disk was full a moment ago, and has %s free now: try again", haveText(e.Free))
+	case e.Free >= need && (e.Margin > 0 || e.Limit > 0):
+		return fmt.Sprintf("the disk was full a moment ago, and has room for %s now: try again", needText(e.Need))
 	case e.Margin == 0:
-		return fmt.Sprintf("no room for %s: %s are left of the disk limit of %s; %s", needText(e.Need), haveText(e.Free), needText(e.Limit), e.mend())
+		return fmt.Sprintf("no room for %s: %s; %s", needText(e.Need), e.limit(e.Limit), e.mend())
 	case e.Opens:
 		return fmt.Sprintf("no room for files of the store: the disk has %s free, and they take %s; %s", haveText(e.Free), needText(e.Need), e.mend())
 	}

@@ -14,8 +14,9 @@ import (
 // SmallFile is the size of a log file of values of SmallFiles.
 const SmallFile = 4 << 20
 
-// SmallReserve is the size of the reserve of SmallFiles.
-const SmallReserve = 2*SmallFile + 4<<20 + 4*startBytes
+// SmallReserve is the size of the reserve of SmallFiles on a small disk: two small files of values,
+// four logs, and twice what a start may take.
+const SmallReserve = 2*(5<<18) + 4<<20 + 2*startBytes
 
 // SmallFiles makes the database write small files.
 func SmallFiles(c Config) Config {

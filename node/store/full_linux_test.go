@@ -81,11 +81,11 @@ func owedOverRestart(d *smallFS) error {
 	if st, err := s.GC(ctx); !refused(err) || !d.owed() {
 		return fmt.Errorf("gc without room: %+v, %v, noted: %t", st, err, d.owed())
 	}
-	if _, err := s.Get(ctx, kept); !refused(err) || errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("get while the database does not open: %v", err)
+	if err := allReadable(s, []cid.Cid{kept}); err != nil {
+		return fmt.Errorf("after a gc without room: %w", err)
 	}
-	if err := s.Close(); err != nil {
-		return err
+	if err := s.Close(); !store.Unclosed(err) {
+		return fmt.Errorf("close without room for a table: %v", err)
 	}
 	if _, err := store.Open(d.config()); !errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("open while another one is still being closed: %v", err)
@@ -270,7 +270,8 @@ func fewWithoutRoom(d *smallFS) error {
 		}
 	}
 	kept, statErr := os.Stat(filepath.Join(d.config().Dir, "reserve"))
-	if !refused(err) || len(held) < 10 || statErr != nil || kept.Size() < store.SmallReserve/2 {
+	free, _, spaceErr := s.Space() // the reserve goes in steps
+	if !refused(err) || len(held) < 10 || statErr != nil || spaceErr != nil || kept.Size()+free < store.SmallReserve/2 {
 		return fmt.Errorf("put few without room, %d times: %w; of the reserve there is %v, %w", len(held), err, kept, statErr)
 	}
 	if err := d.clear(); err != nil {

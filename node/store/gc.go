@@ -16,11 +16,26 @@ import (
 const sweepBlocks = 256
 
 // The share of garbage from which a value log file is rewritten: now and then, and when blocks
-// were removed to free room.
+// were removed to free room. Then whatever was removed goes, so that who removes as much as a
+// refusal says has the room.
 const (
 	rewriteRatio  = 0.5
-	thoroughRatio = 0.1
+	thoroughRatio = 1e-4
 )
+
+// thorough is the least share of garbage of the files for whose rest there is room, before they go.
+func (s *Store) thorough() float64 {
+	free, _, err := s.cfg.Space(s.cfg.Dir)
+	if err != nil {
+		return rewriteRatio
+	}
+	room := free - s.leanFiles(false).firstBytes()
+	if s.cfg.tuning.roomForMaps {
+		room += s.reserveKept()
+	}
+	largest := s.cfg.tuning.vlogFile + min(writeBytes, s.cfg.tuning.vlogFile/2)
+	return min(max(thoroughRatio, 1-float64(room)/float64(largest)), rewriteRatio)
+}
 
 // GCStats tells what a GC did.
 type GCStats struct {
@@ -97,7 +112,7 @@ func (s *Store) giveBack(ctx context.Context) (files int, err error) {
 			return 0, noRoom
 		}
 	}
-	files, err = s.reclaim(ctx, thoroughRatio)
+	files, err = s.reclaim(ctx, s.thorough)
 	if noRoom != nil {
 		err = noRoom
 	}
@@ -272,12 +287,13 @@ func (s *Store) compact() error {
 	if s.db == nil {
 		return s.lost
 	}
-	if err := s.checkTreeRoom(); err != nil { // Badger compacts level 0 when it closes, too
-		return fmt.Errorf("compact database: %w", err)
-	}
 	if err := s.syncDatabase(); err != nil {
 		return fmt.Errorf("compact database: %w", err)
 	}
+	if err := s.secure(); err != nil { // Badger compacts level 0 when it closes, too
+		return fmt.Errorf("compact database: %w", err)
+	}
+	defer s.trimReserve()
 	if err := s.renew(true); err != nil || s.stuck.Load() {
 		return err
 	}
@@ -338,13 +354,13 @@ func (s *Store) reopen() (*badger.DB, error) {
 	}
 }
 
-// reclaim rewrites value log files that are mostly garbage, and returns their number.
-func (s *Store) reclaim(ctx context.Context, ratio float64) (int, error) {
+// reclaim rewrites value log files of which that share is garbage, and returns their number.
+func (s *Store) reclaim(ctx context.Context, ratio func() float64) (int, error) {
 	for n := 0; ; n++ {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		if err := s.reclaimOne(ratio); err != nil {
+		if err := s.reclaimOne(ratio()); err != nil {
 			if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
 				return n, nil
 			}
@@ -366,6 +382,14 @@ func (s *Store) reclaimOne(ratio float64) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.stuck.Load() {
+		return badger.ErrNoRewrite
+	}
+	name, err := s.nextLog()
+	if err == nil && name != "" {
+		err = checkLog(name)
+	}
+	if err != nil {
+		s.cfg.Log.Warn("garbage stays, so that what lies beside damage is not lost", "err", err)
 		return badger.ErrNoRewrite
 	}
 	if err := s.db.RunValueLogGC(ratio); err != nil {

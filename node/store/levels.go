@@ -134,17 +134,6 @@ func (s *Store) flattenToClose() {
 	}
 }
 
-// checkTreeRoom returns a SpaceError if there is no room for the tree once more. What is in memory
-// gets its room from its logs, which go.
-func (s *Store) checkTreeRoom() error {
-	need := max(0, s.treeBytes()-s.reserveForTables())
-	free, _, err := s.cfg.Space(s.cfg.Dir)
-	if err == nil && free < need {
-		return s.lacks(need, free, nil)
-	}
-	return err
-}
-
 // lendRoom occupies room on the disk until the function that it returns is called.
 func (s *Store) lendRoom(need int64) (give func(), err error) {
 	free, _, err := s.cfg.Space(s.cfg.Dir)

@@ -95,7 +95,7 @@ func (s *Store) payOwed(ctx context.Context) {
 	if s.cfg.Now().Before(s.tries.next) {
 		return
 	}
-	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < s.leanTuning().openBytes() {
+	if free, _, err := s.cfg.Space(s.cfg.Dir); err != nil || free < s.leanBytes() {
 		return
 	}
 	do := s.GC

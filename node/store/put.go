@@ -76,7 +76,7 @@ func (s *Store) spares(size int64) bool {
 	t, cost := s.leanTuning(), int64(0)
 	switch {
 	case s.stuck.Load(): // it opens with small files
-		cost = t.openBytes()
+		cost = s.leanBytes()
 	default:
 		if !s.lean.Load() {
 			t = *s.cfg.tuning
@@ -165,7 +165,7 @@ func (s *Store) write(blocks []Block, size int64) error {
 		return txn.SetEntry(badger.NewEntry(blockKey(b.key), b.data).WithMeta(byte(len(b.data))))
 	})
 	if err == nil {
-		s.count(size, logged)
+		s.count(len(blocks), size, logged)
 	}
 	return err
 }
@@ -176,7 +176,7 @@ func (s *Store) waitRoom(blocks []Block) error {
 	if size == 0 {
 		return nil
 	}
-	return s.writableFor(size, s.filesMissing())
+	return s.writableFor(size)
 }
 
 // missing counts the bytes of blocks that are not here.

@@ -11,7 +11,8 @@ import (
 
 // The reserve is a file that does nothing but occupy room. On a full disk it goes first, so
 // that there is room for what frees more: the database opens, deletes, and rewrites its log
-// files. It is made again as soon as it leaves as much free: it is part of what must stay free.
+// files. It comes back by itself, and leaves as much free as it takes: what is free counts for
+// models without what is missing of it.
 const reserveName = "reserve"
 
 // How much of the reserve goes at once: for a file of the database, and for a small one.
@@ -53,10 +54,36 @@ func (s *Store) noLog() error {
 // of values, the tables of what the last run left in memory.
 func (s *Store) openBytes() int64 { return s.cfg.tuning.openBytes() }
 
-func (t tuning) openBytes() int64 { return 2*t.vlogFile + 2*t.memTable + 2*t.memTable }
+func (t tuning) openBytes() int64 { return t.firstBytes() + 2*t.memTable }
 
-// reserveBytes is the size of the reserve.
-func (s *Store) reserveBytes() int64 { return s.openBytes() + 4*startBytes }
+// firstBytes is that without the tables.
+func (t tuning) firstBytes() int64 { return 2*t.vlogFile + 2*t.memTable }
+
+// leanBytes is how much the database needs to open with small files.
+func (s *Store) leanBytes() int64 {
+	if s.hasLogs() {
+		return s.leanTuning().openBytes()
+	}
+	return s.leanTuning().firstBytes()
+}
+
+// smallReservePart is the part of a disk that the reserve takes at most, as long as it suffices.
+const smallReservePart = 8
+
+// reserveSize is the size of the reserve on a disk of a size: of a small one less, but so much that
+// a database whose last run was cut off can open with small files.
+func (s *Store) reserveSize(total int64) int64 {
+	return min(s.openBytes()+4*startBytes, max(s.leanFiles(true).openBytes()+2*startBytes, total/smallReservePart))
+}
+
+// reserveBytes is the size of the reserve on this disk.
+func (s *Store) reserveBytes() int64 {
+	_, total, err := s.cfg.Space(s.cfg.Dir)
+	if err != nil {
+		return s.openBytes()
+	}
+	return s.reserveSize(total)
+}
 
 // reserveKept returns how much there is of the reserve.
 func (s *Store) reserveKept() int64 { return sizeOf(filepath.Join(s.cfg.Dir, reserveName)) }
@@ -70,27 +97,87 @@ func sizeOf(path string) int64 {
 	return info.Size()
 }
 
-// reserveMissing returns how much is to be added to the reserve once so much was taken for other
-// files: nothing while the disk has too little for it.
-func (s *Store) reserveMissing(files int64) int64 {
+// reserveMissing returns how much is to be added to the reserve.
+func (s *Store) reserveMissing() int64 { return max(0, s.reserveBytes()-s.reserveKept()) }
+
+// makeReserve makes the reserve, or as much of it as leaves as much free; the first half comes
+// before other programs.
+func (s *Store) makeReserve() {
+	s.trimReserve()
 	kept := s.reserveKept()
 	free, _, err := s.cfg.Space(s.cfg.Dir)
-	if err != nil || free-files+kept < 2*s.reserveBytes() {
-		return 0
-	}
-	return max(0, s.reserveBytes()-kept)
-}
-
-// makeReserve makes the reserve if there is none and the disk has room for it.
-func (s *Store) makeReserve() {
-	path := filepath.Join(s.cfg.Dir, reserveName)
-	if s.reserveMissing(0) == 0 {
+	if err != nil {
 		return
 	}
-	if err := occupy(path, s.reserveBytes()); err != nil {
-		s.cfg.Log.Warn("no reserve for a full disk", "err", err)
-		shrinkReserve(s.cfg.Dir, s.reserveBytes())
+	size := s.reserveBytes()
+	size = min(size, max((free+kept)/2, min(size/2, free+kept-startBytes))/reserveCrumb*reserveCrumb)
+	if size > kept && !s.growReserve(kept, size) {
+		s.cfg.Log.Warn("the reserve for a full disk is smaller than it should be", "bytes", kept)
 	}
+}
+
+// trimReserve takes back what the reserve had for a while beyond its size.
+func (s *Store) trimReserve() {
+	if more := s.reserveKept() - s.reserveBytes(); more > 0 {
+		shrinkReserve(s.cfg.Dir, more)
+	}
+}
+
+// growReserve makes the reserve larger, and reports whether there was room for that. Else it is
+// as it was.
+func (s *Store) growReserve(kept, size int64) bool {
+	path := filepath.Join(s.cfg.Dir, reserveName)
+	if err := occupy(path, size); err != nil {
+		if cutErr := os.Truncate(path, kept); cutErr != nil || kept == 0 {
+			cutErr = os.Remove(path)
+			if cutErr != nil && !errors.Is(cutErr, fs.ErrNotExist) {
+				err = errors.Join(err, cutErr)
+			}
+		}
+		s.cfg.Log.Debug("reserve not made larger", "bytes", size, "err", err)
+		return false
+	}
+	return true
+}
+
+// secure makes sure that the database, which is open, comes to its end when it is closed, whatever
+// other programs write meanwhile, since one that does not cannot be read either: the reserve, on which all its
+// files draw, has room for the tables of what is in memory and for the tree once more. It has room for
+// the small files, too, with which the database opens again, as far as closing gives none back. A
+// SpaceError is returned if there is not so much.
+func (s *Store) secure() error {
+	need := s.treeBytes() + s.logged() + max(0, s.leanFiles(false).firstBytes()-s.filesInAdvance())
+	free, _, err := s.cfg.Space(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	kept := s.reserveForTables()
+	if kept >= need || !s.cfg.tuning.roomForMaps && free >= need {
+		return nil
+	}
+	if s.cfg.tuning.roomForMaps && free+kept >= need && s.growReserve(kept, need) {
+		return nil
+	}
+	full := s.lacks(need, free+kept, nil)
+	full.Owed = true
+	return full
+}
+
+// logged is how much the logs of changes have of what is in memory only, rounded up to what its
+// tables take at most.
+func (s *Store) logged() (n int64) {
+	names, err := filepath.Glob(filepath.Join(s.databaseDir(), "*.mem"))
+	if err != nil {
+		return s.cfg.tuning.memTable
+	}
+	for _, name := range names {
+		written, err := lastWritten(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			written = 2 * s.cfg.tuning.memTable
+		}
+		n += written + roomGrain // of a table's index and ends
+	}
+	return n
 }
 
 // occupy makes a file that does nothing but occupy a number of bytes, or has one do so.
@@ -146,7 +233,7 @@ func (s *Store) easeStart() {
 // easeFreeing gives as much of the reserve back as the database needs to open for what frees
 // room, and returns how much that is and what is free.
 func (s *Store) easeFreeing() (need, free int64, err error) {
-	need = s.leanTuning().openBytes()
+	need = s.leanBytes()
 	for {
 		free, _, err = s.cfg.Space(s.cfg.Dir)
 		if err != nil || free >= need || !releaseReserve(s.cfg.Dir) {

@@ -136,12 +136,8 @@ func (f *rootsFile) update(change func(*roots) error) error {
 	content := fmt.Appendf(nil, "%s\n%x\n", body, sum)
 	f.kept = nil
 	for _, name := range rootsNames() {
-		err := withReserve(f.dir, func() error { return writeThrough(f.dir, name, content) })
-		if isFull(err) {
-			// One copy after the other in the room that it has: if this is cut off, the other is good.
-			err = overwrite(filepath.Join(f.dir, name), content)
-		}
-		if err != nil {
+		// One copy after the other: if this is cut off, the other is good.
+		if err := writeFile(f.dir, filepath.Join(f.dir, name), content); err != nil {
 			return err
 		}
 	}
@@ -155,21 +151,40 @@ func (f *rootsFile) get() roots {
 	return f.at.clone()
 }
 
-// WriteFile replaces a small file, whole or not at all, at the cost of the reserve if the
-// disk is full.
-func (s *Store) WriteFile(path string, data []byte) error {
-	return withReserve(s.cfg.Dir, func() error { return writeThrough(filepath.Dir(path), filepath.Base(path), data) })
+// WriteFile replaces a small file of JSON, whole or not at all, at the cost of the reserve if the
+// disk is full. Where there is none left either it is written over in the room that it has.
+func (s *Store) WriteFile(path string, data []byte) error { return writeFile(s.cfg.Dir, path, data) }
+
+func writeFile(dir, path string, data []byte) error {
+	err := withReserve(dir, func() error { return writeThrough(filepath.Dir(path), filepath.Base(path), data) })
+	if isFull(err) && Overwrite(path, data) == nil {
+		return nil
+	}
+	return err
 }
 
-// overwrite writes to a file that is there.
-func overwrite(path string, content []byte) error {
+// Overwrite writes to a small file that is there, for text where blanks at the end mean nothing, such
+// as JSON, and for a disk that is too full for a new file. Room for what is more than there was is
+// taken first; without it the file stays as it was, with some blanks at its end.
+func Overwrite(path string, content []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old, size := info.Size(), int64(len(content))
+	if size > old {
+		if _, err = f.WriteAt(bytes.Repeat([]byte{' '}, int(size-old)), old); err != nil {
+			return errors.Join(err, f.Truncate(old), f.Close())
+		}
+	}
+	// At once, with blanks over what was longer: who is cut off after this has the new file.
+	_, err = f.WriteAt(append(bytes.Clone(content), bytes.Repeat([]byte{' '}, int(max(0, old-size)))...), 0)
 	if err == nil {
-		err = f.Truncate(int64(len(content)))
+		err = f.Truncate(size)
 	}
 	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,63 +41,88 @@ func (s *Store) CheckRoom(size int64) error {
 	if size <= left && !s.stuck.Load() {
 		return nil
 	}
-	return s.noRoom(size, left, margin, 0)
+	return s.shortOf(&SpaceError{Need: size, Free: left + margin, Margin: margin})
+}
+
+// modelRoom returns how much a model may take beside those that are being stored, by which bound as
+// room does, and what of the disk it may not take: files of the store that come while it is
+// written, and what is missing of the reserve. It is the same before and after the database was
+// opened again, so that what frees room never makes it less. left may be less than nothing.
+func (s *Store) modelRoom() (left, margin, extra int64, err error) {
+	left, margin, err = s.diskRoom()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	extra = s.filesMissing() + s.reserveMissing() + s.inAdvance() + s.inMemory()
+	left -= extra
+	if s.cfg.Limit > 0 {
+		if l := s.cfg.Limit - s.used.Load(); l < left {
+			left, margin, extra = l, 0, 0
+		}
+	}
+	return left - s.claimed(), margin, extra, nil
 }
 
 // CheckModel is CheckRoom for much that is put bit by bit: the files that are written to have
-// room in advance, and the reserve may be filled up meanwhile. A store that met a full disk
-// takes writes again, if there is room now.
+// room in advance, and the reserve is filled up meanwhile. A store that met a full disk takes
+// writes again, if there is room now.
 func (s *Store) CheckModel(size int64) error {
 	if size == 0 { // all of it is here
 		return nil
 	}
-	begun, further := s.inAdvance()
-	files := s.filesMissing()
-	extra := files + s.reserveMissing(files)
-	if size > begun {
-		extra += further
-	}
-	if err := s.writableFor(size, extra); err != nil {
-		return err
-	}
-	return s.CheckRoom(size)
-}
-
-// writableFor opens the database again if it takes no writes, or only few, and there is room
-// for size bytes beside extra for files of the store. It returns a SpaceError if there is not.
-func (s *Store) writableFor(size, extra int64) error {
-	left, margin, err := s.room()
-	if err == nil && (margin > 0 || size <= left) {
-		left, margin, err = s.diskRoom()
-		left -= extra
-	} else {
-		extra = 0 // of the owner's limit they take nothing
-	}
+	left, margin, extra, err := s.modelRoom()
 	if err != nil {
 		return err
 	}
 	if size > left {
 		return s.noRoom(size, left, margin, extra)
 	}
+	if err := s.makeWritable(false); err != nil {
+		return err
+	}
+	return s.CheckRoom(size)
+}
+
+// writableFor opens the database again if it takes no writes, or only few, and there is room
+// for size bytes beside its files. It returns a SpaceError if there is not.
+func (s *Store) writableFor(size int64) error {
+	left, margin, err := s.room()
+	extra := int64(0) // of the owner's limit they take nothing
+	if err == nil && (margin > 0 || size <= left) {
+		left, margin, err = s.diskRoom()
+		extra = s.filesMissing()
+		left -= extra
+	}
+	if err != nil {
+		return err
+	}
+	if size > left {
+		return s.shortOf(&SpaceError{Need: size, Free: left + margin + extra, Margin: margin, Extra: extra})
+	}
 	return s.makeWritable(false)
 }
 
-// noRoom is the error of what does not fit into what is left.
+// noRoom is the error of a model that does not fit into what is left.
 func (s *Store) noRoom(size, left, margin, extra int64) error {
-	s.tell()
-	return s.advise(&SpaceError{Need: size, Free: max(0, left+margin+extra), Margin: margin, Extra: extra})
+	claimed := s.claimed()
+	return s.shortOf(&SpaceError{Need: size, Free: left + margin + extra + claimed, Margin: margin, Extra: extra, Claimed: claimed})
 }
 
-// inAdvance returns how many bytes the file that is written to still takes, and how much of the
-// disk a further file occupies before its first byte.
-func (s *Store) inAdvance() (begun, further int64) {
+func (s *Store) shortOf(e *SpaceError) error {
+	s.tell()
+	return s.advise(e)
+}
+
+// inAdvance is how much of the disk a further file occupies before its first byte, beyond what the
+// one that is written to has in advance: that holds nothing once the database is opened again.
+func (s *Store) inAdvance() int64 {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	tail := s.tail.written
 	if s.stuck.Load() || s.lean.Load() { // it goes on in a new one
 		tail = 0
 	}
-	return max(0, s.cfg.tuning.vlogFile-tail), tail + int64(min(writeBytes, s.cfg.tuning.vlogFile/2))
+	return tail + int64(min(writeBytes, s.cfg.tuning.vlogFile/2))
 }
 
 // filesMissing is how much of the disk the database takes for its files when it is opened for
@@ -141,39 +165,28 @@ func (s *Store) filesInAdvance() (n int64) {
 	return n + max(0, last)
 }
 
-// modelRoom is the most that CheckModel lets pass, as far as the disk goes.
-func (s *Store) modelRoom() int64 {
-	left, _, err := s.diskRoom()
+// free returns how much a model may still take.
+func (s *Store) free() int64 {
+	left, _, _, err := s.modelRoom()
 	if err != nil || s.away.Load() {
 		return 0
 	}
-	begun, further := s.inAdvance()
-	files := s.filesMissing()
-	left -= files + s.reserveMissing(files)
-	return max(0, left-further, min(left, begun))
+	return max(0, left)
 }
 
-// free returns how much a model may still take.
-func (s *Store) free() int64 {
-	left, margin, _ := s.room()
-	if margin == 0 { // the owner's limit is less than the disk has
-		return min(s.modelRoom(), max(0, left))
-	}
-	return s.modelRoom()
-}
-
-// full tells why nothing can be stored now and what to do, "" if something can.
+// full tells why nothing can be stored now and what to do, "" if something can, or could but for
+// what is being stored.
 func (s *Store) full() (why, mend string) {
-	left, margin, err := s.room()
+	left, margin, extra, err := s.modelRoom()
 	if err != nil {
 		return err.Error(), ""
 	}
-	e := &SpaceError{Need: 1, Free: max(0, left+margin), Margin: margin}
-	switch files := s.filesMissing(); {
+	left += s.claimed()
+	e := &SpaceError{Need: 1, Free: left + margin + extra, Margin: margin, Extra: extra}
+	switch {
 	case left <= 0 && margin == 0:
-		return fmt.Sprintf("the disk limit of %s is used up", needText(s.cfg.Limit)), s.advise(e).mend()
-	case margin > 0 && left <= files:
-		e.Extra = files
+		return e.limit(s.cfg.Limit), s.advise(e).mend()
+	case left <= 0:
 		return e.disk(), s.advise(e).mend()
 	case s.away.Load():
 		return "the disk was full", "the store goes on by itself"

@@ -27,9 +27,9 @@ func TestSpaceGuard(t *testing.T) {
 	}{
 		"plenty":             {100 * gib, 50 * gib, store.Config{}, true},
 		"below 5 %":          {100 * gib, 5*gib - 1, store.Config{}, false},
-		"above 5 %":          {100 * gib, 5*gib + 1<<20, store.Config{}, true},
+		"above 5 %":          {100 * gib, 5*gib + 20<<20, store.Config{}, true},
 		"below 512 MiB":      {4 * gib, 512 << 20, store.Config{}, false},
-		"above 512 MiB":      {4 * gib, 513 << 20, store.Config{}, true},
+		"above 512 MiB":      {4 * gib, 532 << 20, store.Config{}, true},
 		"owner's margin":     {100 * gib, 50 * gib, store.Config{MarginBytes: 50 * gib}, false},
 		"owner's percentage": {100 * gib, 50 * gib, store.Config{MarginPercent: 51}, false},
 	} {
@@ -209,7 +209,7 @@ func TestFreeIsWhatFits(t *testing.T) {
 	d.free.Store(3 * gib)
 	s := open(t, store.Config{Space: d.space})
 	put(t, s, randomBlocks(t, 1, 1, 1<<20)[0])
-	for _, free := range []int64{3 * gib, 512<<20 + 200<<20, 512<<20 + 62<<20, 512<<20 + 1<<20} {
+	for _, free := range []int64{3 * gib, 512<<20 + 200<<20, 512<<20 + 62<<20, 512<<20 + 20<<20} {
 		d.free.Store(free)
 		fits := s.Stat().Free
 		if err := s.CheckModel(fits); err != nil || fits == 0 {

@@ -62,6 +62,11 @@ type Store struct {
 
 	counting sync.Mutex
 	tail     logTail
+	due      int64 // what the disk will have of what was put since the database was opened, beside values
+
+	beginning sync.Mutex // held while a Claim is made
+	claiming  sync.Mutex // guards claims
+	claims    map[*Claim]struct{}
 
 	mu     sync.RWMutex
 	index  map[digest]uint32   // sizes of all blocks; what reading a block finds may differ
@@ -88,7 +93,7 @@ type Stat struct {
 	Bytes       int64 `json:"bytes"`       // of all blocks
 	DiskBytes   int64 `json:"disk_bytes"`  // occupied, about
 	Limit       int64 `json:"limit"`       // the owner's; 0 is none
-	Free        int64 `json:"free"`        // that a model may still take
+	Free        int64 `json:"free"`        // that a model may still take, beside those that are being stored
 	Quarantined int   `json:"quarantined"` // blocks found damaged and not put again
 	// Full tells why nothing can be stored now; it is empty if something can. Mend tells what to do.
 	Full string `json:"full,omitempty"`
@@ -104,6 +109,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg.withDefaults(), index: map[digest]uint32{}, bad: map[digest]struct{}{}, held: map[digest]int{}, unsure: map[digest]struct{}{},
+		claims: map[*Claim]struct{}{},
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %q: %w", cfg.Dir, err)
@@ -231,7 +237,7 @@ func (s *Store) Run(ctx context.Context) error {
 			continue
 		case <-tick.C:
 		}
-		if _, err := s.reclaim(ctx, rewriteRatio); err != nil && ctx.Err() == nil {
+		if _, err := s.reclaim(ctx, func() float64 { return rewriteRatio }); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("value log not reclaimed", "err", err)
 		}
 		s.measure()

@@ -59,16 +59,31 @@ func (s *Store) restartTail() {
 	}
 	s.counting.Lock()
 	defer s.counting.Unlock()
-	s.tail = logTail{file: newest}
+	s.tail, s.due = logTail{file: newest}, 0
 }
+
+// entryBytes is the most that an entry takes beside its value: in a log file of values, and in the
+// tree.
+const entryBytes = 256
 
 // count adds what was written to the bytes on disk: size in all, and logged of that to the log
 // files of values. s.writing must be held, so that nothing else is written to them meanwhile.
-func (s *Store) count(size, logged int64) {
+func (s *Store) count(entries int, size, logged int64) {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	s.tail.grow(logged)
+	s.due += size - logged + int64(entries)*entryBytes
 	s.used.Add(size)
+}
+
+// inMemory is how much of the disk is taken when what is in memory comes to it, about.
+func (s *Store) inMemory() int64 {
+	s.counting.Lock()
+	defer s.counting.Unlock()
+	if s.due == 0 {
+		return 0
+	}
+	return min(s.due, 2*s.cfg.tuning.memTable) + roomGrain // more would be in tables
 }
 
 // recountTail finds out anew how much the newest log file of values has, after Badger has moved

@@ -37,13 +37,21 @@ func defaultTuning() tuning {
 
 // leanTuning is for a database that only removes: small files of values. Logs of changes are
 // small too, unless there are some from before, which must fit into memory of the same size.
-func (s *Store) leanTuning() tuning {
+func (s *Store) leanTuning() tuning { return s.leanFiles(s.hasLogs()) }
+
+func (s *Store) leanFiles(logs bool) tuning {
 	t := *s.cfg.tuning
 	t.vlogFile = min(t.vlogFile, leanFile+leanFile/4) // twice that has room for it and the largest block
-	if logs, err := filepath.Glob(filepath.Join(s.databaseDir(), "*.mem")); err == nil && len(logs) == 0 {
+	if !logs {
 		t.memTable = min(t.memTable, leanFile)
 	}
 	return t
+}
+
+// hasLogs reports whether there are logs of changes, as the last run was cut off or goes on.
+func (s *Store) hasLogs() bool {
+	logs, err := filepath.Glob(filepath.Join(s.databaseDir(), "*.mem"))
+	return err != nil || len(logs) > 0
 }
 
 // leanFile is the least that Badger takes.
