@@ -293,38 +293,17 @@ func (t *Table) Standardise(rows []int) (*Table, error) {
 	if len(rows) == 0 {
 		return nil, errors.New("standardise: no rows")
 	}
+	for _, i := range rows {
+		if i < 0 || i >= t.rows {
+			return nil, fmt.Errorf("standardise: row %d of %d", i, t.rows)
+		}
+	}
 	out := *t
 	out.columns = append([]Column(nil), t.columns...)
 	for c := range out.columns {
 		if col := &out.columns[c]; col.Kind == Number {
-			if err := t.moments(col, c, rows); err != nil {
-				return nil, err
-			}
+			col.Mean, col.Std = t.Moments(c, rows).Scale()
 		}
 	}
 	return &out, nil
-}
-
-func (t *Table) moments(col *Column, c int, rows []int) error {
-	sum, squares, n := 0.0, 0.0, 0.0
-	for pass := range 2 {
-		for _, i := range rows {
-			if i < 0 || i >= t.rows {
-				return fmt.Errorf("standardise: row %d of %d", i, t.rows)
-			}
-			v := t.cells[i*len(t.columns)+c]
-			switch {
-			case math.IsNaN(v):
-			case pass == 0:
-				sum, n = sum+v, n+1
-			default:
-				squares += float64((v - col.Mean) * (v - col.Mean))
-			}
-		}
-		col.Mean = sum / max(n, 1)
-	}
-	if col.Std = math.Sqrt(squares / max(n, 1)); !(col.Std > 0) || math.IsInf(col.Std, 0) {
-		col.Std = 1
-	}
-	return nil
 }

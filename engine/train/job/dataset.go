@@ -19,6 +19,7 @@ type dataset struct {
 	columns           []data.Column
 	target            data.Column // of a table, what is predicted
 	format            data.Format // of a table
+	scaled            scaled      // likewise
 	notes             []string    // of how tables and texts were read
 	warnings          []string    // likewise, what is likely to spoil what is learned
 	known             known

@@ -252,6 +252,12 @@ func (r *runner) start() Start {
 // run does steps until the end. Each turn of the loop can be interrupted before its step,
 // and does again whatever was not finished.
 func (r *runner) run(ctx context.Context) (*Result, error) {
+	if err := r.begin(ctx); err != nil { // before a sample is read: it may change how they are scaled
+		if ctx.Err() != nil {
+			return r.result(EndInterrupted), nil
+		}
+		return nil, err
+	}
 	for i := range r.streams {
 		it, err := r.batches(ctx, i)
 		if err != nil {
@@ -259,12 +265,6 @@ func (r *runner) run(ctx context.Context) (*Result, error) {
 		}
 		defer it.Close()
 		r.streams[i].iter = it
-	}
-	if err := r.begin(ctx); err != nil {
-		if ctx.Err() != nil {
-			return r.result(EndInterrupted), nil
-		}
-		return nil, err
 	}
 	r.clock.begin()
 	end := ""

@@ -39,6 +39,7 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 		}
 	}
 	d.train, d.columns, d.format = table, table.Columns(), table.Format()
+	d.scaled = scaled{tables: []*data.Table{table}, rows: train}
 	d.target, _ = table.Label()
 	if err := j.checkTarget(d.target); err != nil {
 		return fmt.Errorf("table %s: %w", c.File, err)
@@ -51,8 +52,11 @@ func (d *dataset) csv(j *Job, bad func(data.Bad)) error {
 	switch {
 	case d.inspect:
 	case c.Validation != "":
-		d.validation, err = d.table(j.path(c.Validation), cfg, bad)
-		return err
+		held, err := d.table(j.path(c.Validation), cfg, bad)
+		if err != nil {
+			return err
+		}
+		d.validation, d.scaled.tables = held, append(d.scaled.tables, held)
 	case c.Split > 0:
 		return d.divide(table, table, train, validation)
 	}
