@@ -135,6 +135,10 @@ const (
 	MaxTrainJob    = MaxBlock
 	// MaxTrainSmall bounds the small messages: with a membership in them, or hashes.
 	MaxTrainSmall = MaxHello
+	// MaxTrainColumns bounds the columns of a table whose scale is agreed, MaxTrainJoin a wish to join,
+	// which has the moments of each.
+	MaxTrainColumns = 1024
+	MaxTrainJoin    = 36 << 10
 	// MaxTrainInline is the largest vector of a member of gossip that goes in a message,
 	// MaxTrainMessage bounds messages on a topic or told a peer: a vector, or a proposal and what
 	// it rests on.

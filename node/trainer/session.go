@@ -93,6 +93,7 @@ type session struct {
 	tasks sync.WaitGroup
 	calls chan func()
 
+	columns []train.Moments      // of this member's table; see scales.go
 	samples uint64               // of this member, for training
 	others  func() []wire.PeerID // who is said to train the job
 	saved   *round.Saved         // what the last process has left, or nil; until start

@@ -269,6 +269,9 @@ func (s *session) admit(j *train.Join) error {
 	if list := s.job.Settings.Peers; len(list) > 0 && !slices.Contains(list, j.Peer) {
 		return errors.New("the job does not name it")
 	}
+	if len(j.Columns) > 0 && s.started() {
+		return errors.New("it tells of its data when that counts no longer")
+	}
 	return nil
 }
 
@@ -410,7 +413,7 @@ func (s *session) initiate(ctx context.Context, tell func(waiting, want int)) er
 				if len(members) > protocol.MaxTrainMembers {
 					members = cut(members, s.me, protocol.MaxTrainMembers)
 				}
-				return s.certifyFirst(members)
+				return s.certifyFirst(members, s.scales(members))
 			}
 		}
 		t := time.NewTimer(wait)
@@ -434,8 +437,8 @@ func cut(members []wire.PeerID, me wire.PeerID, n int) []wire.PeerID {
 }
 
 // certifyFirst signs the certificate of round 0.
-func (s *session) certifyFirst(members []wire.PeerID) error {
-	c := &train.Certificate{Peer: s.me, Outcome: train.Outcome{Job: s.id, State: s.job.Genesis, Members: members}}
+func (s *session) certifyFirst(members []wire.PeerID, columns []train.Moments) error {
+	c := &train.Certificate{Peer: s.me, Outcome: train.Outcome{Job: s.id, State: s.job.Genesis, Members: members, Columns: columns}}
 	sealed, err := train.Seal(s.net.key, c)
 	if err != nil {
 		return err
@@ -452,7 +455,7 @@ func (s *session) join(ctx context.Context, samples uint64, stopped func() bool,
 		if stopped() {
 			return errStopped
 		}
-		b := train.Bundle{Messages: []train.Sealed{*s.sign(&train.Join{Job: s.id, Peer: s.me, Samples: samples, Membership: s.net.host.Proof()})}, Seq: uint64(time.Now().UnixNano())}
+		b := train.Bundle{Messages: []train.Sealed{*s.sign(&train.Join{Job: s.id, Peer: s.me, Samples: samples, Membership: s.net.host.Proof(), Columns: s.columns})}, Seq: uint64(time.Now().UnixNano())}
 		for _, p := range peers() {
 			if err := s.firstContact(ctx, p, &b); err != nil {
 				s.log.Debug("not joined yet", "peer", p, "err", err)

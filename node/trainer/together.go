@@ -110,6 +110,7 @@ func (t *Trainer) openSession(ctx context.Context, r *Run, run *job.Running, val
 	if s, err = t.newSession(sealed, j, swarmFolder(r.job), r.job.Train.Threads); err != nil {
 		return nil, err
 	}
+	s.columns = columnsOf(&j.Settings, run)
 	r.session.Store(s)
 	s.task(func(ctx context.Context) { t.tell(ctx, r, s) })
 	if j.Initiator == s.me {
@@ -121,6 +122,9 @@ func (t *Trainer) openSession(ctx context.Context, r *Run, run *job.Running, val
 	}
 	if ctx.Err() != nil {
 		return nil, t.close(s)
+	}
+	if err == nil {
+		err = s.rescale(run)
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.close(s))

@@ -50,6 +50,7 @@ type Outcome struct {
 	Stopped  []Sealed      `cbor:"16,keyasint,omitempty"` // with EndStopped: the initiator's Stop
 	Best     Measured      `cbor:"17,keyasint,omitempty"` // the Measured with the least loss of all rounds until this one
 	Stale    uint64        `cbor:"18,keyasint,omitempty"` // rounds since then that measured no better one
+	Columns  []Moments     `cbor:"19,keyasint,omitempty"` // of round 0: by which numbers are scaled; none: as the job's schema says
 }
 
 // Validate checks form: not whether the outcome follows from the round.
@@ -65,6 +66,12 @@ func (o *Outcome) Validate() error {
 		return invalid("outcome with loss %v of %d samples, end %d", o.Loss, o.Samples, o.End)
 	case len(o.Joined) > protocol.MaxTrainChanges || len(o.Left) > protocol.MaxTrainMembers || len(o.Expelled) > protocol.MaxTrainChanges:
 		return invalid("outcome with %d joined, %d left, %d expelled", len(o.Joined), len(o.Left), len(o.Expelled))
+	}
+	if o.Round > 0 && len(o.Columns) > 0 {
+		return invalid("outcome of round %d with %d columns", o.Round, len(o.Columns))
+	}
+	if err := validMoments(o.Columns); err != nil {
+		return err
 	}
 	if stops := len(o.Stopped); stops > 1 || (stops == 1) != (o.End == EndStopped) {
 		return invalid("outcome of end %d with %d words of the initiator", o.End, stops)

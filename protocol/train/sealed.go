@@ -42,7 +42,7 @@ var kinds = map[Kind]struct {
 }{
 	KindJob:         {func() Body { return new(Job) }, protocol.MaxTrainJob},
 	KindAnnounce:    {func() Body { return new(Announce) }, protocol.MaxTrainSmall},
-	KindJoin:        {func() Body { return new(Join) }, protocol.MaxTrainSmall},
+	KindJoin:        {func() Body { return new(Join) }, protocol.MaxTrainJoin},
 	KindLeave:       {func() Body { return new(Leave) }, protocol.MaxTrainSmall},
 	KindHeader:      {func() Body { return new(Header) }, protocol.MaxTrainSmall},
 	KindReduced:     {func() Body { return new(Reduced) }, protocol.MaxTrainSmall},

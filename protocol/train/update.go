@@ -16,6 +16,9 @@ type Join struct {
 	State      Hash            `cbor:"4,keyasint"` // root of the state that the peer holds, or none
 	Samples    uint64          `cbor:"5,keyasint"` // of its data
 	Membership wire.Membership `cbor:"6,keyasint"`
+	// Columns are the moments of the numbers of its data, before the first round: one for each that the
+	// job's schema scales. None: it tells nothing of them.
+	Columns []Moments `cbor:"7,keyasint,omitempty"`
 }
 
 // Kind implements Body.
@@ -31,6 +34,9 @@ func (j *Join) Validate() error {
 	}
 	if j.Job.IsZero() || j.Round > protocol.MaxTrainRounds {
 		return invalid("join in round %d", j.Round)
+	}
+	if err := validMoments(j.Columns); err != nil {
+		return err
 	}
 	return j.Membership.Validate()
 }
