@@ -226,8 +226,12 @@ func TestTextLongerThanAStep(t *testing.T) {
 	c := start(t, t.TempDir(), online(invite(t, owner)))
 	until(t, "the peer hears of both", func() bool { m := known(t, c); return m["bert"].Serving == 1 && m["demo"].Serving == 1 })
 	var got struct {
-		Usage     struct{ Total int `json:"total_tokens"` }
-		Truncated struct{ Most int `json:"max_tokens"` }
+		Usage struct {
+			Total int `json:"total_tokens"`
+		}
+		Truncated struct {
+			Most int `json:"max_tokens"`
+		}
 	}
 	if err := c.Post(t.Context(), "/v1/embeddings", object{"model": "bert", "input": strings.Repeat("a ", 5000)}, &got); err != nil || got.Usage.Total != protocol.MaxStepTokens || got.Truncated.Most != protocol.MaxStepTokens {
 		t.Errorf("a text of 5000 tokens: %+v, %v", got, err)

@@ -91,8 +91,8 @@ type Choice struct {
 type candidate struct {
 	link    Link
 	ways    map[host.ID]hop // that its peer tells of
-	reached bool // there is a chain up to and with it
-	best    cost // of the best one
+	reached bool            // there is a chain up to and with it
+	best    cost            // of the best one
 	prev    *candidate
 	apart   *candidate // one that would come before it, but is known not to reach it
 }
