@@ -36,7 +36,7 @@ type gossiper struct {
 	mixed []float32 // what mixing writes to
 	news  bool      // a certified state is new since the last step
 	gave  time.Time // when it last gave its numbers to a round
-	pace  time.Duration
+	pace  time.Duration // from one time to the next, while it learned
 }
 
 // turn is what was learned since the last mixing.

@@ -116,6 +116,7 @@ func (r *runner) recall() error {
 	}
 	s := r.spent()
 	if s == nil {
+		r.note("privacy: gradients of samples are cut to %v, without noise: nothing is promised", p.Clip)
 		return nil
 	}
 	samples := r.samples()

@@ -85,7 +85,11 @@ func TestPrivateRunLearns(t *testing.T) {
 	if res := run(t, work(t, fmt.Sprintf(tableJob, "", "class", "sum")), job.Options{Private: p}); res.Best.Metric > 0.95 {
 		t.Errorf("with much noise: %+v", res.Best)
 	}
-	if res := run(t, work(t, fmt.Sprintf(tableJob, "", "class", "sum")), job.Options{Private: &job.Private{Clip: 1}}); res.Private != nil || res.Best.Metric < 0.9 {
+	if res := run(t, work(t, fmt.Sprintf(tableJob, "", "class", "sum")), job.Options{Private: &job.Private{Clip: 1}, Events: job.Events{Start: func(s job.Start) {
+		if !strings.Contains(strings.Join(s.Notes, "\n"), "without noise: nothing is promised") {
+			t.Errorf("told without noise: %q", s.Notes)
+		}
+	}}}); res.Private != nil || res.Best.Metric < 0.9 {
 		t.Errorf("without noise: %+v, %+v", res.Private, res.Best)
 	}
 }
