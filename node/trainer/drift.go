@@ -48,8 +48,8 @@ func (d *drift) went(way []float32, lo int) {
 	d.known.Store(true)
 }
 
-// saw makes the correction of the next round, if the result is the one of this round.
-func (d *drift) saw(result []float32, changed []span) {
+// sees is called before saw: the result of a round comes.
+func (d *drift) sees() {
 	if d.then = d.known.Load(); !d.then {
 		return
 	}
@@ -60,11 +60,17 @@ func (d *drift) saw(result []float32, changed []span) {
 	if d.on { // what is in no slice is corrected as before
 		copy(d.next, d.rest)
 	}
+}
+
+// saw makes the correction of the next round, from lo on, if the result is the one of this round. Several
+// goroutines may call it.
+func (d *drift) saw(result []float32, lo int) {
+	if !d.then {
+		return
+	}
 	scale := float32(1 / d.rates)
-	for _, c := range changed {
-		for i := c.lo; i < min(c.hi, len(d.way)); i++ {
-			d.next[i] = float32((result[i] - d.way[i]) * scale)
-		}
+	for i := lo; i < min(lo+len(result), len(d.way)); i++ {
+		d.next[i] = float32((result[i-lo] - d.way[i]) * scale)
 	}
 }
 

@@ -564,6 +564,10 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 		}
 		l.changed = append(l.changed, span{bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))})
 	}
+	if m, ok := l.mode.(inParts); ok && back.Unit() > 0 && !l.s.rule.Referenced() {
+		l.applyParts(m, back, d, o)
+		return nil
+	}
 	share(l.s.workers(), n, func(each func(func(int))) {
 		each(func(i int) {
 			h, lo, hi := o.Slices[i], bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
@@ -577,6 +581,40 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 		})
 	})
 	return l.mode.apply(l.vector, l.changed)
+}
+
+// applyParts applies the results of an outcome part after part: nobody needs the whole.
+func (l *learner) applyParts(m inParts, back *codec.Codec, d *roundData, o *train.Outcome) {
+	m.applying()
+	n, unit := len(o.Slices), back.Unit()
+	share(l.s.workers(), n, func(each func(func(int))) {
+		room := make([]float32, unit)
+		each(func(i int) {
+			h, lo, hi := o.Slices[i], bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))
+			if h.IsZero() {
+				m.unchanged(span{lo, hi})
+				return
+			}
+			parts := func(read func(part []float32, off int) error) error {
+				for off := 0; off < hi-lo; off += unit {
+					part := room[:min(unit, hi-lo-off)]
+					if err := read(part, off); err != nil {
+						return err
+					}
+					m.applyPart(part, lo+off)
+				}
+				return nil
+			}
+			err := parts(func(part []float32, off int) error { return back.DecodePart(part, lo, hi-lo, off, d.results[h]) })
+			if err != nil {
+				l.s.log.Warn("a certified result that does not decode", "round", o.Round, "slice", i, "err", err)
+				_ = parts(func(part []float32, _ int) error { // all members see the same bytes, and do the same
+					clear(part)
+					return nil
+				})
+			}
+		})
+	})
 }
 
 // commit puts a certified state in place.

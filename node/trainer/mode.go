@@ -47,6 +47,14 @@ type mode interface {
 	take(vectors [][]float32) error
 }
 
+// inParts is a mode that applies a result part after part, each while it is in the cache: after applying,
+// each number is in one part or unchanged. Several goroutines may call the last two at once.
+type inParts interface {
+	applying()
+	applyPart(part []float32, lo int)
+	unchanged(s span)
+}
+
 // model is what a mode needs of what learns: a *train.Trainer is one.
 type model interface {
 	Params() *graph.Params
@@ -154,46 +162,61 @@ func difference(dst, a, b []float32) {
 	}
 }
 
+var _ inParts = (*dilocoMode)(nil)
+
 func (d *dilocoMode) apply(result []float32, changed []span) error {
-	n := d.params()
-	values, stats := d.t.Params().Values, d.t.Stats()
-	d.drift.saw(result, changed)
+	d.applying()
 	at := 0
 	for _, c := range append(slices.Clone(changed), span{len(d.base), len(d.base)}) {
-		if p := (span{at, c.lo}).within(0, n); p.lo < p.hi {
-			copy(values[p.lo:p.hi], d.base[p.lo:p.hi])
-			if d.moment != nil {
-				copy(d.next[p.lo:p.hi], d.moment[p.lo:p.hi])
-			}
-		}
-		if q := (span{at, c.lo}).within(n, len(d.base)); q.lo < q.hi {
-			copy(stats[q.lo:q.hi], d.base[n+q.lo:n+q.hi])
+		d.unchanged(span{at, c.lo})
+		for at = c.lo; at < c.hi; at += inCache {
+			d.applyPart(result[at:min(at+inCache, c.hi)], at)
 		}
 		at = c.hi
-		d.outer(values, result, c.within(0, n))
-		if q := c.within(n, len(d.base)); q.lo < q.hi {
-			difference(stats[q.lo:q.hi], d.base[n+q.lo:n+q.hi], result[n+q.lo:n+q.hi])
-		}
 	}
 	return nil
 }
 
-// outer does the outer step on a span of the parameters.
-func (d *dilocoMode) outer(values, result []float32, p span) {
-	if d.moment == nil {
-		for lo := p.lo; lo < p.hi; lo += inCache {
-			hi := min(lo+inCache, p.hi)
-			copy(values[lo:hi], d.base[lo:hi])
-			vec.AddScaled(values[lo:hi], -d.lr, result[lo:hi])
+func (d *dilocoMode) applying() { d.drift.sees() }
+
+func (d *dilocoMode) unchanged(s span) {
+	n := d.params()
+	if p := s.within(0, n); p.lo < p.hi {
+		copy(d.t.Params().Values[p.lo:p.hi], d.base[p.lo:p.hi])
+		if d.moment != nil {
+			copy(d.next[p.lo:p.hi], d.moment[p.lo:p.hi])
 		}
+	}
+	if q := s.within(n, len(d.base)); q.lo < q.hi {
+		copy(d.t.Stats()[q.lo:q.hi], d.base[n+q.lo:n+q.hi])
+	}
+}
+
+func (d *dilocoMode) applyPart(part []float32, lo int) {
+	d.drift.saw(part, lo)
+	n, s := d.params(), span{lo, lo + len(part)}
+	if p := s.within(0, n); p.lo < p.hi {
+		d.outer(part[:p.hi-p.lo], p)
+	}
+	if q := s.within(n, len(d.base)); q.lo < q.hi {
+		difference(d.t.Stats()[q.lo:q.hi], d.base[n+q.lo:n+q.hi], part[len(part)-(q.hi-q.lo):])
+	}
+}
+
+// outer does the outer step on a span of the parameters.
+func (d *dilocoMode) outer(result []float32, p span) {
+	values, base := d.t.Params().Values[p.lo:p.hi], d.base[p.lo:p.hi]
+	if d.moment == nil {
+		copy(values, base)
+		vec.AddScaled(values, -d.lr, result)
 		return
 	}
-	for i := p.lo; i < p.hi; i++ {
+	moment, next := d.moment[p.lo:p.hi], d.next[p.lo:p.hi]
+	for i, g := range result {
 		// Each product is rounded: no processor may fuse it with the sum that follows.
-		g := result[i]
-		m := float32(d.momentum*d.moment[i]) + g
-		d.next[i] = m
-		values[i] = d.base[i] - float32(d.lr*(g+float32(d.momentum*m)))
+		m := float32(d.momentum*moment[i]) + g
+		next[i] = m
+		values[i] = base[i] - float32(d.lr*(g+float32(d.momentum*m)))
 	}
 }
 
