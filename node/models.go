@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -248,11 +249,25 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 		if id := r.lately(name); id.Defined() {
 			return id, nil
 		}
+		if here := r.similar(name); here != "" {
+			return cid.Undef, fmt.Errorf("%w: %s is not here; did you mean %s, which is?", gateway.ErrNotFound, name, here)
+		}
 		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it%s (see covey model ls)", gateway.ErrNotFound, name, r.nobody(cid.Undef))
 	case 1:
 		return prefixed[0], nil
 	}
 	return cid.Undef, fmt.Errorf("%w: the identifiers of %d models begin with %s", gateway.ErrNotFound, len(prefixed), name)
+}
+
+// similar returns the name of a model that is here and differs from one in its case only, or in the
+// owner on Hugging Face; "" if there is none.
+func (r *running) similar(name string) string {
+	for _, m := range r.catalog.List() {
+		if strings.EqualFold(m.Name, name) || strings.EqualFold(m.Name, path.Base(name)) {
+			return m.Name
+		}
+	}
+	return ""
 }
 
 // lately returns the model that peers which are gone had under a name, the latest first; Undef if

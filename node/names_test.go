@@ -110,6 +110,10 @@ func TestOneNameInTwoPlaces(t *testing.T) {
 			t.Errorf("%s is %s", name, m.CID)
 		}
 	}
+	var none *api.StatusError
+	if err := second.Get(t.Context(), "/covey/v1/models/owner%2FDemo", nil, &api.Model{}); !errors.As(err, &none) || none.Status != 404 || !strings.Contains(none.Message, "owner/Demo is not here; did you mean demo, which is?") {
+		t.Errorf("the name on Hugging Face: %v", err)
+	}
 	if m := shown(t, second, "demo"); m.CID != b {
 		t.Errorf("the name went to %s", m.CID)
 	}
@@ -126,7 +130,7 @@ func TestFullStore(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != 507 || !strings.Contains(refused.Message, "raise the limit (covey up --disk") || strings.Contains(refused.Message, "covey model rm") {
 		t.Errorf("got %v", err)
 	}
-	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1 MiB is used up; raise the limit (covey up --disk, or limits.disk in config.toml) by at least") {
+	if st := status(t, c); !strings.Contains(st.DiskFull, "limit of 1 MiB is used up") || !strings.Contains(st.DiskFull, "; raise the limit (covey up --disk, or limits.disk in config.toml) by at least") {
 		t.Errorf("status says %q", st.DiskFull)
 	}
 }

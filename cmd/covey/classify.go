@@ -98,7 +98,7 @@ func (r *runOptions) classify(c *cobra.Command, client *api.Client, m *api.Model
 func notFound(ctx context.Context, client *api.Client, name string, err error) error {
 	var status *api.StatusError
 	var models []api.Model
-	if !errors.As(err, &status) || status.Status != http.StatusNotFound || client.Get(ctx, "/covey/v1/models", nil, &models) != nil {
+	if !errors.As(err, &status) || status.Status != http.StatusNotFound || strings.Contains(err.Error(), "did you mean") || client.Get(ctx, "/covey/v1/models", nil, &models) != nil {
 		return err
 	}
 	for _, m := range models {

@@ -15,8 +15,9 @@ func TestFreedText(t *testing.T) {
 	}{
 		{api.Collected{}, "0 blocks of 0 B, the disk got 0 B back"},
 		{api.Collected{Blocks: 1, Bytes: 3 << 10, Freed: 4 << 10}, "1 block of 3.0 KiB, the disk got 4.0 KiB back"},
-		{api.Collected{Blocks: 9, Bytes: 8 << 20, Freed: 6 << 20}, "9 blocks of 8.0 MiB, the disk got 6.0 MiB back; the other 2.0 MiB come back later, with what else goes from the same files"},
-		{api.Collected{Blocks: 9, Bytes: 8 << 20, Freed: 9 << 20}, "9 blocks of 8.0 MiB, the disk got 9.0 MiB back; that is more, as garbage of before went with it"},
+		{api.Collected{Blocks: 1, Bytes: 9 << 10}, "1 block of 9.0 KiB, the disk got 0 B back"},
+		{api.Collected{Blocks: 9, Bytes: 8 << 20, Freed: 6 << 20}, "9 blocks of 8.0 MiB, the disk got 6.0 MiB back; the other 2.0 MiB come back when there is room to write anew what lies in the same files"},
+		{api.Collected{Blocks: 9, Bytes: 8 << 20, Freed: 9 << 20}, "9 blocks of 8.0 MiB, the disk got 9.0 MiB back; that is more, as garbage of before, or files that the store had in advance, went with it"},
 	} {
 		if got := freedText(c.done); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)

@@ -89,7 +89,7 @@ func (e *SpaceError) limit(limit int64) string {
 	case e.Free == 0:
 		return fmt.Sprintf("the disk limit of %s is used up", needText(limit))
 	case e.Free < 0:
-		return fmt.Sprintf("the disk limit of %s is used up: models take %s", needText(limit), needText(limit-e.Free))
+		return fmt.Sprintf("the disk limit of %s is used up: the store takes %s", needText(limit), needText(limit-e.Free))
 	}
 	return fmt.Sprintf("%s are left of the disk limit of %s%s", haveText(e.Free), needText(limit), e.claimed())
 }

@@ -97,6 +97,8 @@ func sizeOf(task string) int64 {
 	switch task {
 	case "small":
 		return 400e6
+	case "steps":
+		return 300 << 20
 	case "tiny":
 		return 250 << 20
 	}

@@ -140,7 +140,11 @@ func told(err error) (int, error) {
 // is no less after that, and who removes as much as a refusal says has the room.
 func freeNeverFalls(d *smallFS) error {
 	ctx := context.Background()
-	s, err := store.Open(d.config())
+	cfg := store.Config{Dir: filepath.Join(d.dir, "store")}
+	if d.budget != nil {
+		cfg.Space = d.budget.Space
+	}
+	s, err := store.Open(cfg)
 	if err != nil {
 		return err
 	}
@@ -181,7 +185,7 @@ func freeNeverFalls(d *smallFS) error {
 		return nil
 	}
 	for i := 0; ; i++ {
-		size := []int{5, 1, 3, 2}[i%4]
+		size := []int{5, 1, 3, 2, 20}[i%5]
 		if err := put(size); refused(err) {
 			break
 		} else if err != nil {
@@ -192,7 +196,7 @@ func freeNeverFalls(d *smallFS) error {
 		if err := remove(); err != nil {
 			return err
 		}
-		const wanted = 9
+		const wanted = 13
 		err := s.CheckModel(wanted << 20)
 		if err == nil {
 			err = put(wanted)
@@ -244,7 +248,7 @@ func TestLimitBelowWhatIsUsed(t *testing.T) {
 	}
 	refusal := s.CheckModel(4 << 20)
 	n, err = told(refusal)
-	if err != nil || n >= len(b) || !strings.Contains(refusal.Error(), "the disk limit of 10 MiB is used up: models take ") {
+	if err != nil || n >= len(b) || !strings.Contains(refusal.Error(), "the disk limit of 10 MiB is used up: the store takes ") {
 		t.Fatalf("%d MiB are to be removed, %v: %v", n, err, refusal)
 	}
 	for _, b := range b[:n] {
