@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/covey-network/covey/node/store"
 )
 
 // ErrNotRunning means that no node runs on a data directory.
@@ -58,7 +60,11 @@ func (e *Endpoint) write() error {
 	}
 	path := filepath.Join(e.DataDir, endpointFile)
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return fmt.Errorf("write endpoint: %w", errors.Join(err, os.Remove(path+".new")))
+		err = errors.Join(err, os.Remove(path+".new"))
+		if store.IsFull(err) && store.Overwrite(path, data) == nil {
+			return nil
+		}
+		return fmt.Errorf("write endpoint: %w", err)
 	}
 	return os.Rename(path+".new", path)
 }
