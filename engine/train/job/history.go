@@ -28,6 +28,8 @@ type history struct {
 	n    int64 // bytes
 	head string
 	row  []byte
+
+	failed bool // writing did: told already
 }
 
 func openHistory(path, metric string) (*history, error) {
@@ -35,7 +37,11 @@ func openHistory(path, metric string) (*history, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	return &history{f: f, w: bufio.NewWriter(f), head: "kind,step,epoch,loss," + metric + ",lr\n"}, nil
+	return newHistory(f, metric), nil
+}
+
+func newHistory(f *os.File, metric string) *history {
+	return &history{f: f, w: bufio.NewWriter(f), head: "kind,step,epoch,loss," + metric + ",lr\n"}
 }
 
 // rewind cuts off what was written after n bytes and returns the length that is left: less
@@ -78,6 +84,7 @@ func (h *history) write() (int64, error) {
 	n, err := h.w.Write(h.row)
 	h.n += int64(n)
 	if err != nil {
+		h.failed = true
 		err = fmt.Errorf("write history: %w", err)
 	}
 	return h.n, err
@@ -116,6 +123,7 @@ func (h *history) validation(v Validation) (int64, error) {
 // sync puts the rows on disk.
 func (h *history) sync() error {
 	if err := h.w.Flush(); err != nil {
+		h.failed = true
 		return fmt.Errorf("write history: %w", err)
 	}
 	if err := h.f.Sync(); err != nil {
@@ -125,8 +133,11 @@ func (h *history) sync() error {
 }
 
 func (h *history) close() error {
-	err := errors.Join(h.w.Flush(), h.f.Close())
-	if err != nil {
+	var err error
+	if !h.failed {
+		err = h.w.Flush()
+	}
+	if err = errors.Join(err, h.f.Close()); err != nil {
 		return fmt.Errorf("write history: %w", err)
 	}
 	return nil

@@ -106,6 +106,7 @@ func Run(ctx context.Context, j *Job, o Options) (res *Result, err error) {
 	if o.Private != nil {
 		r.private = &hiding{Private: *o.Private}
 	}
+	defer func() { err = noRoom(r.folder, err) }()
 	lock, err := r.claim(o.Resume)
 	if err != nil {
 		return nil, err
