@@ -132,6 +132,20 @@ func Cached(cache, name string) string {
 	return dir
 }
 
+// CachedNames returns the names on the Hugging Face Hub of the models in a cache, in order.
+func CachedNames(cache string) (names []string) {
+	list, err := os.ReadDir(cache)
+	if err != nil {
+		return nil
+	}
+	for _, e := range list {
+		if dir := filepath.Join(cache, e.Name()); isRepository(dir) {
+			names = append(names, hubName(dir))
+		}
+	}
+	return names
+}
+
 // Repository returns the cached repository that a path is in or is, with links on the way to it
 // resolved but not the last one, and the path within it with slashes; "" if there is none.
 func Repository(name string) (repository, within string) {

@@ -63,7 +63,10 @@ func Open(path string) (_ *Dir, err error) {
 	if err := d.read(in); err != nil {
 		return nil, fmt.Errorf("open model directory %q: %w", path, err)
 	}
-	if d.set, err = openTensors(in); err != nil {
+	if d.set, err = openTensors(in); errors.Is(err, safetensors.ErrTruncated) {
+		err = fmt.Errorf("%w; %s", err, downloadAgain(in))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open model directory %q: %w", path, err)
 	}
 	d.Tensors = d.set.Tensors
@@ -191,6 +194,9 @@ func (d *Dir) readSentence(in *folder.Folder) error {
 func (s *Sentence) readPooling(in *folder.Folder, folder string) error {
 	name := folder + "/config.json"
 	data, err := in.Read(name, maxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing(in, name, "modules.json")
+	}
 	if err != nil {
 		return err
 	}

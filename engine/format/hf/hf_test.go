@@ -152,6 +152,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"bad template", "chat_template", map[string]string{"tokenizer_config.json": `{"chat_template":7}`}},
 		{"two poolings", "not supported", map[string]string{"modules.json": modules, "1_Pooling/config.json": `{"pooling_mode_mean_tokens":true,"pooling_mode_max_tokens":true}`}},
 		{"pooling elsewhere", "leads out of the folder", map[string]string{"modules.json": strings.Replace(modules, "1_Pooling", "../..", 1)}},
+		{"pooling missing", "1_Pooling/config.json is missing, which modules.json names (file does not exist): download it with hf download OWNER/", map[string]string{"modules.json": modules, "1_Pooling/config.json": ""}},
+		{"weights cut off", "truncated or damaged; download the model again: hf download OWNER/", map[string]string{"model.safetensors": oneTensor[:len(oneTensor)-1]}},
+		{"weights without a header", "truncated or damaged; download the model again: hf download OWNER/", map[string]string{"model.safetensors": oneTensor[:4]}},
 		{"other module", "not supported", map[string]string{"modules.json": `[{"type":"sentence_transformers.models.Dense"}]`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

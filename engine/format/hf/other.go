@@ -111,12 +111,31 @@ func noWeights(in *folder.Folder) error {
 	return fmt.Errorf("no weights: model.safetensors is missing, download the model again: %s", command)
 }
 
+// owner explains OWNER in a command, if it is not to run as it is.
+func owner(whole bool) string {
+	if whole {
+		return ""
+	}
+	return " (OWNER is whose it is there)"
+}
+
+// missing is the error of a file that is not there, and of which another one says that it should be.
+func missing(in *folder.Folder, name, by string) error {
+	command, whole := in.Download(name)
+	return fmt.Errorf("%s is missing, which %s names (%w): download it with %s%s", name, by, fs.ErrNotExist, command, owner(whole))
+}
+
+// downloadAgain says how to replace a file that is not whole, which a download that finds it leaves as
+// it is.
+func downloadAgain(in *folder.Folder) string {
+	command, whole := in.Download("")
+	return fmt.Sprintf("download the model again: %s --force-download%s", command, owner(whole))
+}
+
 // fetchTokenizer says how to get the tokenizer.json of a directory that has none.
 func fetchTokenizer(in *folder.Folder) string {
 	command, whole := in.Download("tokenizer.json")
-	if !whole {
-		command += " (OWNER is whose it is there)"
-	}
+	command += owner(whole)
 	return fmt.Sprintf(`if the model on Hugging Face has one, %s; else transformers makes it: python3 -c 'import sys; from transformers import AutoTokenizer as T; T.from_pretrained(sys.argv[1]).backend_tokenizer.save(sys.argv[1] + "/tokenizer.json")' %s`,
 		command, folder.Quote(in.Path()))
 }

@@ -43,6 +43,9 @@ type File struct {
 	f *os.File
 }
 
+// ErrTruncated is wrapped by the error of a file that has not as many bytes as its header says.
+var ErrTruncated = errors.New("truncated or damaged")
+
 // Open reads the header of a file.
 func Open(path string) (*File, error) { return open(path, os.Open) }
 
@@ -88,7 +91,7 @@ func (f *File) Close() error { return f.f.Close() }
 func (f *File) readHeader(r io.ReaderAt, size int64) error {
 	var n [8]byte
 	if size < int64(len(n)) {
-		return fmt.Errorf("file of %d bytes is too short for a header", size)
+		return fmt.Errorf("file of %d bytes is too short for a header: %w", size, ErrTruncated)
 	}
 	if _, err := r.ReadAt(n[:], 0); err != nil {
 		return err
@@ -231,7 +234,7 @@ func (f *File) layOut(start, size int64) error {
 		t.Offset += start
 	}
 	if at != size-start {
-		return fmt.Errorf("tensors have %d bytes, the file has %d after the header: truncated or damaged", at, size-start)
+		return fmt.Errorf("tensors have %d bytes, the file has %d after the header: %w", at, size-start, ErrTruncated)
 	}
 	return nil
 }
