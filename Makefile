@@ -19,7 +19,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build bin/covey
-	@test -x bin/covey || echo "compiling; a minute or two the first time"
+	@test -x bin/covey || echo "compiling; the first time with downloads, two to five minutes"
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/covey
 
 demo: build ## a swarm of four peers on this machine: import, fetch, chat, kill a peer, chat again

@@ -24,7 +24,8 @@ type rowCSV struct {
 	t     *tableFile
 	close []io.Closer
 	csv   *csv.Writer
-	told  int // rows that were told
+	told  int  // rows that were told
+	fresh bool // there was no such file
 }
 
 // toldRows is how many rows that cannot be used are told one by one.
@@ -54,6 +55,8 @@ func newRowCSV(name string, out, notes io.Writer, t *tableFile) (*rowCSV, error)
 // write, so that a run that fails before leaves an older file as it is.
 func (p *rowCSV) begin() error {
 	if p.out == nil {
+		_, err := os.Lstat(p.name)
+		p.fresh = errors.Is(err, os.ErrNotExist)
 		f, err := os.Create(p.name)
 		if err != nil {
 			return err
@@ -153,6 +156,9 @@ func (p *rowCSV) failed(err error) error {
 func (p *rowCSV) end() (err error) {
 	for i := len(p.close) - 1; i >= 0; i-- {
 		err = errors.Join(err, p.close[i].Close())
+	}
+	if info, statErr := os.Stat(p.name); p.fresh && statErr == nil && info.Size() == 0 { // the disk is full
+		err = errors.Join(err, os.Remove(p.name))
 	}
 	if p.told > toldRows {
 		fmt.Fprintf(p.notes, "and %d more rows that cannot be used\n", p.told-toldRows)

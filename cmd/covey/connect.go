@@ -39,11 +39,14 @@ func (o *options) connectToAsk(ctx context.Context) (*api.Client, func() error, 
 		return c, stop, err
 	}
 	var st api.Status
-	if c.Get(ctx, "/covey/v1/status", nil, &st) == nil && st.Peers == 0 { // what fails here fails at the question
+	if c.Get(ctx, "/covey/v1/status", nil, &st) == nil && st.Peers == 0 && !alone(&st) { // what fails here fails at the question
 		fmt.Fprintln(os.Stderr, "this node answers alone: it has 0 peers")
 	}
 	return c, stop, nil
 }
+
+// alone reports whether a node is its whole swarm: a founder that knows of nobody else.
+func alone(st *api.Status) bool { return st.Membership.State == "founder" && st.Paths == api.Paths{} }
 
 func (o *options) connectOr(ctx context.Context, alone func()) (*api.Client, func() error, error) {
 	for w := newWait(startingTime); ; {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -20,12 +21,18 @@ var (
 )
 
 // hubURL is where such a model is on the web, with its name.
-var hubURL = regexp.MustCompile(`^(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?([\w-]+/[\w.-]+)`)
+var hubURL = regexp.MustCompile(`^(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)(?:models/)?([\w-]+/[\w.-]+)`)
+
+// hubRevision is a name on the Hub with a revision.
+var hubRevision = regexp.MustCompile(`^([A-Za-z0-9][\w-]*/[\w.-]+)@([\w./-]+)$`)
 
 // ofHub returns the name on the Hub of a model that is named by it, or by where it is on the web,
 // "" if it is not.
 func ofHub(name string) string {
 	if m := hubURL.FindStringSubmatch(name); m != nil {
+		return m[1]
+	}
+	if m := hubRevision.FindStringSubmatch(name); m != nil && m[2] == "main" {
 		return m[1]
 	}
 	if hubName.MatchString(name) {
@@ -76,6 +83,19 @@ func cachedModel(name string) string {
 	return ""
 }
 
+// cachedLike returns the models of the Hub in the caches of this machine whose name differs in case
+// only, or that have such a name and an owner.
+func cachedLike(name string) (names []string) {
+	for _, dir := range hubCaches() {
+		for _, cached := range folder.CachedNames(dir) {
+			if (strings.EqualFold(cached, name) || strings.EqualFold(path.Base(cached), name)) && !slices.Contains(names, cached) {
+				names = append(names, cached)
+			}
+		}
+	}
+	return names
+}
+
 // getHub says how to get a model of the Hub that is in no cache.
 func getHub(name string) string {
 	return fmt.Sprintf("it is in no cache of Hugging Face either (looked in %s): download it with hf download %s, then covey model import %s", strings.Join(hubCaches(), ", "), name, name)
@@ -84,11 +104,18 @@ func getHub(name string) string {
 // elsewhere says how to get a model that was named by where it is on the network, "" if it
 // was not.
 func elsewhere(name string) string {
-	switch hub := ofHub(name); {
+	hub, revision := ofHub(name), hubRevision.FindStringSubmatch(name)
+	switch like := cachedLike(cmp.Or(hub, name)); {
+	case revision != nil && hub == "":
+		return fmt.Sprintf("a revision is imported from its folder: hf download %s --revision %s prints that", revision[1], revision[2])
+	case len(like) > 0:
+		return fmt.Sprintf("there is no file or folder %s, and no model of that name in the cache of Hugging Face; there is %s: covey model import %s", cmp.Or(hub, name), strings.Join(like, ", "), like[0])
 	case hub != "":
 		return fmt.Sprintf("there is no file or folder %s; if that is a model of Hugging Face, %s", hub, getHub(hub))
 	case strings.Contains(name, "://"):
 		return fmt.Sprintf("%s is no file or folder: download the model first, then import its folder or GGUF file", name)
+	case oldHubName.MatchString(name) && !slices.Contains([]string{".gguf", ".safetensors", ".bin"}, strings.ToLower(path.Ext(name))):
+		return fmt.Sprintf("there is no file or folder %s; a model of Hugging Face is named with its owner, as OWNER/%s, and downloaded first: hf download OWNER/%s", name, name, name)
 	}
 	return ""
 }
