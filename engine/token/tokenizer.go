@@ -117,6 +117,16 @@ func (t *Tokenizer) EncodeOpts(text string, o Options) []int32 {
 	return out
 }
 
+// Cut shortens the ids of a text to at most most. Those that the tokenizer puts behind each text
+// stay: only they are at the place where a model wants them. Training and serving both cut so.
+func (t *Tokenizer) Cut(ids []int32, most int) []int32 {
+	if len(ids) <= most {
+		return ids
+	}
+	kept := min(len(t.suffix), most)
+	return append(ids[:most-kept:most-kept], ids[len(ids)-kept:]...)
+}
+
 // validText replaces what is not UTF-8: with keep byte by byte, so that offsets stay right.
 func validText(s string, keep bool) string {
 	if utf8.ValidString(s) {

@@ -90,7 +90,7 @@ func (g *Gateway) embed(ctx context.Context, m *Model, inputs [][]int32) (vector
 	defer cancel()
 	longest := 1
 	for i, ids := range inputs {
-		inputs[i] = m.cut(ids)
+		inputs[i] = m.Tokenizer.Cut(ids, m.Context)
 		longest = max(longest, len(inputs[i]))
 	}
 	s, err := g.openSession(ctx, router.Request{Model: m.ID, Name: m.Name, Blocks: m.Blocks, Shape: m.Shape, Prompt: longest, Timeout: requestTimeout})
@@ -107,15 +107,6 @@ func (g *Gateway) embed(ctx context.Context, m *Model, inputs [][]int32) (vector
 		tokens += len(ids)
 	}
 	return vectors, tokens, nil
-}
-
-// cut shortens a text to the model's context. The last token stays: it is the one that
-// encoders end a text with, as transformers' truncation keeps it.
-func (m *Model) cut(ids []int32) []int32 {
-	if len(ids) <= m.Context {
-		return ids
-	}
-	return append(ids[:m.Context-1:m.Context-1], ids[len(ids)-1])
 }
 
 func packFloats(v []float32) string {

@@ -54,7 +54,7 @@ func demoModel(t testing.TB) *gateway.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway.Model{Name: "demo", Task: "generate", Blocks: 4, Context: 512, BOS: c.BOS, EOS: c.EOS, Tokenizer: tok, Template: tmpl}
+	return &gateway.Model{Name: "demo", Task: "generate", Blocks: 4, Context: 512, BOS: c.BOS, EOS: c.EOS, Tokenizer: tok, Template: tmpl, Shape: router.Shape{Vocab: tok.Size()}}
 }
 
 // models are what a gateway knows. Nobody serves any of them.

@@ -80,12 +80,30 @@ func (in *inputs) text(at string, raw []byte) ([]int32, error) {
 		return nil, badRequest(in.param, "%s is an empty text", at)
 	}
 	// Special tokens in a raw prompt count: whoever writes one writes the whole text.
-	return in.model.Tokenizer.Encode(s, true), nil
+	ids := in.model.Tokenizer.Encode(s, true)
+	if err := in.model.knows(ids); err != nil {
+		return nil, badRequest(in.param, "%s: %v", at, err)
+	}
+	return ids, nil
+}
+
+// vocab returns how many token ids a request may use: those that both the tokenizer and the model
+// have. Either may have more than the other.
+func (m *Model) vocab() int { return min(m.Tokenizer.Size(), m.Shape.Vocab) }
+
+// knows reports a token of a text that the tokenizer has and the model has not.
+func (m *Model) knows(ids []int32) error {
+	for _, id := range ids {
+		if int(id) >= m.Shape.Vocab {
+			return fmt.Errorf("the text has the token %.40q (%d), which the model does not have: it has tokens from 0 to %d", m.Tokenizer.Token(id), id, m.Shape.Vocab-1)
+		}
+	}
+	return nil
 }
 
 func (in *inputs) ids(at string, raw []byte) ([]int32, error) {
 	ids := make([]int32, 0, bytes.Count(raw, []byte{','})+1)
-	size := in.model.Tokenizer.Size()
+	size := in.model.vocab()
 	err := elements(raw, func(i int, element []byte) error {
 		if kind := kindOf(element); kind != kindNumber {
 			return badRequest(in.param, "%s.[%d] is %s, want a token id", at, i, kind)

@@ -132,7 +132,11 @@ func chatPrompt(m *Model, messages []message, now func() time.Time) ([]int32, er
 		return nil, badRequest("messages", "the model's chat template refuses: %v", err)
 	}
 	text, spans := unmark(text, marked)
-	return m.Tokenizer.EncodeOpts(text, token.Options{ParseSpecial: true, Literal: spans}), nil
+	ids := m.Tokenizer.EncodeOpts(text, token.Options{ParseSpecial: true, Literal: spans})
+	if err := m.knows(ids); err != nil {
+		return nil, badRequest("messages", "%v", err)
+	}
+	return ids, nil
 }
 
 // unmark puts the marked texts back and tells where they stand.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/covey-network/covey/engine/token"
 	"github.com/covey-network/covey/node/router"
 )
 
@@ -99,8 +100,12 @@ func (g *Gateway) classify(ctx context.Context, m *Model, req *requestV2) ([][]f
 		}
 		lists := make([][]int32, len(in.texts))
 		for i, t := range in.texts {
-			if lists[i] = m.Tokenizer.Encode(t, true); len(lists[i]) == 0 {
+			// What a text says is text, whatever it says, as it was in training.
+			if lists[i] = m.Tokenizer.EncodeOpts(t, token.Options{AddSpecial: true}); len(lists[i]) == 0 {
 				return nil, badRequest("inputs", "text %d is empty", i)
+			}
+			if err := m.knows(lists[i]); err != nil {
+				return nil, badRequest("inputs", "text %d: %v", i, err)
 			}
 		}
 		vectors, _, err := g.embed(ctx, m, lists)

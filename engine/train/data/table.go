@@ -105,12 +105,10 @@ type TableConfig struct {
 	// while it is read, afterwards each field takes 8 bytes and each token 4.
 	MaxBytes int64
 	// Encoder, Length and Pad are for a Sentence: its ids are cut to Length, or filled up
-	// with Pad. KeepLast puts the last id of a text that was cut at its end, where some
-	// models want a special token.
-	Encoder  Encoder
-	Length   int
-	Pad      int32
-	KeepLast bool
+	// with Pad. An Encoder that puts ids behind a text cuts it itself.
+	Encoder Encoder
+	Length  int
+	Pad     int32
 }
 
 // Table is a [Dataset] of the rows of a file, in their order. Values that are missing are

@@ -57,10 +57,6 @@ func TestTable(t *testing.T) {
 			Label: "kind", Encoder: bytesEncoder{}, Length: 3, Pad: -7,
 			Columns: []data.Column{number, {Name: "colour", Kind: data.Ignore}, {Name: "note", Kind: data.Sentence}},
 		}, []string{"[1] [] 1 [97 44 32] 3", "[3] [] 0 [99 -7 -7] 1", "[5] [] 0 [102 -7 -7] 1"}, 5},
-		"last kept": {data.TableConfig{
-			Label: "kind", Encoder: bytesEncoder{}, Length: 3, KeepLast: true,
-			Columns: []data.Column{number, {Name: "colour", Kind: data.Ignore}, {Name: "note", Kind: data.Sentence}},
-		}, []string{"[1] [] 1 [97 44 98] 3", "[3] [] 0 [99 0 0] 1", "[5] [] 0 [102 0 0] 1"}, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -173,8 +173,6 @@ func (t *Table) encode(text string) error {
 		switch {
 		case i >= n:
 			t.tokens = append(t.tokens, t.cfg.Pad)
-		case i == n-1 && t.cfg.KeepLast:
-			t.tokens = append(t.tokens, int32(ids[len(ids)-1]))
 		default:
 			t.tokens = append(t.tokens, int32(ids[i]))
 		}

@@ -136,6 +136,53 @@ func TestExportEncoder(t *testing.T) {
 	apart(t, out[0].Pooled, want, 1e-4)
 }
 
+// TestTokensOfTexts compares the ids that classifiers of texts are trained with to those they are
+// served with: a text names no special tokens, and one that is cut keeps what ends each text, and
+// nothing else of its end.
+func TestTokensOfTexts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	table(t, dir, 16)
+	special := `{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}`
+	write(t, dir, "words/tokenizer.json", `{"version": "1.0", "normalizer": null, "decoder": null, "truncation": null, "padding": null,
+		"added_tokens": [{"id": 1, "content": "[CLS]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true},
+			{"id": 2, "content": "[SEP]", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true}],
+		"pre_tokenizer": {"type": "BertPreTokenizer"},
+		"post_processor": {"type": "TemplateProcessing", "single": [`+special+`], "pair": [`+special+`, {"Sequence": {"id": "B", "type_id": 1}}],
+			"special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}, "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]}}},
+		"model": {"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": {"?": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "b": 4, "SEP": 5, "[": 6, "]": 7}}}`)
+	res := run(t, read(t, dir, strings.Replace(bertJob, "epochs = 6", "steps = 1", 1)), job.Options{})
+	bytes := contents(t, res.Model)["tokenizer.json"]
+	for _, c := range []struct {
+		name, job, file, text string
+		want                  []int
+	}{
+		{"bytes, a special token", bertJob, bytes, "x<|endoftext|>y", []int{256, 'x', '<', '|', 'e', 'n', 'd', 'o', 'f', 't', 'e', 'x'}},
+		{"bytes, a long text", bertJob, bytes, strings.Repeat("a", 40) + "b", []int{256, 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a'}},
+		{"words, a special token", "words", "", "a[SEP]b", []int{1, 3, 6, 5, 7, 4, 2}},
+		{"words, a long text", "words", "", strings.Repeat("a ", 40) + "b", []int{1, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2}},
+	} {
+		if c.job == "words" {
+			c.job, c.file = strings.Replace(bertJob, "length = 12", "length = 12\ntokenizer = \"words/tokenizer.json\"", 1), contents(t, filepath.Join(dir, "words"))["tokenizer.json"]
+		}
+		got, err := job.TokensOf(read(t, dir, c.job), c.text)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: trained with %v, want %v (%v)", c.name, got, c.want, err)
+		}
+		tok, err := token.FromHF([]byte(c.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []int
+		for _, id := range tok.Cut(tok.EncodeOpts(c.text, token.Options{AddSpecial: true}), 12) {
+			ids = append(ids, int(id))
+		}
+		if !slices.Equal(ids, c.want) {
+			t.Errorf("%s: served with %v, want %v", c.name, ids, c.want)
+		}
+	}
+}
+
 // TestExportTable trains on numbers and categories, imports what was exported, and compares
 // what comes out for rows of the file with the trainer's.
 func TestExportTable(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 // tokenizer turns text into ids, and is exported with the model.
 type tokenizer struct {
 	encode func(text string) []int32
+	most   int // ids of a text, which is cut to that; 0: no limit
+	cut    func(ids []int32, most int) []int32
 	vocab  int
 	eos    int // -1: none
 	end    string
@@ -29,6 +31,9 @@ type tokenizer struct {
 // Encode implements data.Encoder.
 func (t *tokenizer) Encode(text string) ([]int, error) {
 	ids := t.encode(text)
+	if t.most > 0 {
+		ids = t.cut(ids, t.most)
+	}
 	out := make([]int, len(ids))
 	for i, id := range ids {
 		out[i] = int(id)
@@ -43,7 +48,7 @@ func byteTokenizer(start bool) (*tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenizer{vocab: bytesVocab, eos: bytesEOS, end: bytesEOSText, file: file, encode: func(text string) []int32 {
+	encode := func(text string) []int32 {
 		ids := make([]int32, 0, len(text)+1)
 		if start {
 			ids = append(ids, bytesEOS)
@@ -52,7 +57,9 @@ func byteTokenizer(start bool) (*tokenizer, error) {
 			ids = append(ids, int32(b))
 		}
 		return ids
-	}}, nil
+	}
+	cut := func(ids []int32, most int) []int32 { return ids[:min(len(ids), most)] } // nothing is put behind a text
+	return &tokenizer{vocab: bytesVocab, eos: bytesEOS, end: bytesEOSText, file: file, encode: encode, cut: cut}, nil
 }
 
 // byteTokenizerFile is a tokenizer.json of the same ids: byte-level BPE without merges.
@@ -117,7 +124,7 @@ func fileTokenizer(path string, special bool, end string) (*tokenizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer %s: %w", path, err)
 	}
-	out := &tokenizer{vocab: t.Size(), eos: -1, file: file, end: end, path: path}
+	out := &tokenizer{vocab: t.Size(), eos: -1, file: file, end: end, path: path, cut: t.Cut}
 	if end != "" {
 		id, ok := t.ID(end)
 		if !ok {
@@ -131,16 +138,21 @@ func fileTokenizer(path string, special bool, end string) (*tokenizer, error) {
 }
 
 // tokenizer opens the tokenizer of the job's text, nil if it has none.
-func (j *Job) tokenizer() (*tokenizer, error) {
+func (j *Job) tokenizer() (t *tokenizer, err error) {
 	switch d := &j.Data; {
 	case d.Text != nil && d.Text.bytes():
 		return byteTokenizer(false)
 	case d.Text != nil:
 		return fileTokenizer(j.path(d.Text.Tokenizer), false, d.Text.EOS)
-	case d.CSV != nil && d.CSV.text() && d.CSV.bytes():
-		return byteTokenizer(true)
-	case d.CSV != nil && d.CSV.text():
-		return fileTokenizer(j.path(d.CSV.Tokenizer), true, "")
+	case d.CSV == nil || !d.CSV.text():
+		return nil, nil
+	case d.CSV.bytes():
+		t, err = byteTokenizer(true)
+	default:
+		t, err = fileTokenizer(j.path(d.CSV.Tokenizer), true, "")
 	}
-	return nil, nil
+	if err == nil {
+		t.most = j.Data.CSV.Length
+	}
+	return t, err
 }
