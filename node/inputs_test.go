@@ -377,3 +377,21 @@ func TestPromptsThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+// TestNewerNameOfTheLimit gives both names of the most tokens of an answer: the newer one counts, in
+// either order, and an error names it.
+func TestNewerNameOfTheLimit(t *testing.T) {
+	t.Parallel()
+	c := withDemo(t)
+	for path, input := range map[string]string{"/v1/completions": `"prompt":"func main() {"`, "/v1/chat/completions": `"messages":[{"role":"user","content":"hi"}]`} {
+		for limits, want := range map[string]string{
+			`"max_completion_tokens":2,"max_tokens":5`: `"completion_tokens":2`, `"max_tokens":2,"max_completion_tokens":5`: `"completion_tokens":5`,
+			`"max_tokens":3`: `"completion_tokens":3`, `"max_completion_tokens":3`: `"completion_tokens":3`, `"max_completion_tokens":null,"max_tokens":3`: `"completion_tokens":3`,
+			`"max_completion_tokens":0,"max_tokens":3`: `"param":"max_completion_tokens"`,
+		} {
+			if _, body := request(t, c, "POST", path, `{"model":"demo","temperature":0,`+input+`,`+limits+`}`, nil); !strings.Contains(body, want) {
+				t.Errorf("%s with %s: %s, want %s", path, limits, body, want)
+			}
+		}
+	}
+}
