@@ -23,6 +23,7 @@ type rowCSV struct {
 	notes io.Writer
 	t     *tableFile
 	close []io.Closer
+	text  io.Writer // what csv writes to
 	csv   *csv.Writer
 	told  int  // rows that were told
 	fresh bool // there was no such file
@@ -31,9 +32,12 @@ type rowCSV struct {
 // toldRows is how many rows that cannot be used are told one by one.
 const toldRows = 20
 
-// newRowCSV refuses to write over the table itself.
+// newRowCSV refuses to write over the table itself, and what the table's encoding lacks.
 func newRowCSV(name string, out, notes io.Writer, t *tableFile) (*rowCSV, error) {
 	p := &rowCSV{name: name, notes: notes, t: t}
+	if err := p.encodable(append(p.names(), t.labels...)); err != nil {
+		return nil, err
+	}
 	if name == "-" {
 		p.out = out
 		return p, nil
@@ -49,6 +53,22 @@ func newRowCSV(name string, out, notes io.Writer, t *tableFile) (*rowCSV, error)
 		return nil, usageError{fmt.Errorf("--output %s is the table itself: give another file", name)}
 	}
 	return p, nil
+}
+
+// encodable reports the first text, a name of a column or a class, that cannot be written as the
+// table is, before anything is.
+func (p *rowCSV) encodable(texts []string) error {
+	encoding := p.t.format.Encoding
+	fits := func(text string) bool {
+		w := data.EncodingWriter(io.Discard, encoding)
+		_, err := io.WriteString(w, text)
+		return errors.Join(err, w.Close()) == nil
+	}
+	if fits(strings.Join(texts, "\n")) {
+		return nil
+	}
+	i := slices.IndexFunc(texts, func(text string) bool { return !fits(text) })
+	return fmt.Errorf("--output: %q cannot be written in %s, as the table is: save the table as UTF-8, or print with --json", texts[max(i, 0)], encoding)
 }
 
 // begin opens the file and writes the names of the columns. It does so when there is something to
@@ -70,7 +90,7 @@ func (p *rowCSV) begin() error {
 			return err
 		}
 	}
-	p.csv = csv.NewWriter(encoded)
+	p.text, p.csv = encoded, csv.NewWriter(encoded)
 	p.csv.Comma, _ = utf8.DecodeRuneInString(p.t.format.Separator)
 	p.csv.UseCRLF = p.t.sheet.CRLF
 	header := slices.Clone(p.t.sheet.Header)
@@ -102,6 +122,13 @@ func (p *rowCSV) rows(results []rowResult) error {
 	}
 	width := len(p.t.sheet.Header)
 	for _, res := range results {
+		if res.text != "" {
+			p.tell(&res)
+			if err := p.line(res.text); err != nil {
+				return p.failed(err)
+			}
+			continue
+		}
 		row := slices.Clone(res.raw)
 		if len(row) == width+1 && strings.TrimSpace(row[width]) == "" { // a separator at the end of the line
 			row = row[:width]
@@ -118,9 +145,7 @@ func (p *rowCSV) rows(results []rowResult) error {
 			if res.Total != "" { // told of the whole table
 				break
 			}
-			if p.told++; p.told <= toldRows {
-				fmt.Fprintf(p.notes, "line %d: %s\n", res.Line, res.Error)
-			}
+			p.tell(&res)
 		case res.Prediction != nil:
 			row = append(row, p.number(*res.Prediction))
 		case len(res.Labels) > 0:
@@ -132,6 +157,27 @@ func (p *rowCSV) rows(results []rowResult) error {
 	}
 	p.csv.Flush()
 	return p.failed(p.csv.Error())
+}
+
+// tell says why a row cannot be used, of the first ones.
+func (p *rowCSV) tell(res *rowResult) {
+	if p.told++; p.told <= toldRows {
+		fmt.Fprintf(p.notes, "line %d: %s\n", res.Line, res.Error)
+	}
+}
+
+// line writes a line as it is.
+func (p *rowCSV) line(text string) error {
+	p.csv.Flush()
+	if err := p.csv.Error(); err != nil {
+		return err
+	}
+	end := "\n"
+	if p.csv.UseCRLF {
+		end = "\r\n"
+	}
+	_, err := io.WriteString(p.text, text+end)
+	return err
 }
 
 // number writes a number with the decimals of the table.

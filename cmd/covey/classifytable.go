@@ -36,7 +36,8 @@ type rowResult struct {
 	// Total is why the row is taken for a total of others, for which nothing is predicted.
 	Total string `json:"total,omitempty"`
 
-	raw []string // the row as it is in the file, if it is to be written
+	raw  []string // the row as it is in the file, if it is to be written
+	text string   // likewise, of a line that cannot be taken apart
 }
 
 // predictTable sends the rows of a file of separated values, and prints a line for each. A row
@@ -173,6 +174,7 @@ type tableFile struct {
 	notes   []string       // of how it is read
 	target  string         // what the model predicts: the name of a column; "" if it is not known
 	classes bool           // it has labels, no number
+	labels  []string       // all of them; nil if they are not known
 	unknown []api.Unknown  // found in the rows that were sent
 	far     []api.Far      // likewise
 }
@@ -200,7 +202,9 @@ func openTable(ctx context.Context, client *api.Client, model, name string, o *t
 		t.names = append(t.names, in.Name)
 	}
 	for _, o := range m.Outputs {
-		t.classes = t.classes || o.Name == "labels"
+		if o.Name == "labels" {
+			t.classes, t.labels = true, o.Parameters.Categories
+		}
 	}
 	if err := t.begin(&m, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(name), withoutKeys(err))
@@ -269,7 +273,7 @@ func (t *tableFile) next(ctx context.Context, client *api.Client, model string, 
 			readErr = err // what came before it counts
 			break
 		}
-		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line, raw: row.Raw})
+		out = append(out, rowResult{Row: before + len(out) + 1, Line: row.Line, raw: row.Raw, text: row.Text})
 		last := &out[len(out)-1]
 		if row.Err != nil {
 			last.Error = withoutKeys(row.Err).Error()

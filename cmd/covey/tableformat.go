@@ -77,7 +77,7 @@ func (t *tableFile) each(f func(row data.Row)) {
 // table of training, whose decimals are known mostly, unless they can only be read in another way.
 func (t *tableFile) settle(survey *data.Survey, set data.Format, trained string) {
 	decimal, thousands, example := survey.Written(set.Decimal)
-	own := decimal != "" && trained != "" && decimal != trained || set.Thousands != ""
+	own := set.Decimal != "" && set.Decimal != trained || decimal != "" && trained != "" && decimal != trained || set.Thousands != ""
 	t.format.Decimal, t.format.Thousands = cmp.Or(set.Decimal, trained), set.Thousands
 	if !own {
 		return
@@ -146,7 +146,10 @@ type tableModel struct {
 		Name, Datatype string
 		Parameters     struct{ Categories []string }
 	}
-	Outputs    []struct{ Name string }
+	Outputs []struct {
+		Name       string
+		Parameters struct{ Categories []string }
+	}
 	Parameters struct{ Encoding, Separator, Decimal, Target string }
 }
 

@@ -56,11 +56,14 @@ type tensorV2 struct {
 	Shape    []int  `json:"shape"`
 }
 
-// describedV2 is an input and more of it.
+// describedV2 is an input or an output and more of it.
 type describedV2 struct {
 	tensorV2
 	Parameters map[string][]string `json:"parameters,omitempty"` // of a column of categories: those of training
 }
+
+// categoriesV2 are the parameters of a column of categories.
+func categoriesV2(list []string) map[string][]string { return map[string][]string{"categories": list} }
 
 // metadataV2 tells what a model takes and gives. The inputs of an image model are
 // alternatives; a model of tables wants all of them.
@@ -69,7 +72,7 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) er
 	if err != nil {
 		return err
 	}
-	inputs, outputs := []describedV2{}, []tensorV2{}
+	inputs, outputs := []describedV2{}, []describedV2{}
 	switch m.Task {
 	case taskClassifyImage:
 		inputs = append(inputs, describedV2{tensorV2: tensorV2{inputImage, typeBytes, []int{-1}}}, describedV2{tensorV2: tensorV2{inputPixels, typeFP32, append([]int{-1}, m.Pictures.Shape()...)}})
@@ -79,17 +82,21 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) er
 		for i, name := range m.Rows.Names() {
 			in := describedV2{tensorV2: tensorV2{name, typeFP64, []int{-1}}}
 			if !m.Rows.Numeric(i) {
-				in.Datatype, in.Parameters = typeBytes, map[string][]string{"categories": m.Rows.Categories(i)}
+				in.Datatype, in.Parameters = typeBytes, categoriesV2(m.Rows.Categories(i))
 			}
 			inputs = append(inputs, in)
 		}
 	}
 	switch {
 	case m.Task == taskRegressTable:
-		outputs = append(outputs, tensorV2{outputPrediction, typeFP32, []int{-1, 1}})
+		outputs = append(outputs, describedV2{tensorV2: tensorV2{outputPrediction, typeFP32, []int{-1, 1}}})
 	case len(inputs) > 0:
-		outputs = append(outputs, tensorV2{outputLogits, typeFP32, []int{-1, len(m.Labels)}},
-			tensorV2{outputProbabilities, typeFP32, []int{-1, len(m.Labels)}}, tensorV2{outputLabels, typeBytes, []int{-1, len(m.Labels)}})
+		shape := []int{-1, len(m.Labels)}
+		labels := describedV2{tensorV2: tensorV2{outputLabels, typeBytes, shape}}
+		if m.Rows != nil {
+			labels.Parameters = categoriesV2(m.Labels)
+		}
+		outputs = append(outputs, describedV2{tensorV2: tensorV2{outputLogits, typeFP32, shape}}, describedV2{tensorV2: tensorV2{outputProbabilities, typeFP32, shape}}, labels)
 	}
 	answer := map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs}
 	if m.Rows != nil {

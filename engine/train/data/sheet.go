@@ -63,7 +63,9 @@ type Row struct {
 	Fields []string
 	Err    error // why the row has no fields that could be used; else nil
 	// Raw are the fields as they are, of a row that can be taken apart, if SheetConfig.Raw is set.
-	Raw []string
+	// Text is the line of one that cannot, without its end.
+	Raw  []string
+	Text string
 }
 
 // SheetConfig says how a file of separated values is read.
@@ -78,7 +80,7 @@ type SheetConfig struct {
 	// first line that has all of Want is that one, if those above have fewer fields.
 	Skip int
 	Find bool
-	// Raw keeps the fields of rows as they are in the file, too.
+	// Raw keeps the fields of rows as they are in the file, too, and the lines of malformed ones.
 	Raw bool
 	// MaxBytes bounds the file, of OpenSheet a row; 0 stands for DefaultMaxTableBytes.
 	MaxBytes int64
@@ -96,6 +98,7 @@ type Sheet struct {
 
 	raw    bool
 	in     *csv.Reader
+	read   *recorder // below in; nil without raw
 	limit  *capped // below in, of a row
 	most   int64   // bytes of a row
 	before int     // lines of the file above what in reads
@@ -117,6 +120,31 @@ func (c *capped) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("%s is larger than the limit", c.what)
 	}
 	return n, err
+}
+
+// recorder keeps the text that was read since the row before.
+type recorder struct {
+	r     io.Reader
+	text  []byte
+	begin int64 // of text, in what was read
+}
+
+func (k *recorder) Read(p []byte) (int, error) {
+	n, err := k.r.Read(p)
+	k.text = append(k.text, p[:n]...)
+	return n, err
+}
+
+// drop forgets what is before a place.
+func (k *recorder) drop(to int64) {
+	k.text = append(k.text[:0], k.text[to-k.begin:]...)
+	k.begin = to
+}
+
+// line returns the last line before a place, without its end.
+func (k *recorder) line(to int64) string {
+	text := bytes.TrimSuffix(bytes.TrimSuffix(k.text[:to-k.begin], []byte{'\n'}), []byte{'\r'})
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
 // ReadSheet reads a file of separated values in which a row, the first one but for

@@ -125,6 +125,10 @@ func (s *Sheet) looksLike(titles int) error {
 // are wanted, where the file has other code points for the same text.
 func (s *Sheet) header(in *bufio.Reader, start string, want []string) error {
 	s.in = newReader(in, s.Format.Separator)
+	if s.raw {
+		s.read = &recorder{r: in}
+		s.in = newReader(s.read, s.Format.Separator)
+	}
 	header, err := s.in.Read()
 	if errors.Is(err, io.EOF) {
 		return errors.New("the file is empty: want a first line with the names of the columns")
@@ -161,13 +165,20 @@ func (s *Sheet) undecoded(field string) bool {
 // Next returns the next row, which may have an error of its own; io.EOF after the last one.
 func (s *Sheet) Next() (Row, error) {
 	s.limit.left = s.most
+	if s.read != nil {
+		s.read.drop(s.in.InputOffset())
+	}
 	fields, err := s.in.Read()
 	var syntax *csv.ParseError
 	switch {
 	case errors.As(err, &syntax) && syntax.Line > syntax.StartLine: // what it swallowed is lost
 		return Row{}, fmt.Errorf("line %d: a quoted field goes on to line %d and does not end there: %w", syntax.StartLine+s.before, syntax.Line+s.before, syntax.Err)
 	case errors.As(err, &syntax):
-		return Row{Line: syntax.StartLine + s.before, Err: syntax.Err}, nil
+		row := Row{Line: syntax.StartLine + s.before, Err: syntax.Err}
+		if s.read != nil {
+			row.Text = s.read.line(s.in.InputOffset())
+		}
+		return row, nil
 	case err != nil:
 		return Row{}, err
 	}
