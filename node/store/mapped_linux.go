@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 	_ "unsafe" // for linkname
 
@@ -145,9 +144,4 @@ func writeZeros(fd int, offset, size int64) error {
 // reserveRoom makes a file that occupies a number of bytes.
 func reserveRoom(f *os.File, size int64) error {
 	return allocate(int(f.Fd()), 0, size, true)
-}
-
-// isFull reports whether an error means that a disk, or the owner's share of it, is full.
-func isFull(err error) bool {
-	return isAny(err, syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG)
 }

@@ -2,10 +2,7 @@
 
 package store
 
-import (
-	"os"
-	"syscall"
-)
+import "os"
 
 // roomForMaps tells that files are mapped without room.
 const roomForMaps = false
@@ -22,6 +19,3 @@ func reserveRoom(f *os.File, size int64) error {
 	}
 	return nil
 }
-
-// isFull reports whether an error means that a disk is full.
-func isFull(err error) bool { return isAny(err, syscall.ENOSPC) }
