@@ -150,7 +150,11 @@ type tableModel struct {
 		Name       string
 		Parameters struct{ Categories []string }
 	}
-	Parameters struct{ Encoding, Separator, Decimal, Target string }
+	Parameters struct {
+		Encoding, Separator, Decimal, Target string
+
+		Missing []string `json:"missing_values"`
+	}
 }
 
 // note adds what an answer tells of values that training never saw.

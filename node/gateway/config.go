@@ -81,8 +81,10 @@ type Rows interface {
 	Numeric(i int) bool // column i has numbers, else categories
 	Width() int         // numbers that a row becomes
 	// Written tells how the file was written that the model learned from: what separates
-	// fields, its encoding, and what stands before decimals. Each may be empty.
-	Written() (encoding, separator, decimal string)
+	// fields, its encoding, and what stands before decimals and between thousands. Each may be empty.
+	Written() (encoding, separator, decimal, thousands string)
+	// Missing are words that stand for missing values in such a file, beside the usual ones.
+	Missing() []string
 	// Inputs writes the Width numbers of a row to dst; fields are its values as text of such
 	// a file, empty for a missing one, or numbers with a decimal point where plain is true. Other
 	// numbers have decimal before their decimals and thousands between groups of digits, if

@@ -100,10 +100,19 @@ func (g *Gateway) metadataV2(w http.ResponseWriter, r *http.Request, _ *body) er
 	}
 	answer := map[string]any{"name": m.Name, "versions": []string{versionV2}, "platform": "covey", "inputs": inputs, "outputs": outputs}
 	if m.Rows != nil {
-		encoding, separator, decimal := m.Rows.Written()
-		answer["parameters"] = map[string]string{"encoding": encoding, "separator": separator, "decimal": decimal, "target": m.Target}
+		answer["parameters"] = m.written()
 	}
 	return writeJSON(w, answer)
+}
+
+// written tells how files are written that a model of tables reads, and what it predicts.
+func (m *Model) written() map[string]any {
+	encoding, separator, decimal, thousands := m.Rows.Written()
+	told := map[string]any{"encoding": encoding, "separator": separator, "decimal": decimal, "thousands": thousands, "target": m.Target}
+	if words := m.Rows.Missing(); len(words) > 0 {
+		told["missing_values"] = words
+	}
+	return told
 }
 
 // readyV2 answers when a chain of peers covers the model; one that is here whole is loaded

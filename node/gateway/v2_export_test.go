@@ -33,3 +33,8 @@ func DecodeTableErrorsV2(data []byte, rows Rows) ([]float32, []string, error) {
 	out, err := req.numbers(m, 0, req.rows)
 	return out, req.errors, err
 }
+
+// WrittenV2 returns the parameters of a model of tables that are told of it.
+func WrittenV2(rows Rows, target string) map[string]any {
+	return (&Model{Rows: rows, Target: target}).written()
+}

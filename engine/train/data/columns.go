@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,13 +36,13 @@ func (t *Table) describe(s *Sheet) error {
 	}
 	rows := s.Rows
 	weighed := make([]*evidence, len(t.columns))
-	var open []int // columns of which nobody said what they are
+	t.open, t.own = nil, nil
 	for c := range t.columns {
 		if t.columns[c].Kind == Auto && c != t.label {
-			open = append(open, c)
+			t.open = append(t.open, c)
 		}
 		if k := t.columns[c].Kind; t.cfg.Fixed && k == Number || !t.cfg.Only && (k == Auto || k == Number || k == Category) {
-			weighed[c] = weigh(rows, c)
+			weighed[c] = weigh(rows, c, unitOfName(t.columns[c].Name), t.absent)
 		}
 	}
 	file, telling := common(weighed, s.Format)
@@ -59,7 +60,6 @@ func (t *Table) describe(s *Sheet) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	t.leaveOutCounters(rows, open)
 	t.format.Decimal, t.format.Thousands = file.Decimal, file.Thousands
 	if shape := t.Shape(); shape.Values == 0 && shape.Tokens == 0 {
 		return errors.New("no column is an input")
@@ -112,10 +112,14 @@ func (t *Table) pick(s *Sheet) error {
 		return err
 	}
 	t.columns = slices.Clone(t.cfg.Columns)
+	if s.whole == nil { // the first time
+		s.whole = s.Header
+	}
 	s.Header = names
 	for i := range s.Rows {
-		if s.Rows[i].Err == nil {
-			s.Rows[i].Fields = pickFields(s.Rows[i].Fields, at)
+		if r := &s.Rows[i]; r.Err == nil {
+			r.all = r.whole()
+			r.Fields = pickFields(r.Fields, at)
 		}
 	}
 	return nil
@@ -139,10 +143,10 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 		if c == t.label && t.cfg.Measured && e.continuous() {
 			return fmt.Errorf("%w: %s different ones in %d rows, the first is %s", ErrContinuous, e.kinds(), e.values, e.first())
 		}
-		if err := col.findCategories(rows, c); err != nil {
+		if err := col.findCategories(rows, c, t.absent); err != nil {
 			return err
 		}
-		t.noteStandIns(c)
+		t.own = append(t.own, c)
 		if n := len(col.Categories); c != t.label && n > fewValues && 4*n > e.values {
 			t.warn("column %q: %d categories in %d rows, an input for each: is it a name or a number of the row? kind = \"ignore\" leaves it out", col.Name, n, e.values)
 		}
@@ -159,25 +163,69 @@ func (t *Table) settle(c int, rows []Row, e *evidence, told bool, file Notation)
 }
 
 // noteStandIns tells of categories that are not taken for missing values, and may stand for such.
-func (t *Table) noteStandIns(c int) {
+// words are those that do, by column.
+func (t *Table) noteStandIns(c int, words []map[string]int) {
 	var list []string
+	elsewhere := -1
 	for _, name := range t.columns[c].Categories {
-		if noNumber(name) {
-			list = append(list, fmt.Sprintf("%q", name))
+		if !standsIn(name) {
+			continue
+		}
+		list = append(list, name)
+		if i := slices.IndexFunc(words, func(w map[string]int) bool { return w[name] > 0 }); elsewhere < 0 {
+			elsewhere = i
 		}
 	}
 	if len(list) == 0 || c == t.label { // of that noteClasses tells
 		return
 	}
-	text, are, they := strings.Join(list, ", "), "is taken as a category", "it stands"
-	if last := len(list) - 1; last > 0 {
-		text, are, they = strings.Join(list[:last], ", ")+" and "+list[last], "are taken as categories", "they stand"
+	are, they := "is taken as a category", "it stands"
+	if len(list) > 1 {
+		are, they = "are taken as categories", "they stand"
 	}
-	keeps := ""
+	as, keeps := "", ""
+	if elsewhere >= 0 {
+		as = fmt.Sprintf(", as in column %q", t.columns[elsewhere].Name)
+	}
 	if !t.cfg.FillMissing {
-		keeps = ", and missing = \"fill\" in [data.csv] keeps their rows"
+		keeps = `, and missing = "fill" keeps their rows`
 	}
-	t.note("column %q: %s %s: if %s for missing values, leave the fields empty%s", t.columns[c].Name, text, are, they, keeps)
+	t.note("column %q: %s %s: if %s for missing values%s, %s in [data.csv] says so%s", t.columns[c].Name, quoted(list, " and "), are, they, as, missingKey(t.cfg.Missing, list), keeps)
+}
+
+// quoted lists words, with another one before the last.
+func quoted(words []string, and string) string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = strconv.Quote(w)
+	}
+	if last := len(list) - 1; last > 0 {
+		return strings.Join(list[:last], ", ") + and + list[last]
+	}
+	return strings.Join(list, "")
+}
+
+// missingKey is the key of a job that takes more words for missing values.
+func missingKey(have, more []string) string {
+	return "missing_values = [" + quoted(append(slices.Clone(have), more...), ", ") + "]"
+}
+
+// absentHint offers the words among the numbers of a column as missing values.
+func (t *Table) absentHint(e *evidence) string {
+	var words []string
+	for w := range e.texts {
+		words = append(words, w)
+	}
+	const shown = 10
+	slices.SortFunc(words, func(a, b string) int { return cmp.Or(e.texts[b]-e.texts[a], strings.Compare(a, b)) })
+	if len(words) == 0 {
+		return ""
+	}
+	list := missingKey(t.cfg.Missing, words[:min(shown, len(words))])
+	if t.cfg.FillMissing {
+		return fmt.Sprintf("; %s in [data.csv] keeps them if these words stand for missing values", list)
+	}
+	return fmt.Sprintf("; %s with missing = \"fill\" in [data.csv] keeps them if these words stand for missing values", list)
 }
 
 // guess says what a column of no given kind is: numbers if all but one in twenty of its
@@ -185,7 +233,7 @@ func (t *Table) noteStandIns(c int) {
 // error.
 func (t *Table) guess(c int, e *evidence) error {
 	col := &t.columns[c]
-	others := e.words.count
+	others := e.words.count - e.titles
 	if e.numerals == 0 {
 		others = e.values
 	}
@@ -208,10 +256,10 @@ func (t *Table) guess(c int, e *evidence) error {
 }
 
 // others counts the values that are no numbers.
-func (t *Table) others(rows []Row, c int, n Notation) (bad seen) {
+func (t *Table) others(rows []Row, c int) (bad seen) {
 	for i := range rows {
-		if rows[i].Err == nil && !noNumber(rows[i].Fields[c]) {
-			if _, ok := n.parse(rows[i].Fields[c]); !ok {
+		if rows[i].Err == nil && !t.absent.number(rows[i].Fields[c]) {
+			if _, ok := t.columns[c].number(rows[i].Fields[c]); !ok {
 				bad.add(rows[i].Fields[c], rows[i].Line)
 			}
 		}
@@ -231,12 +279,12 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 	if col.Notation, err = e.notation(file, told, t.format); err != nil {
 		return err
 	}
-	if b := t.others(rows, c, col.Notation); b.count > 0 {
+	if b := t.others(rows, c); b.count > 0 {
 		hint := ""
 		if said && c != t.label {
 			hint = "; kind = \"category\" instead of \"number\" in columns keeps them"
 		}
-		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out%s", col.Name, b.count, e.values, b.at(), hint)
+		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out%s%s", col.Name, b.count, e.values, b.at(), hint, t.absentHint(e))
 	}
 	if n := &col.Notation; n.Unit != "" {
 		text := fmt.Sprintf("column %q: %s %s, such as %s: the number counts", col.Name, values(e.units[n.Unit].count, "has", "have"), n.Unit, e.units[n.Unit].at())
@@ -245,10 +293,7 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		}
 		t.note("%s", text)
 	}
-	if s := e.trailing; s.count > 0 {
-		v, _ := col.parse(s.value)
-		t.note("column %q: %s a minus behind the number, such as %s, which is read as %.10g", col.Name, values(s.count, "has", "have"), s.at(), v)
-	}
+	t.noteMinus(col, e)
 	for _, either := range e.either() {
 		if either.count == 0 || either.mark != "," && either.mark != col.Thousands {
 			continue
@@ -261,6 +306,20 @@ func (t *Table) number(c int, rows []Row, e *evidence, told bool, file Notation)
 		t.note("column %q: %s read with %s, such as %s as %.10g", col.Name, values(either.count, "is", "are"), what, either.at(), v)
 	}
 	return nil
+}
+
+// noteMinus tells of numbers with a minus behind them.
+func (t *Table) noteMinus(col *Column, e *evidence) {
+	s := e.trailing
+	if s.count == 0 {
+		return
+	}
+	v, _ := col.parse(s.value)
+	if 20*s.count >= 19*e.numerals {
+		t.warn("column %q: nearly all numbers have a minus behind them, such as %s, which is read as %.10g: if it stands for something else, take it out of the file", col.Name, s.at(), v)
+		return
+	}
+	t.note("column %q: %s a minus behind the number, such as %s, which is read as %.10g", col.Name, values(s.count, "has", "have"), s.at(), v)
 }
 
 // fixedNumber is number for a column of which all but the notation is known.
@@ -280,8 +339,9 @@ func (t *Table) fixedNumber(c int, rows []Row, e *evidence, told bool, file Nota
 		}
 		return fmt.Errorf("%s in %s, such as %s, and the column has %s: write them so, or take the unit out if the numbers are the same", values(e.units[own].count, "is", "are"), own, e.units[own].at(), want)
 	}
-	if b := t.others(rows, c, col.Notation); b.count > 0 {
-		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out", col.Name, b.count, e.values, b.at())
+	t.noteMinus(col, e)
+	if b := t.others(rows, c); b.count > 0 {
+		t.note("column %q: %d of %d values are no numbers, such as %s: their rows are left out%s", col.Name, b.count, e.values, b.at(), t.absentHint(e))
 	}
 	return nil
 }
@@ -292,7 +352,7 @@ func (t *Table) known(rows []Row, at int) error {
 	numbers := c.numbers()
 	var first seen
 	for i := range rows {
-		if rows[i].Err != nil || isMissing(rows[i].Fields[at]) {
+		if rows[i].Err != nil || t.absent.any(rows[i].Fields[at]) {
 			continue
 		}
 		if _, ok := numbers[rows[i].Fields[at]]; !ok && (first.count == 0 || rows[i].Fields[at] == first.value) {
@@ -336,10 +396,10 @@ func (e *evidence) first() string {
 	return "unknown"
 }
 
-func (c *Column) findCategories(rows []Row, at int) error {
+func (c *Column) findCategories(rows []Row, at int, missing absent) error {
 	found := map[string]bool{}
 	for _, r := range rows {
-		if r.Err != nil || isMissing(r.Fields[at]) || found[r.Fields[at]] {
+		if r.Err != nil || missing.any(r.Fields[at]) || found[r.Fields[at]] {
 			continue
 		}
 		if len(found) == maxCategories {
@@ -420,8 +480,8 @@ func (t *Table) noteClasses() {
 	}
 	var rare []string
 	for i, name := range names {
-		if noNumber(name) {
-			t.note("column %q: %.40q is taken for a class, of %s: if it stands for a missing value, leave the field empty, and its row is left out", t.columns[t.label].Name, name, count(rows[i], "row"))
+		if standsIn(name) {
+			t.note("column %q: %.40q is taken for a class, of %s: if it stands for a missing value, %s in [data.csv] leaves its rows out", t.columns[t.label].Name, name, count(rows[i], "row"), missingKey(t.cfg.Missing, []string{name}))
 		}
 		if rows[i] < rareClass {
 			rare = append(rare, fmt.Sprintf("%.40q (%s)", name, count(rows[i], "row")))

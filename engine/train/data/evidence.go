@@ -33,9 +33,11 @@ type evidence struct {
 	bare            seen // numerals without a unit
 	marks, units    map[string]*seen
 	noNumber, dates seen
-	trailing        seen // numerals with their minus behind them
-	minus           bool // whole ones among them are numbers too
-	words           seen // that are neither numerals nor stand for missing ones
+	trailing        seen           // numerals with their minus behind them
+	minus           bool           // whole ones among them are numbers too
+	words           seen           // that are neither numerals nor stand for missing ones
+	titles          int            // of totals, among them
+	texts           map[string]int // likewise those without digits, which may stand for missing values
 	// measures are words that are numbers in a unit other than a currency or %; if most values are
 	// in one of them, these are numerals.
 	measures map[string]*seen
@@ -55,24 +57,27 @@ func (e *evidence) either() [2]marked { return [2]marked{{".", e.orPoint}, {",",
 var dates = regexp.MustCompile(`^(\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})|\d{4}[./-]\d{1,2}[./-]\d{1,2})([T ,]+\d{1,2}:\d{2}.*)?$`)
 
 func newEvidence() *evidence {
-	return &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}}
+	return &evidence{marks: map[string]*seen{}, units: map[string]*seen{}, measures: map[string]*seen{}, distinct: map[string]bool{}, texts: map[string]int{}}
 }
 
-// weigh looks at all values of a column.
-func weigh(rows []Row, c int) *evidence {
-	e := look(rows, c, Notation{})
-	if unit := e.measure(); unit != "" {
-		return look(rows, c, Notation{Unit: unit})
+// weigh looks at all values of a column. unit is that of its name.
+func weigh(rows []Row, c int, unit string, missing absent) *evidence {
+	e := look(rows, c, Notation{}, missing)
+	if e.measures[unit] == nil {
+		unit = e.measure()
+	}
+	if unit != "" {
+		return look(rows, c, Notation{Unit: unit}, missing)
 	}
 	return e
 }
 
 // look takes numbers in a unit for numerals, if that is no currency or %, which always are.
-func look(rows []Row, c int, in Notation) *evidence {
+func look(rows []Row, c int, in Notation, missing absent) *evidence {
 	e := newEvidence()
 	var open []int // rows with a number such as 12-
 	for i := range rows {
-		if rows[i].Err != nil || isMissing(rows[i].Fields[c]) {
+		if rows[i].Err != nil || missing.any(rows[i].Fields[c]) {
 			continue
 		}
 		s, line := rows[i].Fields[c], rows[i].Line
@@ -101,6 +106,12 @@ func look(rows []Row, c int, in Notation) *evidence {
 		}
 		if e.words.add(s, line); dates.MatchString(s) {
 			e.dates.add(s, line)
+		}
+		if !strings.ContainsAny(s, "0123456789") && len(s) <= maxMissingBytes && (e.texts[s] > 0 || len(e.texts) < maxMissing) {
+			e.texts[s]++
+		}
+		if alone, _ := titleOf(s); alone != noTitle {
+			e.titles++
 		}
 		if unit := measure(s); unit != "" && (e.measures[unit] != nil || len(e.measures) < maxCategories) {
 			tally(e.measures, unit, s, line)

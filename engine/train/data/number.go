@@ -2,6 +2,7 @@ package data
 
 import (
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -87,6 +88,29 @@ func unitOf(s string) (unit string, size int) {
 	return "", 0
 }
 
+// namedUnit is a unit at the end of the name of a column: in brackets, or behind a comma or "in".
+var namedUnit = regexp.MustCompile(`(?:[(\[]\s*(?:in\s+)?([^\s()\[\]]+)\s*[)\]]|[\s,]in\s+(\S+)|,\s*([^\s,]+))$`)
+
+// unitOfName returns the unit in the name of a column, such as m² of "Fläche (m²)" or € of "Miete in
+// €/Monat", "" if there is none.
+func unitOfName(name string) string {
+	m := namedUnit.FindStringSubmatch(name)
+	if m == nil {
+		return ""
+	}
+	text := m[1] + m[2] + m[3]
+	if unit, size := unitOf(text); unit != "" {
+		if size == len(text) || text[size] == '/' {
+			return unit
+		}
+		return ""
+	}
+	if measure("1"+text) == text {
+		return text
+	}
+	return ""
+}
+
 // sameUnit reports whether a number in a unit belongs into a column in another. The unit of a
 // column may be written as older programs kept it.
 func (n Notation) sameUnit(unit string) bool {
@@ -110,7 +134,8 @@ func parseNumeral(s string) (n numeral, ok bool) {
 		}
 		end = i + utf8.RuneLen(r)
 	}
-	mantissa, rest := clean(s[:end]), s[end:]
+	mantissa, rest, mark := noCents(clean(s[:end]), s[end:])
+	signed = signed || mark != "" // no minus comes behind it
 	if strings.HasPrefix(rest, "e") || strings.HasPrefix(rest, "E") {
 		digits := 1
 		if len(rest) > 1 && (rest[1] == '+' || rest[1] == '-') {
@@ -128,7 +153,40 @@ func parseNumeral(s string) (n numeral, ok bool) {
 	if unit, size := unitOf(rest); n.unit == "" && unit != "" {
 		n.unit, rest = unit, n.minus(clean(rest[size:]), signed)
 	}
-	return n, rest == "" && n.group(mantissa)
+	return n, rest == "" && n.group(mantissa) && (mark != "." || n.even())
+}
+
+// noCents takes off what people write behind an amount in place of its cents, as in 5,- and 5.– and
+// 5,--: no minus. mark is what stands before that, . or , or nothing if there is no such thing. A
+// comma stays, for decimals that are none.
+func noCents(mantissa, rest string) (amount, after, mark string) {
+	if !strings.HasSuffix(mantissa, ",") && !strings.HasSuffix(mantissa, ".") {
+		return mantissa, rest, ""
+	}
+	after = rest
+	for range 2 {
+		if r, size := utf8.DecodeRuneInString(after); r == '-' || r == '–' || r == '—' || r == '−' {
+			after = after[size:]
+		}
+	}
+	if len(after) == len(rest) {
+		return mantissa, rest, ""
+	}
+	last := len(mantissa) - 1
+	if amount, mark = clean(mantissa[:last]), mantissa[last:]; mark == "," {
+		amount += mark
+	}
+	return amount, after, mark
+}
+
+// even settles a number without cents: what stands in it is between thousands, as in 1.337.–, and
+// not before decimals.
+func (n *numeral) even() bool {
+	if n.either != "" {
+		n.thousands, n.whole = n.either, n.whole+n.decimals
+		n.either, n.decimals = "", ""
+	}
+	return n.decimal == ""
 }
 
 // minus takes a minus that is behind the number off the beginning of s, if there is no sign yet.
@@ -280,15 +338,26 @@ func (n Notation) number(s string) (float64, bool) {
 	return n.parse(s)
 }
 
-// loose returns a number in any unit, with whatever stands between its thousands.
-func (n Notation) loose(s string) (float64, bool) {
+// loose returns a number in any unit, with whatever stands between its thousands, and half a unit of
+// its last digit. One with an exponent is taken for exact, as programs write it.
+func (n Notation) loose(s string) (number shown, ok bool) {
 	s = withoutMeasure(s)
 	v, _ := parseNumeral(s)
 	n.Unit, n.Thousands, n.TrailingMinus = v.unit, v.thousands, true
 	if v.either != n.decimal() && v.either != "" {
 		n.Thousands = v.either
 	}
-	return n.parse(s)
+	if number.value, ok = n.parse(s); !ok {
+		return number, false
+	}
+	digits := 0
+	if v.decimal != "" || v.either == n.decimal() {
+		digits = len(v.decimals)
+	}
+	if v.exponent == "" {
+		number.half = 0.5 * math.Pow10(-digits)
+	}
+	return number, true
 }
 
 // withoutMeasure takes a unit that is no currency or % off the end of a number.
@@ -339,33 +408,4 @@ func (n Notation) rewrite(s string) (text string, ok bool) {
 func float(s string) (float64, bool) {
 	v, err := strconv.ParseFloat(s, 64)
 	return v, err == nil && math.Abs(v) <= math.MaxFloat32 // not NaN either
-}
-
-// isMissing reports whether a value is missing, in a column of any kind: what pandas takes
-// for missing (STR_NA_VALUES of pandas 3.1), and a question mark.
-func isMissing(s string) bool {
-	switch s {
-	case "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-		"NULL", "NaN", "None", "n/a", "nan", "null", "?":
-		return true
-	}
-	return false
-}
-
-// noNumber reports whether a value stands for a missing one in a column of numbers: what
-// people write there, what spreadsheets do, and infinity, from which nothing can be learned.
-func noNumber(s string) bool {
-	if isMissing(s) {
-		return true
-	}
-	if len(s) > 16 {
-		return false
-	}
-	switch strings.ReplaceAll(strings.ToLower(s), " ", "") {
-	case "-", "--", "---", "–", "—", ".", "..", "...", "/", "na", "n/a", "n.a.", "n.a", "n/a.", "nan", "null", "nil", "none", "k.a.", "#nv", "#n/v",
-		"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "∞", "-∞",
-		"#div/0!", "#value!", "#wert!", "#ref!", "#bezug!", "#num!", "#zahl!", "#name?", "#null!":
-		return true
-	}
-	return false
 }

@@ -14,15 +14,18 @@ type Rows struct {
 	numbers []map[string]int
 	fill    bool
 	format  Format
+	missing []string
+	absent  absent
 	width   int
 }
 
 // NewRows returns Rows of input columns, which are of the kinds Number and Category. With
 // fill a missing value counts as it does with [TableConfig.FillMissing], else it is an error.
-// format is how the file was written that the columns are from, empty if that is not known.
-func NewRows(columns []Column, fill bool, format Format) (*Rows, error) {
-	r := &Rows{columns: columns, fill: fill, format: format}
-	if err := format.check(); err != nil {
+// format is how the file was written that the columns are from, empty if that is not known, and
+// missing are the words that stood for missing values in it, beside those that are built in.
+func NewRows(columns []Column, fill bool, format Format, missing ...string) (*Rows, error) {
+	r := &Rows{columns: columns, fill: fill, format: format, missing: missing, absent: newAbsent(missing)}
+	if err := errors.Join(format.check(), CheckMissing(missing)); err != nil {
 		return nil, err
 	}
 	if len(columns) == 0 || len(columns) > maxColumns {
@@ -81,19 +84,35 @@ func (r *Rows) Numeric(i int) bool { return r.columns[i].Kind == Number }
 // Categories returns the values of column i, none of one with numbers.
 func (r *Rows) Categories(i int) []string { return r.columns[i].Categories }
 
+// Missing returns the words for missing values that are not built in.
+func (r *Rows) Missing() []string { return r.missing }
+
 // Written returns in which encoding the file was that the columns are from, what separated its
-// fields, and what stands before the decimals of numbers: empty what is not known, or differs.
-func (r *Rows) Written() (encoding, separator, decimal string) {
+// fields, and what stands before the decimals of numbers and between their thousands: empty what is
+// not known, or differs, or what no number has.
+func (r *Rows) Written() (encoding, separator, decimal, thousands string) {
+	encoding, separator = r.format.Encoding, r.format.Separator
 	for i := range r.columns {
-		switch c := &r.columns[i]; {
-		case c.Kind != Number || c.decimal() == decimal:
-		case decimal != "":
-			return r.format.Encoding, r.format.Separator, ""
-		default:
-			decimal = c.decimal()
+		c := &r.columns[i]
+		if c.Kind != Number {
+			continue
 		}
+		if decimal != "" && decimal != c.decimal() {
+			return encoding, separator, "", ""
+		}
+		decimal = c.decimal()
 	}
-	return r.format.Encoding, r.format.Separator, decimal
+	for i := range r.columns {
+		c := &r.columns[i]
+		if c.Thousands == "" {
+			continue
+		}
+		if thousands != "" && thousands != c.Thousands {
+			return encoding, separator, decimal, ""
+		}
+		thousands = c.Thousands
+	}
+	return encoding, separator, decimal, thousands
 }
 
 // Width returns the number of inputs of a row.
@@ -109,7 +128,7 @@ func (r *Rows) Inputs(dst []float32, fields []string, plain []bool, decimal, tho
 		return fmt.Errorf("%d values, want %d", len(fields), len(r.columns))
 	}
 	for i := range r.columns {
-		c, s := &r.columns[i], clean(fields[i])
+		c, s, set := &r.columns[i], clean(fields[i]), ""
 		switch {
 		case i < len(plain) && plain[i] && c.Notation != (Notation{}):
 			column := *c
@@ -118,14 +137,14 @@ func (r *Rows) Inputs(dst []float32, fields []string, plain []bool, decimal, tho
 		case decimal != "" && c.Kind == Number && (i >= len(plain) || !plain[i]):
 			column := *c
 			column.Decimal, column.Thousands = strings.TrimPrefix(decimal, "."), strings.TrimPrefix(thousands, NoThousands)
-			c = &column
+			c, set = &column, decimal
 		}
-		v, err := c.value(s, r.numbers[i])
+		v, err := c.value(s, r.numbers[i], r.absent, set)
 		if err != nil {
 			return err
 		}
 		if math.IsNaN(v) && !r.fill {
-			return c.refuse(s)
+			return c.refuse(s, r.absent)
 		}
 		c.input(dst[:c.width()], v)
 		dst = dst[c.width():]
@@ -138,7 +157,7 @@ func (r *Rows) Inputs(dst []float32, fields []string, plain []bool, decimal, tho
 func (r *Rows) Unknown(i int, field string) bool {
 	s := clean(field)
 	_, known := r.numbers[i][s]
-	return r.columns[i].Kind == Category && !known && !isMissing(s)
+	return r.columns[i].Kind == Category && !known && !r.absent.any(s)
 }
 
 // FarDeviations is how many standard deviations from the mean of training a number is far.
@@ -162,14 +181,14 @@ func (r *Rows) Far(inputs []float32) (columns []int) {
 func (r *Rows) Moments(i int) (mean, std float64) { return r.columns[i].Mean, r.columns[i].Std }
 
 // refuse says what a column takes instead of s.
-func (c *Column) refuse(s string) error {
+func (c *Column) refuse(s string, missing absent) error {
 	const shown, fill = 10, "or train the model with missing = \"fill\", which takes such rows"
 	switch {
 	case c.Kind == Number && s != "":
 		return c.refused("a value is missing (%.40q stands for none): give a number, %s", s, fill)
 	case c.Kind == Number:
 		return c.refused("a value is missing: give a number, %s", fill)
-	case isMissing(s):
+	case missing.any(s):
 		return c.refused("a value is missing: give a category, %s", fill)
 	}
 	list := strings.Join(c.Categories[:min(shown, len(c.Categories))], ", ")

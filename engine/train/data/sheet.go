@@ -66,6 +66,16 @@ type Row struct {
 	// Text is the line of one that cannot, without its end.
 	Raw  []string
 	Text string
+
+	all []string // fields of all columns, if Fields are some of them
+}
+
+// whole returns the fields of all columns of the file.
+func (r *Row) whole() []string {
+	if r.all != nil {
+		return r.all
+	}
+	return r.Fields
 }
 
 // SheetConfig says how a file of separated values is read.
@@ -99,12 +109,13 @@ type Sheet struct {
 	raw    bool
 	in     *csv.Reader
 	read   *recorder // below in; nil without raw
-	limit  *capped // below in, of a row
-	most   int64   // bytes of a row
-	before int     // lines of the file above what in reads
-	line   int     // of the header
-	titles string  // what to do about lines above the header, if it seems to be another line
-	places []int   // of the columns in the file, if some were left out
+	limit  *capped   // below in, of a row
+	most   int64     // bytes of a row
+	before int       // lines of the file above what in reads
+	line   int       // of the header
+	titles string    // what to do about lines above the header, if it seems to be another line
+	places []int     // of the columns in the file, if some were left out
+	whole  []string  // names of all columns, if Header has some of them
 }
 
 // capped is a reader that fails beyond a number of bytes.

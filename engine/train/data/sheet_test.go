@@ -296,7 +296,7 @@ func TestColumnNotes(t *testing.T) {
 		{"a rare class", "b,a,y\n" + strings.Repeat("1,2,k\n", 30) + "1,2,l\n", data.Number, `column "y": fewer than 10 rows of "l" (1 row): a model hardly learns such a class`},
 		{"a class of missing values", "b,a,y\n1,2,k\n1,3,n.a.\n1,5,k\n", data.Number, `column "y": "n.a." is taken for a class, of 1 row`},
 		{"a unit", "b,a,y\n1,750 m²,k\n1,120 m²,k\n1,-,k\n1,80,l\n", data.Number, `column "a": 2 values have m², such as "750 m²" in line 2: the number counts`},
-		{"stand-ins", "b,a,y\n1,Gas,k\n1,-,k\n1,n.a.,l\n1,Gas,l\n", data.Category, `column "a": "-" and "n.a." are taken as categories: if they stand for missing values, leave the fields empty, and missing = "fill" in [data.csv] keeps their rows`},
+		{"stand-ins", "b,a,y\n1,Gas,k\n1,-,k\n1,n.a.,l\n1,Gas,l\n", data.Category, `column "a": "-" and "n.a." are taken as categories: if they stand for missing values, missing_values = ["-", "n.a."] in [data.csv] says so, and missing = "fill" keeps their rows`},
 		{"a stand-in", "b,a,y\n1,Gas,k\n1,k.A.,k\n1,Holz,l\n", data.Category, `column "a": "k.A." is taken as a category: if it stands for missing values`},
 		{"one is missing", "b,a,y\n1,2,k\n1,,k\n1,5,k\n", data.Number, `1 value is missing or unknown, the first in line 3 ("" once): its row is left out`},
 		{"few kinds", "b,a,y\n1,1,k\n1,2,l\n1,3+,k\n", data.Category, "2 of 3 values are numbers; it is taken for one of 3 categories"},

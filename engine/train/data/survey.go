@@ -5,11 +5,15 @@ import "strings"
 // Survey finds out how the numbers of a file are written whose columns are known from
 // another one: as they are there unless they can only be read in another way. One goroutine
 // uses it.
-type Survey struct{ columns []*evidence }
+type Survey struct {
+	columns []*evidence
+	absent  absent
+}
 
-// NewSurvey returns a survey of so many columns of numbers.
-func NewSurvey(columns int) *Survey {
-	s := &Survey{}
+// NewSurvey returns a survey of so many columns of numbers. missing are words for missing values
+// beside those that are built in.
+func NewSurvey(columns int, missing ...string) *Survey {
+	s := &Survey{absent: newAbsent(missing)}
 	for range columns {
 		s.columns = append(s.columns, newEvidence())
 	}
@@ -19,13 +23,19 @@ func NewSurvey(columns int) *Survey {
 // Add looks at a value of a column, in a line of the file.
 func (s *Survey) Add(column int, field string, line int) {
 	e := s.columns[column]
-	if field = clean(field); noNumber(field) {
+	if field = clean(field); s.absent.number(field) {
 		return
 	}
 	e.values++
 	if n, ok := parseNumeral(withoutMeasure(field)); ok {
 		e.numeral(n, strings.Clone(field), line)
 	}
+}
+
+// Minus tells of a column of which nearly all numbers have a minus behind them, with the first.
+func (s *Survey) Minus(column int) (example string, all bool) {
+	e := s.columns[column]
+	return e.trailing.at(), e.trailing.count > 0 && 20*e.trailing.count >= 19*e.numerals
 }
 
 // Decimal tells what stands before the decimals of a column, "." or ",", "" if its numbers do not

@@ -101,6 +101,9 @@ type TableConfig struct {
 	// (0 once standardised), a category as none of them. Otherwise such rows are left out,
 	// as are those without a label in any case.
 	FillMissing bool
+	// Missing are words that stand for missing values, beside those that are built in. Capitals and
+	// blanks in them do not count.
+	Missing []string
 	// MaxBytes bounds the file; 0 stands for DefaultMaxTableBytes. It is held in memory
 	// while it is read, afterwards each field takes 8 bytes and each token 4.
 	MaxBytes int64
@@ -117,8 +120,11 @@ type TableConfig struct {
 type Table struct {
 	cfg     TableConfig
 	columns []Column
-	label   int // index of its column
-	text    int // index of the Sentence, -1 if there is none
+	label   int   // index of its column
+	text    int   // index of the Sentence, -1 if there is none
+	open    []int // columns of which nobody said what they are
+	own     []int // columns whose categories are those of the file
+	absent  absent
 
 	rows    int
 	cells   []float64 // (rows, columns): a number or the index of a category, NaN if missing
@@ -139,7 +145,10 @@ var _ Digester = (*Table)(nil)
 // another number of fields than the first one, a number that is none, or no label are left
 // out, see [Table.Bad].
 func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
-	t := &Table{cfg: cfg}
+	t := &Table{cfg: cfg, absent: newAbsent(cfg.Missing)}
+	if err := CheckMissing(cfg.Missing); err != nil {
+		return nil, fmt.Errorf("table %s: %w", name, err)
+	}
 	sheet, err := ReadSheet(r, SheetConfig{Format: cfg.Format, Want: t.wanted(), Skip: cfg.Skip, MaxBytes: cfg.MaxBytes})
 	if err == nil && len(sheet.Rows) == 0 {
 		err = fmt.Errorf("%w: there is no row below the names of the columns", ErrNoSamples)
@@ -151,6 +160,7 @@ func ReadTable(r io.Reader, name string, cfg TableConfig) (*Table, error) {
 		err = t.leaveOutTotals(sheet)
 	}
 	if err == nil {
+		t.leaveOutCounters(sheet.Rows, t.open)
 		err = t.convert(sheet.Rows, name)
 	}
 	if err != nil {

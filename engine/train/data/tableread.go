@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 )
@@ -33,6 +34,9 @@ func (t *Table) convert(rows []Row, name string) error {
 		}
 		r.Fields = nil
 	}
+	for _, c := range t.own {
+		t.noteStandIns(c, words)
+	}
 	t.noteMissing(words)
 	t.noteClasses()
 	t.noteFar(lines)
@@ -49,69 +53,87 @@ func (t *Table) convert(rows []Row, name string) error {
 	return nil
 }
 
-// fill converts the fields of a row, or says why it cannot be used.
+// fill converts the fields of a row, or says why it cannot be used. Missing values of a row that
+// cannot be used for another reason do not count.
 func (t *Table) fill(row []float64, r *Row, numbers, words []map[string]int) error {
 	fields := r.Fields
-	var first error
-	note := func(err error) {
-		if first == nil {
-			first = err
-		}
-	}
+	var first, missing error
+	var absent []int // columns
 	for c := range t.columns {
 		col := &t.columns[c]
 		if col.Kind == Ignore {
 			continue
 		}
-		v, err := col.value(fields[c], numbers[c])
-		if err != nil {
-			note(err)
+		v, err := col.value(fields[c], numbers[c], t.absent, "")
+		if err != nil && first == nil {
+			first = err
+		}
+		if row[c] = v; err != nil || !math.IsNaN(v) {
 			continue
 		}
-		if math.IsNaN(v) {
-			if t.missing[c]++; words[c] == nil {
-				words[c] = map[string]int{}
-				t.firstMissing[c] = r.Line
-			}
-			if len(words[c]) < maxCategories || words[c][fields[c]] > 0 {
-				words[c][fields[c]]++
-			}
-			if c == t.label || !t.cfg.FillMissing || col.Kind == Sentence {
-				note(col.missing(fields[c]))
-			}
+		absent = append(absent, c)
+		if missing == nil && (c == t.label || !t.cfg.FillMissing || col.Kind == Sentence) {
+			missing = col.missing(fields[c])
 		}
-		row[c] = v
 	}
-	return first
+	if first != nil {
+		return first
+	}
+	for _, c := range absent {
+		if t.missing[c]++; words[c] == nil {
+			words[c] = map[string]int{}
+			t.firstMissing[c] = r.Line
+		}
+		if len(words[c]) < maxCategories || words[c][fields[c]] > 0 {
+			words[c][fields[c]]++
+		}
+	}
+	return missing
 }
 
 // value returns a number, the number of a category or, of a text, 0; NaN if the value is
 // missing or no category. A category of a model may be one of the words for missing values
 // that were none when it was made.
-func (c *Column) value(s string, numbers map[string]int) (float64, error) {
+// Where the request says what stands before the decimals, that is set.
+func (c *Column) value(s string, numbers map[string]int, missing absent, set string) (float64, error) {
 	i, known := numbers[s]
 	switch {
 	case c.Kind == Category && known:
 		return float64(i), nil
-	case c.Kind == Category, isMissing(s), c.Kind == Number && noNumber(s):
+	case c.Kind == Category, missing.any(s), c.Kind == Number && noNumber(s):
 		return math.NaN(), nil
 	case c.Kind != Number:
 		return 0, nil
 	}
-	v, ok := c.parse(s)
+	v, ok := c.number(s)
 	if !ok {
-		return 0, c.refused("%.40q is not a number%s", s, c.hint(s))
+		return 0, c.refused("%.40q is not a number%s", s, c.hint(s, set))
 	}
 	return v, nil
 }
 
+// number returns a number of the column. In one without a unit it may be in that of its name.
+func (c *Column) number(s string) (float64, bool) {
+	v, ok := c.parse(s)
+	if !ok && c.Unit == "" {
+		if n := c.Notation; unitOfName(c.Name) != "" {
+			n.Unit = unitOfName(c.Name)
+			return n.parse(s)
+		}
+	}
+	return v, ok
+}
+
 // hint says why a number is none here.
-func (c *Column) hint(s string) string {
+func (c *Column) hint(s, set string) string {
 	n, ok := parseNumeral(s)
 	_, here := c.rewrite(s)
+	own := cmp.Or(c.Unit, unitOfName(c.Name))
 	switch unit := measure(s); {
-	case !ok && unit != "" && c.Unit != "":
-		return fmt.Sprintf(": it is in %s, and the column in %s", unit, c.Unit)
+	case !ok && unit != "" && own != "" && own != unit:
+		return fmt.Sprintf(": it is in %s, and the column in %s", unit, own)
+	case !ok && unit != "" && own != "":
+		return c.hint(Notation{Unit: unit}.without(s), set)
 	case !ok && unit != "":
 		return fmt.Sprintf(": it is in %s, and the column has no unit", unit)
 	case !ok:
@@ -120,14 +142,19 @@ func (c *Column) hint(s string) string {
 		return fmt.Sprintf(" of -%.2g to %.2[1]g, which are those of 32 bits", math.MaxFloat32)
 	case n.trailing && !n.amount() && !c.TrailingMinus:
 		return fmt.Sprintf(": its minus is behind it, which not only numbers have: write -%s if it is one", n.whole)
-	case n.unit != "" && !c.sameUnit(n.unit) && c.Unit != "":
-		return ": the column is in " + c.Unit
-	case n.unit != "" && !c.sameUnit(n.unit):
+	case n.unit != "" && !(Notation{Unit: own}).sameUnit(n.unit) && own != "":
+		return ": the column is in " + own
+	case n.unit != "" && own == "":
 		return ": the column has no unit"
-	case c.Decimal == ",":
-		return " with a decimal comma, as the column has: write " + n.as(",")
 	}
-	return " with a decimal point, as the column has: write " + n.as(".")
+	mark := "point"
+	if c.Decimal == "," {
+		mark = "comma"
+	}
+	if set != "" {
+		return fmt.Sprintf(" with a decimal %s, as decimal = %q of the request says: write %s, or take decimal out of it where numbers are as in training", mark, set, n.as(c.decimal()))
+	}
+	return fmt.Sprintf(" with a decimal %s, as the column has: write %s", mark, n.as(c.decimal()))
 }
 
 func (c *Column) missing(s string) error {

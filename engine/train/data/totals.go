@@ -12,60 +12,60 @@ import (
 // Bounds of what is taken for a total.
 const (
 	totalShare    = 4       // one row in so many may be a total
+	titleShare    = 20      // one row in so many may have the same title
 	totalRows     = 3       // a total is the sum of so many rows at least
 	fullTotalRows = 5       // likewise where no input is missing
 	totalError    = 1e-9    // of a sum, relative to that of the magnitudes: rounding of float64
+	roundingShare = 1e-3    // of a sum, by which it may be off where numbers are rounded
+	meansByChance = 1e-3    // rows of a table that may have the means of their columns by chance
 	totalWords    = 1 << 16 // words of a column that are counted
 )
 
 // A Total is a row that is the total of others, by the line where it begins.
 type Total struct {
 	Line int
-	Sums int   // numbers that are the sums of their columns; 0: it has no inputs
+	// Told is whether more than missing inputs tell it: numbers that are the sums or the means of
+	// their columns, or its title.
+	Told bool
 	Err  error // why it is taken for one
 }
 
 // Totals finds the rows of a table that are totals of others and no samples, as they stand below a
 // table or its parts:
 //   - rows of which all inputs are missing, or all but a word that no other row has;
-//   - rows whose numbers are each the sum of their column, with no input but such a word beside
-//     them. At least one other input is missing, or two numbers are sums.
+//   - rows whose numbers are each the sum of their column, or each the mean, with no input but such
+//     a word beside them. At least one other input is missing, or two numbers are sums. Numbers are
+//     as the table shows them, so that sums may be off by what rounding makes of them;
+//   - rows with a title such as Total, in a column of numbers or dates, or in the first field that
+//     is filled of a row that lacks inputs and has no other word.
 //
-// From the former nothing is to be learned, the latter are far from all samples. Every row is given
+// From the first nothing is to be learned, the others are far from all samples. Every row is given
 // to Count first, then to Add. One goroutine uses it.
 type Totals struct {
 	columns []Column
 	label   int
+	missing absent
+	titles  *titles
 	words   []map[string]int // rows by the word that they have, by column
 	known   []map[string]int // categories of another file, by column
-	numbers []float64        // of the row that is added, NaN without
+	numbers []shown          // of the row that is added
 
-	rows  int
-	above section // all rows but totals
-	part  section // those since the last total
-	found []Total
+	counted, rows int     // given to Count and to Add
+	above         section // all rows but totals
+	part          section // those since the last total
+	found         []Total
 	// open are the numbers of the last row, if that is a total as long as no other row comes.
-	open []float64
+	open []shown
 }
 
-// section is the sums of some rows.
-type section struct {
-	rows int
-	sums []runningSum // by column
-}
-
-// runningSum is the sum of a column.
-type runningSum struct {
-	sum, size float64 // size is the sum of the magnitudes
-	terms     int     // that are not 0
-}
-
-// NewTotals returns a Totals of rows with such columns, which it keeps: until the first Add the
-// caller may set their notation. label is the column that is predicted, -1 if it is not among them.
+// NewTotals returns a Totals of rows of a file with such columns, all that it has, in its order. It
+// keeps them: until the first Add the caller may set their notation. Of those that are no inputs
+// the kind is Ignore. label is the column that is predicted, -1 if it is not among them.
 // Categories that columns have are known from another file: a row with one of them is no total.
-func NewTotals(columns []Column, label int) *Totals {
+// missing are words for missing values beside those that are built in.
+func NewTotals(columns []Column, label int, missing ...string) *Totals {
 	n := len(columns)
-	t := &Totals{columns: columns, label: label, numbers: make([]float64, n), above: section{sums: make([]runningSum, n)}, part: section{sums: make([]runningSum, n)}}
+	t := &Totals{columns: columns, label: label, missing: newAbsent(missing), titles: newTitles(n), numbers: make([]shown, n), above: newSection(n), part: newSection(n)}
 	for i := range columns {
 		t.words = append(t.words, map[string]int{})
 		t.known = append(t.known, columns[i].numbers())
@@ -77,15 +77,17 @@ func NewTotals(columns []Column, label int) *Totals {
 func (t *Totals) word(c int, s string) bool {
 	switch t.columns[c].Kind {
 	case Category:
-		return !isMissing(s)
+		return !t.missing.any(s)
 	case Number:
-		return !noNumber(s) && !numeric(s)
+		return !t.missing.number(s) && !numeric(s)
 	}
 	return false
 }
 
 // Count looks at the words of a row, whose fields are without blanks around them.
 func (t *Totals) Count(fields []string) {
+	t.counted++
+	t.titles.count(fields, t.missing)
 	for c, s := range fields {
 		if c == t.label || !t.word(c, s) {
 			continue
@@ -99,10 +101,10 @@ func (t *Totals) Count(fields []string) {
 // Add looks at a row for totals.
 func (t *Totals) Add(line int, fields []string) {
 	t.rows++
-	switch sums, open, err := t.total(fields); {
+	switch told, open, err := t.total(fields); {
 	case err != nil:
-		t.found = append(t.found, Total{line, sums, err})
-		t.part = section{sums: make([]runningSum, len(t.columns))}
+		t.found = append(t.found, Total{line, told, err})
+		t.part = newSection(len(t.columns))
 		if t.open = nil; open {
 			t.open = slices.Clone(t.numbers)
 		}
@@ -121,91 +123,101 @@ func (t *Totals) Found() (list []Total, few bool) {
 	return t.found, totalShare*len(t.found) <= t.rows
 }
 
-// total says why a row is a total, nil if it is none, and how many of its numbers are sums. It is
-// open if it is one only at the end of the table.
-func (t *Totals) total(fields []string) (sums int, open bool, err error) {
-	name, words, missing, given := -1, 0, 0, 0
-	other := false // there is what no total has
+// contents are what a row has in its columns.
+type contents struct {
+	name           int // a column with a word, -1 if none has one
+	words          int
+	missing, given int  // inputs that are missing, and numbers
+	other          bool // there is what no total has
+	text           bool // of the kind Sentence
+}
+
+// read looks at the fields of a row.
+func (t *Totals) read(fields []string) (r contents) {
+	r.name = -1
 	for c, s := range fields {
 		kind := t.columns[c].Kind
-		t.numbers[c] = math.NaN()
-		if kind == Number && !noNumber(s) {
+		t.numbers[c] = shown{value: math.NaN()}
+		if kind == Number && !t.missing.number(s) {
 			if v, ok := t.columns[c].loose(s); ok {
 				t.numbers[c] = v
 			}
 		}
 		switch {
 		case kind == Ignore || c == t.label:
-		case !math.IsNaN(t.numbers[c]):
-			given++
-		case kind == Sentence, kind == Number && !noNumber(s) && numeric(s): // written in another way
-			other = true
+		case !math.IsNaN(t.numbers[c].value):
+			r.given++
+		case kind == Sentence:
+			r.other, r.text = true, r.text || !t.missing.any(s)
+		case kind == Number && !t.missing.number(s) && numeric(s): // written in another way
+			r.other = true
 		case t.word(c, s):
 			_, known := t.known[c][s]
-			name, words, other = c, words+1, other || known
+			r.name, r.words, r.other = c, r.words+1, r.other || known
 		default:
-			missing++
+			r.missing++
 		}
 	}
-	if other || words > 1 || words == 1 && t.words[name][fields[name]] != 1 {
-		return 0, false, nil
+	return r
+}
+
+// total says why a row is a total, nil if it is none, and whether more than missing inputs tell
+// it. It is open if it is one only at the end of the table.
+func (t *Totals) total(fields []string) (told, open bool, err error) {
+	r := t.read(fields)
+	at, title, sure := t.titles.titled(fields, t.missing)
+	called := sure && !r.text
+	if at >= 0 && !sure { // a word of a category, or of a column that is no input
+		_, known := t.known[at][fields[at]]
+		often := t.words[at][fields[at]]
+		called = at != t.label && !known && !r.other && r.words <= 1 && (r.name < 0 || r.name == at) && (often <= 1 || titleShare*often <= t.counted)
+	}
+	if !called && (r.other || r.words > 1 || r.words == 1 && t.words[r.name][fields[r.name]] != 1) {
+		return false, false, nil
 	}
 	switch {
-	case given > 0 || missing == 0:
-	case words == 0:
-		return 0, false, errors.New("all inputs are missing: is it a sum?")
-	case missing > 1:
-		return 0, false, fmt.Errorf("all inputs are missing but %.40q, which no other row has: is it a sum?", fields[name])
+	case r.given > 0 || r.missing == 0:
+	case r.words == 0:
+		return called, false, errors.New("all inputs are missing: is it a sum?")
+	case r.words == 1 && r.missing > 1 && t.words[r.name][fields[r.name]] == 1:
+		return called, false, fmt.Errorf("all inputs are missing but %.40q, which no other row has: is it a sum?", fields[r.name])
 	}
-	sums = max(t.above.totalled(t.numbers, missing), t.part.totalled(t.numbers, missing))
+	sums := max(t.above.totalled(t.numbers, r.missing, called), t.part.totalled(t.numbers, r.missing, called))
+	means, which, ends := 0, "", 0
+	if called && (sure || r.missing > 0) { // a firm may have the largest of all
+		which, ends = t.above.extreme(t.numbers)
+	}
+	if sums == 0 {
+		means = max(t.above.averaged(t.numbers, called), t.part.averaged(t.numbers, called))
+	}
 	switch {
 	case sums == 1:
 		err = errors.New("its number is the sum of its column: is it a total?")
 	case sums > 1:
 		err = fmt.Errorf("its %d numbers are the sums of their columns: is it a total?", sums)
+	case means == 1:
+		err = errors.New("its number is the mean of its column: is it a row of means?")
+	case means > 1:
+		err = fmt.Errorf("its %d numbers are the means of their columns: is it a row of means?", means)
+	case ends > 0:
+		err = fmt.Errorf("its %d numbers are the %s of their columns: is it a row of these?", ends, which)
+	case called && (sure || r.missing > int(isTitle-title)):
+		return true, false, fmt.Errorf("it is called %.40q: is it a total?", fields[at])
 	}
-	return sums, err != nil && missing+words == 0, err
+	return err != nil, err != nil && !called && r.missing+r.words == 0, err
 }
 
 // sum adds the numbers of a row that is no total.
-func (t *Totals) sum(numbers []float64) {
+func (t *Totals) sum(numbers []shown) {
 	t.above.add(numbers)
 	t.part.add(numbers)
-}
-
-func (s *section) add(numbers []float64) {
-	s.rows++
-	for c, v := range numbers {
-		if of := &s.sums[c]; v != 0 && !math.IsNaN(v) {
-			of.sum, of.size, of.terms = of.sum+v, of.size+math.Abs(v), of.terms+1
-		}
-	}
-}
-
-// totalled returns how many numbers of a row are the sums of several others in their columns, 0 if
-// one of them is not the sum of its column, or if they are too few to tell a total.
-func (s *section) totalled(numbers []float64, missing int) (sums int) {
-	for c, v := range numbers {
-		of := &s.sums[c]
-		switch {
-		case math.IsNaN(v):
-		case math.Abs(v-of.sum) > totalError*of.size:
-			return 0
-		case of.terms > 1 && of.sum != 0:
-			sums++
-		}
-	}
-	if missing == 0 && (sums < 2 || s.rows < fullTotalRows) || s.rows < totalRows {
-		return 0
-	}
-	return sums
 }
 
 // leaveOutTotals gives an error to the rows that are totals, and describes the columns by the other
 // ones. From a file for which the columns are known, categories that it may not have are refused
 // then.
 func (t *Table) leaveOutTotals(s *Sheet) error {
-	list, few := t.totals(s.Rows)
+	list, few := t.totals(s)
 	if few && len(list) > 0 {
 		for i := range s.Rows {
 			if at, ok := slices.BinarySearchFunc(list, s.Rows[i].Line, func(f Total, line int) int { return cmp.Compare(f.Line, line) }); ok {
@@ -238,28 +250,53 @@ func (t *Table) leaveOutTotals(s *Sheet) error {
 
 // totals finds the totals among the rows. Where rows with missing values are left out anyway, those
 // without inputs are such.
-func (t *Table) totals(rows []Row) (list []Total, few bool) {
-	columns := slices.Clone(t.columns)
-	for i := range columns {
-		columns[i].Categories = nil // but for those of another file
-		if at := slices.IndexFunc(t.cfg.Columns, func(c Column) bool { return c.Name == columns[i].Name }); at >= 0 {
-			columns[i].Categories = t.cfg.Columns[at].Categories
+func (t *Table) totals(s *Sheet) (list []Total, few bool) {
+	columns, label := t.ofFile(s)
+	found := NewTotals(columns, label, t.cfg.Missing...)
+	for i := range s.Rows {
+		if s.Rows[i].Err == nil {
+			found.Count(s.Rows[i].whole())
 		}
 	}
-	found := NewTotals(columns, t.label)
-	for i := range rows {
-		if rows[i].Err == nil {
-			found.Count(rows[i].Fields)
-		}
-	}
-	for i := range rows {
-		if rows[i].Err == nil {
-			found.Add(rows[i].Line, rows[i].Fields)
+	for i := range s.Rows {
+		if s.Rows[i].Err == nil {
+			found.Add(s.Rows[i].Line, s.Rows[i].whole())
 		}
 	}
 	list, few = found.Found()
 	if !t.cfg.FillMissing {
-		list = slices.DeleteFunc(list, func(f Total) bool { return f.Sums == 0 })
+		list = slices.DeleteFunc(list, func(f Total) bool { return !f.Told })
 	}
 	return list, few
+}
+
+// ofFile returns all columns of the file in its order, those that are not used with the kind Ignore,
+// and which one is predicted. Their categories are those of another file alone.
+func (t *Table) ofFile(s *Sheet) (columns []Column, label int) {
+	at, given := map[string]int{}, map[string]int{}
+	for i := range t.columns {
+		at[t.columns[i].Name] = i
+	}
+	for i := len(t.cfg.Columns) - 1; i >= 0; i-- {
+		given[t.cfg.Columns[i].Name] = i
+	}
+	header := s.Header
+	if s.whole != nil {
+		header = s.whole
+	}
+	label = -1
+	for i, name := range header {
+		c := Column{Name: name, Kind: Ignore}
+		if place, ok := at[name]; ok {
+			if c = t.columns[place]; place == t.label {
+				label = i
+			}
+		}
+		c.Categories = nil
+		if place, ok := given[name]; ok {
+			c.Categories = t.cfg.Columns[place].Categories
+		}
+		columns = append(columns, c)
+	}
+	return columns, label
 }

@@ -78,7 +78,7 @@ func TestUnitOfAModel(t *testing.T) {
 func TestStandInsFilled(t *testing.T) {
 	t.Parallel()
 	d := readTable(t, "b,a,y\n1,Gas,k\n1,-,k\n1,Holz,l\n", data.TableConfig{Label: "y", FillMissing: true})
-	want := []string{`column "a": "-" is taken as a category: if it stands for missing values, leave the fields empty`}
+	want := []string{`column "a": "-" is taken as a category: if it stands for missing values, missing_values = ["-"] in [data.csv] says so`}
 	if got := d.Notes(); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
