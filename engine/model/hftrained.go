@@ -50,12 +50,13 @@ type trainedConfig struct {
 		Mean     []float32 `json:"mean"`
 		Std      []float32 `json:"std"`
 	} `json:"preprocessing"`
-	Columns     []mlp.Column `json:"columns"` // of a table, instead of preprocessing
-	FillMissing bool         `json:"fill_missing"`
-	Target      string       `json:"target"`
-	TargetMean  float64      `json:"target_mean"`
-	TargetStd   float64      `json:"target_std"`
-	Format      *data.Format `json:"format"`
+	Columns       []mlp.Column `json:"columns"` // of a table, instead of preprocessing
+	FillMissing   bool         `json:"fill_missing"`
+	MissingValues []string     `json:"missing_values"`
+	Target        string       `json:"target"`
+	TargetMean    float64      `json:"target_mean"`
+	TargetStd     float64      `json:"target_std"`
+	Format        *data.Format `json:"format"`
 }
 
 // imageLayer is a layer of a CNN as engine/train/net has it.
@@ -93,7 +94,7 @@ func (h *trainedConfig) table(shapes map[string]tensor.Shape) (*mlp.Config, erro
 		return nil, fmt.Errorf("model_type is %s, and neither preprocessing nor model.mlp and columns say what it takes", h.ModelType)
 	}
 	c := &mlp.Config{
-		Columns: h.Columns, FillMissing: h.FillMissing, Target: h.Target, TargetMean: h.TargetMean, TargetStd: h.TargetStd, Format: h.Format,
+		Columns: h.Columns, FillMissing: h.FillMissing, MissingValues: h.MissingValues, Target: h.Target, TargetMean: h.TargetMean, TargetStd: h.TargetStd, Format: h.Format,
 		Activation: cmp.Or(h.Model.MLP.Activation, kernel.ActReLU.String()),
 	}
 	n := depthMLP(shapes)

@@ -33,9 +33,9 @@ type gossiper struct {
 	own   *gossipMode
 	mixer *mixer
 	turn  turn
-	mixed []float32 // what mixing writes to
-	news  bool      // a certified state is new since the last step
-	gave  time.Time // when it last gave its numbers to a round
+	mixed []float32     // what mixing writes to
+	news  bool          // a certified state is new since the last step
+	gave  time.Time     // when it last gave its numbers to a round
 	pace  time.Duration // from one time to the next, while it learned
 }
 

@@ -44,10 +44,12 @@ type Config struct {
 	Columns []Column `json:"columns"` // the inputs, in their order
 	// FillMissing tells that a missing number counts as the mean, and a missing or unknown
 	// category as none. Otherwise every column needs a value.
-	FillMissing bool   `json:"fill_missing,omitempty"`
-	Hidden      []int  `json:"hidden,omitempty"` // widths of the layers before the last
-	Activation  string `json:"activation"`       // between layers, as kernel.ParseActivation reads it
-	Target      string `json:"target,omitempty"` // what is predicted: the name of its column
+	FillMissing bool `json:"fill_missing,omitempty"`
+	// MissingValues are words that stand for missing values in files, beside those that are built in.
+	MissingValues []string `json:"missing_values,omitempty"`
+	Hidden        []int    `json:"hidden,omitempty"` // widths of the layers before the last
+	Activation    string   `json:"activation"`       // between layers, as kernel.ParseActivation reads it
+	Target        string   `json:"target,omitempty"` // what is predicted: the name of its column
 	// TargetMean and TargetStd are those of a number that is predicted: what comes out of the
 	// last layer is (number - mean) / std. A std of 0 leaves it as it is.
 	TargetMean float64  `json:"target_mean,omitempty"`
@@ -86,7 +88,7 @@ func (c *Config) Rows() (*data.Rows, error) {
 	if c.Format != nil {
 		format = *c.Format
 	}
-	return data.NewRows(columns, c.FillMissing, format)
+	return data.NewRows(columns, c.FillMissing, format, c.MissingValues...)
 }
 
 // Validate reports the first thing that is out of range.

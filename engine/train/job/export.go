@@ -47,12 +47,13 @@ type Architecture struct {
 	Model         net.Config     `json:"model"`
 	Labels        []string       `json:"labels,omitempty"` // of the outputs; none with regression
 	Preprocessing *Preprocessing `json:"preprocessing,omitempty"`
-	Columns       []InputColumn  `json:"columns,omitempty"`      // the inputs, of a table
-	FillMissing   bool           `json:"fill_missing,omitempty"` // a missing number counts as its mean, a missing category as none
-	Target        string         `json:"target,omitempty"`       // the column that is predicted
-	TargetMean    float64        `json:"target_mean,omitempty"`  // of a number that is predicted: what comes out, times target_std, plus target_mean
-	TargetStd     float64        `json:"target_std,omitempty"`   // 0: what comes out is the number
-	Format        *data.Format   `json:"format,omitempty"`       // how the file was written from which the columns are
+	Columns       []InputColumn  `json:"columns,omitempty"`        // the inputs, of a table
+	FillMissing   bool           `json:"fill_missing,omitempty"`   // a missing number counts as its mean, a missing category as none
+	MissingValues []string       `json:"missing_values,omitempty"` // words for missing values in files, beside those that are built in
+	Target        string         `json:"target,omitempty"`         // the column that is predicted
+	TargetMean    float64        `json:"target_mean,omitempty"`    // of a number that is predicted: what comes out, times target_std, plus target_mean
+	TargetStd     float64        `json:"target_std,omitempty"`     // 0: what comes out is the number
+	Format        *data.Format   `json:"format,omitempty"`         // how the file was written from which the columns are
 }
 
 // Preprocessing says how an image becomes the input, as data.Pipeline does it: decode to
@@ -182,7 +183,7 @@ func (r *runner) architecture() *Architecture {
 		a.Preprocessing = d.preprocessing()
 	}
 	if c := r.job.Data.CSV; c != nil {
-		a.FillMissing, a.Target, a.Format = c.Missing == missingFill, c.Label, &r.data.format
+		a.FillMissing, a.MissingValues, a.Target, a.Format = c.Missing == missingFill, c.MissingValues, c.Label, &r.data.format
 		a.TargetMean, a.TargetStd = r.data.target.Mean, r.data.target.Std
 	}
 	for _, col := range r.data.columns {

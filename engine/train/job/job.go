@@ -86,20 +86,21 @@ type Text struct {
 
 // CSV is a file of rows with a line of names at its top.
 type CSV struct {
-	File       string   `toml:"file"`
-	Validation string   `toml:"validation"`                  // file with the same columns
-	Split      float64  `toml:"split"`                       // part of the rows for validation, if Validation is empty
-	Label      string   `toml:"label"`                       // column to be predicted
-	Encoding   string   `toml:"encoding" json:",omitempty"`  // utf-8, utf-16, windows-1252 …; found out if empty, as the next three are
-	Separator  string   `toml:"separator"`                   // of fields, one character
-	Decimal    string   `toml:"decimal" json:",omitempty"`   // before decimals: "." or ","
-	Thousands  string   `toml:"thousands" json:",omitempty"` // between groups of three digits: ".", ",", "'", " " or "none"
-	SkipRows   int      `toml:"skip_rows" json:",omitempty"` // lines above that with the names of the columns, of File and of Validation
-	Columns    []Column `toml:"columns"`                     // those whose kind is not found out from their values
-	Missing    string   `toml:"missing"`                     // of rows in which an input is missing: skip (if empty) or fill
-	Raw        bool     `toml:"raw"`                         // numbers as they are, without mean 0 and deviation 1
-	Length     int      `toml:"length"`                      // tokens of a column of text
-	Tokenizer  string   `toml:"tokenizer"`                   // of a column of text: bytes (if empty) or the path of a tokenizer.json
+	File          string   `toml:"file"`
+	Validation    string   `toml:"validation"`                       // file with the same columns
+	Split         float64  `toml:"split"`                            // part of the rows for validation, if Validation is empty
+	Label         string   `toml:"label"`                            // column to be predicted
+	Encoding      string   `toml:"encoding" json:",omitempty"`       // utf-8, utf-16, windows-1252 …; found out if empty, as the next three are
+	Separator     string   `toml:"separator"`                        // of fields, one character
+	Decimal       string   `toml:"decimal" json:",omitempty"`        // before decimals: "." or ","
+	Thousands     string   `toml:"thousands" json:",omitempty"`      // between groups of three digits: ".", ",", "'", " " or "none"
+	SkipRows      int      `toml:"skip_rows" json:",omitempty"`      // lines above that with the names of the columns, of File and of Validation
+	Columns       []Column `toml:"columns"`                          // those whose kind is not found out from their values
+	Missing       string   `toml:"missing"`                          // of rows in which an input is missing: skip (if empty) or fill
+	MissingValues []string `toml:"missing_values" json:",omitempty"` // words for missing values, beside those that are built in
+	Raw           bool     `toml:"raw"`                              // numbers as they are, without mean 0 and deviation 1
+	Length        int      `toml:"length"`                           // tokens of a column of text
+	Tokenizer     string   `toml:"tokenizer"`                        // of a column of text: bytes (if empty) or the path of a tokenizer.json
 }
 
 // Column says what a column of a CSV file means.

@@ -83,7 +83,7 @@ func (j *Job) checkTarget(target data.Column) error {
 func (j *Job) tableConfig(t *tokenizer) (data.TableConfig, error) {
 	c := j.Data.CSV
 	cfg := data.TableConfig{
-		Label: c.Label, FillMissing: c.Missing == missingFill, Length: c.Length, Measured: true, Skip: c.SkipRows,
+		Label: c.Label, FillMissing: c.Missing == missingFill, Missing: c.MissingValues, Length: c.Length, Measured: true, Skip: c.SkipRows,
 		Format: data.Format{Separator: c.Separator, Decimal: c.Decimal, Thousands: c.Thousands},
 	}
 	if t != nil {

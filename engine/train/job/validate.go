@@ -332,6 +332,9 @@ func (c *check) csv() {
 	}
 	c.in(at+".skip_rows", d.SkipRows, 0, 1<<20)
 	c.oneOf(at+".missing", d.Missing, missingSkip, missingFill)
+	if err := data.CheckMissing(d.MissingValues); err != nil {
+		c.add(at+".missing_values", "%v", err)
+	}
 	texts := 0
 	for i, col := range d.Columns {
 		key := fmt.Sprintf("%s.columns[%d]", at, i)
