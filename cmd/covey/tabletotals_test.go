@@ -103,3 +103,45 @@ func TestNoTotalRow(t *testing.T) {
 		}
 	}
 }
+
+// TestTotalOfRounded trains on a table whose total is that of numbers that are not shown, and
+// predicts rows of another with a total that is 0,1 off. Words for missing values are those of the job.
+func TestTotalOfRounded(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), t.TempDir()
+	var b strings.Builder
+	b.WriteString("Nr;Ort;Fläche;Zimmer;Preis\r\n")
+	area, rooms, price := 0, 0, 0 // areas in hundredths
+	for i := range 60 {
+		of := 4000 + i*37%900 + 4 // is shown with one decimal
+		place := "k.A."
+		if i%7 != 3 {
+			place = []string{"Köln", "Bonn", "Trier"}[i%3]
+		}
+		fmt.Fprintf(&b, "%d;%s;%d,%d;%d;%d,00 €\r\n", 1000+i, place, (of+5)/100, (of+5)/10%10, 1+i%4, 700+i%4*100)
+		area, rooms, price = area+of, rooms+1+i%4, price+700+i%4*100
+	}
+	rowsText := b.String()
+	total := func(area int) string {
+		return fmt.Sprintf("Summe;;%d.%03d,%d;%d;%d.%03d,00 €\r\n", area/100000, area/100%1000, area%100/10, rooms, price/1000, price%1000)
+	}
+	for name, text := range map[string]string{"offers.csv": rowsText + total(area), "new.csv": rowsText + total(area+10), "job.toml": `version = 1
+model = {kind = "mlp", mlp = {hidden = [4], regression = true}}
+data = {csv = {file = "offers.csv", label = "Preis", split = 0.2, missing = "fill", missing_values = ["k.A."]}}
+train = {epochs = 2, batch = 8, threads = 1, optimizer = {kind = "adam", lr = 0.01}}
+`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := command(t.Context(), t, data, "train", filepath.Join(dir, "job.toml"), "--publish", "offers")
+	for _, want := range []string{"line 62: its 3 numbers are the sums of their columns: is it a total?", `column "Nr" counts the rows`, "columns: Nr ignore, Ort category of 3", "48 samples, 12 for validation"} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Fatalf("%v, output lacks %q:\n%s", err, want, out)
+		}
+	}
+	out, err = command(t.Context(), t, data, "run", "offers", filepath.Join(dir, "new.csv"))
+	if err != nil || !strings.Contains(out, "\n62    none: its 3 numbers are the sums of their columns: is it a total?\n") || strings.Contains(out, "never saw") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of the JSON of a request. They are checked before anything is built from it: three
@@ -113,12 +114,30 @@ var readDepths = map[string]int{"messages": 4, "stream_options": 1, "response_fo
 // than maxKeys keys and the given number of lists and objects. It builds nothing but the set
 // of keys of an object.
 func checkJSON(data []byte, containers int) error {
+	if at := notUTF8(data); at >= 0 {
+		return badRequest("", "request is not UTF-8: its byte %d is %#02x; text in another encoding, such as Windows-1252, must be converted", at+1, data[at])
+	}
 	if err := json.Unmarshal(data, new(ignored)); err != nil {
 		return syntaxError(data)
 	}
 	c := &checker{data: data, containers: containers, keys: maxKeys, most: containers}
 	_, err := c.value(skipBlanks(data, 0), 0, 0)
 	return err
+}
+
+// notUTF8 returns where the first byte is that is no UTF-8, -1 if there is none.
+func notUTF8(data []byte) int {
+	if utf8.Valid(data) {
+		return -1
+	}
+	for at := 0; at < len(data); {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			return at
+		}
+		at += size
+	}
+	return -1
 }
 
 // ignored is a value that is read over.

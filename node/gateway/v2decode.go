@@ -218,6 +218,13 @@ func (in *inputV2) decode() error {
 	if err != nil {
 		return err
 	}
+	if in.Datatype == "" {
+		want := typeBytes
+		if in.Name == inputPixels {
+			want = typeFP32
+		}
+		return badRequest("inputs", "input %.40q has no datatype: want %s", in.Name, want)
+	}
 	switch in.Name {
 	case inputPixels:
 		if in.Datatype != typeFP32 || len(in.Shape) != maxRankV2 {
@@ -238,7 +245,10 @@ func (in *inputV2) decode() error {
 
 // length returns the number of elements of the shape.
 func (in *inputV2) length(maxRows int) (int, error) {
-	if len(in.Shape) < 1 || len(in.Shape) > maxRankV2 {
+	if len(in.Shape) == 0 {
+		return 0, badRequest("inputs", "input %.40q has no shape: want a list, of how many values there are", in.Name)
+	}
+	if len(in.Shape) > maxRankV2 {
 		return 0, badRequest("inputs", "shape of %d dimensions, want 1 to %d", len(in.Shape), maxRankV2)
 	}
 	n := 1

@@ -61,6 +61,9 @@ func (req *requestV2) decodeTable(m *Model) error {
 func (in *inputV2) decodeColumn(numeric bool) error {
 	number := slices.Contains(numberTypes, in.Datatype)
 	in.plain = number
+	if in.Datatype == "" {
+		return badRequest("inputs", "input %.40q has no datatype: want %s for text as in a file, or for numbers of JSON %s or another one of %s", in.Name, typeBytes, typeFP64, strings.Join(append([]string{typeBool}, numberTypes[1:]...), ", "))
+	}
 	if !number && in.Datatype != typeBytes && in.Datatype != typeBool {
 		return badRequest("inputs", "input %.40q is %.20q, want %s, %s or one of %s", in.Name, in.Datatype, typeBytes, typeBool, strings.Join(numberTypes, ", "))
 	}

@@ -143,3 +143,48 @@ func TestTableRowErrors(t *testing.T) {
 		t.Errorf("a number for row_errors: %v", err)
 	}
 }
+
+// TestTableMistakes sends requests as people write them first: the error says what is wrong with them.
+func TestTableMistakes(t *testing.T) {
+	t.Parallel()
+	rows, err := data.NewRows([]data.Column{{Name: "Fläche", Kind: data.Number, Notation: data.Notation{Decimal: ",", Thousands: "."}}}, false, data.Format{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, body, want string }{
+		{"no datatype", `{"inputs": [{"name": "Fläche", "shape": [1], "data": ["80,37"]}]}`, `input "Fläche" has no datatype: want BYTES for text as in a file, or for numbers of JSON FP64`},
+		{"no shape", `{"inputs": [{"name": "Fläche", "datatype": "BYTES", "data": ["80,37"]}]}`, `input "Fläche" has no shape`},
+		{"the request's decimals", `{"parameters": {"decimal": "."}, "inputs": [{"name": "Fläche", "datatype": "BYTES", "shape": [1], "data": ["80,37"]}]}`, `"80,37" is not a number with a decimal point, as decimal = "." of the request says: write 80.37`},
+		{"the model's decimals", `{"inputs": [{"name": "Fläche", "datatype": "BYTES", "shape": [1], "data": ["80.37"]}]}`, `"80.37" is not a number with a decimal comma, as the column has: write 80,37`},
+		{"another encoding", "{\"inputs\": [{\"name\": \"Fl\xe4che\", \"datatype\": \"FP64\", \"shape\": [1], \"data\": [80]}]}", "request is not UTF-8: its byte 25 is 0xe4"},
+	} {
+		if _, err := gateway.DecodeTableV2([]byte(c.body), rows); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+}
+
+// TestTableWritten tells how a model reads files.
+func TestTableWritten(t *testing.T) {
+	t.Parallel()
+	german := data.Notation{Decimal: ",", Thousands: "."}
+	for _, c := range []struct {
+		name               string
+		second             data.Notation
+		decimal, thousands string
+	}{
+		{"alike", german, ",", "."},
+		{"some without thousands", data.Notation{Decimal: ","}, ",", "."},
+		{"other thousands", data.Notation{Decimal: ",", Thousands: " "}, ",", ""},
+		{"other decimals", data.Notation{Thousands: ","}, "", ""},
+	} {
+		rows, err := data.NewRows([]data.Column{{Name: "a", Kind: data.Number, Notation: german}, {Name: "b", Kind: data.Number, Notation: c.second}}, false, data.Format{Separator: ";"}, "keine Angabe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := gateway.WrittenV2(rows, "y")
+		if got["decimal"] != c.decimal || got["thousands"] != c.thousands || got["separator"] != ";" || got["target"] != "y" || !slices.Equal(got["missing_values"].([]string), []string{"keine Angabe"}) {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
