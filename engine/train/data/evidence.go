@@ -63,13 +63,13 @@ func newEvidence() *evidence {
 // weigh looks at all values of a column. unit is that of its name.
 func weigh(rows []Row, c int, unit string, missing absent) *evidence {
 	e := look(rows, c, Notation{}, missing)
-	if e.measures[unit] == nil {
-		unit = e.measure()
+	switch most := e.measure(); {
+	case most != "":
+		unit = most
+	case e.measures[unit] == nil:
+		return e
 	}
-	if unit != "" {
-		return look(rows, c, Notation{Unit: unit}, missing)
-	}
-	return e
+	return look(rows, c, Notation{Unit: unit}, missing)
 }
 
 // look takes numbers in a unit for numerals, if that is no currency or %, which always are.

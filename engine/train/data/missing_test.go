@@ -77,6 +77,16 @@ func TestMissingOfRowsLeftOut(t *testing.T) {
 	}
 }
 
+// TestOtherUnitThanOfName takes the unit that most values have, whatever the name says.
+func TestOtherUnitThanOfName(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(column(";", append(inUnit(60, " ft²"), "7,5 m²")...), "a;", "Fläche (m²);", 1)
+	d := readTable(t, text, data.TableConfig{Label: "y"})
+	if col := d.Columns()[0]; col.Kind != data.Number || col.Unit != "ft²" || d.Len() != 60 {
+		t.Errorf("%d rows of %+v", d.Len(), col)
+	}
+}
+
 // TestUnitOfName takes numbers in the unit that stands in the name of their column.
 func TestUnitOfName(t *testing.T) {
 	t.Parallel()

@@ -20,12 +20,12 @@ const (
 // between good and poor, a name.
 var (
 	titleWords = wordSet(isTitle, `summe summen gesamtsumme gesamt gesamtergebnis gesamtwert insgesamt zwischensumme teilsumme endsumme
-		zwischenergebnis teilergebnis übertrag durchschnitt durchschnittswert mittelwert
-		total totals subtotal subtotals sum sums average averages mean
+		zwischenergebnis teilergebnis übertrag durchschnittswert mittelwert
+		total totals subtotal subtotals sum sums
 		somme totaux moyenne totale totali subtotale somma suma sumas subtotales promedio soma média totaal subtotaal gemiddelde
 		summa delsumma delsum medelvärde genomsnitt gjennomsnitt gennemsnit yhteensä keskiarvo razem średnia celkem součet průměr
 		összesen átlag toplam ortalama итого всего сумма среднее 合计 合計 总计 總計 小计 小計 平均 平均値 σ ∑ ø`)
-	mayTitleWords = wordSet(mayTitle, `ergebnis endergebnis saldo mittel median standardabweichung stdabw max min maximum minimum maximal minimal
+	mayTitleWords = wordSet(mayTitle, `ergebnis endergebnis saldo durchschnitt average averages mean mittel median standardabweichung stdabw max min maximum minimum maximal minimal
 		höchstwert tiefstwert anzahl count avg media medio som antal aantal nombre std stddev mw`)
 	// fillers stand beside such words.
 	fillers = wordSet(isTitle, `sub sous grand general generale général générale der des aller über alle of all the und and or rows columns
