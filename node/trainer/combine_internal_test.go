@@ -189,7 +189,7 @@ func TestOuterStepWithGaps(t *testing.T) {
 				t.Fatalf("update %v, want %v", update[i], want[i]-m.params.Values[i])
 			}
 			result := normal(n, 20+r)
-			if err := d.apply(result, changed); err != nil {
+			if err := d.apply(result, changed, true); err != nil {
 				t.Fatal(err)
 			}
 			for i, g := range result {

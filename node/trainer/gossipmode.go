@@ -47,7 +47,7 @@ func (g *gossipMode) update(dst []float32, lo int) {
 }
 
 // apply takes the middle of the differences from the base off it.
-func (g *gossipMode) apply(result []float32, changed []span) error {
+func (g *gossipMode) apply(result []float32, changed []span, _ bool) error {
 	copy(g.next, g.base)
 	for _, c := range changed {
 		difference(g.next[c.lo:c.hi], g.base[c.lo:c.hi], result[c.lo:c.hi])

@@ -522,16 +522,20 @@ func (l *learner) keep(vectors [][]float32, o *train.Outcome) error {
 // set applies an outcome to the state that the round began with.
 func (l *learner) set(o *train.Outcome) error {
 	l.s.mu.Lock()
-	d := l.s.data[o.Round]
+	d, counted := l.s.data[o.Round], false
+	if d != nil && d.me >= 0 {
+		own := d.headers[d.members[d.me]]
+		counted = own != nil && own.Samples > 0 && o.Senders.Has(d.me)
+	}
 	l.s.mu.Unlock()
 	if d == nil {
 		return errCannot
 	}
-	return l.apply(d, o)
+	return l.apply(d, o, counted)
 }
 
 // apply applies an outcome of the round of d.
-func (l *learner) apply(d *roundData, o *train.Outcome) error {
+func (l *learner) apply(d *roundData, o *train.Outcome, counted bool) error {
 	n := len(d.members)
 	_, back := l.s.codecs.of(n)
 	l.changed = nil
@@ -542,7 +546,7 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 			return errCannot
 		}
 		if o.Slices[0].IsZero() {
-			return l.mode.apply(l.vector, nil)
+			return l.mode.apply(l.vector, nil, false)
 		}
 		l.mode.alone()
 		return nil
@@ -553,7 +557,7 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 			return err
 		}
 		l.changed = changed
-		return l.mode.apply(l.vector, changed)
+		return l.mode.apply(l.vector, changed, counted)
 	}
 	for i, h := range o.Slices {
 		if h.IsZero() {
@@ -565,7 +569,7 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 		l.changed = append(l.changed, span{bound(i, n, len(l.vector)), bound(i+1, n, len(l.vector))})
 	}
 	if m, ok := l.mode.(inParts); ok && back.Unit() > 0 && !l.s.rule.Referenced() {
-		l.applyParts(m, back, d, o)
+		l.applyParts(m, back, d, o, counted)
 		return nil
 	}
 	share(l.s.workers(), n, func(each func(func(int))) {
@@ -580,12 +584,12 @@ func (l *learner) apply(d *roundData, o *train.Outcome) error {
 			}
 		})
 	})
-	return l.mode.apply(l.vector, l.changed)
+	return l.mode.apply(l.vector, l.changed, counted)
 }
 
 // applyParts applies the results of an outcome part after part: nobody needs the whole.
-func (l *learner) applyParts(m inParts, back *codec.Codec, d *roundData, o *train.Outcome) {
-	m.applying()
+func (l *learner) applyParts(m inParts, back *codec.Codec, d *roundData, o *train.Outcome, counted bool) {
+	m.applying(counted)
 	n, unit := len(o.Slices), back.Unit()
 	share(l.s.workers(), n, func(each func(func(int))) {
 		room := make([]float32, unit)

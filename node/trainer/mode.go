@@ -29,8 +29,9 @@ type mode interface {
 	// goroutines may call it at once.
 	update(dst []float32, lo int)
 	// apply sets the trainer to the state that a result makes of that of begin. What is not in
-	// one of the ranges, ascending, stays as it was.
-	apply(result []float32, changed []span) error
+	// one of the ranges, ascending, stays as it was. counted tells whether this member's update
+	// has a part in the result.
+	apply(result []float32, changed []span, counted bool) error
 	// alone takes what this member has learned as the result: it is the only member.
 	alone()
 	// commit makes the state that apply or alone set that of the next round's beginning.
@@ -50,7 +51,7 @@ type mode interface {
 // inParts is a mode that applies a result part after part, each while it is in the cache: after applying,
 // each number is in one part or unchanged. Several goroutines may call the last two at once.
 type inParts interface {
-	applying()
+	applying(counted bool)
 	applyPart(part []float32, lo int)
 	unchanged(s span)
 }
@@ -93,7 +94,9 @@ func saveWork(t model, vectors [][]float32) savedWork {
 func newMode(s *proto.Settings, t model) (mode, error) {
 	switch s.Mode {
 	case proto.DiLoCo:
-		return newDiLoCo(t, float32(s.OuterLR), float32(s.OuterMomentum)), nil
+		d := newDiLoCo(t, float32(s.OuterLR), float32(s.OuterMomentum))
+		d.drift.forget = forgets(s.Rule)
+		return d, nil
 	case proto.AllReduce:
 		return newAllReduce(t), nil
 	case proto.Gossip:
@@ -121,7 +124,7 @@ type dilocoMode struct {
 
 func newDiLoCo(t model, lr, momentum float32) *dilocoMode {
 	n := len(t.Params().Values)
-	d := &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats()))}
+	d := &dilocoMode{t: t, lr: lr, momentum: momentum, base: make([]float32, n+len(t.Stats())), drift: drift{forget: forgetMean}}
 	if momentum != 0 {
 		d.moment, d.next = make([]float32, n), make([]float32, n)
 	}
@@ -164,8 +167,8 @@ func difference(dst, a, b []float32) {
 
 var _ inParts = (*dilocoMode)(nil)
 
-func (d *dilocoMode) apply(result []float32, changed []span) error {
-	d.applying()
+func (d *dilocoMode) apply(result []float32, changed []span, counted bool) error {
+	d.applying(counted)
 	at := 0
 	for _, c := range append(slices.Clone(changed), span{len(d.base), len(d.base)}) {
 		d.unchanged(span{at, c.lo})
@@ -177,7 +180,7 @@ func (d *dilocoMode) apply(result []float32, changed []span) error {
 	return nil
 }
 
-func (d *dilocoMode) applying() { d.drift.sees() }
+func (d *dilocoMode) applying(counted bool) { d.drift.sees(counted) }
 
 func (d *dilocoMode) unchanged(s span) {
 	n := d.params()
@@ -222,7 +225,7 @@ func (d *dilocoMode) outer(result []float32, p span) {
 
 func (d *dilocoMode) alone() {
 	clear(d.next)
-	d.drift.then = false
+	d.drift.rest, d.drift.then = nil, false // what others have does not count
 }
 
 func (d *dilocoMode) commit() {
@@ -262,7 +265,8 @@ func (d *dilocoMode) take(vectors [][]float32) error {
 		return err
 	}
 	copyAll(d.with([][]float32{d.t.Params().Values, d.t.Stats()}, d.moment), vectors)
-	d.drift.forget()
+	d.drift.then = false
+	d.drift.begin()
 	d.begin()
 	return nil
 }
@@ -308,7 +312,7 @@ func (a *allReduceMode) update(dst []float32, lo int) {
 	}
 }
 
-func (a *allReduceMode) apply(result []float32, changed []span) error {
+func (a *allReduceMode) apply(result []float32, changed []span, _ bool) error {
 	copyAll(a.numbers(), a.base)
 	if err := a.t.SetSteps(a.steps); err != nil {
 		return err

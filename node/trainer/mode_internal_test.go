@@ -64,7 +64,7 @@ func TestOuterStep(t *testing.T) {
 			}
 		}
 		copy(update, tt.way)
-		if err := d.apply(update, all(update)); err != nil {
+		if err := d.apply(update, all(update), true); err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range tt.want {
@@ -89,13 +89,13 @@ func TestOuterStepOfSlices(t *testing.T) {
 		result[i] = 1
 	}
 	d.begin()
-	if err := d.apply(result, all(result)); err != nil {
+	if err := d.apply(result, all(result), true); err != nil {
 		t.Fatal(err)
 	}
 	d.commit()
 	before, moment := slices.Clone(d.base), slices.Clone(d.moment)
 	n := len(moment)
-	if err := d.apply(result, []span{{1, 2}, {n - 1, n + 1}}); err != nil {
+	if err := d.apply(result, []span{{1, 2}, {n - 1, n + 1}}, true); err != nil {
 		t.Fatal(err)
 	}
 	got := slices.Concat(d.vectors()[0], d.vectors()[1])
@@ -139,7 +139,7 @@ func TestWorkComesBack(t *testing.T) {
 				result[i] = float32(i%5) / 50
 			}
 			w := m.work()
-			if err := m.apply(result, all(result)); err != nil {
+			if err := m.apply(result, all(result), true); err != nil {
 				t.Fatal(err)
 			}
 			tried := clone(m.vectors())
@@ -152,7 +152,7 @@ func TestWorkComesBack(t *testing.T) {
 			if !same(m.kept(), base) {
 				t.Error("the beginning of the round is not as it was")
 			}
-			if err := m.apply(result, all(result)); err != nil {
+			if err := m.apply(result, all(result), true); err != nil {
 				t.Fatal(err)
 			}
 			if !same(m.vectors(), tried) || same(tried, base) {

@@ -124,7 +124,7 @@ func (l *learner) redo(root train.Hash) (train.Hash, error) {
 		if err != nil {
 			return root, err
 		}
-		if err := l.apply(d, o); errors.Is(err, errCannot) {
+		if err := l.apply(d, o, false); errors.Is(err, errCannot) {
 			break
 		} else if err != nil {
 			return root, err
