@@ -53,6 +53,7 @@ func wrongClock(t *testing.T, owner *host.Credentials, to []*testPeer, by time.D
 	}
 	p.host.Handle(protocol.Blocks, x.Serve)
 	p.host.Handle(protocol.Train, p.trainer.Serve)
+	p.host.Handle(protocol.Agree, p.trainer.Talk)
 	ctx, cancel := context.WithCancel(context.Background())
 	var parts sync.WaitGroup
 	for _, run := range []func(context.Context) error{s.Run, p.host.Run, p.trainer.Run} {
