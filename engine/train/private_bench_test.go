@@ -12,8 +12,10 @@ import (
 // BenchmarkPrivate compares gradients of batches of 32 with those that hide each sample.
 func BenchmarkPrivate(b *testing.B) {
 	layers := []net.Layer{
-		{Type: net.LayerConv, Channels: 16, ReLU: true}, {Type: net.LayerConv, Channels: 32, Stride: 2, ReLU: true},
-		{Type: net.LayerConv, Channels: 32, ReLU: true}, {Type: net.LayerGlobalPool},
+		{Type: net.LayerConv, Channels: 16, ReLU: true},
+		{Type: net.LayerConv, Channels: 32, Stride: 2, ReLU: true},
+		{Type: net.LayerConv, Channels: 32, ReLU: true},
+		{Type: net.LayerGlobalPool},
 	}
 	const n = 32
 	for _, c := range []struct {
