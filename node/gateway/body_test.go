@@ -254,7 +254,7 @@ func TestManyValues(t *testing.T) {
 		{"inputs", "/v1/embeddings", fill(`{"model":"embed","input":[`, `"a",`, `"a"]}`, 4<<20), "more than 2048"},
 		{"ignored numbers", "/v1/embeddings", fill(`{"model":"embed","input":"a","user":[`, `1e999,`, `1]}`, 4<<20), "no_chain"},
 		{"input tensors", "/v2/models/demo/infer", fill(`{"inputs":[`, `{},`, `{}]}`, 12<<20), "lists and objects"},
-		{"some input tensors", "/v2/models/demo/infer", fill(`{"inputs":[`, `{},`, `{}]}`, 1<<20), "more than 4096 inputs"},
+		{"some input tensors", "/v2/models/demo/infer", fill(`{"inputs":[`, `{},`, `{}]}`, 1<<20), "more than 10000 inputs"},
 		{"shape", "/v2/models/demo/infer", fill(`{"inputs":[{"shape":[`, `1,`, `1]}]}`, 12<<20), "more than 4 dimensions"},
 		{"outputs", "/v2/models/demo/infer", fill(`{"inputs":[],"outputs":[`, `{},`, `{}]}`, 1<<20), "more than 16 outputs"},
 		{"inputs are a text", "/v2/models/demo/infer", `{"inputs":"x"}`, "inputs is a text, want a list"},

@@ -1,5 +1,8 @@
 package gateway
 
+// MaxInputsV2 is how many inputs a request has at most.
+const MaxInputsV2 = maxInputsV2
+
 // DecodeV2 decodes a request for inference and returns how many files, texts and values it
 // has.
 func DecodeV2(data []byte) (rows, files, texts, floats int, err error) {

@@ -18,7 +18,7 @@ const (
 	maxCellsV2   = 1 << 20 // and its values
 	maxIDV2      = 256
 	maxRankV2    = 4
-	maxInputsV2  = 1 << 12 // the columns of a table
+	maxInputsV2  = 10_000 // the columns of a table: data.MaxColumns
 	maxOutputsV2 = 16
 	// maxContainersV2 has room for values that are nested: a list around each cell.
 	maxContainersV2 = maxCellsV2 + maxContainers

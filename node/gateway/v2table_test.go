@@ -188,3 +188,11 @@ func TestTableWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestAllColumnsOfATable allows requests as many inputs as a table may have columns.
+func TestAllColumnsOfATable(t *testing.T) {
+	t.Parallel()
+	if gateway.MaxInputsV2 != data.MaxColumns {
+		t.Errorf("%d inputs, a table has up to %d columns", gateway.MaxInputsV2, data.MaxColumns)
+	}
+}

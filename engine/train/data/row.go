@@ -28,8 +28,8 @@ func NewRows(columns []Column, fill bool, format Format, missing ...string) (*Ro
 	if err := errors.Join(format.check(), CheckMissing(missing)); err != nil {
 		return nil, err
 	}
-	if len(columns) == 0 || len(columns) > maxColumns {
-		return nil, fmt.Errorf("%d columns, want 1 to %d", len(columns), maxColumns)
+	if len(columns) == 0 || len(columns) > MaxColumns {
+		return nil, fmt.Errorf("%d columns, want 1 to %d", len(columns), MaxColumns)
 	}
 	names := map[string]bool{}
 	for i := range columns {

@@ -136,8 +136,8 @@ func (s *Sheet) header(in *bufio.Reader, start string, want []string) error {
 	if err != nil {
 		return fmt.Errorf("first row: %w%s", err, jsonHint(start))
 	}
-	if len(header) > maxColumns {
-		return fmt.Errorf("%d columns, at most %d", len(header), maxColumns)
+	if len(header) > MaxColumns {
+		return fmt.Errorf("%d columns, at most %d", len(header), MaxColumns)
 	}
 	exact, spelled := map[string]bool{}, map[string]string{}
 	for _, w := range want {

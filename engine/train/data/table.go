@@ -72,8 +72,10 @@ func (c *Column) width() int {
 // Limits of a [Table] where none are set.
 const (
 	DefaultMaxTableBytes = 256 << 20
-	maxCategories        = 1000
-	maxColumns           = 10000
+	// MaxColumns is how many columns a table has at most. A request for a model of tables takes as
+	// many inputs.
+	MaxColumns    = 10_000
+	maxCategories = 1000
 )
 
 // TableConfig says how a file of comma-separated values becomes samples.
