@@ -2,6 +2,7 @@ package job
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"path/filepath"
 
 	"github.com/covey-network/covey/engine/format/safetensors"
+	"github.com/covey-network/covey/engine/kernel"
 	"github.com/covey-network/covey/engine/model/llama"
+	"github.com/covey-network/covey/engine/model/mlp"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
 )
@@ -161,11 +164,31 @@ func served(c *net.Llama) *llama.Config {
 }
 
 // checkServable refuses before training what could not be served after it.
-func checkServable(c net.Config) error {
-	if c.Llama == nil || c.Validate() != nil { // the trainer tells those
+func (r *runner) checkServable(c net.Config) error {
+	switch {
+	case c.Validate() != nil: // the trainer tells those
 		return nil
+	case c.Llama != nil:
+		return served(c.Llama).Validate()
+	case c.MLP != nil && r.job.Data.CSV != nil:
+		if err := r.servedTable(c.MLP).Validate(); err != nil {
+			return fmt.Errorf("table %s: the model could not be served: %w: shorten or leave out what is too long or too many (kind = \"ignore\" in columns of [data.csv])", r.job.Data.CSV.File, err)
+		}
 	}
-	return served(c.Llama).Validate()
+	return nil
+}
+
+// servedTable returns the model of a table as engine/model/mlp serves it.
+func (r *runner) servedTable(c *net.MLP) *mlp.Config {
+	a := r.tableOf(&Architecture{Labels: r.data.known.labels})
+	m := &mlp.Config{
+		FillMissing: a.FillMissing, Hidden: c.Hidden, Activation: cmp.Or(c.Activation, kernel.ActReLU.String()),
+		Target: a.Target, TargetMean: a.TargetMean, TargetStd: a.TargetStd, Labels: a.Labels, Format: a.Format,
+	}
+	for _, col := range a.Columns {
+		m.Columns = append(m.Columns, mlp.Column(col))
+	}
+	return m
 }
 
 func (r *runner) architecture() *Architecture {
@@ -182,6 +205,11 @@ func (r *runner) architecture() *Architecture {
 	if d := r.job.Data.Images; d != nil {
 		a.Preprocessing = d.preprocessing()
 	}
+	return r.tableOf(a)
+}
+
+// tableOf adds what the table tells, if the data is one.
+func (r *runner) tableOf(a *Architecture) *Architecture {
 	if c := r.job.Data.CSV; c != nil {
 		a.FillMissing, a.MissingValues, a.Target, a.Format = c.Missing == missingFill, c.MissingValues, c.Label, &r.data.format
 		a.TargetMean, a.TargetStd = r.data.target.Mean, r.data.target.Std

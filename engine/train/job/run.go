@@ -190,7 +190,7 @@ func (r *runner) prepare(ctx context.Context) (err error) {
 	if r.steps = cmp.Or(t.Steps, t.Epochs*r.streams[0].loader.Batches(), j.Swarm.steps()); r.together {
 		r.steps = cmp.Or(j.Swarm.steps(), t.Steps) // the same for all, whatever data they have
 	}
-	if err := checkServable(model); err != nil {
+	if err := r.checkServable(model); err != nil {
 		return err
 	}
 	schedule := t.schedule(cmp.Or(r.steps, maxStep))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/covey-network/covey/engine/model/bert"
 	"github.com/covey-network/covey/engine/train"
 	"github.com/covey-network/covey/engine/train/data"
 	"github.com/covey-network/covey/engine/train/net"
@@ -351,7 +352,7 @@ func (c *check) csv() {
 	case texts > 1:
 		c.add(at+".columns", "has %d columns of text, want one at most", texts)
 	case texts == 1:
-		c.in(at+".length", d.Length, 1, 1<<20)
+		c.in(at+".length", d.Length, 1, bert.MaxText) // more of a text is not served
 	case d.Length != 0 || d.Tokenizer != "":
 		c.add(at, "length and tokenizer need a column of kind text")
 	}
