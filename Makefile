@@ -57,7 +57,7 @@ idle: build ## what swarms of processes cost that have nothing to do: traffic, C
 attacks: ## what liars among the senders of updates can do under each rule: tables, in about ten minutes (SEED=n; RUN=name for some rules)
 	$(GO) run -trimpath ./testnet/cmd/attacks -seed $(SEED) -run '$(RUN)'
 
-quality: build ## eight nodes train with data of their own beside one process that has all: losses and bytes, in about half an hour (RUN=digits for one task; SEED=n; ARGS='-data DIR')
+quality: build ## eight nodes train with data of their own beside one process that has all: losses and bytes, in an hour or two (RUN=digits for one task; SEED=n; ARGS='-data DIR')
 	$(GO) build -trimpath -tags lossy -o bin/covey-lossy ./cmd/covey
 	$(GO) run -trimpath ./testnet/cmd/quality -covey bin/covey -lossy bin/covey-lossy -seed $(SEED) -run '$(RUN)' $(ARGS)
 

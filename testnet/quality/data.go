@@ -22,43 +22,79 @@ const (
 	heldData = "held"
 )
 
+// dealing says how data is dealt out.
+type dealing struct {
+	how    string
+	seed   uint64
+	choose bool // see Lab.Choose
+	rng    *rand.Rand
+}
+
 // member names the folder of a member's data.
 func member(i int) string { return strconv.Itoa(i + 1) }
 
-// digits deals out the images of a folder that digits.py has made.
-func digits(from, dir, how string, rng *rand.Rand) (float64, error) {
-	files, err := filepath.Glob(filepath.Join(from, "train", "*", "*.png"))
-	if err != nil || len(files) == 0 {
-		return 0, errors.Join(fmt.Errorf("no images in %s", filepath.Join(from, "train")), err)
-	}
-	slices.Sort(files)
-	classes := make([]int, len(files))
-	for i, f := range files {
-		if classes[i], err = strconv.Atoi(filepath.Base(filepath.Dir(f))); err != nil {
-			return 0, fmt.Errorf("class of %s: %w", f, err)
+// fold is what of n samples is held out with a seed, one of four parts: after four seeds each sample
+// was held out once. Those of choose are held out where something is to be chosen, and the samples
+// that the same seed is measured on are left out then.
+func fold(n int, seed uint64, choose bool) (held, kept []int) {
+	// The parts are the same however the rest is dealt out.
+	order := rand.New(rand.NewPCG(1, 0)).Perm(n)
+	at := int(seed % folds)
+	for i, k := range order {
+		switch part := i * folds / n; {
+		case choose && part == at:
+		case choose && part == (at+1)%folds || !choose && part == at:
+			held = append(held, k)
+		default:
+			kept = append(kept, k)
 		}
 	}
-	parts := deal(classes, Members, how, rng)
-	for m, part := range parts {
-		for _, i := range part {
-			data, err := os.ReadFile(files[i])
-			if err != nil {
-				return 0, err
-			}
-			name := filepath.Join(filepath.Base(filepath.Dir(files[i])), filepath.Base(files[i]))
-			if err := errors.Join(write(data, dir, member(m), name), write(data, dir, allData, name)); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return skew(classes, parts), os.CopyFS(filepath.Join(dir, heldData), os.DirFS(filepath.Join(from, "validation")))
+	return held, kept
 }
 
-// heldRows is the part of the rows of a table that nobody trains on.
-const heldRows = 0.25
+// folds is how many parts samples are in.
+const folds = 4
+
+// digits deals out the images of a folder that digits.py has made, of both its parts.
+func digits(from, dir string, d dealing) (float64, error) {
+	files, err := filepath.Glob(filepath.Join(from, "*", "*", "*.png"))
+	if err != nil || len(files) == 0 {
+		return 0, errors.Join(fmt.Errorf("no images in %s", from), err)
+	}
+	slices.SortFunc(files, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	held, kept := fold(len(files), d.seed, d.choose)
+	classes := make([]int, len(kept))
+	for i, k := range kept {
+		if classes[i], err = strconv.Atoi(filepath.Base(filepath.Dir(files[k]))); err != nil {
+			return 0, fmt.Errorf("class of %s: %w", files[k], err)
+		}
+	}
+	put := func(k int, into ...string) error {
+		data, err := os.ReadFile(files[k])
+		name := filepath.Join(filepath.Base(filepath.Dir(files[k])), filepath.Base(files[k]))
+		for _, of := range into {
+			err = errors.Join(err, write(data, dir, of, name))
+		}
+		return err
+	}
+	for _, k := range held {
+		if err := put(k, heldData); err != nil {
+			return 0, err
+		}
+	}
+	parts := deal(classes, Members, d.how, d.rng)
+	for m, part := range parts {
+		for _, i := range part {
+			if err := put(kept[i], member(m), allData); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return skew(classes, parts), nil
+}
 
 // wine deals out the rows of the table that wine.py has made. The last column is the label.
-func wine(from, dir, how string, rng *rand.Rand) (float64, error) {
+func wine(from, dir string, d dealing) (float64, error) {
 	data, err := os.ReadFile(from)
 	if err != nil {
 		return 0, err
@@ -68,36 +104,35 @@ func wine(from, dir, how string, rng *rand.Rand) (float64, error) {
 		return 0, fmt.Errorf("%s: %w", from, err)
 	}
 	head, rows := rows[0], rows[1:]
-	// The same rows are held out however the others are dealt out.
-	rand.New(rand.NewPCG(1, 0)).Shuffle(len(rows), func(i, k int) { rows[i], rows[k] = rows[k], rows[i] })
-	held := int(heldRows * float64(len(rows)))
-	table := func(name string, rows ...[]string) error {
+	table := func(name string, places []int) error {
 		var b bytes.Buffer
 		w := csv.NewWriter(&b)
-		if err := errors.Join(w.Write(head), w.WriteAll(rows)); err != nil {
+		err := w.Write(head)
+		for _, i := range places {
+			err = errors.Join(err, w.Write(rows[i]))
+		}
+		w.Flush()
+		if err := errors.Join(err, w.Error()); err != nil {
 			return err
 		}
 		return write(b.Bytes(), dir, name, "wine.csv")
 	}
-	if err := table(heldData, rows[:held]...); err != nil {
-		return 0, err
+	held, kept := fold(len(rows), d.seed, d.choose)
+	classes := make([]int, len(kept))
+	for i, k := range kept {
+		classes[i] = int(rows[k][len(head)-1][0] - 'A')
 	}
-	rows = rows[held:]
-	classes := make([]int, len(rows))
-	for i, r := range rows {
-		classes[i] = int(r[len(r)-1][0] - 'A')
-	}
-	parts := deal(classes, Members, how, rng)
+	parts := deal(classes, Members, d.how, d.rng)
 	for m, part := range parts {
-		var own [][]string
-		for _, i := range part {
-			own = append(own, rows[i])
+		own := make([]int, len(part))
+		for i, p := range part {
+			own[i] = kept[p]
 		}
-		if err := table(member(m), own...); err != nil {
+		if err := table(member(m), own); err != nil {
 			return 0, err
 		}
 	}
-	return skew(classes, parts), table(allData, rows...)
+	return skew(classes, parts), errors.Join(table(heldData, held), table(allData, kept))
 }
 
 // pieceBytes is about how long the pieces are that text is cut into where it is dealt out by
@@ -110,6 +145,9 @@ var heldText = []string{
 	"src/time/zoneinfo_wasip1.go",
 }
 
+// choiceText are files that nobody trains on, either, where something is to be chosen.
+var choiceText = []string{"src/bufio/scan.go", "src/bytes/buffer.go", "src/fmt/print.go", "src/io/io.go", "src/strconv/quote.go", "src/time/format.go"}
+
 // sources are the other files of gotext.toml.
 var sources = []string{
 	"src/bufio/*.go", "src/bytes/*.go", "src/container/heap/*.go", "src/container/list/*.go", "src/errors/*.go", "src/fmt/*.go",
@@ -119,12 +157,16 @@ var sources = []string{
 
 // text deals out text of the Go distribution: in pieces by chance, or so that each member has
 // files that are next to each other, most of one package or the specification of the language.
-func text(ctx context.Context, dir, how string, rng *rand.Rand) error {
+func text(ctx context.Context, dir string, d dealing) error {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return fmt.Errorf("where the Go distribution is, whose sources are the text: %w", err)
 	}
 	root := strings.TrimSpace(string(out))
+	held := heldText
+	if d.choose {
+		held = choiceText
+	}
 	var pieces [][]byte
 	for _, pattern := range sources {
 		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
@@ -136,7 +178,7 @@ func text(ctx context.Context, dir, how string, rng *rand.Rand) error {
 			if err != nil {
 				return err
 			}
-			if strings.HasSuffix(f, "_test.go") || slices.Contains(heldText, filepath.ToSlash(name)) {
+			if strings.HasSuffix(f, "_test.go") || slices.Contains(heldText, filepath.ToSlash(name)) || slices.Contains(held, filepath.ToSlash(name)) {
 				continue
 			}
 			data, err := os.ReadFile(f)
@@ -146,8 +188,8 @@ func text(ctx context.Context, dir, how string, rng *rand.Rand) error {
 			pieces = append(pieces, cut(data)...)
 		}
 	}
-	if how == ByChance {
-		rng.Shuffle(len(pieces), func(i, k int) { pieces[i], pieces[k] = pieces[k], pieces[i] })
+	if d.how == ByChance {
+		d.rng.Shuffle(len(pieces), func(i, k int) { pieces[i], pieces[k] = pieces[k], pieces[i] })
 	}
 	total, before := 0, 0
 	for _, p := range pieces {
@@ -162,7 +204,7 @@ func text(ctx context.Context, dir, how string, rng *rand.Rand) error {
 			}
 		}
 	}
-	for i, f := range heldText {
+	for i, f := range held {
 		data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(f)))
 		if err != nil {
 			return err

@@ -2,6 +2,8 @@ package quality
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 )
 
@@ -15,11 +17,10 @@ const (
 // Row is a swarm beside one process.
 type Row struct {
 	Task, Data string
-	Lost       float64 // part of the updates
-	Skew       float64 // share of a member's samples that would have to be of other classes; 0 of text
-	Seeds      int     // runs that losses are the mean of
-	Alone      float64 // loss of validation
-	Together   float64
+	Lost       float64   // part of the updates
+	Skew       float64   // share of a member's samples that would have to be of other classes; 0 of text
+	Alone      []float64 // losses of validation, by seed
+	Together   []float64
 	Metric     [2]float64 // alone and together
 	Parameters int
 	Steps      int // of each member
@@ -48,11 +49,20 @@ func (r *Row) String() string {
 	if over := r.Over(); len(over) > 0 {
 		verdict = "OVER: " + strings.Join(over, ", ")
 	}
-	return fmt.Sprintf("| %s | %s | %.0f %% | %.4f | %.4f | %+.1f %% | %.4g, %.4g | %.0f | %.0f in %d rounds | %.0fx | %.0fx | %s |", r.Task, data, 100*r.Lost, r.Alone, r.Together,
+	return fmt.Sprintf("| %s | %s | %.0f %% | %.4f | %.4f | %+.1f %% | %.4g, %.4g | %.0f | %.0f in %d rounds | %.0fx | %.0fx | %s |", r.Task, data, 100*r.Lost, median(r.Alone), median(r.Together),
 		100*r.worse(), r.Metric[0], r.Metric[1], r.allReduce()/float64(r.Steps), r.All, r.Rounds, r.allReduce()/r.Slices, r.allReduce()/r.All, verdict)
 }
 
-func (r *Row) worse() float64 { return r.Together/r.Alone - 1 }
+// worse is by how much the swarm's loss is above that of one process: medians over the seeds.
+func (r *Row) worse() float64 { return median(r.Together)/median(r.Alone) - 1 }
+
+func median(of []float64) float64 {
+	s := slices.Sorted(slices.Values(of))
+	if len(s) == 0 {
+		return math.NaN()
+	}
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
 
 // Over lists the limits that the row does not keep.
 func (r *Row) Over() (out []string) {

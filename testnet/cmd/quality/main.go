@@ -25,6 +25,7 @@ func main() {
 	flag.StringVar(&l.Python, "python", "python3", "a Python that has scikit-learn and pillow")
 	flag.StringVar(&l.Swarm, "swarm", "", "lines of TOML for section swarm of all jobs")
 	flag.Uint64Var(&l.Seed, "seed", 1, "of first weights, batches, and how data is dealt out")
+	flag.BoolVar(&l.Choose, "choose", false, "hold out other samples than those of the table, and leave those out: to choose a default by")
 	only := flag.String("run", "", "only tasks whose names have this in them")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
