@@ -11,7 +11,7 @@ package protocol
 //	5  2026-11-29  adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays
 //	6  2026-11-29  bye 1.0.0; adverts 1.1.0; lost peers are told
 //	7  2026-11-30  gossip topics of jobs; train 1.0.0
-//	8  2026-11-30  agree 1.0.0: members of a job tell each other directly; train: members of a job hide their samples, to a budget that may end it
+//	8  2026-11-30  agree 1.0.0: members of a job tell each other directly; train: members of a job hide their samples, to a budget that may end it; joins may tell moments of columns
 const (
 	Capability    = 8
 	MinCapability = 1
@@ -41,6 +41,6 @@ func History() []Change {
 		{5, "2026-11-29", "adverts: which round trips are relayed, and which peers were dialled in vain; blocks pass relays"},
 		{SwapCapability, "2026-11-29", "bye 1.0.0; adverts 1.1.0; lost peers are told"},
 		{7, "2026-11-30", "gossip topics of jobs; train 1.0.0"},
-		{8, "2026-11-30", "agree 1.0.0: members of a job tell each other directly; train: members of a job hide their samples, to a budget that may end it"},
+		{8, "2026-11-30", "agree 1.0.0: members of a job tell each other directly; train: members of a job hide their samples, to a budget that may end it; joins may tell moments of columns"},
 	}
 }
