@@ -56,6 +56,38 @@ func TestBoardIsBounded(t *testing.T) {
 	}
 }
 
+// TestFewAnnounce leaves it to others to announce a job while two of them do.
+func TestFewAnnounce(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000, 0)
+	b := newBoard(func() time.Time { return now })
+	job := announcement("one", 1, 1).Job
+	lately := func(want int, why string) {
+		t.Helper()
+		if got := b.lately(job, "me", announceEvery); got != want {
+			t.Errorf("%s: %d others announce the job, want %d", why, got, want)
+		}
+	}
+	lately(0, "nobody")
+	for _, p := range []string{"me", "one", "two"} {
+		b.put(announcement(p, 1, 1), nil)
+	}
+	b.put(announcement("three", 2, 1), nil) // another job
+	lately(2, "two")
+	now = now.Add(announceEvery)
+	b.put(announcement("two", 1, 2), nil)
+	now = now.Add(time.Second)
+	lately(1, "one of them is silent")
+	s := &session{me: "c", job: &train.Job{Initiator: "a"}}
+	v := &view{members: []wire.PeerID{"a", "b", "c"}}
+	if got := s.patience(v); got != 3*tellEvery {
+		t.Errorf("the third member waits for %v", got)
+	}
+	if s.me = "a"; s.patience(v) != 0 {
+		t.Error("the initiator waits")
+	}
+}
+
 // TestInitiatorIsAskedFirst while it announces its job, and last when it does not.
 func TestInitiatorIsAskedFirst(t *testing.T) {
 	t.Parallel()

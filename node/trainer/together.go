@@ -26,6 +26,8 @@ const (
 	announceEvery = 20 * time.Second
 	// announced is how long an announcement counts.
 	announced = 90 * time.Second
+	// announcers is how many others a member leaves it to; the initiator always announces.
+	announcers = 2
 	// maxBoard bounds the announcements that are kept, maxOfPeer those of one peer.
 	maxBoard  = 1024
 	maxOfPeer = 16
@@ -69,7 +71,9 @@ func (t *Trainer) runTogether(ctx context.Context, r *Run, alone *polite, o job.
 		if s != nil {
 			if v := s.now(); v.over { // whoever follows the run or the job learns it
 				r.record.add(Event{Swarm: t.describe(s, &v)})
-				t.announce(s.ctx, s)
+				if i := train.Place(v.members, s.me); s.me == s.job.Initiator || i >= 0 && i < announcers {
+					t.announce(s.ctx, s)
+				}
 			}
 			err = errors.Join(err, t.close(s))
 		}
@@ -371,20 +375,22 @@ func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
 	look := time.NewTicker(tellEvery)
 	defer look.Stop()
 	var told round.Status
-	var last time.Time
+	var next time.Time
 	every := tellEvery // at first often: peers come to know each other
 	for {
 		v := s.now()
 		if v.last != nil && told.Round == 0 {
-			last = time.Time{} // it runs
+			next = time.Now().Add(s.patience(&v)) // it runs
 		}
 		if v.last != nil && (v.status.Round != told.Round || v.status.Phase != told.Phase) {
 			told = v.status
 			r.record.add(Event{Swarm: t.describe(s, &v)})
 		}
-		if now := time.Now(); now.Sub(last) >= every {
-			last, every = now, min(2*every, announceEvery)
-			t.announce(ctx, s)
+		if now := time.Now(); !now.Before(next) {
+			next, every = now.Add(every+s.patience(&v)), min(2*every, announceEvery)
+			if s.me == s.job.Initiator || t.board.lately(s.id, s.me, announceEvery) < announcers {
+				t.announce(ctx, s)
+			}
 		}
 		select {
 		case <-look.C:
@@ -392,6 +398,19 @@ func (t *Trainer) tell(ctx context.Context, r *Run, s *session) {
 			return
 		}
 	}
+}
+
+// patience is how long a member leaves it to those before it to announce the job: what each says goes
+// to all, several times.
+func (s *session) patience(v *view) time.Duration {
+	if s.me == s.job.Initiator {
+		return 0
+	}
+	i := train.Place(v.members, s.me)
+	if i < 0 {
+		i = len(v.members)
+	}
+	return time.Duration(1+i%maxAsked) * tellEvery
 }
 
 // describe says where a session stands.
@@ -620,6 +639,18 @@ func (b *board) peers(job train.Hash, initiator wire.PeerID) []wire.PeerID {
 		return append([]wire.PeerID{initiator}, out...)
 	}
 	return append(out, initiator)
+}
+
+// lately returns how many peers but one have announced a job within a time.
+func (b *board) lately(job train.Hash, but wire.PeerID, within time.Duration) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, p := range b.list {
+		if k.job == job && k.peer != but && b.now().Sub(p.at) <= within {
+			n++
+		}
+	}
+	return n
 }
 
 // stopped reports whether a job's initiator tells that it has stopped it.
