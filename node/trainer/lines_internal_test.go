@@ -258,3 +258,35 @@ func TestLineIsDeafToNonsense(t *testing.T) {
 		t.Errorf("%d words wait, %d are remembered", len(e.unread), len(e.words))
 	}
 }
+
+// closing is a stream that tells whether it was reset.
+type closing struct {
+	host.Stream
+	reset bool
+}
+
+func (c *closing) Reset() error { c.reset = true; return nil }
+
+// TestFewLinesOfStrangers has more peers that are no members than are listened to: members are, all the
+// same, and each peer has one line.
+func TestFewLinesOfStrangers(t *testing.T) {
+	t.Parallel()
+	s := &session{ctx: t.Context(), view: view{members: []wire.PeerID{"a", "b"}}}
+	heard := 0
+	for i := range 2 * maxStrange {
+		if s.listen(&ear{s: s, peer: wire.PeerID([]byte{'x', byte(i)}), stream: new(closing)}) {
+			heard++
+		}
+	}
+	if heard != maxStrange {
+		t.Errorf("%d strangers are listened to, want %d", heard, maxStrange)
+	}
+	first, second := &closing{}, &closing{}
+	old := &ear{s: s, peer: "a", stream: first}
+	if !s.listen(old) || !s.listen(&ear{s: s, peer: "a", stream: second}) || !first.reset || second.reset {
+		t.Errorf("a member is not listened to, or its older line is: reset %t and %t", first.reset, second.reset)
+	}
+	if s.deafen(old); s.lines.in["a"] == nil || s.lines.in["a"].stream != host.Stream(second) {
+		t.Error("the end of the older line ends the newer one")
+	}
+}
