@@ -199,6 +199,9 @@ func withPositions(t *testing.T, dir string, n int) {
 	if err == nil {
 		err = json.Unmarshal(data, &config)
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	config["max_position_embeddings"] = n
 	if data, err = json.Marshal(config); err != nil {
 		t.Fatal(err)
