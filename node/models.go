@@ -250,7 +250,7 @@ func (r *running) resolve(name string) (cid.Cid, error) {
 			return id, nil
 		}
 		if here := r.similar(name); here != "" {
-			return cid.Undef, fmt.Errorf("%w: %s is not here; did you mean %s, which is?", gateway.ErrNotFound, name, here)
+			return cid.Undef, fmt.Errorf("%w: %s is not here; did you mean %s?", gateway.ErrNotFound, name, here)
 		}
 		return cid.Undef, fmt.Errorf("%w: %s is not here, and no peer advertises it%s (see covey model ls)", gateway.ErrNotFound, name, r.nobody(cid.Undef))
 	case 1:

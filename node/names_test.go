@@ -111,7 +111,7 @@ func TestOneNameInTwoPlaces(t *testing.T) {
 		}
 	}
 	var none *api.StatusError
-	if err := second.Get(t.Context(), "/covey/v1/models/owner%2FDemo", nil, &api.Model{}); !errors.As(err, &none) || none.Status != 404 || !strings.Contains(none.Message, "owner/Demo is not here; did you mean demo, which is?") {
+	if err := second.Get(t.Context(), "/covey/v1/models/owner%2FDemo", nil, &api.Model{}); !errors.As(err, &none) || none.Status != 404 || !strings.Contains(none.Message, "owner/Demo is not here; did you mean demo?") {
 		t.Errorf("the name on Hugging Face: %v", err)
 	}
 	if m := shown(t, second, "demo"); m.CID != b {

@@ -178,7 +178,7 @@ func TestImportFromACacheByName(t *testing.T) {
 	if out := run("model", "import", "covey/Demo-1M"); strings.Contains(out, filepath.Join("snapshots", "cut")) {
 		t.Errorf("a snapshot that is not complete is offered: %q", out)
 	}
-	check(run("run", "covey/Demo-1M", "hi"), "did you mean Demo-1M, which is?")
+	check(run("run", "covey/Demo-1M", "hi"), "did you mean Demo-1M?")
 	for _, args := range [][]string{{"model", "import", "covey/other"}, {"run", "covey/other"}, {"model", "import", "https://huggingface.co/covey/other"}} {
 		check(run(args...), "looked in "+hub, "hf download covey/other, then covey model import covey/other")
 	}
