@@ -152,8 +152,8 @@ var broken = []struct {
 	}, []string{"clock warn the clocks of 1 peer are wrong"}},
 	{"full disk", func(f *doctor.Facts) {
 		f.Disk.Full, f.Disk.Mend = "the disk has 1024 MiB free, and 5120 MiB must stay free", "remove at least 4097 MiB"
-	}, []string{"disk fail the disk of /d is full for models, and the node is read-only: the disk has 1024 MiB"}},
-	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail the disk of /d is full for models"}},
+	}, []string{"disk fail /d has no room for models, and the node is read-only: the disk has 1024 MiB"}},
+	{"full disk without a limit", func(f *doctor.Facts) { f.Disk.Full, f.Disk.Limit = "it has none free", 0 }, []string{"disk fail /d has no room for models"}},
 	{"nearly full disk with a limit", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Limit = 9*gib, 20*gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk", func(f *doctor.Facts) { f.Disk.Free = 9 * gib }, []string{"disk warn 9.0 GiB of 100.0 GiB free"}},
 	{"nearly full disk without a model", func(f *doctor.Facts) { f.Disk.Free, f.Disk.Room, f.Disk.Used = 9*gib, 3*gib, 1<<20 }, []string{"disk warn 9.0 GiB of 100.0 GiB free, of which 5.0 GiB must stay free; models can use 3.0 GiB, none is here, no limit"}},
@@ -356,12 +356,12 @@ var told = []struct {
 	{
 		"a full disk", "disk",
 		func(f *doctor.Facts) { f.Disk.Full, f.Disk.Models = "it has none free", 1 },
-		"the disk of /d is full for models, and the node is read-only: it has none free (models use 0 B and can use 0 B more) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files of this disk",
+		"/d has no room for models, and the node is read-only: it has none free (models use 0 B and can use 0 B more) → make room: covey model rm MODEL --data /d works on a full disk too; or delete other files of this disk",
 	},
 	{
 		"a full disk without a model", "disk",
 		func(f *doctor.Facts) { f.Disk.Full, f.Disk.Mend = "it has 2 GiB free", "remove at least 3073 MiB" },
-		"the disk of /d is full for models, and the node is read-only: it has 2 GiB free (models can use 0 B, none is here) → remove at least 3073 MiB",
+		"/d has no room for models, and the node is read-only: it has 2 GiB free (models can use 0 B, none is here) → remove at least 3073 MiB",
 	},
 	{
 		"a dead peer that had let this machine in", "reach",

@@ -165,7 +165,7 @@ func checkDisk(f *Facts) []api.Finding {
 	}
 	switch {
 	case d.Full != "":
-		return one(check, api.FindingFail, fmt.Sprintf("the disk of %s is full for models, and the node is read-only: %s (%s)", f.Data.Dir, d.Full, use), cmp.Or(d.Mend, room))
+		return one(check, api.FindingFail, fmt.Sprintf("%s has no room for models, and the node is read-only: %s (%s)", f.Data.Dir, d.Full, use), cmp.Or(d.Mend, room))
 	case d.Damaged > 0:
 		return one(check, api.FindingWarn, fmt.Sprintf("%s were found and are not fetched again yet: %s; %s", count(d.Damaged, "damaged block"), free, use),
 			fmt.Sprintf("look at the disk's health; covey model pull MODEL%s fetches what is missing", f.Data.Flag))

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/covey-network/covey/protocol/wire"
@@ -230,23 +229,25 @@ func TestRelayKeepsItsHomes(t *testing.T) {
 // TestRelayWaitsForHello asks for a reservation while the hello is under way.
 func TestRelayWaitsForHello(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(time.Minute)
-		f := relayFor{&running{gate: g, ctx: t.Context()}}
-		if f.AllowReserve("x", nil) {
-			t.Error("a stranger may reserve")
-		}
-		g.begin("x")
-		go func() {
-			time.Sleep(time.Second) // virtual
-			if _, err := g.admit("x", &member{}, func() bool { return true }); err != nil {
-				t.Error(err)
-			}
-		}()
-		if !f.AllowReserve("x", nil) {
-			t.Error("a member whose hello was under way was refused")
-		}
+	g := newGate(time.Minute)
+	f := relayFor{&running{gate: g, ctx: t.Context()}}
+	if f.AllowReserve("x", nil) {
+		t.Error("a stranger may reserve")
+	}
+	g.begin("x")
+	may := make(chan bool)
+	go func() { may <- f.AllowReserve("x", nil) }()
+	until(t, "the wish waits", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.waits == 1
 	})
+	if _, err := g.admit("x", &member{}, func() bool { return true }); err != nil {
+		t.Error(err)
+	}
+	if !<-may {
+		t.Error("a member whose hello was under way was refused")
+	}
 }
 
 // TestAllNeighboursAreAsked goes round twice.

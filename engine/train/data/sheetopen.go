@@ -289,8 +289,12 @@ func titlesHint(head []byte, separators, want []string, before int) string {
 			}
 			sparse = max(sparse, full)
 		}
-		if at := filledAt[most]; at > above && most > best && 2*counts[most] > lines && at <= maxTitles {
-			best, titles = most, at
+		if most <= best || 2*counts[most] <= lines {
+			continue
+		}
+		best, titles = most, 0 // what separates more fields counts: a line of decimal commas is no header
+		if at := filledAt[most]; at > above && at <= maxTitles {
+			titles = at
 		}
 	}
 	if titles == 0 {
