@@ -79,6 +79,7 @@ type Limits struct {
 	Upload     Size `toml:"upload" comment:"per second; 0B: no limit"`
 	Relay      Size `toml:"relay" comment:"per second, of connections carried for others; 0B: 8MiB"`
 	RelayDaily Size `toml:"relay_daily" comment:"the same per day; 0B: 16GiB"`
+	RelayPeers int  `toml:"relay_peers" comment:"that are reached through this node; 0: 256"`
 }
 
 // Default returns the configuration of an ordinary node.
@@ -178,7 +179,7 @@ func (c *Config) Validate() error {
 		text, _ := m.MarshalText()
 		bad("limits.memory is %s: no model fits into less than %d MiB", text, leastMemory>>20)
 	}
-	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay, c.Limits.RelayDaily) < 0 {
+	if min(c.Limits.Memory, c.Limits.Disk, c.Limits.Upload, c.Limits.Relay, c.Limits.RelayDaily, Size(c.Limits.RelayPeers)) < 0 {
 		bad("a limit is negative")
 	}
 	if n := c.Limits.Relay; n > 0 && n < leastRelay {

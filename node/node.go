@@ -328,6 +328,9 @@ func (r *running) openNetwork() (err error) {
 	if n := r.cfg.Limits.RelayDaily; n > 0 {
 		cfg.RelayBytes = int64(n)
 	}
+	if n := r.cfg.Limits.RelayPeers; n > 0 {
+		cfg.RelayPeers = n
+	}
 	if r.cfg.Offline {
 		cfg.Dir = "" // what lies there is of peers and revocations
 	}

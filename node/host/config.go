@@ -31,6 +31,7 @@ type Config struct {
 	Relay       string       // RelayOn, RelayOff or RelayAuto; without NAT the latter goes by this machine's addresses
 	RelayRate   int64        // bytes a second that others' connections pass through this peer
 	RelayBytes  int64        // the same in a day
+	RelayPeers  int          // that others reach through this peer
 	// Proxy returns the HTTP proxy to try when HOST:PORT is not reached directly; nil: none.
 	Proxy      func(target string) (*url.URL, error)
 	PeersLow   int // known peers are dialled while there are fewer connections
@@ -67,7 +68,7 @@ func Default() Config {
 	return Config{
 		Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 		MDNS:   true, DHT: true, NAT: true,
-		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes,
+		Relay: RelayAuto, RelayRate: DefaultRelayRate, RelayBytes: DefaultRelayBytes, RelayPeers: DefaultRelayPeers,
 		PeersLow: 12, PeersHigh: 40, // a random graph of as many holds together; others are dialled when needed
 		PeersPerIP: 256, // a lecture hall behind one address
 		widePort:   widePort, ownAddrs: ownAddrs,
@@ -107,8 +108,8 @@ func (c *Config) Validate() error {
 	if c.Relay != RelayAuto && c.Relay != RelayOn && c.Relay != RelayOff {
 		bad("relay is %q, want %s, %s or %s", c.Relay, RelayAuto, RelayOn, RelayOff)
 	}
-	if min(c.RelayRate, c.RelayBytes) <= 0 {
-		bad("relays %d bytes a second and %d a day", c.RelayRate, c.RelayBytes)
+	if min(c.RelayRate, c.RelayBytes, int64(c.RelayPeers)) <= 0 {
+		bad("relays %d bytes a second and %d a day for %d peers", c.RelayRate, c.RelayBytes, c.RelayPeers)
 	}
 	if c.PeersPerIP <= 0 {
 		bad("peers per address %d", c.PeersPerIP)

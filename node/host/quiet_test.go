@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+
 	"github.com/covey-network/covey/protocol/wire"
 )
 
@@ -223,6 +226,28 @@ func TestRelayKeepsItsHomes(t *testing.T) {
 		if h.book.hasParted(founder.ID(), time.Now()) || founder.book.hasParted(h.ID(), time.Now()) || !knows(founder, h)() {
 			t.Error("a home that is reached through the relay was parted with")
 		}
+	}
+}
+
+// TestRelayPeers has a relay whose owner lends it to one peer: a second one does not reserve.
+func TestRelayPeers(t *testing.T) {
+	t.Parallel()
+	founder := startPeer(t, foundSwarm(t, t.TempDir()), func(c *Config) { c.Relay, c.RelayPeers = RelayOn, 1 })
+	r, err := founder.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	until(t, "the first has a reservation", func() bool { return r.relaysFor(first.ID()) })
+	second := startPeer(t, invited(t, founder, t.TempDir(), Invitation{}), onlyDials)
+	until(t, "the second is connected", knows(founder, second))
+	own, err := second.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := peer.AddrInfo{ID: native(founder.ID()), Addrs: own.host.Peerstore().Addrs(native(founder.ID()))}
+	if _, err := client.Reserve(t.Context(), own.host, relay); err == nil || r.relaysFor(second.ID()) {
+		t.Errorf("a second peer reserves: %v", err)
 	}
 }
 

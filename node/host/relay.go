@@ -30,13 +30,13 @@ const relayPatience = 2 * time.Second
 const (
 	DefaultRelayRate  = 8 << 20  // bytes a second
 	DefaultRelayBytes = 16 << 30 // a day
+	DefaultRelayPeers = 256      // reached through this one at a time
 )
 
 // Limits of the relay service that owners need not know of.
 const (
-	relayReservations      = 256 // peers
-	relayReservationsPerIP = 64  // a lecture hall behind one address
-	relayCircuits          = 64  // connections of one peer
+	relayReservationsPerIP = 64 // a lecture hall behind one address
+	relayCircuits          = 64 // connections of one peer
 	relayBuffer            = 16 << 10
 	reservationTTL         = 6 * time.Minute // renewed at half of it: for so long a peer may be told to be reached here after the service has stopped
 	relayDay               = 24 * time.Hour  // for which RelayBytes are; a connection lasts no longer
@@ -167,7 +167,7 @@ func (r *running) newRelay(m *relayMeter) (*relay.Relay, error) {
 	res := relay.DefaultResources()
 	// Some limit there must be: by this both ends know that their connection is relayed.
 	res.Limit = &relay.RelayLimit{Duration: relayDay, Data: r.cfg.RelayBytes}
-	res.MaxReservations, res.MaxReservationsPerIP, res.MaxReservationsPerASN = relayReservations, relayReservationsPerIP, relayReservations
+	res.MaxReservations, res.MaxReservationsPerIP, res.MaxReservationsPerASN = r.cfg.RelayPeers, min(relayReservationsPerIP, r.cfg.RelayPeers), r.cfg.RelayPeers
 	res.ReservationTTL = reservationTTL
 	res.MaxCircuits, res.BufferSize = relayCircuits, relayBuffer
 	return relay.New(r.host, relay.WithResources(res), relay.WithACL(relayFor{r}), relay.WithMetricsTracer(m))
