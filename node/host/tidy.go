@@ -58,13 +58,19 @@ func (r *running) tidy() {
 	for id := range members {
 		r.endTwins(id)
 	}
-	// Those that others reach through this peer come on top: without it they are reached by nobody.
-	maps.DeleteFunc(members, func(id ID, _ *member) bool { return r.relaysFor(id) })
-	if surplus := len(members) - (r.cfg.PeersLow+r.cfg.PeersHigh)/2; len(members) > r.cfg.PeersHigh {
-		for _, id := range r.leastNeeded(members, surplus) {
-			r.tasks.start(func() { r.part(id) })
-		}
+	for _, id := range r.surplus(members) {
+		r.tasks.start(func() { r.part(id) })
 	}
+}
+
+// surplus returns the members that this peer is to part with, and changes the map. Those that others reach through it
+// come on top of PeersHigh: without it they are reached by nobody.
+func (r *running) surplus(members map[ID]*member) []ID {
+	maps.DeleteFunc(members, func(id ID, _ *member) bool { return r.relaysFor(id) })
+	if len(members) <= r.cfg.PeersHigh {
+		return nil
+	}
+	return r.leastNeeded(members, len(members)-(r.cfg.PeersLow+r.cfg.PeersHigh)/2)
 }
 
 // relaysFor reports whether a peer has a reservation with this one's relay, by the tag that the library gives it.
