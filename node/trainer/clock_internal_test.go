@@ -1,21 +1,15 @@
 package trainer
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/covey-network/covey/engine/train/job"
-	"github.com/covey-network/covey/node/exchange"
 	"github.com/covey-network/covey/node/host"
-	"github.com/covey-network/covey/node/store"
-	"github.com/covey-network/covey/protocol"
 	"github.com/covey-network/covey/protocol/train"
 )
 
@@ -23,58 +17,17 @@ import (
 func wrongClock(t *testing.T, owner *host.Credentials, to []*testPeer, by time.Duration) *testPeer {
 	t.Helper()
 	now := func() time.Time { return time.Now().Add(by) }
-	p, creds := &testPeer{dir: t.TempDir()}, owner
+	dir, creds := t.TempDir(), owner
 	if len(to) > 0 {
 		token, err := owner.Invite(host.Invitation{Addrs: to[0].host.Addrs()}, time.Now().Add(-2*time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if creds, err = host.OpenCredentials(p.dir, token, now()); err != nil {
+		if creds, err = host.OpenCredentials(dir, token, now()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := host.Default()
-	c.Credentials, c.Version, c.Listen, c.MDNS, c.DHT, c.NAT, c.Now = creds, "test", []string{"/ip4/127.0.0.1/tcp/0"}, false, false, false, now
-	var err error
-	if p.host, err = host.New(c); err != nil {
-		t.Fatal(err)
-	}
-	s, err := store.Open(store.Config{Dir: filepath.Join(p.dir, "store")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	x, err := exchange.New(exchange.Config{Store: s, Open: p.host.Open, Now: now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.trainer, err = New(Config{Log: slog.New(slog.DiscardHandler), Now: now, Net: &Network{Host: p.host, Exchange: x, Store: s, Key: creds.Key, Name: p.host.Name}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.host.Handle(protocol.Blocks, x.Serve)
-	p.host.Handle(protocol.Train, p.trainer.Serve)
-	p.host.Handle(protocol.Agree, p.trainer.Talk)
-	ctx, cancel := context.WithCancel(context.Background())
-	var parts sync.WaitGroup
-	for _, run := range []func(context.Context) error{s.Run, p.host.Run, p.trainer.Run} {
-		parts.Go(func() {
-			if err := run(ctx); err != nil {
-				t.Errorf("a peer ends: %v", err)
-			}
-		})
-	}
-	t.Cleanup(func() {
-		cancel()
-		parts.Wait()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	select {
-	case <-p.host.Ready():
-	case <-t.Context().Done():
-		t.Fatal("the host does not begin")
-	}
+	p := startPeerAs(t, dir, creds, now)
 	for _, o := range to {
 		if err := p.host.Connect(t.Context(), o.host.Addrs()[0]); err != nil {
 			t.Fatal(err)

@@ -57,14 +57,22 @@ func testPeers(t *testing.T, n int) (list []*testPeer) {
 
 func startPeer(t *testing.T, token *wire.Token) *testPeer {
 	t.Helper()
-	p := &testPeer{dir: t.TempDir(), registry: prometheus.NewRegistry()}
-	creds, err := host.OpenCredentials(p.dir, token, time.Now())
+	dir := t.TempDir()
+	creds, err := host.OpenCredentials(dir, token, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startPeerAs(t, dir, creds, time.Now)
+}
+
+// startPeerAs starts a peer of some credentials, by some clock.
+func startPeerAs(t *testing.T, dir string, creds *host.Credentials, now func() time.Time) *testPeer {
+	t.Helper()
+	p := &testPeer{dir: dir, registry: prometheus.NewRegistry()}
 	c := host.Default()
 	c.Credentials, c.Version, c.Listen, c.MDNS, c.DHT, c.NAT = creds, "test", []string{"/ip4/127.0.0.1/tcp/0"}, false, false, false
-	c.Registerer = p.registry
+	c.Registerer, c.Now = p.registry, now
+	var err error
 	if p.host, err = host.New(c); err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +80,11 @@ func startPeer(t *testing.T, token *wire.Token) *testPeer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := exchange.New(exchange.Config{Store: s, Open: p.host.Open})
+	x, err := exchange.New(exchange.Config{Store: s, Open: p.host.Open, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.trainer, err = New(Config{Log: slog.New(slog.DiscardHandler), Net: &Network{Host: p.host, Exchange: x, Store: s, Key: creds.Key, Name: p.host.Name}})
+	p.trainer, err = New(Config{Log: slog.New(slog.DiscardHandler), Now: now, Net: &Network{Host: p.host, Exchange: x, Store: s, Key: creds.Key, Name: p.host.Name}})
 	if err != nil {
 		t.Fatal(err)
 	}
