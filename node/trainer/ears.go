@@ -192,9 +192,7 @@ func (e *ear) hear(f *train.Words, running func() *train.Common) (got heard, err
 			e.unread = append(e.unread, x)
 		}
 	}
-	if extra := len(e.unread) - protocol.MaxTrainBundle; extra > 0 {
-		e.unread = e.unread[extra:]
-	}
+	e.unread = latest(e.unread)
 	if len(f.Reach) > 0 {
 		e.reach, e.places, e.at = f.Reach[0], nil, f.Round
 	}
@@ -218,6 +216,18 @@ func (e *ear) hear(f *train.Words, running func() *train.Common) (got heard, err
 	}
 	got.pass = e.pass(f.Pass, common, f.Round)
 	return got, nil
+}
+
+// latest returns the last words, as many as one frame may bring: a peer may speak of rounds that
+// never begin here.
+func latest(words []*word) []*word {
+	bytes := 0
+	for i, x := range slices.Backward(words) {
+		if bytes += len(x.Payload); bytes > protocol.MaxTrainMessage || len(words)-i > protocol.MaxTrainBundle {
+			return slices.Clone(words[i+1:]) // what is left out is not kept in memory
+		}
+	}
+	return words
 }
 
 // open reads a word that is whole, once.

@@ -257,6 +257,19 @@ func TestLineIsDeafToNonsense(t *testing.T) {
 	if len(e.unread) > protocol.MaxTrainBundle || len(e.words) > protocol.MaxTrainWords {
 		t.Errorf("%d words wait, %d are remembered", len(e.unread), len(e.words))
 	}
+	large := &train.Words{Round: common.Round + 1, New: []train.Word{{Kind: train.KindProposal, Payload: make([]byte, 200<<10), Signature: zeros}}}
+	for range 10 {
+		if _, err := e.hear(large, func() *train.Common { return common }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait := 0
+	for _, x := range e.unread {
+		wait += len(x.Payload)
+	}
+	if wait > protocol.MaxTrainMessage || wait < 2*200<<10 {
+		t.Errorf("words of %d bytes wait for a round", wait)
+	}
 }
 
 // closing is a stream that tells whether it was reset.

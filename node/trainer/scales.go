@@ -35,31 +35,43 @@ func columnsOf(set *train.Settings, run *job.Running) (out []train.Moments) {
 	return out
 }
 
-// scales adds up what the first members have told, in their order; nil if this peer itself, the
-// initiator, tells nothing.
+// scales adds up what the first members have told: this peer itself, the initiator, and the others in
+// their order; nil if it tells nothing. Who makes sums that no certificate can have does not count.
 func (s *session) scales(members []wire.PeerID) []train.Moments {
-	sum := make([]data.Moments, len(s.columns))
+	if len(s.columns) == 0 {
+		return nil
+	}
+	told := make([][]train.Moments, len(members))
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range members {
-		list := s.columns
-		if p != s.me {
-			if list = nil; s.wishes[p] != nil {
-				list = s.wishes[p].Columns
-			}
+	for i, p := range members {
+		if p != s.me && s.wishes[p] != nil {
+			told[i] = s.wishes[p].Columns
 		}
+	}
+	s.mu.Unlock()
+	sum := s.columns
+	for i, list := range told {
 		if len(list) != len(sum) {
 			continue
 		}
-		for i, m := range list {
-			sum[i] = sum[i].Plus(data.Moments{Count: int(m.Count), Mean: m.Mean, Squares: m.Squares})
+		next := plus(sum, list)
+		if err := train.ValidMoments(next); err != nil {
+			s.log.Warn("what a member tells of its columns does not count", "peer", members[i], "err", err)
+			continue
 		}
+		sum = next
 	}
-	var out []train.Moments
-	for _, m := range sum {
-		out = append(out, train.Moments{Count: uint64(m.Count), Mean: m.Mean, Squares: m.Squares})
+	return sum
+}
+
+// plus adds moments column by column.
+func plus(a, b []train.Moments) []train.Moments {
+	sum := make([]train.Moments, len(a))
+	for i := range a {
+		m := data.Moments{Count: int(a[i].Count), Mean: a[i].Mean, Squares: a[i].Squares}.Plus(data.Moments{Count: int(b[i].Count), Mean: b[i].Mean, Squares: b[i].Squares})
+		sum[i] = train.Moments{Count: uint64(m.Count), Mean: m.Mean, Squares: m.Squares}
 	}
-	return out
+	return sum
 }
 
 // rescale scales the data of a run as the certificate of round 0 says.

@@ -16,7 +16,8 @@ type Moments struct {
 // maxCount bounds Moments.Count, so that sums of them are exact in floats.
 const maxCount = 1 << 40
 
-func validMoments(list []Moments) error {
+// ValidMoments checks what a peer tells of its columns, or what is made of that.
+func ValidMoments(list []Moments) error {
 	if len(list) > protocol.MaxTrainColumns {
 		return invalid("moments of %d columns, at most %d", len(list), protocol.MaxTrainColumns)
 	}

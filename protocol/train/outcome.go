@@ -70,7 +70,7 @@ func (o *Outcome) Validate() error {
 	if o.Round > 0 && len(o.Columns) > 0 {
 		return invalid("outcome of round %d with %d columns", o.Round, len(o.Columns))
 	}
-	if err := validMoments(o.Columns); err != nil {
+	if err := ValidMoments(o.Columns); err != nil {
 		return err
 	}
 	if stops := len(o.Stopped); stops > 1 || (stops == 1) != (o.End == EndStopped) {

@@ -35,7 +35,7 @@ func (j *Join) Validate() error {
 	if j.Job.IsZero() || j.Round > protocol.MaxTrainRounds {
 		return invalid("join in round %d", j.Round)
 	}
-	if err := validMoments(j.Columns); err != nil {
+	if err := ValidMoments(j.Columns); err != nil {
 		return err
 	}
 	return j.Membership.Validate()
